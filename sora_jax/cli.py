@@ -1,0 +1,96 @@
+"""The command line's plumbing: config files, overrides, sizes, output names."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import re
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import tyro
+
+T = TypeVar("T")
+
+FLAGS = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
+
+
+def load_config(location: str) -> Any:
+    """Run `get_config` of a config file, given as `PATH` or `PATH:argument`.
+
+    Raises:
+      ValueError: there is no such file, or it defines no `get_config`.
+    """
+    path, _, argument = location.partition(":")
+    if not Path(path).is_file():
+        known = ", ".join(str(p) for p in sorted(Path("configs").glob("*.py")))
+        raise ValueError(
+            f"--config {path!r} is no file; there are: {known or 'none here'}"
+        )
+    spec = importlib.util.spec_from_file_location("config_file", path)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--config {path!r} is no Python file")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    if not hasattr(module, "get_config"):
+        raise ValueError(f"--config {path!r} defines no get_config()")
+    return module.get_config(*([argument] if argument else []))
+
+
+def parse_run(argv: Sequence[str]) -> tuple[Any, str]:
+    """Parse `--config=PATH --workdir=DIR --config.field=value ...`.
+
+    Returns:
+      The config with its overrides, and the workdir.
+    """
+    argv = join_pair(argv, "--config")
+    paths = [a.split("=", 1)[1] for a in argv if a.startswith("--config=")]
+    rest = [a for a in argv if not a.startswith("--config=")]
+    if not paths:
+        if "--help" in rest or "-h" in rest:
+            print(
+                "usage: train.py --config=configs/FILE.py[:ARG] --workdir=DIR "
+                "[--config.FIELD=VALUE ...]\n\nWith a config, --help lists its fields."
+            )
+            raise SystemExit(0)
+        raise ValueError(
+            "--config is missing: give a config file, such as "
+            "--config=configs/playground_dit.py"
+        )
+    config = load_config(paths[-1])
+    kind = dataclasses.make_dataclass(
+        "Arguments", [("config", type(config)), ("workdir", str)], frozen=True
+    )
+    default = kind(config=config, workdir=tyro.MISSING)
+    parsed = tyro.cli(kind, default=default, args=rest, config=FLAGS)
+    return parsed.config, parsed.workdir
+
+
+def join_pair(argv: Sequence[str], flag: str) -> list[str]:
+    """Write `--flag value` as `--flag=value`."""
+    joined: list[str] = []
+    for argument in argv:
+        if joined and joined[-1] == flag:
+            joined[-1] = f"{flag}={argument}"
+        else:
+            joined.append(argument)
+    return joined
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Read "WIDTHxHEIGHT" as (height, width).
+
+    Raises:
+      ValueError: the text is no size.
+    """
+    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
+    if match is None:
+        raise ValueError(f"--size must be WIDTHxHEIGHT, such as 64x64, got {text!r}")
+    return int(match[2]), int(match[1])
+
+
+def output_name(prompt: str) -> str:
+    """A file name that tells what is in it."""
+    words = re.findall(r"[a-z0-9]+", prompt.lower())
+    return "-".join(words)[:60].rstrip("-") or "video"

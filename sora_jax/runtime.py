@@ -1,0 +1,13 @@
+"""Settings of the process that only a program's entry point makes."""
+
+from __future__ import annotations
+
+import jax
+import platformdirs
+
+
+def enable_compilation_cache() -> None:
+    """Keep compiled programs in the user's cache folder, so that they start fast."""
+    folder = platformdirs.user_cache_path("sora_jax") / "compiled"
+    jax.config.update("jax_compilation_cache_dir", str(folder))
+    jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -1,0 +1,112 @@
+"""The mesh, the one table from logical to mesh axes, and the constraint helper.
+
+Models name logical axes; `rules` from the config map them to mesh axes. Nothing else
+in the package knows a mesh axis by name.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import contextvars
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+import numpy as np
+from flax import nnx
+from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
+
+AXES = ("data", "fsdp", "context", "tensor")
+
+_RULES: contextvars.ContextVar[Rules] = contextvars.ContextVar("rules", default=())
+
+
+def make_mesh(shape: Mapping[str, int], devices: list | None = None) -> Mesh:
+    """Build the mesh; one axis may be -1 and takes the devices that are left.
+
+    Raises:
+      ValueError: when the shape does not multiply to the number of devices.
+    """
+    devices = jax.devices() if devices is None else devices
+    unknown = sorted(set(shape) - set(AXES))
+    if unknown:
+        raise ValueError(f"mesh has no axis {unknown}; its axes are {list(AXES)}")
+    sizes = [shape.get(axis, 1) for axis in AXES]
+    known = math.prod(size for size in sizes if size != -1)
+    sizes = [len(devices) // known if size == -1 else size for size in sizes]
+    if math.prod(sizes) != len(devices):
+        raise ValueError(
+            f"mesh {dict(zip(AXES, sizes, strict=True))} needs {math.prod(sizes)} "
+            f"devices but {len(devices)} are present: set one axis to -1, or change "
+            "--config.mesh.*"
+        )
+    return jax.make_mesh(
+        sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
+    )
+
+
+@contextlib.contextmanager
+def use(mesh: Mesh, rules: Rules) -> Iterator[Mesh]:
+    """Make the mesh and the rules current for the code inside."""
+    token = _RULES.set(rules)
+    try:
+        with jax.set_mesh(mesh):
+            yield mesh
+    finally:
+        _RULES.reset(token)
+
+
+def spec(axes: tuple[str | None, ...]) -> PartitionSpec:
+    """Translate logical axes to mesh axes by the current rules."""
+    table = dict(_RULES.get())
+    return PartitionSpec(*(table.get(axis) if axis else None for axis in axes))
+
+
+def constrain(x: Array, *axes: str | None) -> Array:
+    """Ask for the sharding of an activation; without a mesh, do nothing."""
+    if jax.sharding.get_abstract_mesh().empty or not _RULES.get():
+        return x
+    return jax.lax.with_sharding_constraint(x, spec(axes))
+
+
+def parameter_shardings(module: nnx.Module, mesh: Mesh) -> dict[str, Any]:
+    """The sharding of every parameter of a (possibly abstract) module, as a dict."""
+
+    def place(path: tuple, variable: nnx.Variable) -> NamedSharding:
+        axes = variable.get_metadata().get("axes")
+        value = variable.get_value()
+        if axes is None:
+            raise ValueError(f"parameter {path} names no logical axes")
+        # Stacked blocks have a leading axis that their layers do not know of.
+        axes = ("layers",) * (value.ndim - len(axes)) + tuple(axes)
+        return NamedSharding(mesh, spec(axes))
+
+    state = nnx.state(module)
+    placed = {path: place(path, leaf) for path, leaf in nnx.to_flat_state(state)}
+    return nest(placed)
+
+
+def nest(flat: Mapping[tuple, Any]) -> dict[str, Any]:
+    """Turn {(a, b): x} into {a: {b: x}}."""
+    tree: dict[str, Any] = {}
+    for path, leaf in flat.items():
+        *parents, last = path
+        branch = tree
+        for name in parents:
+            branch = branch.setdefault(name, {})
+        branch[last] = leaf
+    return tree
+
+
+def to_device(batch: Any, mesh: Mesh) -> Any:
+    """Place a host's part of a batch; the leading axis is the batch axis."""
+
+    def place(x: np.ndarray) -> Array:
+        axes = ("batch",) + (None,) * (x.ndim - 1)
+        return jax.make_array_from_process_local_data(NamedSharding(mesh, spec(axes)), x)
+
+    return jax.tree.map(place, batch)

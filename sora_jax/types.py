@@ -1,0 +1,102 @@
+"""The structs that flow between the rooms: clips, packed tokens and their contexts.
+
+A `Clip` is what people see, `Tokens` is what the transformer sees. Everything in
+between is a pure function from one to the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+from jaxtyping import Array, Bool, Float, Int
+
+AnyArray = Array | np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Clip:
+    """A video (or, with one frame, an image) on the host.
+
+    Attributes:
+      pixels: values in [-1, 1].
+      fps: frames per second.
+      caption: what the clip shows; empty when unknown.
+    """
+
+    pixels: Float[np.ndarray, "t h w c"]
+    fps: float
+    caption: str = ""
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What is known of a video before it is made.
+
+    Attributes:
+      pixels: known values in [-1, 1]; unknown pixels are grey (0).
+      mask: 1 where a pixel is known, 0 where it is to be made.
+    """
+
+    pixels: Float[AnyArray, "t h w c"]
+    mask: Float[AnyArray, "t h w"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Tokens:
+    """Rows of packed spacetime patches: several samples of any shape side by side.
+
+    Attributes:
+      x: patchified latents (noisy where they are to be made).
+      extra: conditioning channels: pixel mask and latents of the known pixels.
+      coords: position (t, h, w) of each token for rotary embedding; may be fractional.
+      segments: which sample a token belongs to; 0 is padding.
+      levels: the distinct noise levels of a row, in [0, 1]; level 0 is clean.
+      level_ids: index into `levels` for each token.
+      order: a query attends only to keys whose order is not greater than its own.
+      made: tokens whose velocity counts in the loss and is integrated in sampling.
+    """
+
+    x: Float[AnyArray, "b n p"]
+    extra: Float[AnyArray, "b n q"]
+    coords: Float[AnyArray, "b n 3"]
+    segments: Int[AnyArray, "b n"]
+    levels: Float[AnyArray, "b k"]
+    level_ids: Int[AnyArray, "b n"]
+    order: Int[AnyArray, "b n"]
+    made: Bool[AnyArray, "b n"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Context:
+    """Memory for cross-attention, packed like the tokens that read it.
+
+    Attributes:
+      states: encoded context, for instance text.
+      segments: which segment of the memory each state belongs to; 0 is read by none.
+      ids: the segment that each video token reads.
+    """
+
+    states: Float[AnyArray, "b l d"]
+    segments: Int[AnyArray, "b l"]
+    ids: Int[AnyArray, "b n"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Packed rows as the data pipeline makes them: clean tokens, captions unread.
+
+    Attributes:
+      tokens: `x` holds clean latents; `levels` are zeros until times are drawn.
+      text: token ids of the row's captions.
+      text_ids: which caption each video token reads, from 1; 0 reads none.
+    """
+
+    tokens: Tokens
+    text: Int[AnyArray, "b s l"]
+    text_ids: Int[AnyArray, "b n"]

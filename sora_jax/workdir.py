@@ -1,0 +1,87 @@
+"""A run's folder: the config it was started with, and files that appear whole."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import jax
+from etils import epath
+
+PathLike = str | os.PathLike[str]
+
+
+def ensure_same_config(
+    workdir: PathLike, config: Mapping[str, Any], may_differ: tuple[str, ...] = ()
+) -> None:
+    """Writes `config.json` in a new run; in an old one, refuses another config.
+
+    Args:
+      workdir: the run's folder; may be `gs://`.
+      config: nested dicts of what JSON can hold.
+      may_differ: dotted fields, with all below them, that may change in a run.
+
+    Raises:
+      ValueError: the run was started with other values; lists them all.
+    """
+    path = epath.Path(workdir) / "config.json"
+    now = json.loads(json.dumps(config))
+    if path.exists():
+        try:
+            before = json.loads(path.read_text())
+        except ValueError as error:
+            raise ValueError(
+                f"{path} is not JSON ({error}); give another --workdir, or delete "
+                "that file if you are sure that the config is the run's"
+            ) from error
+        lines = _differences(before, now, may_differ)
+        if lines:
+            raise ValueError(
+                f"--workdir {os.fspath(workdir)!r} holds the run of another config:\n"
+                + "\n".join(lines)
+                + "\ngive another --workdir, or these fields their former values"
+            )
+        if before == now:
+            return
+    if jax.process_index() == 0:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_json(path, now)
+
+
+def _differences(before: Any, now: Any, may_differ: tuple[str, ...]) -> list[str]:
+    old, new = dict(_leaves(before)), dict(_leaves(now))
+    lines = []
+    for name in sorted(old.keys() | new.keys()):
+        allowed = any(f"{name}.".startswith(f"{prefix}.") for prefix in may_differ)
+        values = [json.dumps(c[name]) if name in c else "absent" for c in (old, new)]
+        if values[0] != values[1] and not allowed:
+            lines.append(f"  {name}: {values[0]} in the run, {values[1]} now")
+    return lines
+
+
+def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    if not isinstance(node, dict) or not node:
+        yield name, node
+        return
+    for key, child in node.items():
+        yield from _leaves(child, f"{name}.{key}" if name else key)
+
+
+def write_json(path: epath.Path, content: Any) -> None:
+    """Writes JSON under a temporary name, then renames it into place."""
+    temporary = path.with_name(f".{path.name}.tmp")
+    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    temporary.replace(path)
+
+
+def file_sizes(folder: epath.Path, ignore: str, prefix: str = "") -> dict[str, int]:
+    """Lists the bytes of each file below a folder by relative name, but one name's."""
+    sizes = {}
+    for path in folder.iterdir():
+        if path.is_dir():
+            sizes |= file_sizes(path, ignore, f"{prefix}{path.name}/")
+        elif path.name != ignore:
+            sizes[prefix + path.name] = path.stat().length
+    return sizes
