@@ -1,0 +1,295 @@
+"""Training state on disk: saved while training goes on, restored bit for bit.
+
+The only file that imports Orbax. Orbax writes each step under a temporary name and
+renames it; a manifest with every file's size, written last, then makes it count. A
+step without its manifest is what a kill left of a save (or of a deletion); a step
+that its manifest contradicts is damaged. Either way the step before is taken.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
+
+import jax
+from etils import epath
+from jax.experimental import multihost_utils
+from orbax.checkpoint import v1 as ocp
+
+from sora_jax.workdir import PathLike, file_sizes, write_json
+
+State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
+
+_DATA = "data"
+_MANIFEST = "manifest.json"
+_logger = logging.getLogger(__name__)
+
+
+class Restored(NamedTuple):
+    """A step as it was saved; the data iterator was set in place."""
+
+    step: int
+    state: dict[str, Any]
+    metadata: dict[str, Any]
+
+
+class Checkpoints:
+    """The checkpoints of one run, in `workdir/checkpoints`.
+
+    Use it as a context manager, so that the last save is complete when it closes.
+    Opening one for reading changes nothing on disk.
+    """
+
+    def __init__(self, workdir: PathLike, keep: int = 2):
+        """Looks at a run.
+
+        Args:
+          workdir: the run's folder; may be `gs://`.
+          keep: how many of the newest steps stay; at least 2, since the newest is
+            deleted neither before nor while its successor is being completed.
+        """
+        if keep < 2:
+            raise ValueError(
+                f"keep must be at least 2, got {keep}: with one checkpoint, a kill "
+                "during a save would lose the run"
+            )
+        # Orbax wants an absolute path.
+        self._workdir = epath.Path(workdir).absolute()
+        self._root = self._workdir / "checkpoints"
+        self._keep = keep
+        self._orbax: ocp.training.Checkpointer | None = None
+        self._finisher = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self._pending: tuple[int, Future[None]] | None = None
+
+    def steps(self) -> list[int]:
+        """Lists the steps whose save was completed, oldest first."""
+        return [step for step in self._found() if self._manifest(step).exists()]
+
+    def save(
+        self,
+        step: int,
+        state: State,
+        data_iterator: Any = None,
+        metadata: Mapping[str, Any] | None = None,
+    ) -> None:
+        """Starts saving and returns; the arrays may be donated right away.
+
+        A step that is already there is left as it is.
+
+        Args:
+          step: how many training steps made this state.
+          state: nested dicts of arrays, by name.
+          data_iterator: a Grain `DatasetIterator`; its position is saved.
+          metadata: anything JSON can hold.
+
+        Raises:
+          RuntimeError: the save before this one failed.
+        """
+        self.wait()
+        if step in self.steps():
+            return
+        if _DATA in state:
+            raise ValueError(f"state must not have the name {_DATA!r}; rename it")
+        items = dict(state)
+        if data_iterator is not None:
+            items[_DATA] = data_iterator
+        response = self._writer().save_checkpointables_async(
+            step, items, force=True, overwrite=step in self._found()
+        )
+        text = json.dumps(dict(metadata or {}))  # as it is now, not when it is written
+        finish = self._finisher.submit(self._complete, step, response, text)
+        self._pending = (step, finish)
+
+    def restore_latest(
+        self, abstract_state: State, data_iterator: Any = None
+    ) -> Restored | None:
+        """Restores the newest undamaged step, or None in a fresh run.
+
+        Newer steps that are damaged move to `workdir/damaged_checkpoints`, and what a
+        kill left of a save is deleted, so that training can save them again.
+
+        Args:
+          abstract_state: nested dicts of `jax.ShapeDtypeStruct`, by name; their
+            shardings say where the arrays go.
+          data_iterator: a fresh Grain iterator, which is moved to the saved position.
+
+        Raises:
+          ValueError: there are steps, but none of them can be restored.
+        """
+        self.wait()
+        step, damaged = self._newest_whole()
+        restored = None
+        if step is not None:
+            restored = self._load(step, abstract_state, data_iterator)
+        elif any(self._manifest(bad).exists() for bad in damaged):
+            raise self._nothing_whole()
+        self._clear(damaged, restored)
+        return restored
+
+    def restore(self, step: int | None, abstract_state: State) -> Restored:
+        """Restores only the named parts of a step, such as `{"ema": ...}`.
+
+        Args:
+          step: which one; None takes the newest undamaged one.
+          abstract_state: the parts wanted, as in `restore_latest`.
+
+        Raises:
+          ValueError: there is no such step, or it is damaged.
+        """
+        self.wait()
+        if step is None:
+            step, _ = self._newest_whole()
+            if step is None:
+                raise self._nothing_whole()
+        elif step not in self._found():
+            raise ValueError(
+                f"{self._root} has no step {step}; it has {self.steps() or 'none'}"
+            )
+        elif damage := self._damage(step):
+            raise ValueError(
+                f"{self._root / str(step)} is damaged ({damage}); "
+                f"take another of {self.steps()}"
+            )
+        return self._load(step, abstract_state, None)
+
+    def wait(self) -> None:
+        """Blocks until the save under way, if any, is complete.
+
+        Raises:
+          RuntimeError: it failed.
+        """
+        pending, self._pending = self._pending, None
+        if pending is None:
+            return
+        step, finish = pending
+        try:
+            finish.result()
+        except Exception as error:
+            raise RuntimeError(
+                f"saving step {step} to {self._root} failed ({error}); earlier "
+                "checkpoints are untouched: mend the cause (is the disk full?) and "
+                "start the same command again"
+            ) from error
+
+    def close(self) -> None:
+        """Completes the save under way and stops the threads."""
+        try:
+            self.wait()
+        finally:
+            self._finisher.shutdown()
+            if self._orbax is not None:
+                self._orbax.close()
+
+    def __enter__(self) -> Checkpoints:
+        """Return itself."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close."""
+        self.close()
+
+    def _writer(self) -> ocp.training.Checkpointer:
+        # Made on the first save: making it deletes what interrupted saves left, and
+        # someone who only reads a run must not touch it.
+        if self._orbax is None:
+            # Any, since Orbax's own policy does not fit its own protocol.
+            policy: Any = ocp.training.preservation_policies.LatestN(self._keep)
+            self._orbax = ocp.training.Checkpointer(
+                self._root, preservation_policy=policy, cleanup_tmp_directories=True
+            )
+        return self._orbax
+
+    def _complete(self, step: int, response: Any, metadata: str) -> None:
+        response.result()
+        if jax.process_index() == 0:
+            sizes = file_sizes(self._root / str(step), _MANIFEST)
+            manifest = {"metadata": json.loads(metadata), "files": sizes}
+            write_json(self._manifest(step), manifest)
+
+    def _load(self, step: int, abstract_state: State, data_iterator: Any) -> Restored:
+        path = self._root / str(step)
+        items: dict[str, Any] = jax.tree.map(_placed, dict(abstract_state))
+        if data_iterator is not None:
+            items[_DATA] = data_iterator
+        try:
+            # Orbax takes an empty dict for "everything".
+            state = ocp.load_checkpointables(path, items) if items else {}
+        except Exception as error:
+            # Its files are whole, so it is the asker that differs.
+            raise ValueError(
+                f"{path} does not fit what is asked of it ({error}); "
+                "was it saved by another config or version? Give another --workdir"
+            ) from error
+        state.pop(_DATA, None)
+        metadata = json.loads(self._manifest(step).read_text())["metadata"]
+        return Restored(step, state, metadata)
+
+    def _found(self) -> list[int]:
+        if not self._root.exists():
+            return []
+        return sorted(int(p.name) for p in self._root.iterdir() if p.name.isdecimal())
+
+    def _newest_whole(self) -> tuple[int | None, list[int]]:
+        """Returns the newest undamaged step and the damaged ones after it."""
+        damaged = []
+        for step in reversed(self._found()):
+            damage = self._damage(step)
+            if not damage:
+                return step, damaged
+            path = self._root / str(step)
+            _logger.warning("%s is skipped: %s; trying the one before", path, damage)
+            damaged.append(step)
+        return None, damaged
+
+    def _damage(self, step: int) -> str:
+        """Says what is wrong with a step; empty when its files are as written."""
+        manifest = self._manifest(step)
+        if not manifest.exists():
+            return f"its save was interrupted (it has no {_MANIFEST})"
+        try:
+            expected = json.loads(manifest.read_text())["files"]
+        except (ValueError, KeyError, TypeError):
+            return f"{_MANIFEST} is cut short"
+        sizes = file_sizes(self._root / str(step), _MANIFEST)
+        for name, size in expected.items():
+            if name not in sizes:
+                return f"{name} is missing"
+            if sizes[name] != size:
+                return f"{name} has {sizes[name]} bytes instead of {size}"
+        return ""
+
+    def _nothing_whole(self) -> ValueError:
+        return ValueError(
+            f"{self._root} holds no undamaged checkpoint (steps {self._found()}); "
+            "give another --workdir, or delete this folder to start anew"
+        )
+
+    def _clear(self, damaged: list[int], restored: Restored | None) -> None:
+        """Makes room for saving these steps again, losing nothing but half saves."""
+        shelf = self._workdir / "damaged_checkpoints"
+        for step in damaged if jax.process_index() == 0 else []:
+            path = self._root / str(step)
+            if restored and not self._manifest(step).exists():
+                path.rmtree()
+                continue
+            shelf.mkdir(parents=True, exist_ok=True)
+            if (shelf / path.name).exists():
+                (shelf / path.name).rmtree()
+            path.rename(shelf / path.name)
+            _logger.warning("moved to %s, which may be deleted", shelf / path.name)
+        if damaged and jax.process_count() > 1:
+            multihost_utils.sync_global_devices("damaged checkpoints are cleared")
+
+    def _manifest(self, step: int) -> epath.Path:
+        return self._root / str(step) / _MANIFEST
+
+
+def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
+    """Gives an abstract array that has no sharding the default device."""
+    sharding = getattr(leaf, "sharding", None)
+    if sharding is None:
+        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

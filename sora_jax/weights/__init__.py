@@ -1,0 +1,1 @@
+"""Weights on disk, ours and foreign, to and from our parameter trees."""

@@ -1,0 +1,190 @@
+"""Our own published weights: safetensors files beside a `config.json`, in one folder.
+
+In flow nested dicts of arrays with plain keys (`nnx.to_pure_dict`); out flow the
+same, checked against the shapes that the model expects.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors
+import safetensors.numpy
+from etils import epath
+
+from sora_jax.workdir import PathLike
+
+PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
+
+# One entry, since the order of several in a file is random and files of the same
+# weights are to have the same hash.
+_METADATA = "sora_jax"
+_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+_SHOWN = 20  # names of each kind in an error
+
+
+def save_tensors(
+    path: PathLike,
+    tensors: PureDict,
+    metadata: Mapping[str, Any] | None = None,
+    dtype: str | None = "bfloat16",
+) -> None:
+    """Writes nested arrays as one safetensors file with names like "blocks/kernel".
+
+    Args:
+      path: the file, ending in .safetensors; replaced as a whole if it exists.
+      tensors: nested dicts of arrays.
+      metadata: anything JSON can hold; kept in the file's header.
+      dtype: how floating-point arrays are stored; None keeps their own.
+    """
+    target = epath.Path(path)
+    _require_safetensors(target)
+    flat = {}
+    for name, value in _flatten(tensors):
+        array = np.array(value, order="C")
+        if dtype is not None and jnp.issubdtype(array.dtype, jnp.floating):
+            array = np.asarray(array.astype(jnp.dtype(dtype)))
+        flat[name] = array
+    header = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
+    data = safetensors.numpy.save(flat, metadata=header)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(data)
+        temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
+    """Reads a file of `save_tensors` as jax arrays of the dtypes asked for.
+
+    Args:
+      path: the file.
+      abstract: nested dicts of `jax.ShapeDtypeStruct`; a sharding in one is obeyed.
+
+    Raises:
+      ValueError: the file is missing or damaged, or its names or shapes are not the
+        expected ones; lists them all.
+    """
+    wanted = dict(_flatten(abstract))
+    with _opened(path) as file:
+        stored = {name: file.get_slice(name).get_shape() for name in file.keys()}
+        _require_same(path, stored, wanted)
+
+        # Inside, so that one tensor at a time is held twice.
+        def fill(node: PureDict, prefix: str) -> dict[Any, Any]:
+            filled = {}
+            for key, child in node.items():
+                name = f"{prefix}{key}"
+                if isinstance(child, Mapping):
+                    filled[key] = fill(child, f"{name}/")
+                else:
+                    array = file.get_tensor(name).astype(child.dtype)
+                    filled[key] = jax.device_put(
+                        array, getattr(child, "sharding", None)
+                    )
+            return filled
+
+        return fill(abstract, "")
+
+
+def read_metadata(path: PathLike) -> dict[str, Any]:
+    """Returns what `save_tensors` was given as metadata."""
+    with _opened(path) as file:
+        return json.loads((file.metadata() or {}).get(_METADATA, "{}"))
+
+
+def file_hash(path: PathLike) -> str:
+    """Returns the first 16 hexadecimal digits of a file's SHA-256."""
+    digest = hashlib.sha256()
+    with epath.Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()[:16]
+
+
+@contextlib.contextmanager
+def _opened(path: PathLike) -> Iterator[Any]:
+    """Opens a safetensors file, wherever it is, or says what is wrong with it."""
+    target = epath.Path(path)
+    named = f"weights {os.fspath(path)!r}"
+    _require_safetensors(target)
+    if not target.exists():
+        raise ValueError(f"{named} do not exist; check the spelling of --weights")
+    with contextlib.ExitStack() as stack:
+        if "://" in os.fspath(target):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            target = target.copy(epath.Path(folder) / target.name)
+        try:
+            file = safetensors.safe_open(os.fspath(target), framework="numpy")
+            stack.enter_context(file)
+        except (safetensors.SafetensorError, OSError) as error:
+            raise ValueError(
+                f"{named} are damaged or cut short ({error}); copy or download the "
+                "file again"
+            ) from error
+        yield file
+
+
+def _require_safetensors(path: epath.Path) -> None:
+    if path.suffix in _PICKLES:
+        raise ValueError(
+            f"weights {os.fspath(path)!r} may be a pickle, which can run any code; "
+            "convert it to .safetensors where you trust it"
+        )
+    if path.suffix != ".safetensors":
+        raise ValueError(
+            f"weights {os.fspath(path)!r} must be a .safetensors file, "
+            f"got {path.suffix or 'no suffix'!r}"
+        )
+
+
+def _require_same(
+    path: PathLike, stored: Mapping[str, list[int]], wanted: Mapping[str, Any]
+) -> None:
+    """Raises one error with all names that are missing, unknown or misshapen."""
+    misshapen = (
+        f"{name}: {list(stored[name])} in the file, {list(wanted[name].shape)} wanted"
+        for name in stored.keys() & wanted.keys()
+        if tuple(stored[name]) != tuple(wanted[name].shape)
+    )
+    problems = [
+        *_listed("missing from the file", wanted.keys() - stored.keys()),
+        *_listed("unknown to the model", stored.keys() - wanted.keys()),
+        *_listed("of another shape", misshapen),
+    ]
+    if problems:
+        raise ValueError(
+            f"weights {os.fspath(path)!r} do not fit the model; use them with the "
+            "config.json of their own folder:\n" + "\n".join(problems)
+        )
+
+
+def _listed(kind: str, names: Iterable[str]) -> list[str]:
+    lines = sorted(names)
+    if not lines:
+        return []
+    more = [f"    and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
+    return [f"  {kind}:", *(f"    {line}" for line in lines[:_SHOWN]), *more]
+
+
+def _flatten(node: PureDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, child in node.items():
+        name = f"{prefix}{key}"
+        if "/" in str(key):
+            raise ValueError(f"parameter name {name!r} must not contain '/' in a key")
+        if isinstance(child, Mapping):
+            yield from _flatten(child, f"{name}/")
+        else:
+            yield name, child

@@ -1,0 +1,181 @@
+"""A folder of weights: what training leaves and sampling loads.
+
+    config.json        which networks, of which size, with which sampling defaults
+    vae.safetensors  dit.safetensors  text_encoder.safetensors  tokenizer.model
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+from etils import epath
+from flax import nnx
+
+from sora_jax.checkpoint import Checkpoints
+from sora_jax.config import (
+    DiTConfig,
+    SamplingConfig,
+    TextConfig,
+    VAEConfig,
+    VAERun,
+    from_json,
+)
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.models.vae import VAE
+from sora_jax.weights import native
+from sora_jax.workdir import PathLike, write_json
+
+M = TypeVar("M", bound=nnx.Module)
+
+ASSETS = epath.resource_path("sora_jax") / "assets"
+FILES = ("vae.safetensors", "dit.safetensors", "text_encoder.safetensors")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Weights:
+    """Everything that makes videos.
+
+    Attributes:
+      vae: pixels to latents and back.
+      dit: the velocity field.
+      text_encoder: token ids to states.
+      tokenizer: text to token ids.
+      defaults: how to sample when nothing is asked for.
+      name: where they are from, and a hash of the files.
+    """
+
+    vae: VAE
+    dit: DiT
+    text_encoder: TextEncoder
+    tokenizer: Tokenizer
+    defaults: SamplingConfig
+    name: str
+
+
+def load(folder: PathLike = ASSETS) -> Weights:
+    """Load a folder of weights.
+
+    Raises:
+      ValueError: the folder is not one, or a file in it is missing or damaged.
+    """
+    config = read_config(folder)
+    where = epath.Path(folder)
+    missing = [name for name in (*FILES, "tokenizer.model") if not exists(where, name)]
+    if missing:
+        raise ValueError(
+            f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
+            "it again with python -m sora_jax.weights.publish"
+        )
+    dit = from_json(DiTConfig, config["dit"])
+    text = from_json(TextConfig, config["text"])
+    digest = "-".join(native.file_hash(where / name)[:8] for name in FILES)
+    return Weights(
+        vae=load_vae(folder),
+        dit=fill(where / "dit.safetensors", lambda r: DiT(dit, rngs=r)),
+        text_encoder=fill(
+            where / "text_encoder.safetensors", lambda r: TextEncoder(text, rngs=r)
+        ),
+        tokenizer=Tokenizer.load(where / "tokenizer.model"),
+        defaults=from_json(SamplingConfig, config.get("sampling", {})),
+        name=f"{where.name} {digest}",
+    )
+
+
+def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
+    """Write a folder of weights; `config.json` comes last, so that it is whole."""
+    where = epath.Path(folder)
+    parts = (weights.vae, weights.dit, weights.text_encoder)
+    for name, module in zip(FILES, parts, strict=True):
+        native.save_tensors(where / name, parameters(module), dtype=dtype)
+    (where / "tokenizer.model").write_bytes(weights.tokenizer.model)
+    config = {
+        "vae": dataclasses.asdict(weights.vae.config),
+        "dit": dataclasses.asdict(weights.dit.config),
+        "text": dataclasses.asdict(weights.text_encoder.config),
+        "sampling": dataclasses.asdict(weights.defaults),
+    }
+    write_json(where / "config.json", {"format": "sora_jax", **config})
+
+
+def save_vae(folder: PathLike, vae: VAE) -> None:
+    """Write a folder that holds a VAE alone, in float32."""
+    where = epath.Path(folder)
+    native.save_tensors(where / "vae.safetensors", parameters(vae), dtype=None)
+    write_json(where / "vae.json", dataclasses.asdict(vae.config))
+
+
+def load_vae(folder: PathLike) -> VAE:
+    """Load the VAE of a weights folder, of encoded clips, or of a VAE run's workdir.
+
+    Raises:
+      ValueError: there is no VAE.
+    """
+    where = epath.Path(folder)
+    if exists(where, "vae.safetensors"):
+        if exists(where, "vae.json"):
+            data = json.loads((where / "vae.json").read_text())
+        else:
+            data = read_config(folder)["vae"]
+        config = from_json(VAEConfig, data)
+        return fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
+    if not exists(where, "checkpoints"):
+        raise ValueError(
+            f"vae: {str(folder)!r} holds neither vae.safetensors nor checkpoints; give "
+            "the workdir of a VAE run (configs/playground_vae.py) or a weights folder"
+        )
+    run = from_json(VAERun, json.loads((where / "config.json").read_text()))
+    graphdef, abstract = abstract_of(lambda r: VAE(run.vae, rngs=r))
+    with Checkpoints(folder) as checkpoints:
+        state = checkpoints.restore(None, {"ema": {"vae": abstract}}).state
+    return nnx.merge(graphdef, state["ema"]["vae"])
+
+
+def read_config(folder: PathLike) -> dict[str, Any]:
+    """Read the description of a weights folder."""
+    path = epath.Path(folder) / "config.json"
+    if not path.exists():
+        raise ValueError(
+            f"weights folder {str(folder)!r} has no config.json: give a folder of "
+            "sora_jax weights"
+        )
+    config = json.loads(path.read_text())
+    if config.get("format") != "sora_jax":
+        raise ValueError(
+            f"{path} does not describe sora_jax weights (its 'format' is "
+            f"{config.get('format')!r})"
+        )
+    return config
+
+
+def parameters(module: nnx.Module) -> dict[str, Any]:
+    """The parameters of a module as nested dicts."""
+    return nnx.to_pure_dict(nnx.state(module))
+
+
+def abstract_of(
+    make: Callable[[nnx.Rngs], nnx.Module],
+) -> tuple[nnx.GraphDef, dict[str, Any]]:
+    """The structure of a module and the shapes of its parameters, without memory."""
+    graphdef, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+    # Without the abstract shardings that a current mesh would give them.
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state)
+    )
+    return graphdef, shapes
+
+
+def fill(path: PathLike, make: Callable[[nnx.Rngs], M]) -> M:
+    """Make a module with the parameters of a file."""
+    graphdef, abstract = abstract_of(make)
+    return nnx.merge(graphdef, native.load_tensors(path, abstract))
+
+
+def exists(folder: epath.Path, name: str) -> bool:
+    """Whether a folder has an entry."""
+    return (folder / name).exists()
