@@ -1,0 +1,1 @@
+"""Where clips come from and go to: numpy in, numpy out."""

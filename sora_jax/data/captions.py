@@ -1,0 +1,192 @@
+"""Say what a stretch shows: many phrasings per fact, from terse to long.
+
+A stretch goes in; out come a text and the names of the facts that it states. What a
+caption leaves unsaid, nobody may check.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from sora_jax.data import words, world
+from sora_jax.data.chance import choose, pick
+
+# How often each detail is drawn: half of all captions state everything that matters.
+DETAILS = (("terse", 0.22), ("plain", 0.26), ("full", 0.34), ("long", 0.18))
+# How likely a fact is stated in the less than full details.
+_ODDS = {"terse": 0.45, "plain": 0.8}
+# Not worth a word, unless at length.
+_USUAL = {("camera", "still"), ("light", "steady"), ("size", "medium")}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Caption:
+    """What is said of the frames from `start` to `stop`.
+
+    Attributes:
+      start: first frame.
+      stop: one past the last frame.
+      text: lower-case words.
+      stated: the keys of `facts` that the text gives away.
+    """
+
+    start: int
+    stop: int
+    text: str
+    stated: frozenset[str]
+
+
+def facts(stretch: world.Stretch) -> dict[str, str]:
+    """Return all that a caption could state, such as {"colour.0": "red"}."""
+    known = {"background": stretch.background}
+    is_video = stretch.stop - stretch.start > 1
+    for number, body in enumerate(stretch.bodies):
+        known[f"colour.{number}"] = body.colour
+        known[f"shape.{number}"] = body.shape
+        if body.size:
+            known[f"size.{number}"] = body.size
+        if is_video and body.motion != "collide":
+            known[f"motion.{number}"] = body.motion
+    if stretch.relation:
+        known["relation"] = stretch.relation
+    if is_video:
+        known |= {"camera": stretch.camera, "light": stretch.light}
+    return known
+
+
+def caption(
+    stretch: world.Stretch, rng: np.random.Generator, detail: str | None = None
+) -> Caption:
+    """Describe a stretch.
+
+    Args:
+      stretch: what to describe.
+      rng: draws the phrasing.
+      detail: "terse", "plain", "full" or "long"; None draws one.
+    """
+    detail = detail or pick(rng, DETAILS)
+    known = facts(stretch)
+    stated = _draw_stated(known, rng, detail)
+    is_terse = detail == "terse"
+    text = _subject(stretch, stated, rng, is_terse)
+    if "background" in stated:
+        text = _with_place(text, stretch, rng, is_terse)
+    text += _surroundings(stretch, stated, rng, is_terse)
+    if detail == "long":
+        text = _opening(text, stretch, rng) + text
+    return Caption(start=stretch.start, stop=stretch.stop, text=text, stated=stated)
+
+
+def joined(parts: Sequence[Caption], rng: np.random.Generator) -> str:
+    """Return one text for a whole clip of one stretch or two."""
+    texts = [part.text for part in parts]
+    return texts[0] if len(texts) == 1 else choose(rng, words.CUTS).format(*texts)
+
+
+def _draw_stated(
+    known: dict[str, str], rng: np.random.Generator, detail: str
+) -> frozenset[str]:
+    """Draw which facts to state: always what the things are, mostly what they do."""
+    stated = set()
+    says_motion = rng.random() < _ODDS.get(detail, 1.0)
+    for key, value in known.items():
+        kind = key.split(".")[0]
+        is_drawn = rng.random() < _ODDS.get(detail, 1.0)
+        if kind in ("colour", "shape"):
+            is_drawn = True
+        elif kind == "motion":  # both of a pair or none
+            is_drawn = says_motion
+        elif (kind, value) in _USUAL:
+            is_drawn = detail == "long"
+        if is_drawn:
+            stated.add(key)
+    return frozenset(stated)
+
+
+def _subject(
+    stretch: world.Stretch,
+    stated: frozenset[str],
+    rng: np.random.Generator,
+    is_terse: bool,
+) -> str:
+    says_motion = "motion.0" in stated
+    if "relation" in stated or len(stretch.bodies) == 1:
+        relation = stretch.relation if "relation" in stated else ""
+        templates = words.SUBJECTS[relation, says_motion]
+    else:
+        templates = words.LOOSE_PAIR_MOVING if says_motion else words.LOOSE_PAIR
+    parts = {}
+    for letter, number in zip("ab", range(len(stretch.bodies)), strict=False):
+        body = stretch.bodies[number]
+        parts[letter] = _noun(body, f"size.{number}" in stated, rng, is_terse)
+        if f"motion.{number}" in stated:
+            phrase = choose(rng, words.MOTION_PHRASES[body.motion])
+            verb, *rest = phrase.split()
+            for form, inflected in zip(
+                ("does", "doing"), words.VERBS[verb], strict=True
+            ):
+                parts[f"{letter}_{form}"] = " ".join((inflected, *rest))
+    template = templates[0] if is_terse else choose(rng, templates)
+    return template.format(**parts)
+
+
+def _noun(
+    body: world.Body, says_size: bool, rng: np.random.Generator, is_terse: bool
+) -> str:
+    size = choose(rng, words.SIZE_WORDS[body.size]) + " " if says_size else ""
+    shape = choose(rng, words.SHAPE_WORDS[body.shape])
+    template = words.NOUNS[0] if is_terse else choose(rng, words.NOUNS)
+    noun = template.format(size=size, colour=body.colour, shape=shape)
+    if is_terse:
+        return noun
+    return f"{'an' if noun[0] in 'aeiou' else 'a'} {noun}"
+
+
+def _with_place(
+    text: str, stretch: world.Stretch, rng: np.random.Generator, is_terse: bool
+) -> str:
+    background = choose(rng, words.BACKGROUND_WORDS[stretch.background])
+    if is_terse:
+        return f"{text}, {background.removeprefix('a ')}"
+    place = choose(rng, words.PLACES[_footing(stretch)]).format(background)
+    return f"{place}, {text}" if rng.random() < 0.25 else f"{text} {place}"
+
+
+def _footing(stretch: world.Stretch) -> str:
+    if stretch.background not in world.FLOORS:
+        return "wall"
+    stands = [world.MOTIONS[body.motion].stands for body in stretch.bodies]
+    if stretch.relation == "above":  # only the lower one could stand
+        stands = stands[1:]
+    return "standing" if all(stands) else "mixed" if any(stands) else "floating"
+
+
+def _opening(text: str, stretch: world.Stretch, rng: np.random.Generator) -> str:
+    if stretch.stop - stretch.start > 1:
+        return choose(rng, words.VIDEO_OPENINGS)
+    return choose(rng, words.IMAGE_OPENINGS) if text.startswith(("a ", "an ")) else ""
+
+
+def _surroundings(
+    stretch: world.Stretch,
+    stated: frozenset[str],
+    rng: np.random.Generator,
+    is_terse: bool,
+) -> str:
+    clauses = []
+    if "camera" in stated:
+        clauses.append(choose(rng, words.CAMERA_CLAUSES[stretch.camera]))
+    if "light" in stated:
+        clauses.append(choose(rng, words.LIGHT_CLAUSES[stretch.light]))
+    if is_terse:
+        return "".join(f", {clause.removeprefix('the ')}" for clause in clauses)
+    if rng.random() < 0.5:
+        clauses.reverse()
+    connectors = (words.FIRST_CONNECTORS, words.LAST_CONNECTORS)
+    return "".join(
+        choose(rng, options) + clause
+        for options, clause in zip(connectors, clauses, strict=False)
+    )

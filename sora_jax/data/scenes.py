@@ -1,0 +1,187 @@
+"""Draw a scene: which things, doing what, where, in what light.
+
+An index goes in, a `world.Scene` comes out. Things are always drawn in the same order,
+so an index is the same scene at every size of one aspect ratio.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+import numpy as np
+
+from sora_jax.config import PlaygroundConfig
+from sora_jax.data import physics, staging, world
+from sora_jax.data.chance import choose, generator, pick
+
+SPLITS = ("train", "test")
+# The fewest frames in which each kind can be told, and what is made of fewer.
+_FEWEST = {"collide": (8, "two"), "behind": (8, "one"), "cut": (17, "one")}
+# A cut falls between two latent frames: the first is one frame, the others are four.
+_FIRST_CUT, _CUT_STEP, _SHORTEST_STRETCH = 9, 4, 8
+# What two can do beside and above each other without getting in each other's way.
+_BESIDE = ("still", "up", "down", "bounce", "spin")
+_ABOVE = ("still", "right", "left", "spin")
+_CAMERA_MOVES = 0.4  # the share of clips, where the motion allows it
+_LIGHTS = (("steady", 0.7), ("dusk", 0.15), ("dawn", 0.15))
+
+
+def is_held_out(colour: str, shape: str, motion: str) -> bool:
+    """Say whether a combination is kept for the test split.
+
+    Of the eight colours exactly one is kept for each shape and motion, so a model must
+    have learned the colour from the shape's other motions, and so on around.
+    """
+    row = list(world.COLOURS).index(colour)
+    column = list(world.SHAPES).index(shape)
+    layer = list(world.MOTIONS).index(motion)
+    return (row + 3 * column + 5 * layer) % len(world.COLOURS) == 0
+
+
+def draw_scene(
+    config: PlaygroundConfig, index: int, size: tuple[int, int] | None = None
+) -> world.Scene:
+    """Draw the scene of an index.
+
+    Args:
+      config: the playground's settings.
+      index: which clip.
+      size: (height, width) in pixels, if not the one drawn from the settings.
+    """
+    rng = generator(config.seed, SPLITS.index(config.split), index)
+    frames = pick(rng, config.frames)
+    drawn_size = pick(rng, config.sizes)
+    height, width = size or drawn_size
+    kind = _told_in(frames, pick(rng, config.kinds))
+    bounds = [0, frames]
+    parts = [kind]
+    if kind == "cut":
+        cuts = range(_FIRST_CUT, frames - _SHORTEST_STRETCH + 1, _CUT_STEP)
+        bounds.insert(1, choose(rng, cuts))
+        kinds = [pair for pair in config.kinds if pair[0] != "cut"] or [("one", 1.0)]
+        parts = [
+            _told_in(stop - start, pick(rng, kinds)) for start, stop in pairwise(bounds)
+        ]
+    view = world.view_of(height, width)
+    return world.Scene(
+        height=height,
+        width=width,
+        frames=frames,
+        fps=config.fps,
+        view=view,
+        stretches=tuple(
+            _draw_stretch(rng, config, part, span, view)
+            for part, span in zip(parts, pairwise(bounds), strict=True)
+        ),
+    )
+
+
+def _told_in(frames: int, kind: str) -> str:
+    fewest, simpler = _FEWEST.get(kind, (1, kind))
+    return kind if frames >= fewest else simpler
+
+
+def _draw_stretch(
+    rng: np.random.Generator,
+    config: PlaygroundConfig,
+    kind: str,
+    span: tuple[int, int],
+    view: tuple[float, float],
+) -> world.Stretch:
+    start, stop = span
+    is_image = stop - start == 1
+    motions, relation = _draw_motions(rng, kind, is_image)
+    backgrounds = world.FLOORS if "bounce" in motions else tuple(world.BACKGROUNDS)
+    background = choose(rng, backgrounds)
+    camera = _draw_camera(rng, kind, motions[0])
+    light = pick(rng, _LIGHTS)
+    if is_image:
+        camera, light = "still", "steady"
+    time = np.arange(stop - start) / config.fps
+    stage = staging.set_stage(background, camera, view, time)
+    looks = _draw_looks(rng, config.split, motions, relation)
+    bodies, wall = staging.play(relation, rng, stage, looks)
+    eye, zoom = physics.camera(camera, view, physics.phase(time))
+    return world.Stretch(
+        start=start,
+        stop=stop,
+        background=background,
+        camera=camera,
+        light=light,
+        relation=relation,
+        bodies=bodies,
+        wall=wall,
+        eye=eye,
+        zoom=zoom,
+        brightness=physics.brightness(light, physics.phase(time)),
+    )
+
+
+def _draw_motions(
+    rng: np.random.Generator, kind: str, is_image: bool
+) -> tuple[tuple[str, ...], str]:
+    """Draw what each body does, and their relation."""
+    if kind == "collide":
+        return ("collide", "collide"), "collide"
+    if kind == "behind":
+        return (choose(rng, ("right", "left")),), "behind"
+    if kind == "one":
+        pairs = [(name, motion.weight) for name, motion in world.MOTIONS.items()]
+        motions, relation = (pick(rng, pairs),), ""
+    else:
+        relation = choose(rng, ("left of", "above"))
+        options = _BESIDE if relation == "left of" else _ABOVE
+        motions = (choose(rng, options), choose(rng, options))
+    return ("still",) * len(motions) if is_image else motions, relation
+
+
+def _draw_camera(rng: np.random.Generator, kind: str, motion: str) -> str:
+    """Draw a camera under which the motion can still be told."""
+    moves = rng.random() < _CAMERA_MOVES
+    cameras = world.MOTIONS[motion].cameras if kind == "one" else ("still",)
+    drawn = choose(rng, cameras[1:] or ("still",))
+    return drawn if moves else "still"
+
+
+def _draw_looks(
+    rng: np.random.Generator, split: str, motions: Sequence[str], relation: str
+) -> list[staging.Look]:
+    """Draw what the bodies are; in the test split the first is a held-out one."""
+    looks: list[staging.Look] = []
+    for motion in motions:
+        shape = choose(rng, _shapes_that(motion))
+        colours = [
+            colour
+            for colour in world.COLOURS
+            if colour not in {look.colour for look in looks}
+            and _is_shown(split, bool(looks), colour, shape, motion)
+        ]
+        # Two bodies, or a body and a wall, must fit beside each other.
+        size = choose(rng, ("small", "medium", "big")[: 2 if relation else 3])
+        if motion in ("grow", "shrink"):
+            size = ""
+        looks.append(
+            staging.Look(
+                colour=choose(rng, colours), shape=shape, size=size, motion=motion
+            )
+        )
+    return looks
+
+
+def _is_shown(
+    split: str, has_first: bool, colour: str, shape: str, motion: str
+) -> bool:
+    if split == "test" and has_first:
+        return True
+    return is_held_out(colour, shape, motion) == (split == "test")
+
+
+def _shapes_that(motion: str) -> tuple[str, ...]:
+    """Return the shapes that can be seen to move so."""
+    return tuple(
+        name
+        for name, shape in world.SHAPES.items()
+        if not (motion == "spin" and shape.is_round)
+        and not (motion == "collide" and shape.is_pointed)
+    )
