@@ -1,0 +1,165 @@
+"""One encoder per file type: a stream of uint8 frames or float chunks to one file.
+
+`outputs` owns names, folders and atomicity; here is only what goes into the file.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Iterator
+from fractions import Fraction
+from typing import Any
+
+import av
+import numpy as np
+from av.filter import Graph
+from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
+from etils import epath
+from jaxtyping import UInt8
+from PIL import Image
+
+from sora_jax.data.video import EXACT_SCALING, to_uint8
+
+# Visually lossless; a 64x64 clip of two seconds is about 10 kB. With x264's macroblock
+# tree, the same frames give other bytes each time.
+_QUALITY = {"crf": "16", "preset": "medium", "x264-params": "mbtree=0"}
+_COLOUR = f"out_color_matrix=bt709:out_range=tv:flags={EXACT_SCALING}"
+_SHEET_GREY = 128
+
+
+def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Passes chunks on, refusing none at all, several sizes, and NaN."""
+    frame_shape = None
+    for chunk in chunks:
+        chunk = np.asarray(chunk)
+        if chunk.ndim != 4 or chunk.shape[3] != 3:
+            raise ValueError(f"frames must be [t h w 3], got {list(chunk.shape)}")
+        frame_shape = frame_shape or chunk.shape[1:]
+        if chunk.shape[1:] != frame_shape:
+            raise ValueError(
+                f"frames must all be of one size, got {list(chunk.shape[1:])} "
+                f"after {list(frame_shape)}"
+            )
+        if chunk.dtype != np.uint8 and not np.isfinite(chunk).all():
+            raise ValueError(
+                "frames hold NaN or infinity; the model or its weights are broken"
+            )
+        if len(chunk):
+            yield chunk
+    if frame_shape is None:
+        raise ValueError("there are no frames to write")
+
+
+def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
+    """Encodes H.264 4:2:0, tagged BT.709, ready to play before it is all loaded."""
+    rate = Fraction(fps).limit_denominator(1001)
+    options = {"movflags": "+faststart"}
+    graph = stream = None
+    with av.open(os.fspath(path), "w", format="mp4", options=options) as container:
+        for index, pixels in enumerate(_frames(chunks)):
+            # 4:2:0 halves the colour planes, so sizes are even.
+            odd = [(0, side % 2) for side in pixels.shape[:2]]
+            pixels = np.pad(pixels, [*odd, (0, 0)], mode="edge")
+            height, width = pixels.shape[:2]
+            if stream is None or graph is None:
+                stream = container.add_stream("libx264", rate=rate, options=_QUALITY)
+                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                # Untagged files are guessed at, differently by every player.
+                stream.codec_context.colorspace = Colorspace.ITU709
+                stream.codec_context.color_range = ColorRange.MPEG
+                stream.codec_context.color_primaries = ColorPrimaries.BT709
+                stream.codec_context.color_trc = ColorTrc.BT709
+                graph = _to_yuv(width, height, rate)
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = index, 1 / rate
+            graph.vpush(frame)
+            container.mux(stream.encode(graph.vpull()))
+        if stream is not None:
+            container.mux(stream.encode())
+
+
+def write_gif(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
+    """Encodes an endless GIF with a palette for each frame, undithered."""
+    rate = Fraction(fps).limit_denominator(1001)
+    stream = None
+    with av.open(os.fspath(path), "w", format="gif") as container:
+        for index, pixels in enumerate(_frames(chunks)):
+            if stream is None:
+                stream = container.add_stream("gif", rate=rate)
+                stream.height, stream.width = pixels.shape[:2]
+                stream.pix_fmt = "pal8"
+            image = Image.fromarray(pixels).quantize(256, Image.Quantize.MEDIANCUT)
+            colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
+            palette = np.full((256, 4), 255, np.uint8)  # alpha first
+            palette[: len(colours), 1:] = colours
+            indexed: Any = (np.asarray(image), palette)  # which the stubs forgot
+            frame = av.VideoFrame.from_ndarray(indexed, format="pal8")
+            frame.pts, frame.time_base = index, 1 / rate
+            container.mux(stream.encode(frame))
+        if stream is not None:
+            container.mux(stream.encode())
+
+
+def write_png(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
+    """Saves one frame as an image, several as a near-square sheet read row by row."""
+    del fps
+    frames = list(_frames(chunks))
+    columns = math.ceil(math.sqrt(len(frames)))
+    rows = math.ceil(len(frames) / columns)
+    height, width = frames[0].shape[:2]
+    sheet = np.full((rows * height, columns * width, 3), _SHEET_GREY, np.uint8)
+    for index, pixels in enumerate(frames):
+        top, left = index // columns * height, index % columns * width
+        sheet[top : top + height, left : left + width] = pixels
+    with path.open("wb") as file:
+        Image.fromarray(sheet).save(file, format="PNG")
+
+
+def write_npy(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
+    """Appends float32 values in [0, 1], then completes the header's length."""
+    del fps
+    length, shape = 0, ()
+    with path.open("wb") as file:
+        for chunk in chunks:
+            if not length:
+                shape = chunk.shape[1:]
+                _npy_header(file, (0, *shape))
+            length += len(chunk)
+            values = chunk.astype(np.float32)
+            scaled = values / 255 if chunk.dtype == np.uint8 else (values + 1) / 2
+            file.write(np.clip(scaled, 0, 1).astype("<f4").tobytes())
+        file.seek(0)
+        # numpy leaves room for the first axis to grow, so the header keeps its size.
+        _npy_header(file, (length, *shape))
+
+
+Encoder = Callable[[epath.Path, Iterable[np.ndarray], int | float], None]
+ENCODERS: dict[str, Encoder] = {
+    ".mp4": write_mp4,
+    ".gif": write_gif,
+    ".png": write_png,
+    ".npy": write_npy,
+}
+
+
+def _frames(chunks: Iterable[np.ndarray]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
+    for chunk in chunks:
+        yield from chunk if chunk.dtype == np.uint8 else to_uint8(chunk)
+
+
+def _to_yuv(width: int, height: int, rate: Fraction) -> Graph:
+    graph = Graph()
+    rgb = av.VideoFormat("rgb24")
+    graph.link_nodes(
+        graph.add_buffer(width=width, height=height, format=rgb, time_base=1 / rate),
+        graph.add("scale", _COLOUR),
+        graph.add("format", "yuv420p"),
+        graph.add("buffersink"),
+    ).configure()
+    return graph
+
+
+def _npy_header(file, shape: tuple[int, ...]) -> None:
+    header = {"descr": "<f4", "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(file, header)

@@ -1,0 +1,189 @@
+"""Videos and pictures to files: chunks of frames in, a whole file or none out.
+
+Frames are bytes, or floats in [-1, 1], and arrive chunk by chunk, so a long video
+never stands in memory. Every file is made under a temporary name in its own folder
+and takes its real name when it is complete; no file is ever overwritten.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import itertools
+import json
+import os
+import secrets
+import tempfile
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from sora_jax.data import encoders
+from sora_jax.workdir import PathLike
+
+_PROBE = bytes(1 << 18)  # enough to notice a full disk
+
+
+def check_output(path: PathLike, *, field: str = "--out") -> epath.Path:
+    """Makes sure, before heavy work, that `write` will be able to write there.
+
+    The folder is created when it is missing.
+
+    Args:
+      path: where the video is to go.
+      field: the flag or config field that error messages name.
+
+    Raises:
+      ValueError: the suffix is unknown, or the folder cannot be written.
+    """
+    target = epath.Path(path)
+    named = f"{field} {os.fspath(path)!r}"
+    if target.suffix.lower() not in encoders.ENCODERS:
+        raise ValueError(
+            f"{named} must end in one of {' '.join(encoders.ENCODERS)}, "
+            f"got {target.suffix or 'no suffix'!r}"
+        )
+    if target.is_dir():
+        raise ValueError(f"{named} is a folder; give a file name inside it")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        probe = _temporary(target)
+        try:
+            probe.write_bytes(_PROBE)
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise ValueError(
+            f"{named} cannot be written ({error.strerror or error}); "
+            "free some space, or give a path in a folder you may write to"
+        ) from error
+    return target
+
+
+def free_path(path: PathLike) -> epath.Path:
+    """Returns the path, or the first of `name-1`, `name-2`, ... that is free.
+
+    A path is free when neither it nor its sidecar exists.
+    """
+    target = epath.Path(path)
+    for number in itertools.count():
+        stem = f"{target.stem}-{number}" if number else target.stem
+        candidate = target.with_name(stem + target.suffix)
+        if not candidate.exists() and not sidecar_path(candidate).exists():
+            return candidate
+    raise AssertionError("unreachable")
+
+
+def write(
+    path: PathLike,
+    chunks: Iterable[np.ndarray],
+    fps: int | float,
+    *,
+    field: str = "--out",
+) -> epath.Path:
+    """Writes frames as the path's suffix says, and returns the path they got.
+
+    * `.mp4`: H.264, plays in browsers; odd sizes repeat their last row or column.
+    * `.gif`: a palette of its own for each frame; endless.
+    * `.png`: one frame is an image; several are tiled row by row on one sheet.
+    * `.npy`: float32 `[t h w c]` in [0, 1].
+
+    Args:
+      path: where the video is to go; a number is appended when it is taken.
+      chunks: arrays `[t h w c]`, uint8 or float in [-1, 1], in order.
+      fps: frames per second; may be fractional.
+      field: the flag or config field that error messages name.
+
+    Raises:
+      ValueError: the frames are of no use: none at all, of several sizes, or NaN.
+      OSError: the file cannot be written. Nothing is left behind.
+    """
+    target = epath.Path(path)
+    encode = encoders.ENCODERS[target.suffix.lower()]
+    if not fps > 0:
+        raise ValueError(f"--fps must be > 0, got {fps}")
+    with _whole(target, field) as temporary:
+        encode(temporary, encoders.checked(chunks), fps)
+        return _publish(temporary, target)
+
+
+def write_sidecar(path: PathLike, content: dict[str, Any]) -> epath.Path:
+    """Writes what is worth knowing about an output as JSON beside it.
+
+    The sidecar of `clip.mp4` is `clip.mp4.json`, so that `clip.gif` has its own.
+    """
+    target = sidecar_path(path)
+    with _whole(target, "--out") as temporary:
+        text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
+        temporary.write_text(text + "\n")
+        # The video owns this name: `free_path` saw to that.
+        if _is_remote(target):
+            temporary.copy(target, overwrite=True)
+        else:
+            os.replace(temporary, target)
+    return target
+
+
+def sidecar_path(path: PathLike) -> epath.Path:
+    """Returns where the JSON of an output stands."""
+    target = epath.Path(path)
+    return target.with_name(target.name + ".json")
+
+
+@contextlib.contextmanager
+def _whole(target: epath.Path, field: str) -> Iterator[epath.Path]:
+    """Lends a local temporary path, gone afterwards, and explains a full disk."""
+    with contextlib.ExitStack() as stack:
+        if _is_remote(target):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            temporary = epath.Path(folder) / target.name
+        else:
+            temporary = _temporary(target)
+            stack.callback(temporary.unlink, missing_ok=True)
+        try:
+            yield temporary
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            raise OSError(
+                error.errno,
+                f"{field} {os.fspath(target)!r}: the disk is full; free some space or "
+                "give a path on another disk (nothing was left behind)",
+            ) from error
+
+
+def _publish(temporary: epath.Path, target: epath.Path) -> epath.Path:
+    """Gives a finished file a free name, never one that somebody else just took."""
+    while True:
+        free = free_path(target)
+        try:
+            if _is_remote(free):
+                # Object stores show an upload whole or not at all.
+                temporary.copy(free)
+            else:
+                _move_new(temporary, free)
+            return free
+        except FileExistsError:
+            continue
+
+
+def _move_new(temporary: epath.Path, free: epath.Path) -> None:
+    """Renames a file, failing where the new name exists."""
+    try:
+        os.link(temporary, free)
+    except FileExistsError:
+        raise
+    except OSError:
+        # No hard links here (FAT, some network disks): claim the name, then fill it.
+        os.close(os.open(free, os.O_CREAT | os.O_EXCL | os.O_WRONLY))
+        os.replace(temporary, free)
+
+
+def _temporary(target: epath.Path) -> epath.Path:
+    return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
+
+
+def _is_remote(path: epath.Path) -> bool:
+    return "://" in os.fspath(path)

@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from PIL import Image
+
+from sora_jax.data import video
+
+# Real clips stand beside the project and are not copied into it.
+MEDIA = Path(__file__).parents[2] / "shared/media"
+needs_media = pytest.mark.skipif(not MEDIA.exists(), reason="no real clips here")
+
+
+def smooth_clip(frames: int = 9, height: int = 64, width: int = 64) -> np.ndarray:
+    t, y, x = np.meshgrid(
+        *(np.linspace(0, 1, size) for size in (frames, height, width)), indexing="ij"
+    )
+    waves = [np.sin(3 * y + 2 * t), np.cos(4 * x - t), np.sin(2 * x + 3 * y + t)]
+    return (0.9 * np.stack(waves, axis=-1)).astype(np.float32)
+
+
+def psnr(a: np.ndarray, b: np.ndarray) -> float:
+    return float(10 * np.log10(4 / np.mean((a - b) ** 2)))
+
+
+def write_still(path: Path, **options) -> np.ndarray:
+    pixels = video.to_uint8(smooth_clip(1, 24, 40))[0]
+    Image.fromarray(pixels).save(path, **options)
+    return pixels
+
+
+def test_bytes_survive_the_float_range():
+    every = np.arange(256, dtype=np.uint8)
+    np.testing.assert_array_equal(video.to_uint8(video.to_float(every)), every)
+
+
+def test_image_turned_by_exif(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # shown a quarter turn clockwise
+    pixels = write_still(tmp_path / "a.png", exif=exif)
+    image = video.read_image(tmp_path / "a.png")
+    np.testing.assert_array_equal(video.to_uint8(image)[0], np.rot90(pixels, -1))
+
+
+def test_transparency_shows_grey(tmp_path):
+    pixels = np.full((4, 4, 4), 255, np.uint8)
+    pixels[:2, :, 3] = 0
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    image = video.read_image(tmp_path / "a.png")
+    assert image[0, 0, 0].tolist() == [0, 0, 0]
+    assert image[0, 3, 0].tolist() == [1, 1, 1]
+
+
+def test_sixteen_bits_are_scaled(tmp_path):
+    ramp = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
+    Image.fromarray(ramp).save(tmp_path / "a.png")
+    image = video.read_image(tmp_path / "a.png")[0, ..., 0]
+    np.testing.assert_allclose(image, np.linspace(-1, 1, 16).reshape(4, 4), atol=1e-4)
+
+
+def test_bad_images(tmp_path):
+    with pytest.raises(ValueError, match="--image .*missing.png' does not exist"):
+        video.read_image(tmp_path / "missing.png")
+    with pytest.raises(ValueError, match="is a folder"):
+        video.read_image(tmp_path)
+    write_still(tmp_path / "a.jpg")
+    data = (tmp_path / "a.jpg").read_bytes()
+    (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
+    (tmp_path / "text.png").write_text("not a picture")
+    for name in ("cut.jpg", "text.png"):
+        with pytest.raises(ValueError, match=f"--image .*{name}.*save it again"):
+            video.read_image(tmp_path / name)
+
+
+def test_bad_videos(tmp_path):
+    with pytest.raises(ValueError, match="--video .*missing.mp4' does not exist"):
+        video.read_video(tmp_path / "missing.mp4")
+    (tmp_path / "text.mp4").write_text("not a video")
+    with pytest.raises(ValueError, match="--mask .*text.mp4.* at its start"):
+        video.read_video(tmp_path / "text.mp4", field="--mask")
+    with av.open(os.fspath(tmp_path / "sound.mp4"), "w") as container:
+        stream = container.add_stream("aac", rate=8000)
+        frame = av.AudioFrame.from_ndarray(
+            np.zeros((1, 1024), np.float32), format="fltp", layout="mono"
+        )
+        frame.sample_rate = 8000
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    with pytest.raises(ValueError, match="no video stream"):
+        video.read_video(tmp_path / "sound.mp4")
+
+
+@pytest.mark.parametrize("how", ["crop", "pad", "stretch"])
+def test_fit_gives_the_size_and_keeps_smooth_content(how):
+    frames = smooth_clip(2, 64, 96)
+    assert video.fit(frames, 30, 50, how).shape == (2, 30, 50, 3)
+    assert video.fit(frames, 64, 96, how) is frames
+    there_and_back = video.fit(video.fit(frames, 128, 192, how), 64, 96, how)
+    assert psnr(there_and_back, frames) > 45
+
+
+def test_fit_crops_the_middle_and_pads_with_grey():
+    frames = smooth_clip(1, 32, 64)
+    np.testing.assert_allclose(
+        video.fit(frames, 32, 32, "crop"), frames[:, :, 16:48], atol=1e-6
+    )
+    padded = video.fit(frames, 64, 64, "pad")
+    np.testing.assert_allclose(padded[:, 16:48], frames, atol=1e-6)
+    assert not padded[:, :16].any() and not padded[:, 48:].any()
+
+
+def test_fit_is_antialiased():
+    stripes = np.tile(np.array([-1, 1], np.float32), 32)
+    frames = np.broadcast_to(stripes[None, None, :, None], (1, 64, 64, 3))
+    assert np.abs(video.fit(frames, 16, 16, "stretch")[:, 2:-2, 2:-2]).max() < 0.1
+
+
+@needs_media
+@pytest.mark.parametrize(
+    ("name", "shape", "fps"),
+    [
+        # Stored 340 wide, in pixels of 64:51.
+        ("arm_wrestling.mp4", (12, 256, 427, 3), 28),
+        ("pancake.mkv", (12, 240, 426, 3), 30),
+        ("horse.mp4", (12, 480, 720, 3), 8),
+        ("awkward/unordered.mov", (4, 50, 50, 3), 32),
+    ],
+)
+def test_real_clips(name, shape, fps):
+    clip = video.read_video(MEDIA / name, max_frames=12)
+    assert clip.pixels.shape == shape and clip.fps == fps
+    assert np.abs(clip.pixels).max() <= 1
+
+
+@needs_media
+@pytest.mark.parametrize(("turn", "quarters"), [(0, 0), (90, 3), (180, 2), (270, 1)])
+def test_rotation_flags(turn, quarters):
+    # `quarters` makes the keyboard in these clips stand upright.
+    path = MEDIA / f"awkward/video_{turn}.mov"
+    with av.open(os.fspath(path)) as container:
+        stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    clip = video.read_video(path)
+    expected = np.rot90(video.to_float(stored), quarters)
+    assert clip.pixels.shape[1:] == expected.shape
+    assert psnr(clip.pixels[0], expected) > 30
+
+
+@needs_media
+def test_corrupt_clip_names_the_frame():
+    with pytest.raises(ValueError, match="corrupted.mp4.* after 28 good frames"):
+        video.read_video(MEDIA / "awkward/corrupted.mp4")
