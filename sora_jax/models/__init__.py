@@ -1,0 +1,1 @@
+"""The networks, one file each: video VAE, diffusion transformer, text encoder, critic."""

@@ -1,0 +1,261 @@
+"""The diffusion transformer: packed tokens and their contexts to a velocity per token.
+
+Wan's block (arXiv 2503.20314, section 4.2) between an embedding and a head. The
+transformer never sees a video's shape: only tokens, their coordinates, which sample
+each belongs to and how noisy each is. The blocks are one stack of parameters, run by
+`scan`; modulation is looked up by noise level, never stored per token.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+from sora_jax.config import DiTConfig
+from sora_jax.nn import layers
+from sora_jax.nn.attention import Meta, attention
+from sora_jax.nn.layers import Linear
+from sora_jax.nn.rope import rotary_table, rotate
+from sora_jax.sharding import constrain
+from sora_jax.types import Context, Tokens
+
+# Keys and values of one context: [b l k e] each, or with a leading axis of layers.
+KeysValues = tuple[Array, Array]
+
+REMAT = {
+    "none": jax.checkpoint_policies.everything_saveable,
+    "full": jax.checkpoint_policies.nothing_saveable,
+    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
+}
+
+
+class Levels:
+    """The noise levels of each row and which of them each token has (trace-time)."""
+
+    def __init__(self, tokens: Tokens):
+        self.count = tokens.levels.shape[1]
+        # A one-hot product: the backward of a gather would be a slow scatter.
+        self.one_hot = jax.nn.one_hot(tokens.level_ids, self.count)
+
+    def spread(self, table: Float[Array, "b k d"]) -> Float[Array, "b n d"]:
+        """Give each token its level's vector; one level simply broadcasts."""
+        if self.count == 1:
+            return table
+        return jnp.einsum("bnk,bkd->bnd", self.one_hot, table)
+
+
+class SelfAttention(nnx.Module):
+    """Rotary self-attention inside segments; queries and keys normed over all heads."""
+
+    def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
+        d, dtype = config.width, layers.compute_dtype(config.dtype)
+        axes = ("embed", None, "heads")
+        self.qkv = Linear(d, (3, d), axes=axes, rngs=rngs, dtype=dtype)
+        self.norm_q = layers.RMSNorm(d, axis="heads")
+        self.norm_k = layers.RMSNorm(d, axis="heads")
+        self.out = Linear(d, d, axes=("heads", "embed"), rngs=rngs, dtype=dtype)
+        self.heads, self.plan = config.heads, config.attention
+
+    def __call__(
+        self, x: Float[Array, "b n d"], rotary: Array, meta: Meta
+    ) -> Float[Array, "b n d"]:
+        q, k, v = jnp.unstack(self.qkv(x), axis=2)
+        q = rotate(split_heads(self.norm_q(q), self.heads), rotary)
+        k = rotate(split_heads(self.norm_k(k), self.heads), rotary)
+        v = split_heads(v, self.heads)
+        return self.out(merge_heads(attention(q, k, v, meta, meta, self.plan)))
+
+
+class CrossAttention(nnx.Module):
+    """Attention to named contexts, summed before the output projection."""
+
+    def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
+        d, dtype = config.width, layers.compute_dtype(config.dtype)
+        inward = {"axes": ("embed", "heads"), "rngs": rngs, "dtype": dtype}
+        self.query = Linear(d, d, **inward)
+        self.norm_q = layers.RMSNorm(d, axis="heads")
+        names = [name for name, _ in config.contexts]
+        self.kv = nnx.Dict(
+            {
+                name: Linear(
+                    d, (2, d), axes=("embed", None, "heads"), rngs=rngs, dtype=dtype
+                )
+                for name in names
+            }
+        )
+        self.norm_k = nnx.Dict({n: layers.RMSNorm(d, axis="heads") for n in names})
+        self.out = Linear(d, d, axes=("heads", "embed"), rngs=rngs, dtype=dtype)
+        self.heads, self.plan = config.heads, config.attention
+
+    def remember(self, states: dict[str, Array]) -> dict[str, KeysValues]:
+        """Keys and values of each context, the same for every noise level."""
+        memory = {}
+        for name, state in states.items():
+            k, v = jnp.unstack(self.kv[name](state), axis=2)
+            k = split_heads(self.norm_k[name](k), self.heads)
+            memory[name] = (k, split_heads(v, self.heads))
+        return memory
+
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        memory: dict[str, KeysValues],
+        metas: dict[str, tuple[Meta, Meta]],
+    ) -> Float[Array, "b n d"]:
+        q = split_heads(self.norm_q(self.query(x)), self.heads)
+        attended = sum(
+            attention(q, *memory[name], *metas[name], self.plan) for name in memory
+        )
+        return self.out(merge_heads(attended))
+
+
+class Block(nnx.Module):
+    """Self-attention, cross-attention and MLP, modulated by the noise level."""
+
+    def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
+        d, f, dtype = config.width, config.mlp, layers.compute_dtype(config.dtype)
+        modulation = jax.random.normal(rngs.params(), (6, d)) * d**-0.5
+        self.modulation = nnx.Param(modulation, axes=(None, "embed"))
+        self.self_attention = SelfAttention(config, rngs=rngs)
+        self.norm_cross = layers.LayerNorm(d, axis="embed")
+        self.cross_attention = CrossAttention(config, rngs=rngs)
+        self.up = Linear(d, f, axes=("embed", "mlp"), rngs=rngs, dtype=dtype)
+        self.down = Linear(f, d, axes=("mlp", "embed"), rngs=rngs, dtype=dtype)
+
+    def __call__(
+        self,
+        x: Float[Array, "b n d"],
+        level_table: Float[Array, "b k 6 d"],
+        levels: Levels,
+        rotary: Array,
+        meta: Meta,
+        memory: dict[str, KeysValues],
+        metas: dict[str, tuple[Meta, Meta]],
+    ) -> Float[Array, "b n d"]:
+        table = level_table + self.modulation[...][None, None]
+        shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
+            levels.spread(part) for part in jnp.unstack(table, axis=2)
+        )
+        y = layers.standardize(x) * (1 + scale_1) + shift_1
+        x = x + gate_1 * self.self_attention(y, rotary, meta)
+        x = x + self.cross_attention(self.norm_cross(x), memory, metas)
+        y = layers.standardize(x) * (1 + scale_2) + shift_2
+        x = x + gate_2 * self.down(layers.gelu(self.up(y)))
+        return constrain(x, "batch", "tokens", "embed_activation")
+
+
+class Mlp(nnx.Module):
+    """Two linear maps with an activation between: the embedding of time and context."""
+
+    def __init__(self, width_in: int, width: int, activation, *, rngs: nnx.Rngs, dtype):
+        options = {"rngs": rngs, "dtype": dtype, "init": layers.normal(0.02)}
+        self.up = Linear(width_in, width, axes=(None, "embed"), **options)
+        self.down = Linear(width, width, axes=("embed", None), **options)
+        self.activation = activation
+
+    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b d"]:
+        return self.down(self.activation(self.up(x)))
+
+
+class DiT(nnx.Module):
+    """A velocity field over packed spacetime patches."""
+
+    def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
+        d, dtype = config.width, layers.compute_dtype(config.dtype)
+        self.config = config
+        self.embed = Linear(
+            config.patch_features + config.extra_features,
+            d,
+            axes=(None, "embed"),
+            rngs=rngs,
+            dtype=dtype,
+        )
+        # Time enters in float32: its features are fine-grained.
+        self.time = Mlp(
+            config.time_features, d, jax.nn.silu, rngs=rngs, dtype=jnp.float32
+        )
+        self.time_table = Linear(d, (6, d), axes=("embed", None, None), rngs=rngs)
+        self.contexts = nnx.Dict(
+            {
+                name: Mlp(features, d, layers.gelu, rngs=rngs, dtype=dtype)
+                for name, features in config.contexts
+            }
+        )
+        keys = jax.random.split(rngs.params(), config.depth)
+        self.blocks = jax.vmap(lambda key: Block(config, rngs=nnx.Rngs(key)))(keys)
+        modulation = jax.random.normal(rngs.params(), (2, d)) * d**-0.5
+        self.head_modulation = nnx.Param(modulation, axes=(None, "embed"))
+        self.head = Linear(
+            d,
+            config.patch_features,
+            axes=("embed", None),
+            rngs=rngs,
+            dtype=dtype,
+            init=layers.zeros,
+        )
+
+    def remember(self, contexts: dict[str, Context]) -> dict[str, KeysValues]:
+        """Keys and values of the contexts for all layers: once per prompt."""
+        states = self.embed_contexts(contexts)
+        attend = self.blocks.cross_attention
+        return jax.vmap(lambda layer: layer.remember(states))(attend)
+
+    def embed_contexts(self, contexts: dict[str, Context]) -> dict[str, Array]:
+        """Map each context's states to the width of the transformer."""
+        return {name: self.contexts[name](c.states) for name, c in contexts.items()}
+
+    def __call__(
+        self,
+        tokens: Tokens,
+        contexts: dict[str, Context],
+        memory: dict[str, KeysValues] | None = None,
+    ) -> Float[Array, "b n p"]:
+        """Predict the velocity of every token.
+
+        Args:
+          tokens: the packed rows.
+          contexts: what the tokens attend to, by name.
+          memory: the result of `remember(contexts)`, when it is reused.
+        """
+        x = self.embed(jnp.concatenate([tokens.x, tokens.extra], axis=-1))
+        x = constrain(x.astype(jnp.float32), "batch", "tokens", "embed_activation")
+        levels = Levels(tokens)
+        # Wan's time runs from 0 to 1000.
+        time = self.time(layers.sinusoid(tokens.levels * 1000, self.config.time_features))
+        level_table = self.time_table(jax.nn.silu(time))
+        rotary = rotary_table(tokens.coords, self.config.head_dim)
+        meta = Meta(segments=tokens.segments, order=tokens.order)
+        metas = {
+            name: (Meta(segments=c.ids), Meta(segments=c.segments))
+            for name, c in contexts.items()
+        }
+        states = self.embed_contexts(contexts) if memory is None else None
+
+        def run_block(x: Array, block: Block, memory: dict | None) -> Array:
+            if memory is None:
+                memory = block.cross_attention.remember(states)
+            return block(x, level_table, levels, rotary, meta, memory, metas)
+
+        run_block = jax.checkpoint(run_block, policy=REMAT[self.config.remat])
+
+        def body(x: Array, layer: tuple) -> tuple[Array, None]:
+            return run_block(x, *layer), None
+
+        x, _ = jax.lax.scan(body, x, (self.blocks, memory))
+        table = time[:, :, None] + self.head_modulation[...][None, None]
+        shift, scale = (levels.spread(part) for part in jnp.unstack(table, axis=2))
+        return self.head(layers.standardize(x) * (1 + scale) + shift).astype(
+            jnp.float32
+        )
+
+
+def split_heads(x: Float[Array, "b n d"], heads: int) -> Float[Array, "b n k e"]:
+    """Give each head its channels."""
+    return x.reshape(*x.shape[:2], heads, -1)
+
+
+def merge_heads(x: Float[Array, "b n k e"]) -> Float[Array, "b n d"]:
+    """Undo `split_heads`."""
+    return x.reshape(*x.shape[:2], -1)

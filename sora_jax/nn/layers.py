@@ -1,0 +1,126 @@
+"""Linear maps, norms and embeddings: arrays in, arrays out, parameters inside.
+
+Every parameter carries the logical names of its axes (`axes=`), from which
+`sora_jax.sharding` derives its placement; a layer never names a mesh axis.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float
+
+Initializer = Callable[..., Array]
+
+zeros = nnx.initializers.zeros
+xavier = nnx.initializers.xavier_uniform()
+lecun = nnx.initializers.lecun_normal()
+
+
+def normal(stddev: float) -> Initializer:
+    """Gaussian initializer of a given standard deviation."""
+    return nnx.initializers.normal(stddev)
+
+
+def gelu(x: Array) -> Array:
+    """GELU in its tanh form, as Wan and umT5 use it."""
+    return jax.nn.gelu(x, approximate=True)
+
+
+def matmul(x: Array, kernel: Array) -> Array:
+    """Multiply the last axis of `x` by the first of `kernel`, leading axes flattened.
+
+    The gradient of a dot with several leading axes contracts them all at once, which
+    XLA:CPU runs four times slower than the flat product.
+    """
+    flat = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[0], -1)
+    return flat.reshape(*x.shape[:-1], *kernel.shape[1:])
+
+
+class Linear(nnx.Module):
+    """An affine map of the last axis, computed in `dtype`."""
+
+    def __init__(
+        self,
+        features_in: int,
+        features_out: int | tuple[int, ...],
+        *,
+        axes: tuple[str | None, ...],
+        rngs: nnx.Rngs,
+        dtype: jnp.dtype = jnp.float32,
+        use_bias: bool = True,
+        init: Initializer = xavier,
+    ):
+        shape = (features_out,) if isinstance(features_out, int) else features_out
+        # Initialised as one matrix per output group, so that a fused projection starts
+        # with the statistics of its parts.
+        groups = math.prod(shape[:-1])
+        keys = jax.random.split(rngs.params(), groups)
+        kernel = jax.vmap(lambda key: init(key, (features_in, shape[-1])))(keys)
+        kernel = jnp.moveaxis(kernel, 0, 1).reshape(features_in, *shape)
+        self.kernel = nnx.Param(kernel, axes=axes)
+        self.bias = nnx.Param(jnp.zeros(shape), axes=axes[1:]) if use_bias else None
+        self.dtype = dtype
+
+    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "..."]:
+        y = matmul(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+
+
+class RMSNorm(nnx.Module):
+    """Root-mean-square norm over the last axis, in float32."""
+
+    def __init__(self, features: int, *, axis: str | None = None, eps: float = 1e-6):
+        self.scale = nnx.Param(jnp.ones(features), axes=(axis,))
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        x32 = x.astype(jnp.float32)
+        mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
+        normed = x32 * jax.lax.rsqrt(mean_square + self.eps)
+        return (normed * rank(self.scale[...], x.ndim)).astype(x.dtype)
+
+
+class LayerNorm(nnx.Module):
+    """Affine layer norm over the last axis, in float32."""
+
+    def __init__(self, features: int, *, axis: str | None = None, eps: float = 1e-6):
+        self.scale = nnx.Param(jnp.ones(features), axes=(axis,))
+        self.bias = nnx.Param(jnp.zeros(features), axes=(axis,))
+        self.eps = eps
+
+    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        y = standardize(x, self.eps) * rank(self.scale[...], x.ndim)
+        return y + rank(self.bias[...], x.ndim)
+
+
+def rank(vector: Array, ndim: int) -> Array:
+    """Give a vector leading axes of length one (implicit promotion is an error)."""
+    return vector.reshape((1,) * (ndim - 1) + (-1,))
+
+
+def standardize(x: Float[Array, "*b c"], eps: float = 1e-6) -> Float[Array, "*b c"]:
+    """Layer norm without parameters; the result is float32."""
+    x32 = x.astype(jnp.float32)
+    mean = jnp.mean(x32, axis=-1, keepdims=True)
+    variance = jnp.mean(jnp.square(x32 - mean), axis=-1, keepdims=True)
+    return (x32 - mean) * jax.lax.rsqrt(variance + eps)
+
+
+def sinusoid(t: Float[Array, "*b"], features: int) -> Float[Array, "*b c"]:
+    """Sinusoidal embedding, cosines first, base 10000 (Vaswani et al. 2017)."""
+    half = features // 2
+    frequency = jnp.exp(-jnp.log(10000.0) * jnp.arange(half, dtype=jnp.float32) / half)
+    angle = t[..., None].astype(jnp.float32) * rank(frequency, t.ndim + 1)
+    return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
+
+
+def compute_dtype(name: str) -> jnp.dtype:
+    """Resolve a configured dtype; "auto" is float32 on CPU, bfloat16 elsewhere."""
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    return jnp.dtype(name)

@@ -1,0 +1,42 @@
+"""Rotary position embedding over (t, h, w) coordinates.
+
+Channels are kept in half-split order (all first members of the rotated pairs, then
+all second members): rotation is then two multiplications of contiguous halves.
+Weights of models that rotate adjacent pairs are permuted once, at conversion.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+
+def axis_pairs(head_dim: int) -> tuple[int, int, int]:
+    """Rotated pairs given to (t, h, w); Wan's split, 22/21/21 of a head of 128."""
+    pairs = head_dim // 2
+    spatial = head_dim // 6
+    return pairs - 2 * spatial, spatial, spatial
+
+
+def rotary_table(
+    coords: Float[Array, "b n 3"], head_dim: int, theta: float = 10000.0
+) -> Float[Array, "2 b n 1 half"]:
+    """Cosines and sines for each token, shared by all heads and layers."""
+    angles = []
+    for axis, pairs in enumerate(axis_pairs(head_dim)):
+        frequency = theta ** -(np.arange(pairs, dtype=np.float64) / pairs)
+        frequency = jnp.asarray(frequency, jnp.float32)[None, None, :]
+        angles.append(coords[..., axis : axis + 1].astype(jnp.float32) * frequency)
+    angle = jnp.concatenate(angles, axis=-1)[:, :, None, :]
+    return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
+
+
+def rotate(
+    x: Float[Array, "b n k e"], table: Float[Array, "2 b n 1 half"]
+) -> Float[Array, "b n k e"]:
+    """Turn each (first, second) pair of channels by the angle of its token."""
+    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    cos, sin = table
+    rotated = [first * cos - second * sin, first * sin + second * cos]
+    return jnp.concatenate(rotated, axis=-1).astype(x.dtype)

@@ -1,0 +1,77 @@
+from __future__ import annotations
+
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+
+from sora_jax.models.tokenizer import END, PAD, Tokenizer, clean, train_tokenizer
+
+CAPTIONS = [
+    f"a {size} {colour} {shape} {motion} on a {floor} floor"
+    for size, colour, shape, motion, floor in itertools.product(
+        ("big", "small"),
+        ("red", "green", "blue"),
+        ("ball", "cube", "star"),
+        ("bounces", "moves left", "spins"),
+        ("white", "grey"),
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def tokenizer() -> Tokenizer:
+    return train_tokenizer(CAPTIONS, vocab_size=400)
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["a big red ball", "红色的球 跳", "🎈🚀 zebra", "naïve façade", "<b> 100%", ""],
+)
+def test_any_string_survives(tokenizer, text):
+    ids = tokenizer.encode(text, 64)
+    assert ids.shape == (64,) and ids.dtype == np.int32
+    assert (ids < tokenizer.vocab_size).all() and 2 not in ids
+    assert tokenizer.decode(ids) == text
+    end = list(ids).index(END)
+    assert (ids[end + 1 :] == PAD).all() and PAD not in ids[:end]
+
+
+def test_known_words_are_few_tokens(tokenizer):
+    ids = tokenizer.encode("A Big RED Ball  bounces\non a white floor", 64)
+    assert (ids != PAD).sum() <= 12
+    assert tokenizer.decode(ids) == "a big red ball bounces on a white floor"
+
+
+def test_long_text_is_cut_and_still_ends(tokenizer):
+    long = tokenizer.encode("red " * 100, 16)
+    assert long[-1] == END and END not in long[:-1] and PAD not in long
+    assert tokenizer.encode("red", 1).tolist() == [END]
+    with pytest.raises(ValueError, match="text length must be at least 1, got 0"):
+        tokenizer.encode("red", 0)
+
+
+def test_training_is_deterministic(tokenizer, tmp_path):
+    path = tmp_path / "new" / "tokenizer.model"
+    again = train_tokenizer(iter(CAPTIONS), path, vocab_size=400)
+    assert again == tokenizer == Tokenizer.load(path)
+    assert hash(again) == hash(tokenizer)
+    revived = pickle.loads(pickle.dumps(tokenizer))
+    np.testing.assert_array_equal(
+        revived.encode("a red star", 9), tokenizer.encode("a red star", 9)
+    )
+
+
+def test_text_is_cleaned():
+    assert clean("  a &amp;lt;b&amp;gt;\t red\n\nball ") == "a <b> red ball"
+
+
+def test_bad_models(tmp_path):
+    with pytest.raises(ValueError, match="missing.model' does not exist"):
+        Tokenizer.load(tmp_path / "missing.model")
+    (tmp_path / "bad.model").write_bytes(b"no model")
+    with pytest.raises(ValueError, match="bad.model' is not a SentencePiece model"):
+        Tokenizer.load(tmp_path / "bad.model")
+    with pytest.raises(ValueError, match="vocab_size must be at least 300, got 100"):
+        train_tokenizer(CAPTIONS, vocab_size=100)
