@@ -1,0 +1,1 @@
+"""Flow matching as pure mathematics: the path, conditions, solvers, guidance."""

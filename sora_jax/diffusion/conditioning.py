@@ -1,0 +1,127 @@
+"""Which pixels are known: masks, and the channels that carry them beside the noise.
+
+Every task is a mask over (time, height, width), and training draws the same masks that
+tasks build. Known values are encoded from known pixels alone: the clip with its unknown
+pixels grey goes through the VAE, so that nothing of what is to be made leaks into what
+is given.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Float
+
+from sora_jax.types import Condition
+
+Mask = Float[np.ndarray, "t h w"]
+
+
+def nothing(frames: int, height: int, width: int) -> Mask:
+    """Text alone: every pixel is to be made."""
+    return np.zeros((frames, height, width), np.float32)
+
+
+def frames_known(frames: int, height: int, width: int, known: list[int]) -> Mask:
+    """Keyframes, beginnings, endings: whole frames are known."""
+    mask = nothing(frames, height, width)
+    mask[known] = 1
+    return mask
+
+
+def region_unknown(
+    frames: int, height: int, width: int, box: tuple[int, int, int, int]
+) -> Mask:
+    """Inpainting: all but the box (top, left, bottom, right) is known."""
+    top, left, bottom, right = box
+    mask = np.ones((frames, height, width), np.float32)
+    mask[:, top:bottom, left:right] = 0
+    return mask
+
+
+def region_known(
+    frames: int, height: int, width: int, box: tuple[int, int, int, int]
+) -> Mask:
+    """Outpainting: only the box (top, left, bottom, right) is known."""
+    return 1 - region_unknown(frames, height, width, box)
+
+
+def draw_mask(
+    rng: np.random.Generator, frames: int, height: int, width: int
+) -> Mask:
+    """Draw what is known, as the tasks would ask for it (never nothing at all)."""
+    shape = (frames, height, width)
+    kinds = ["inside", "outside"] if frames == 1 else list(_DRAWN)
+    odds = np.array([_DRAWN[kind] for kind in kinds])
+    kind = kinds[rng.choice(len(kinds), p=odds / odds.sum())]
+    if kind in ("inside", "outside"):
+        box = draw_box(rng, height, width)
+        make = region_unknown if kind == "inside" else region_known
+        return make(*shape, box)
+    span = int(rng.integers(1, frames))
+    first, last = list(range(span)), list(range(frames - span, frames))
+    ends = max(1, span // 2)
+    known = {
+        "first": [0],
+        "ends": [0, frames - 1],
+        "keyframes": sorted(rng.choice(frames, min(3, frames), replace=False)),
+        "beginning": first,
+        "ending": last,
+        "both": [*range(ends), *range(frames - ends, frames)],
+    }[kind]
+    return frames_known(*shape, known)
+
+
+# How often each condition is drawn in training.
+_DRAWN = {
+    "first": 0.3,
+    "ends": 0.1,
+    "keyframes": 0.1,
+    "beginning": 0.15,
+    "ending": 0.1,
+    "both": 0.1,
+    "inside": 0.1,
+    "outside": 0.05,
+}
+
+
+def draw_box(
+    rng: np.random.Generator, height: int, width: int
+) -> tuple[int, int, int, int]:
+    """Draw a box that covers a quarter to three quarters of each side."""
+    sides = []
+    for length in (height, width):
+        size = int(rng.integers(length // 4, 3 * length // 4 + 1))
+        start = int(rng.integers(0, length - size + 1))
+        sides.append((start, start + size))
+    (top, bottom), (left, right) = sides
+    return top, left, bottom, right
+
+
+def hide(pixels: Float[np.ndarray, "t h w c"], mask: Mask) -> Condition:
+    """Grey out what is unknown."""
+    return Condition(pixels=pixels * mask[..., None], mask=mask)
+
+
+def fold_mask(
+    mask: Mask, time_factor: int, space_factor: int
+) -> Float[np.ndarray, "t2 h2 w2 f"]:
+    """Bring a mask to latent resolution: Wan's layout, one channel per pixel frame.
+
+    The first latent frame is one pixel frame, repeated; each later one is
+    `time_factor` frames. A cell's value is the share of its pixels that is known.
+    """
+    mask = np.concatenate([np.repeat(mask[:1], time_factor - 1, axis=0), mask])
+    t, h, w = (
+        mask.shape[0] // time_factor,
+        mask.shape[1] // space_factor,
+        mask.shape[2] // space_factor,
+    )
+    mask = mask.reshape(t, time_factor, h, space_factor, w, space_factor)
+    return mask.mean(axis=(3, 5)).transpose(0, 2, 3, 1)
+
+
+def channels(
+    mask: Float[np.ndarray, "t h w f"], latents: Float[np.ndarray, "t h w z"]
+) -> Float[np.ndarray, "t h w q"]:
+    """Join mask and latents of the known pixels; zeros where nothing is known."""
+    return np.concatenate([mask, latents * bool(mask.any())], axis=-1)

@@ -1,0 +1,64 @@
+"""Rectified flow: the path from data to noise, its times, and the training loss.
+
+x_t = (1 - t) x_0 + t noise, and the velocity is noise - x_0 (Liu et al. 2022; Esser et
+al. 2024, section 2). A row holds many samples, each at its own t; a clean token is at
+level 0, whose t is 0.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from sora_jax.config import FlowConfig
+from sora_jax.types import Tokens
+
+
+def shifted(t: Float[Array, "*b"], shift: Float[Array, "*b"]) -> Float[Array, "*b"]:
+    """Move times towards noise (Esser et al. 2024, equation 23)."""
+    return shift * t / (1 + (shift - 1) * t)
+
+
+def draw_levels(key: Array, tokens: Tokens, config: FlowConfig) -> Float[Array, "b k"]:
+    """Draw a time for every level but level 0, which stays clean.
+
+    The time is logit-normal, shifted by the number of tokens at the level: more tokens
+    of one scene say more about it, and need more noise to hide it.
+    """
+    count = tokens.levels.shape[1]
+    one_hot = jax.nn.one_hot(tokens.level_ids, count) * tokens.made[..., None]
+    size = jnp.sum(one_hot, axis=1)
+    normal = jax.random.normal(key, tokens.levels.shape)
+    t = jax.nn.sigmoid(config.mean + config.std * normal)
+    shift = config.shift * jnp.sqrt(jnp.maximum(size, 1) / config.shift_tokens)
+    return shifted(t, shift).at[:, 0].set(0.0)
+
+
+def token_times(tokens: Tokens) -> Float[Array, "b n"]:
+    """Look up the time of every token."""
+    one_hot = jax.nn.one_hot(tokens.level_ids, tokens.levels.shape[1])
+    return jnp.einsum("bnk,bk->bn", one_hot, tokens.levels)
+
+
+def add_noise(
+    key: Array, clean: Tokens, levels: Float[Array, "b k"]
+) -> tuple[Tokens, Float[Array, "b n p"]]:
+    """Put the tokens at the given levels; return them and their true velocity."""
+    tokens = dataclasses.replace(clean, levels=levels)
+    t = token_times(tokens)[..., None]
+    noise = jax.random.normal(key, clean.x.shape, clean.x.dtype)
+    x_t = (1 - t) * clean.x + t * noise
+    return dataclasses.replace(tokens, x=x_t), noise - clean.x
+
+
+def loss(
+    velocity: Float[Array, "b n p"],
+    target: Float[Array, "b n p"],
+    made: Bool[Array, "b n"],
+) -> Float[Array, ""]:
+    """Mean squared error per made token of the whole, sharded or not, batch."""
+    error = jnp.mean(jnp.square(velocity - target), axis=-1)
+    return jnp.sum(jnp.where(made, error, 0.0)) / jnp.maximum(jnp.sum(made), 1)

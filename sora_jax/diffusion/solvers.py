@@ -1,0 +1,188 @@
+"""Solvers of the probability-flow ODE, each written down as a table.
+
+Every solver here is linear: what it keeps (the sample, earlier samples, earlier
+predictions) is a stack of arrays, and one step replaces the stack by linear
+combinations of itself and the new velocity. So a solver is a list of noise levels and
+matrices, computed once in float64, and one jitted step runs them all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+# The velocity's place in a row of a matrix: after the stack.
+SOLVERS = ("euler", "heun", "unipc")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Table:
+    """A solver's plan.
+
+    Attributes:
+      sigmas: the noise level of each evaluation of the model.
+      times: the time the model is told, in [0, 1].
+      matrices: for each evaluation, how the next stack is made of this one and the
+        velocity; the first entry of the stack is where the model is evaluated next.
+    """
+
+    sigmas: Float[np.ndarray, "r"]
+    times: Float[np.ndarray, "r"]
+    matrices: Float[np.ndarray, "r s s2"]
+
+    @property
+    def size(self) -> int:
+        """Arrays in the stack."""
+        return self.matrices.shape[1]
+
+
+def noise_levels(solver: str, steps: int, shift: float) -> Float[np.ndarray, "r"]:
+    """Levels from noise to data, the last of them 0.
+
+    UniPC works in the logarithm of the signal-to-noise ratio, which does not exist at
+    pure noise; it starts at 0.999, as Wan does.
+    """
+    top = 0.999 if solver == "unipc" else 1.0
+    sigmas = np.linspace(top, 0.0, steps + 1)
+    return shift * sigmas / (1 + (shift - 1) * sigmas)
+
+
+def make_table(
+    solver: str,
+    steps: int,
+    shift: float,
+    strength: float = 1.0,
+    truncate_times: bool = False,
+) -> Table:
+    """Write down a solver.
+
+    Args:
+      solver: "euler", "heun" (second order, two evaluations a step) or "unipc".
+      steps: steps of a whole generation.
+      shift: moves the levels towards noise.
+      strength: share of the path that is run, from its end: 1 starts at pure noise.
+      truncate_times: tell the model whole thousandths, as Wan's UniPC does.
+    """
+    if solver not in SOLVERS:
+        raise ValueError(f"solver must be one of {list(SOLVERS)}, got {solver!r}")
+    sigmas = noise_levels(solver, steps, shift)
+    sigmas = sigmas[steps - max(1, round(strength * steps)) :]
+    evaluated, matrices = {"euler": _euler, "heun": _heun, "unipc": _unipc}[solver](
+        sigmas
+    )
+    times = np.floor(evaluated * 1000) / 1000 if truncate_times else evaluated
+    return Table(sigmas=evaluated, times=times, matrices=matrices)
+
+
+def begin(x: Float[Array, "*b"], table: Table) -> Float[Array, "s *b"]:
+    """The stack before the first evaluation."""
+    return jnp.stack([x] + [jnp.zeros_like(x)] * (table.size - 1))
+
+
+def advance(
+    stack: Float[Array, "s *b"],
+    velocity: Float[Array, "*b"],
+    matrix: Float[Array, "s s2"],
+) -> Float[Array, "s *b"]:
+    """Take one step of a table."""
+    terms = jnp.concatenate([stack, velocity[None]])
+    # Exact sums also where the hardware's fast matrix product is coarse.
+    return jnp.einsum("ij,j...->i...", matrix, terms, precision="highest")
+
+
+def _euler(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    matrices = [[[1.0, after - before]] for before, after in _pairs(sigmas)]
+    return sigmas[:-1], np.array(matrices)
+
+
+def _heun(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Stack: the sample, the step's first sample, and its first velocity."""
+    evaluated, matrices = [], []
+    for before, after in _pairs(sigmas):
+        step = after - before
+        predict = [[1, 0, 0, step], [1, 0, 0, 0], [0, 0, 0, 1]]
+        correct = [[0, 1, step / 2, step / 2], [0, 0, 0, 0], [0, 0, 0, 0]]
+        evaluated.append(before)
+        matrices.append(predict)
+        if after > 0:  # the last step is Euler's: there is nothing to see at 0
+            evaluated.append(after)
+            matrices.append(correct)
+    return np.array(evaluated), np.array(matrices, np.float64)
+
+
+def _unipc(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """UniPC of order 2, B2(h), in terms of predicted data (Zhao et al. 2023).
+
+    Stack: the predicted sample, the corrected one before it, and the data predicted
+    at the last two evaluations. A correction of the sample and the next prediction are
+    one matrix.
+    """
+    x, last, m_1, m_2, v = np.eye(5)
+    steps = len(sigmas) - 1
+    matrices = []
+    order = 0  # of the step that led here
+    for i in range(steps):
+        m_0 = x - sigmas[i] * v
+        corrected = x
+        if i > 0:
+            ratio = _ratio(sigmas, i - 1) if order > 1 else None
+            corrected = _update(
+                sigmas[i - 1], sigmas[i], last, m_1, m_2, ratio, corrector=m_0
+            )
+        order = min(2, i + 1, steps - i)
+        ratio = _ratio(sigmas, i) if order > 1 else None
+        predicted = _update(sigmas[i], sigmas[i + 1], corrected, m_0, m_1, ratio)
+        matrices.append([predicted, corrected, m_0, m_1])
+    return sigmas[:-1], np.array(matrices)
+
+
+def _update(
+    before: float,
+    after: float,
+    sample: np.ndarray,
+    data: np.ndarray,
+    earlier: np.ndarray,
+    ratio: float | None,
+    corrector: np.ndarray | None = None,
+) -> np.ndarray:
+    """Go from one level to the next; `ratio` is None for a first-order step."""
+    h = _log_snr(after) - _log_snr(before)
+    growth = math.expm1(-h)  # B2(h), and the first phi function times -h
+    moved = after / before * sample - (1 - after) * growth * data
+    differences = [] if ratio is None else [(earlier - data) / ratio]
+    if corrector is None:
+        weights = [0.5] * len(differences)
+    else:
+        differences.append(corrector - data)
+        weights = _corrector_weights(h, growth, ratio)
+    change = sum(w * d for w, d in zip(weights, differences, strict=True))
+    return moved - (1 - after) * growth * change
+
+
+def _corrector_weights(h: float, growth: float, ratio: float | None) -> list[float]:
+    if ratio is None:
+        return [0.5]
+    # phi_2 and phi_3 of the exponential integrator, over B2(h).
+    phi_2 = growth / -h - 1
+    phi_3 = phi_2 / -h - 0.5
+    right = np.array([phi_2, 2 * phi_3]) / growth
+    return list(np.linalg.solve(np.array([[1.0, 1.0], [ratio, 1.0]]), right))
+
+
+def _ratio(sigmas: np.ndarray, i: int) -> float:
+    """Length of the step before step `i`, backwards, over that of step `i`."""
+    here = _log_snr(sigmas[i])
+    step = _log_snr(sigmas[i + 1]) - here
+    return (_log_snr(sigmas[i - 1]) - here) / step
+
+
+def _log_snr(sigma: float) -> float:
+    return math.inf if sigma == 0 else math.log((1 - sigma) / sigma)
+
+
+def _pairs(sigmas: np.ndarray) -> list[tuple[float, float]]:
+    return list(zip(sigmas[:-1], sigmas[1:], strict=True))
