@@ -1,0 +1,152 @@
+"""Samples of any shape into rows of one length (Patch n' Pack, Dehghani et al. 2023).
+
+`plan_rows` decides from the token counts alone which samples share a row, before
+anything is loaded; `pack_row` then lays the loaded samples side by side. Training and
+sampling build their rows with the same function.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from sora_jax.types import Batch, Tokens
+
+# Samples are planned in windows of this many, shuffled, so that rows stay random.
+WINDOW = 512
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """One clip as tokens, ready to be packed.
+
+    Attributes:
+      x: patchified clean latents.
+      extra: conditioning channels.
+      coords: position of each token.
+      clean: tokens that are given, not made.
+      captions: one text for each stretch of time, as token ids.
+      caption_ids: which of the captions each token reads.
+    """
+
+    x: Float[np.ndarray, "n p"]
+    extra: Float[np.ndarray, "n q"]
+    coords: Float[np.ndarray, "n 3"]
+    clean: Bool[np.ndarray, "n"]
+    captions: Int[np.ndarray, "s l"]
+    caption_ids: Int[np.ndarray, "n"]
+
+
+def plan_rows(
+    lengths: Int[np.ndarray, "m"],
+    captions: Int[np.ndarray, "m"],
+    tokens: int,
+    most_captions: int,
+    seed: int,
+) -> list[list[int]]:
+    """Decide which samples share a row.
+
+    Best fit, longest first, within windows of shuffled samples; a row that is not
+    nearly full is taken apart and its samples wait for the next window.
+
+    Args:
+      lengths: tokens of each sample.
+      captions: captions of each sample.
+      tokens: room in a row.
+      most_captions: room for captions in a row.
+      seed: of the shuffle.
+    """
+    if lengths.max(initial=0) > tokens:
+        raise ValueError(
+            f"packing.tokens must be at least {lengths.max()}, the longest sample, "
+            f"got {tokens}: raise it, or encode shorter or smaller clips"
+        )
+    order = np.random.default_rng(seed).permutation(len(lengths)).tolist()
+    rows: list[list[int]] = []
+    waiting: list[int] = []
+    while order:
+        waiting += order[:WINDOW]
+        del order[:WINDOW]
+        made = best_fit(waiting, lengths, captions, tokens, most_captions)
+        full = [r for r in made if not order or lengths[r].sum() >= 0.97 * tokens]
+        rows += full
+        used = {index for row in full for index in row}
+        waiting = [index for index in waiting if index not in used]
+    return rows
+
+
+def best_fit(
+    indices: Sequence[int],
+    lengths: Int[np.ndarray, "m"],
+    captions: Int[np.ndarray, "m"],
+    tokens: int,
+    most_captions: int,
+) -> list[list[int]]:
+    """Put each sample, longest first, where it leaves the least room."""
+    rows: list[list[int]] = []
+    room = np.zeros((0, 2), np.int64)
+    for index in sorted(indices, key=lambda i: (-lengths[i], i)):
+        need = np.array([lengths[index], captions[index]])
+        fits = np.flatnonzero((room >= need).all(axis=1))
+        if fits.size:
+            row = int(fits[np.argmin(room[fits, 0])])
+            rows[row].append(index)
+            room[row] -= need
+        else:
+            rows.append([index])
+            room = np.vstack([room, [tokens, most_captions] - need])
+    return rows
+
+
+def pack_row(
+    samples: Sequence[Sample], tokens: int, most_captions: int, pad_to: int
+) -> Batch:
+    """Lay samples side by side into a batch of one row.
+
+    Each sample is a segment and has a noise level of its own; level 0 is clean.
+    """
+    p, q = samples[0].x.shape[1], samples[0].extra.shape[1]
+    x = np.zeros((tokens, p), np.float32)
+    extra = np.zeros((tokens, q), np.float32)
+    coords = np.zeros((tokens, 3), np.float32)
+    segments, level_ids, text_ids = np.zeros((3, tokens), np.int32)
+    made = np.zeros(tokens, bool)
+    text = np.zeros((most_captions, pad_to), np.int32)
+    start, caption = 0, 0
+    for segment, sample in enumerate(samples, start=1):
+        stop = start + len(sample.x)
+        here = slice(start, stop)
+        x[here], extra[here], coords[here] = sample.x, sample.extra, sample.coords
+        segments[here] = segment
+        level_ids[here] = np.where(sample.clean, 0, segment)
+        made[here] = ~sample.clean
+        # Caption segments count from 1 over the whole row.
+        text_ids[here] = caption + 1 + sample.caption_ids
+        text[caption : caption + len(sample.captions)] = sample.captions
+        start, caption = stop, caption + len(sample.captions)
+    row = Tokens(
+        x=x[None],
+        extra=extra[None],
+        coords=coords[None],
+        segments=segments[None],
+        levels=np.zeros((1, most_captions + 1), np.float32),
+        level_ids=level_ids[None],
+        order=np.zeros((1, tokens), np.int32),
+        made=made[None],
+    )
+    return Batch(tokens=row, text=text[None], text_ids=text_ids[None])
+
+
+def statistics(
+    rows: Sequence[Sequence[int]], lengths: Int[np.ndarray, "m"], tokens: int
+) -> dict[str, float]:
+    """Share of padding, and of attention pairs of a dense row that are masked."""
+    filled = sum(int(lengths[i]) for row in rows for i in row)
+    pairs = sum(int(lengths[i]) ** 2 for row in rows for i in row)
+    return {
+        "padding": 1 - filled / (len(rows) * tokens),
+        "masked_pairs": 1 - pairs / (len(rows) * tokens**2),
+    }

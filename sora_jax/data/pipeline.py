@@ -1,0 +1,199 @@
+"""Encoded clips to batches of packed rows, as a Grain dataset.
+
+Which clips share a row is planned once from the index, with their headless crops;
+Grain shuffles the rows anew in every epoch, draws captions and clean prefixes, and
+remembers its position.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import grain
+import jax
+import numpy as np
+from jaxtyping import Int
+
+from sora_jax.config import PackingConfig
+from sora_jax.data.packing import Sample, pack_row, plan_rows
+from sora_jax.data.patches import Patch, coordinates, grid_of, patchify
+from sora_jax.data.records import Record, Records
+from sora_jax.types import Batch
+
+# (text, length) -> token ids
+Encode = Callable[[str, int], Int[np.ndarray, " l"]]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class View:
+    """What is read of a record: all of it, or what follows its first latent frames."""
+
+    record: int
+    start: int = 0
+
+
+def plan_views(records: Records, headless: float, seed: int) -> list[View]:
+    """One view of every record; a share of them are crops without the first frame."""
+    rng = np.random.default_rng(seed)
+    views = []
+    for number, entry in enumerate(records.index):
+        frames = entry["shape"][0]
+        start = 0
+        # A crop keeps two frames: one that is given and one that is made.
+        if frames >= 4 and rng.random() < headless:
+            start = int(rng.integers(1, frames - 2))
+        views.append(View(record=number, start=start))
+    return views
+
+
+def view_tokens(records: Records, views: Sequence[View], patch: Patch) -> np.ndarray:
+    """Tokens of each view."""
+
+    def tokens(view: View) -> int:
+        shape = records.index[view.record]["shape"]
+        t, h, w = grid_of((shape[0] - view.start, *shape[1:]), patch)
+        return t * h * w
+
+    return np.array([tokens(view) for view in views])
+
+
+def make_sample(
+    record: Record,
+    view: View,
+    patch: Patch,
+    packing: PackingConfig,
+    encode: Encode,
+    pad_to: int,
+    rng: np.random.Generator,
+) -> Sample:
+    """Draw what training sees of a record: caption, clean prefix, condition.
+
+    A headless crop starts at time 1, like a window of a longer video, and always
+    continues something: its beginning is given as clean tokens.
+    """
+    latents, known = record.latents[view.start :], record.known[view.start :]
+    grid = grid_of(latents.shape, patch)
+    frames, per_frame = grid[0], grid[1] * grid[2]
+    headless = view.start > 0
+    prefix = 0
+    if frames > 1 and (headless or rng.random() < packing.clean_prefix):
+        prefix = int(rng.integers(1, frames))
+    texts, starts = draw_captions(record, view, rng)
+    if rng.random() < packing.caption_dropout:
+        texts = [""] * len(texts)
+    stretch_of_frame = np.searchsorted(starts, np.arange(frames), side="right") - 1
+    return Sample(
+        x=patchify(latents, patch),
+        # The channels of a crop would speak of frames that it does not have.
+        extra=patchify(known * (not headless), patch),
+        coords=coordinates(grid, start=1 if headless else 0),
+        clean=np.repeat(np.arange(frames) < prefix, per_frame),
+        captions=np.stack([encode(text, pad_to) for text in texts]),
+        caption_ids=np.repeat(stretch_of_frame, per_frame).astype(np.int32),
+    )
+
+
+def draw_captions(
+    record: Record, view: View, rng: np.random.Generator
+) -> tuple[list[str], list[int]]:
+    """Choose one text for the whole, or one for each stretch of time in view."""
+
+    def choose(texts: Sequence[str]) -> str:
+        return texts[int(rng.integers(len(texts)))]
+
+    if len(record.stretches) == 1 or (view.start == 0 and rng.random() < 0.5):
+        return [choose(record.captions)], [0]
+    starts = [max(0, start - view.start) for start, _ in record.stretches]
+    # A stretch that ends before the view begins is not in it.
+    first = starts.count(0) - 1
+    texts = [choose(texts) for _, texts in record.stretches[first:]]
+    return texts, starts[first:]
+
+
+@dataclasses.dataclass(frozen=True)
+class BuildRow:
+    """A planned row, with randomness, to a batch of one row (picklable)."""
+
+    records: Records
+    views: Sequence[View]
+    patch: Patch
+    packing: PackingConfig
+    encode: Encode
+    pad_to: int
+
+    def __call__(self, row: Sequence[int], rng: np.random.Generator) -> Batch:
+        samples = [
+            make_sample(
+                self.records[self.views[number].record],
+                self.views[number],
+                self.patch,
+                self.packing,
+                self.encode,
+                self.pad_to,
+                rng,
+            )
+            for number in row
+        ]
+        most = self.packing.samples
+        return pack_row(samples, self.packing.tokens, most, self.pad_to)
+
+
+class Rows:
+    """The plan as a source: an index gives the views that share a row."""
+
+    def __init__(self, rows: Sequence[Sequence[int]]):
+        """Keep the plan."""
+        self._rows = rows
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self._rows)
+
+    def __getitem__(self, number: int) -> Sequence[int]:
+        """Return a row's views."""
+        return self._rows[number]
+
+    def __repr__(self) -> str:
+        """Describe the source; Grain checks it when it resumes."""
+        return f"Rows({len(self)})"
+
+
+def plan(
+    records: Records, patch: Patch, packing: PackingConfig, seed: int
+) -> tuple[list[View], np.ndarray, list[list[int]]]:
+    """Plan an epoch: the views, their tokens, and the rows that they share."""
+    views = plan_views(records, packing.headless, seed)
+    tokens = view_tokens(records, views, patch)
+    captions = np.array([records.index[view.record]["stretches"] for view in views])
+    rows = plan_rows(tokens, captions, packing.tokens, packing.samples, seed)
+    return views, tokens, rows
+
+
+def batches(
+    records: Records,
+    patch: Patch,
+    packing: PackingConfig,
+    encode: Encode,
+    pad_to: int,
+    seed: int,
+) -> grain.DatasetIterator:
+    """Batches without end; each host makes its own share of the rows."""
+    views, _, rows = plan(records, patch, packing, seed)
+    hosts = jax.process_count()
+    dataset = (
+        grain.MapDataset.source(Rows(rows))
+        .seed(seed)
+        .shuffle()
+        .repeat()[jax.process_index() :: hosts]
+        .random_map(BuildRow(records, views, patch, packing, encode, pad_to))
+        .batch(packing.rows // hosts, batch_fn=join)
+    )
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2)))
+
+
+def join(rows: Sequence[Batch]) -> Batch:
+    """Put rows under one another."""
+    return jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
+
+

@@ -1,0 +1,121 @@
+"""Encoded clips on disk: ArrayRecord shards and an index of their shapes.
+
+A record is what training needs of one clip: its latents, the latents of the pixels
+that its drawn condition leaves known, and its captions in several phrasings.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import grain
+import numpy as np
+from array_record.python import array_record_module
+from etils import epath
+from jaxtyping import Float
+
+from sora_jax.workdir import PathLike, write_json
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Record:
+    """One encoded clip.
+
+    Attributes:
+      latents: normalised latents of the whole clip.
+      known: conditioning channels (mask, latents of the known pixels); zeros when
+        nothing is known.
+      captions: phrasings of the whole clip.
+      stretches: for each stretch of time, its first latent frame and its phrasings.
+    """
+
+    latents: Float[np.ndarray, "t h w z"]
+    known: Float[np.ndarray, "t h w q"]
+    captions: tuple[str, ...]
+    stretches: tuple[tuple[int, tuple[str, ...]], ...]
+
+
+def to_bytes(record: Record) -> bytes:
+    """Serialise a record; latents in half precision."""
+    text = {"captions": record.captions, "stretches": record.stretches}
+    file = io.BytesIO()
+    np.savez(
+        file,
+        latents=record.latents.astype(np.float16),
+        known=record.known.astype(np.float16),
+        text=np.frombuffer(json.dumps(text).encode(), np.uint8),
+    )
+    return file.getvalue()
+
+
+def from_bytes(data: bytes) -> Record:
+    """Undo `to_bytes`."""
+    arrays = np.load(io.BytesIO(data))
+    text = json.loads(arrays["text"].tobytes())
+    return Record(
+        latents=arrays["latents"].astype(np.float32),
+        known=arrays["known"].astype(np.float32),
+        captions=tuple(text["captions"]),
+        stretches=tuple((start, tuple(texts)) for start, texts in text["stretches"]),
+    )
+
+
+def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> None:
+    """Write a shard whole: its records under a temporary name, then its index."""
+    folder = epath.Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    target = folder / f"{number:05d}.arrayrecord"
+    temporary = target.with_suffix(".partial")
+    writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1")
+    for record in records:
+        writer.write(to_bytes(record))
+    writer.close()
+    temporary.replace(target)
+    shapes = [
+        {"shape": list(r.latents.shape), "stretches": len(r.stretches)} for r in records
+    ]
+    write_json(folder / f"{number:05d}.json", {"records": shapes})
+
+
+def has_shard(folder: PathLike, number: int) -> bool:
+    """Whether a shard was written to its end."""
+    return (epath.Path(folder) / f"{number:05d}.json").exists()
+
+
+class Records:
+    """A folder of shards as a random access source of records."""
+
+    def __init__(self, folder: PathLike):
+        """Read the index.
+
+        Raises:
+          ValueError: the folder holds no complete shard.
+        """
+        self._folder = str(folder)
+        indices = sorted(epath.Path(folder).glob("*.json"))
+        if not indices:
+            raise ValueError(
+                f"latents folder {str(folder)!r} holds no encoded clips: run train.py "
+                "with an encode config first (configs/playground_encode.py)"
+            )
+        self.index: list[dict[str, Any]] = []
+        for path in indices:
+            self.index += json.loads(path.read_text())["records"]
+        paths = [str(path.with_suffix(".arrayrecord")) for path in indices]
+        self._source = grain.sources.ArrayRecordDataSource(paths)
+
+    def __len__(self) -> int:
+        """Return the number of records."""
+        return len(self.index)
+
+    def __getitem__(self, number: int) -> Record:
+        """Read a record."""
+        return from_bytes(self._source[number])
+
+    def __repr__(self) -> str:
+        """Describe the source; Grain checks it when it resumes."""
+        return f"Records({len(self)})"
