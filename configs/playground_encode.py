@@ -1,0 +1,22 @@
+"""Encode playground clips for the default model's DiT.
+
+Hardware: 2 CPU cores, about 15 minutes.
+Expected: runs/latents with 16,384 training clips and 256 held-out clips.
+Command:  python train.py --config=configs/playground_encode.py --workdir=runs/latents
+"""
+
+from sora_jax.config import EncodeRun, PlaygroundConfig
+
+
+def get_config(arg: str | None = None) -> EncodeRun:
+    """Return the run."""
+    return EncodeRun(
+        vae="runs/vae",
+        conditioned=0.4,
+        data=PlaygroundConfig(
+            length=16_384,
+            frames=((1, 0.15), (9, 0.2), (17, 0.55), (33, 0.1)),
+            kinds=(("one", 0.85), ("two", 0.05), ("collide", 0.03), ("behind", 0.04),
+                   ("cut", 0.03)),
+        ),
+    )

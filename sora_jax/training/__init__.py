@@ -1,0 +1,1 @@
+"""Training: state, optimizer, steps, the loop, and the latent cache."""

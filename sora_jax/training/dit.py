@@ -1,0 +1,175 @@
+"""The DiT's job: packed rows of encoded clips in, the flow-matching loss out.
+
+The text encoder is trained with it. Its evaluation is the held-out loss at fixed times
+for each clip shape, and whatever `sample` makes: sampling is handed in, since it stands
+beside training and not below it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from etils import epath
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from sora_jax.config import DiTRun
+from sora_jax.data import pipeline
+from sora_jax.data.packing import plan_rows, statistics
+from sora_jax.data.records import Records
+from sora_jax.diffusion import flow
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.training import optim
+from sora_jax.training.flops import count_flops
+from sora_jax.training.loop import Job
+from sora_jax.training.report import Media
+from sora_jax.training.state import Metrics, Optimization, Params, TrainState, create
+from sora_jax.types import Batch, Context
+
+# The times at which the held-out loss is measured.
+TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
+# (module, step) -> moving pictures by name
+SampleFn = Callable[["Trained"], dict[str, Media]]
+
+
+class Trained(nnx.Module):
+    """The DiT and the text encoder that learns with it."""
+
+    def __init__(self, config: DiTRun, *, rngs: nnx.Rngs):
+        self.dit = DiT(config.dit, rngs=rngs)
+        self.text_encoder = TextEncoder(config.text, rngs=rngs)
+
+
+def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
+    """Build the DiT's job on a mesh."""
+    optimization = Optimization(
+        transform=optim.optimizer(config.optim, config.steps),
+        ema_decay=config.optim.ema_decay,
+    )
+    graphdef, state = create(
+        lambda key: Trained(config, rngs=nnx.Rngs(key)),
+        optimization,
+        jax.random.key(config.seed),
+        mesh,
+    )
+    tokenizer = Tokenizer.load(epath.Path(config.latents) / "tokenizer.model")
+
+    def loss(
+        params: Params, batch: Batch, key: Array, step: Array
+    ) -> tuple[Array, Metrics]:
+        del step
+        levels_key, noise_key = jax.random.split(key)
+        levels = flow.draw_levels(levels_key, batch.tokens, config.flow)
+        return flow_loss(nnx.merge(graphdef, params), batch, levels, noise_key), {}
+
+    @jax.jit
+    def loss_at(params: Params, batch: Batch, t: Array) -> Array:
+        levels = jnp.full_like(batch.tokens.levels, t).at[:, 0].set(0.0)
+        trained = nnx.merge(graphdef, params)
+        return flow_loss(trained, batch, levels, jax.random.key(0))
+
+    held_out = held_out_batches(config, tokenizer)
+
+    def evaluate(
+        state: TrainState, step: int
+    ) -> tuple[dict[str, float], dict[str, Media]]:
+        del step
+        scalars = {}
+        for name, batch in held_out.items():
+            values = [float(loss_at(state.ema, batch, t)) for t in TIMES]
+            scalars[f"loss {name}"] = float(np.mean(values))
+        scalars["loss"] = float(np.mean(list(scalars.values())))
+        media = sample(nnx.merge(graphdef, state.ema)) if sample else {}
+        return scalars, media
+
+    records = Records(epath.Path(config.latents) / "train")
+
+    def data():
+        return pipeline.batches(
+            records,
+            config.dit.patch,
+            config.packing,
+            tokenizer.encode,
+            config.text.pad_to,
+            config.seed,
+        )
+
+    views, tokens, rows = pipeline.plan(
+        records, config.dit.patch, config.packing, config.seed
+    )
+    packed = statistics(rows, tokens, config.packing.tokens)
+    example = next(data())
+    work = {
+        "clips": config.packing.rows * len(views) / len(rows),
+        "tokens": config.packing.rows * config.packing.tokens * (1 - packed["padding"]),
+        "FLOP": count_flops(
+            jax.grad(loss, has_aux=True), state.params, example, jax.random.key(0), 0
+        ),
+    }
+    return Job(
+        state=state,
+        loss=loss,
+        optimization=optimization,
+        data=data,
+        evaluate=evaluate,
+        work=work,
+    )
+
+
+def flow_loss(
+    trained: Trained, batch: Batch, levels: Float[Array, "b k"], key: Array
+) -> Float[Array, ""]:
+    """The loss of packed rows at given noise levels."""
+    tokens, target = flow.add_noise(key, batch.tokens, levels)
+    contexts = {"text": text_context(trained.text_encoder, batch)}
+    velocity = trained.dit(tokens, contexts)
+    return flow.loss(velocity, target, batch.tokens.made)
+
+
+def text_context(encoder: TextEncoder, batch: Batch) -> Context:
+    """Encode a batch's captions; each becomes one segment of the memory."""
+    b, captions, length = batch.text.shape
+    states = encoder(batch.text.reshape(b * captions, length))
+    segments = jnp.repeat(jnp.arange(1, captions + 1, dtype=jnp.int32), length)
+    return Context(
+        states=states.reshape(b, captions * length, -1),
+        segments=jnp.broadcast_to(segments, (b, captions * length)),
+        ids=batch.text_ids,
+    )
+
+
+def held_out_batches(config: DiTRun, tokenizer: Tokenizer) -> dict[str, Batch]:
+    """Rows of the test split, one batch for each clip shape, the same in every run."""
+    records = Records(epath.Path(config.latents) / "held_out")
+    packing = dataclasses.replace(
+        config.packing, clean_prefix=0.0, headless=0.0, caption_dropout=0.0
+    )
+    views = pipeline.plan_views(records, 0.0, config.seed)
+    tokens = pipeline.view_tokens(records, views, config.dit.patch)
+    build = pipeline.BuildRow(
+        records, views, config.dit.patch, packing, tokenizer.encode, config.text.pad_to
+    )
+    groups: dict[str, list[int]] = {}
+    for number, entry in enumerate(records.index):
+        t, h, w, _ = entry["shape"]
+        if tokens[number] <= packing.tokens:
+            groups.setdefault(f"{t}x{h}x{w}", []).append(number)
+    batches = {}
+    for name, members in groups.items():
+        ones = np.ones(len(members), np.int64)
+        chosen = np.array(members)
+        plan = plan_rows(tokens[chosen], ones, packing.tokens, packing.samples, 0)
+        rows = [
+            build(chosen[row].tolist(), np.random.default_rng([config.seed, i]))
+            for i, row in enumerate(plan[: packing.rows])
+        ]
+        if len(rows) == packing.rows:
+            batches[name] = pipeline.join(rows)
+    return batches

@@ -1,0 +1,167 @@
+"""Encode clips once: the latent cache that the DiT is trained on.
+
+clips -> VAE -> latents, and clips with a drawn part greyed out -> VAE -> the latents of
+what is known. The folder that this leaves also holds the VAE, with the latents' mean
+and deviation measured, and the tokenizer: all that the DiT's training needs.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import tqdm
+from etils import epath
+from flax import nnx
+from jaxtyping import Array, Float
+
+from sora_jax.config import EncodeRun, PlaygroundConfig, to_json
+from sora_jax.data.playground import Playground, Sample
+from sora_jax.data.records import Record, has_shard, write_shard
+from sora_jax.diffusion import conditioning
+from sora_jax.models.tokenizer import train_tokenizer
+from sora_jax.models.vae import VAE
+from sora_jax.weights import published
+from sora_jax.workdir import PathLike, ensure_same_config
+
+SHARD = 1024
+PHRASINGS = 4
+STATISTICS_CLIPS = 256
+
+EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z"]]
+
+
+def encode(config: EncodeRun, workdir: str) -> None:
+    """Encode the training and the held-out clips; continues where it stopped.
+
+    Raises:
+      ValueError: the workdir holds the clips of another config, or there is no VAE.
+    """
+    ensure_same_config(workdir, to_json(config))
+    folder = epath.Path(workdir)
+    vae = published.load_vae(config.vae)
+    held_out = dataclasses.replace(
+        config.data, split="test", length=config.held_out_clips
+    )
+    if not (folder / "vae.safetensors").exists():
+        vae = measure(vae, config.data, config.batch)
+        published.save_vae(folder, vae)
+    vae = published.load_vae(workdir)
+    if not (folder / "tokenizer.model").exists():
+        texts = captions(config.data, config.tokenizer_clips)
+        train_tokenizer(
+            texts, folder / "tokenizer.model", vocab_size=config.vocabulary
+        )
+    graphdef, params = nnx.split(vae)
+    run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
+    for name, data in (("held_out", held_out), ("train", config.data)):
+        write_split(config, data, folder / name, lambda clips: run(params, clips), vae)
+
+
+def captions(config: PlaygroundConfig, clips: int) -> Iterator[str]:
+    """Captions of the first clips, for the tokenizer to learn from."""
+    source = Playground(config)
+    for index in range(min(clips, len(source))):
+        yield source.captions(index)[1]
+
+
+def measure(vae: VAE, config: PlaygroundConfig, batch: int) -> VAE:
+    """Set mean and deviation of each latent channel from the first clips."""
+    graphdef, params = nnx.split(vae)
+    run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[0])
+    groups = by_shape(Playground(config), range(STATISTICS_CLIPS), batch)
+    latents = []
+    for group in tqdm.tqdm(groups, desc="measuring latents", unit="batch"):
+        made = run(params, pad([s.clip.pixels for _, s in group], batch))
+        latents.append(np.asarray(made[: len(group)]).reshape(-1, made.shape[-1]))
+    values = np.concatenate(latents)
+    vae.latent_mean.set_value(jnp.asarray(values.mean(axis=0)))
+    vae.latent_std.set_value(jnp.asarray(values.std(axis=0)))
+    return vae
+
+
+def by_shape(
+    source: Playground, indices: range, batch: int
+) -> Iterator[list[tuple[int, Sample]]]:
+    """Gather clips of one shape into groups of at most `batch`."""
+    waiting: dict[tuple[int, ...], list] = defaultdict(list)
+    for index in indices:
+        sample = source[index]
+        group = waiting[sample.clip.pixels.shape]
+        group.append((index, sample))
+        if len(group) == batch:
+            yield waiting.pop(sample.clip.pixels.shape)
+    yield from waiting.values()
+
+
+def pad(
+    clips: list[Float[np.ndarray, "t h w c"]], batch: int
+) -> Float[np.ndarray, "b t h w c"]:
+    """Stack clips, repeating the last: one compiled program for every group."""
+    return np.stack(clips + clips[-1:] * (batch - len(clips)))
+
+
+def write_split(
+    config: EncodeRun,
+    data: PlaygroundConfig,
+    folder: PathLike,
+    run: EncodeClips,
+    vae: VAE,
+) -> None:
+    """Encode a split shard by shard; shards that are complete are left alone."""
+    source = Playground(data)
+    starts = range(0, len(source), SHARD)
+    with tqdm.tqdm(total=len(source), desc=f"encoding {data.split}", unit="clip") as bar:
+        for number, start in enumerate(starts):
+            indices = range(start, min(start + SHARD, len(source)))
+            if not has_shard(folder, number):
+                records = []
+                for group in by_shape(source, indices, config.batch):
+                    records += encode_group(config, source, group, run, vae)
+                    bar.update(len(group))
+                write_shard(folder, number, records)
+            bar.update(indices.stop - bar.n)
+
+
+def encode_group(
+    config: EncodeRun,
+    source: Playground,
+    group: list[tuple[int, Sample]],
+    run: EncodeClips,
+    vae: VAE,
+) -> list[Record]:
+    """Encode clips of one shape, whole and with what their condition leaves known."""
+    pixels = [sample.clip.pixels for _, sample in group]
+    conditions = []
+    for (index, _), clip in zip(group, pixels, strict=True):
+        rng = np.random.default_rng([config.seed, index])
+        shape = clip.shape[:3]
+        is_conditioned = rng.random() < config.conditioned
+        draw = conditioning.draw_mask if is_conditioned else None
+        mask = draw(rng, *shape) if draw else conditioning.nothing(*shape)
+        conditions.append(conditioning.hide(clip, mask))
+    latents = np.asarray(run(pad(pixels, config.batch)))
+    known = np.asarray(run(pad([c.pixels for c in conditions], config.batch)))
+    time, space = vae.config.time_factor, vae.config.space_factor
+    records = []
+    for i, (index, sample) in enumerate(group):
+        mask = conditioning.fold_mask(conditions[i].mask, time, space)
+        texts = [source.captions(index, phrasing) for phrasing in range(PHRASINGS)]
+        stretches = tuple(
+            # A cut falls between latent frames: frame 1 + 4k starts latent 1 + k.
+            (-(-part.start // time), tuple(parts[j].text for parts, _ in texts))
+            for j, part in enumerate(sample.captions)
+        )
+        records.append(
+            Record(
+                latents=latents[i],
+                known=conditioning.channels(mask, known[i]),
+                captions=tuple(text for _, text in texts),
+                stretches=stretches,
+            )
+        )
+    return records

@@ -1,0 +1,128 @@
+"""The corridor of every training run: data in, steps, then reports and checkpoints.
+
+A `Job` says what is trained; the loop says how. Metrics of a step are read after the
+next one has been dispatched, so that the device never waits for the host.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+
+from sora_jax import sharding
+from sora_jax.checkpoint import Checkpoints
+from sora_jax.config import RunConfig, to_json
+from sora_jax.training import state as states
+from sora_jax.training.report import Media, Report
+from sora_jax.training.state import TrainState
+from sora_jax.workdir import ensure_same_config
+
+# What may change between the parts of one run without making it another run.
+MAY_DIFFER = ("log_every", "eval_every", "checkpoint_every", "keep", "mesh", "rules")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Job:
+    """What is trained.
+
+    Attributes:
+      state: the initial state, on the mesh.
+      loss: see `training.state.Loss`.
+      optimization: optimizer and average.
+      data: makes a fresh Grain iterator of host batches.
+      evaluate: (state, step) -> scalars and media; called by every host.
+      work: model FLOPs (no recompute), tokens and clips of one step.
+    """
+
+    state: TrainState
+    loss: states.Loss
+    optimization: states.Optimization
+    data: Callable[[], Iterator[Any]]
+    evaluate: Callable[[TrainState, int], tuple[dict[str, float], dict[str, Media]]]
+    work: dict[str, float]
+
+
+def train(
+    config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job]
+) -> TrainState:
+    """Run a job to its end, continuing from the workdir's newest checkpoint.
+
+    Raises:
+      ValueError: the workdir belongs to a run with another config.
+      FloatingPointError: the loss is no longer a number.
+    """
+    ensure_same_config(workdir, to_json(config), MAY_DIFFER)
+
+    # --- mesh, then a state born on it -------------------------------------------
+    mesh = sharding.make_mesh(dataclasses.asdict(config.mesh))
+    with (
+        sharding.use(mesh, config.rules),
+        Checkpoints(workdir, config.keep) as checkpoints,
+        Report(workdir, config) as report,
+    ):
+        job = make_job(mesh)
+        state = job.state
+        data = job.data()
+
+        # --- continue where the run was ------------------------------------------
+        restored = checkpoints.restore_latest(abstract(state), data)
+        if restored is not None:
+            state = TrainState(**restored.state)
+            report.say(f"continuing {workdir} from step {restored.step}")
+        first = int(state.step)
+        step_fn = states.jitted_update(job.loss, job.optimization, config.seed)
+
+        # --- the loop: dispatch a step, then read the one before ------------------
+        report.start(first, job.work)
+        pending = None
+        for step in range(first + 1, config.steps + 1):
+            batch = sharding.to_device(next(data), mesh)
+            state, metrics = step_fn(state, batch)
+            if pending is not None:
+                read(report, *pending)
+            pending = (step, metrics)
+            is_last = step == config.steps
+            if is_last or step % config.eval_every == 0:
+                read(report, *pending)
+                pending = None
+                started = time.perf_counter()
+                report.evaluation(step, *job.evaluate(state, step))
+                report.pause(time.perf_counter() - started)
+            if is_last or step % config.checkpoint_every == 0:
+                if pending is not None:
+                    read(report, *pending)
+                    pending = None
+                checkpoints.save(step, as_dict(state), data, {"config": to_json(config)})
+        return state
+
+
+def read(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:
+    """Fetch a step's metrics; stop the run when the loss is not a number."""
+    values = {name: float(value) for name, value in jax.device_get(metrics).items()}
+    if not math.isfinite(values["loss"]):
+        raise FloatingPointError(
+            f"loss is {values['loss']} at step {step} (grad_norm "
+            f"{values['grad_norm']}): lower --config.optim.lr (or raise "
+            "--config.optim.warmup) and start the same command again in another "
+            "workdir; the last checkpoint of this one is from before"
+        )
+    report.step(step, values)
+
+
+def as_dict(state: TrainState) -> dict[str, Any]:
+    """The state by name, as checkpoints keep it."""
+    return {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
+
+
+def abstract(state: TrainState) -> dict[str, Any]:
+    """Shapes, dtypes and shardings of a state."""
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
+        as_dict(state),
+    )

@@ -1,0 +1,81 @@
+"""The optimizer: clipping, AdamW or Muon, a schedule, and gradient accumulation."""
+
+from __future__ import annotations
+
+import jax
+import optax
+from optax import contrib
+
+from sora_jax.config import OptimConfig
+
+# Parameters that are no hidden-layer matrices, for which Muon is not meant: they are
+# trained by AdamW beside it (Jordan et al. 2024).
+NOT_HIDDEN = frozenset(
+    "embedding modulation head_modulation bias position_bias scale embed time "
+    "time_table head conv_in moments latents latent_mean latent_std".split()
+)
+
+
+def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
+    """Warm up, hold, then decay linearly to zero at the end of the run."""
+    decay = max(1, int(config.decay * steps))
+    warmup = max(1, min(config.warmup, steps - decay))
+    return optax.join_schedules(
+        [
+            optax.linear_schedule(config.lr / warmup, config.lr, warmup),
+            optax.constant_schedule(config.lr),
+            optax.linear_schedule(config.lr, 0.0, decay),
+        ],
+        [warmup, max(warmup, steps - decay)],
+    )
+
+
+def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
+    """Build the optimizer of a run of `steps` updates."""
+    rate = schedule(config, steps)
+    if config.name == "muon":
+        update = contrib.muon(
+            rate,
+            weight_decay=config.weight_decay,
+            adam_b1=config.betas[0],
+            adam_b2=config.betas[1],
+            adam_weight_decay=config.weight_decay,
+            muon_weight_dimension_numbers=muon_dimensions,
+            # Updates as large as Adam's, so that one learning rate serves both.
+            consistent_rms=0.2,
+        )
+    else:
+        update = optax.adamw(
+            rate,
+            *config.betas,
+            weight_decay=config.weight_decay,
+            mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+        )
+    clip = optax.identity() if config.clip is None else _clip(config.clip)
+    chain = optax.chain(clip, update)
+    if config.accumulate == 1:
+        return chain
+    return optax.MultiSteps(chain, config.accumulate).gradient_transformation()
+
+
+def _clip(norm: float) -> optax.GradientTransformation:
+    return optax.clip_by_global_norm(norm)
+
+
+def muon_dimensions(params: optax.Params) -> optax.Params:
+    """Say which axes of each parameter are inputs and outputs; None means AdamW.
+
+    A stack of layers, or of fused projections, is many matrices: the leading axis and
+    the middle axis are left alone, so that each is orthogonalised by itself.
+    """
+
+    def dimensions(path: tuple, value: jax.Array) -> contrib.MuonDimensionNumbers | None:
+        names = [str(getattr(key, "key", key)) for key in path]
+        if NOT_HIDDEN.intersection(names):
+            return None
+        if names[-1] == "filters":
+            return contrib.MuonDimensionNumbers(tuple(range(value.ndim - 1)), -1)
+        # A kernel of more than two axes is stacked: (layers, in, ..., out).
+        return contrib.MuonDimensionNumbers(0 if value.ndim == 2 else 1, -1)
+
+    return jax.tree_util.tree_map_with_path(dimensions, params)

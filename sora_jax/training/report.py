@@ -1,0 +1,125 @@
+"""What a person sees of a run: a progress bar, TensorBoard scalars, pictures, videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import json
+import time
+from collections.abc import Mapping
+
+import numpy as np
+import tensorboardX
+import tqdm
+from etils import epath
+from jaxtyping import UInt8
+from PIL import Image
+from tensorboardX.proto.summary_pb2 import Summary
+
+from sora_jax.config import RunConfig
+
+# One frame is shown as a picture, several as a moving one.
+Media = UInt8[np.ndarray, "t h w c"]
+
+
+class Report:
+    """Prints and records a run's progress."""
+
+    def __init__(self, workdir: str, config: RunConfig):
+        self._steps, self._every = config.steps, config.log_every
+        self._workdir = epath.Path(workdir)
+        self._peak = None
+
+    def __enter__(self) -> Report:
+        self._bar = tqdm.tqdm(total=self._steps, unit="step", dynamic_ncols=True)
+        logs = self._workdir / "tensorboard"
+        logs.mkdir(parents=True, exist_ok=True)
+        self._board = tensorboardX.SummaryWriter(str(logs))
+        return self
+
+    def __exit__(self, *_) -> None:
+        self._bar.close()
+        self._board.close()
+
+    def say(self, text: str) -> None:
+        """Print a line above the progress bar."""
+        self._bar.write(text)
+
+    def start(self, step: int, work: Mapping[str, float]) -> None:
+        """Begin counting at a step; `work` is what one step does."""
+        self._work = dict(work)
+        self._bar.reset(total=self._steps)
+        self._bar.update(step)
+        self._since, self._last = time.perf_counter(), step
+
+    def pause(self, seconds: float) -> None:
+        """Take time that was not spent on training out of the rates."""
+        self._since += seconds
+
+    def step(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Show a step; every `log_every` steps, record it."""
+        self._bar.update(step - self._bar.n)
+        if step % self._every and step != self._steps:
+            return
+        seconds = (time.perf_counter() - self._since) / max(1, step - self._last)
+        self._since, self._last = time.perf_counter(), step
+        rates = {f"{name}/s": amount / seconds for name, amount in self._work.items()}
+        for name, value in {**metrics, **rates, "seconds/step": seconds}.items():
+            self._board.add_scalar(f"train/{name}", value, step)
+        self._bar.set_postfix_str(
+            f"loss {metrics['loss']:.4f}  "
+            + "  ".join(f"{short(value)} {name}" for name, value in rates.items())
+        )
+
+    def evaluation(
+        self, step: int, scalars: Mapping[str, float], media: Mapping[str, Media]
+    ) -> None:
+        """Record an evaluation: numbers, pictures and moving pictures."""
+        for name, value in scalars.items():
+            self._board.add_scalar(f"eval/{name}", value, step)
+        for name, frames in media.items():
+            picture = Summary.Image(
+                encoded_image_string=encode_picture(frames),
+                height=frames.shape[1],
+                width=frames.shape[2],
+                colorspace=3,
+            )
+            value = Summary.Value(tag=f"eval/{name}", image=picture)
+            self._board.file_writer.add_summary(Summary(value=[value]), step)
+        self._board.flush()
+        line = {"step": step, **scalars}
+        with (self._workdir / "evaluations.jsonl").open("a") as file:
+            file.write(json.dumps(line) + "\n")
+        text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
+        self.say(f"step {step}: {text}")
+
+
+def short(value: float) -> str:
+    """Write a number in a few characters: 12.3G."""
+    for unit in ("", "k", "M", "G", "T", "P"):
+        if abs(value) < 1000 or unit == "P":
+            break
+        value /= 1000
+    return f"{value:.3g}{unit}"
+
+
+def encode_picture(frames: Media) -> bytes:
+    """A PNG of one frame, or a GIF of several, which TensorBoard plays."""
+    images = [Image.fromarray(frame) for frame in frames]
+    file = io.BytesIO()
+    if len(images) == 1:
+        images[0].save(file, "PNG")
+    else:
+        images[0].save(
+            file, "GIF", save_all=True, append_images=images[1:], duration=125, loop=0
+        )
+    return file.getvalue()
+
+
+def tile(clips: UInt8[np.ndarray, "b t h w c"], columns: int = 4) -> Media:
+    """Lay clips of one shape side by side into a moving picture."""
+    b, t, h, w, c = clips.shape
+    columns = min(columns, b)
+    rows = b // columns
+    grid = clips[: rows * columns].reshape(rows, columns, t, h, w, c)
+    return grid.transpose(2, 0, 3, 1, 4, 5).reshape(t, rows * h, columns * w, c)

@@ -1,0 +1,160 @@
+"""The VAE's job: clips in, a reconstruction loss out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+
+import grain
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from sora_jax.config import PlaygroundConfig, VAERun
+from sora_jax.data.playground import Playground
+from sora_jax.data.video import to_uint8
+from sora_jax.models.critic import Critic
+from sora_jax.models.vae import VAE, sample_posterior
+from sora_jax.training import losses, optim
+from sora_jax.training.flops import count_flops
+from sora_jax.training.loop import Job
+from sora_jax.training.report import Media, tile
+from sora_jax.training.state import Metrics, Optimization, Params, TrainState, create
+from sora_jax.weights import published
+
+HELD_OUT_CLIPS = 8
+
+
+class Trained(nnx.Module):
+    """The VAE and, when it is switched on, its critic."""
+
+    def __init__(self, config: VAERun, *, rngs: nnx.Rngs):
+        self.vae = VAE(config.vae, rngs=rngs)
+        on = config.critic.weight > 0
+        self.critic = Critic(config.critic.width, rngs=rngs) if on else None
+
+
+def make_job(config: VAERun, mesh: Mesh) -> Job:
+    """Build the VAE's job on a mesh."""
+    optimization = Optimization(
+        transform=transform(config), ema_decay=config.optim.ema_decay
+    )
+    graphdef, state = create(
+        lambda key: Trained(config, rngs=nnx.Rngs(key)),
+        optimization,
+        jax.random.key(config.seed),
+        mesh,
+    )
+
+    if config.start_from:
+        start = published.parameters(published.load_vae(config.start_from))
+        params = {**state.params, "vae": start}
+        params = jax.tree.map(
+            lambda new, old: jax.device_put(new, old.sharding), params, state.params
+        )
+        state = dataclasses.replace(
+            state, params=params, ema=jax.tree.map(jnp.copy, params)
+        )
+
+    def loss(
+        params: Params, pixels: Array, key: Array, step: Array
+    ) -> tuple[Array, Metrics]:
+        return vae_loss(config, nnx.merge(graphdef, params), pixels, key, step)
+
+    held_out = held_out_clips(config.data)
+
+    @jax.jit
+    def reconstruct(params: Params) -> Array:
+        vae = nnx.merge(graphdef, params).vae
+        mean, _, _ = vae.posterior(held_out)
+        return jnp.clip(vae.reconstruct(mean)[0], -1, 1)
+
+    def evaluate(
+        state: TrainState, step: int
+    ) -> tuple[dict[str, float], dict[str, Media]]:
+        made = reconstruct(state.ema)
+        both = np.concatenate([held_out, np.asarray(made)], axis=2)
+        scalars = {"psnr": float(losses.psnr(made, held_out))}
+        return scalars, {"reconstructions": tile(to_uint8(both))}
+
+    batch = jax.ShapeDtypeStruct((config.batch, *held_out.shape[1:]), jnp.float32)
+    gradient = jax.grad(loss, has_aux=True)
+    flops = count_flops(gradient, state.params, batch, jax.random.key(0), 0)
+    return Job(
+        state=state,
+        loss=loss,
+        optimization=optimization,
+        data=lambda: clips(config),
+        evaluate=evaluate,
+        work={"clips": config.batch, "FLOP": flops},
+    )
+
+
+def transform(config: VAERun) -> optax.GradientTransformation:
+    """One optimizer for the VAE; the critic follows its own constant rate."""
+    vae = optim.optimizer(config.optim, config.steps)
+    if config.critic.weight == 0:
+        return vae
+    critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
+    return optax.partition(
+        {"vae": vae, "critic": critic},
+        lambda params: {k: jax.tree.map(lambda _: k, v) for k, v in params.items()},
+    )
+
+
+def vae_loss(
+    config: VAERun,
+    trained: Trained,
+    pixels: Float[Array, "b t h w 3"],
+    key: Array,
+    step: Array,
+) -> tuple[Array, Metrics]:
+    """L1, squares, edges and KL; with a critic, the hinge losses of both sides."""
+    mean, log_variance, _ = trained.vae.posterior(pixels)
+    made, _ = trained.vae.reconstruct(sample_posterior(key, mean, log_variance))
+    parts = {
+        "l1": losses.l1(made, pixels),
+        "squares": losses.squares(made, pixels),
+        "edges": losses.edges(made, pixels),
+        "kl": losses.kl(mean, log_variance),
+    }
+    total = (
+        parts["l1"]
+        + config.squares * parts["squares"]
+        + config.edges * parts["edges"]
+        + config.kl * parts["kl"]
+    )
+    if trained.critic is not None:
+        # Each side sees the other as a constant.
+        graphdef, params = nnx.split(trained.critic)
+        frozen = nnx.merge(graphdef, jax.lax.stop_gradient(params))
+        fake = trained.critic(jax.lax.stop_gradient(made))
+        parts["critic"] = losses.hinge_critic(trained.critic(pixels), fake)
+        parts["maker"] = losses.hinge_maker(frozen(made))
+        weight = jnp.where(step >= config.critic.start, config.critic.weight, 0.0)
+        total += parts["critic"] + weight * parts["maker"]
+    return total, {**parts, "psnr": losses.psnr(made, pixels)}
+
+
+def clips(config: VAERun) -> Iterator[Float[np.ndarray, "b t h w c"]]:
+    """Batches of pixels, shuffled without end; each host makes its own share."""
+    hosts = jax.process_count()
+    dataset = (
+        grain.MapDataset.source(Playground(config.data))
+        .seed(config.seed)
+        .shuffle()
+        .repeat()[jax.process_index() :: hosts]
+        .map(lambda sample: sample.clip.pixels)
+        .batch(config.batch // hosts)
+    )
+    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2)))
+
+
+def held_out_clips(config: PlaygroundConfig) -> Float[np.ndarray, "b t h w c"]:
+    """A few clips of the test split, the same in every run."""
+    test = Playground(dataclasses.replace(config, split="test"))
+    return np.stack([test[i].clip.pixels for i in range(HELD_OUT_CLIPS)])

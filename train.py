@@ -1,0 +1,44 @@
+"""Train a model: `python train.py --config=configs/FILE.py --workdir=DIR`.
+
+The same command again continues where the run was. Any field of the config is
+overridden as `--config.field=value`; `--config=FILE.py --help` lists them.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from sora_jax import cli, runtime
+from sora_jax.config import DiTRun, EncodeRun, VAERun
+from sora_jax.sampling.preview import sample_media
+from sora_jax.training import dit, encode, loop, vae
+
+
+def main(argv: list[str]) -> None:
+    """Parse, then call."""
+    config, workdir = cli.parse_run(argv)
+    runtime.enable_compilation_cache()
+    match config:
+        case EncodeRun():
+            encode.encode(config, workdir)
+        case VAERun():
+            loop.train(config, workdir, partial(vae.make_job, config))
+        case DiTRun():
+            sample = partial(sample_media, config)
+            loop.train(config, workdir, partial(dit.make_job, config, sample=sample))
+        case _:
+            raise ValueError(
+                f"get_config() returned {type(config).__name__}, which is no run: "
+                "return a VAERun, an EncodeRun or a DiTRun"
+            )
+    print(f"done: {workdir}")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, FloatingPointError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; the same command continues from the last checkpoint")
