@@ -1,0 +1,36 @@
+"""Make a video: `python sample.py --prompt "a big red ball bounces on a green floor"`.
+
+Without `--weights` the model that ships with the package is used, on any machine.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+
+import tqdm
+import tyro
+
+from sora_jax import cli, runtime
+from sora_jax.sampling import command
+
+
+def main(argv: list[str]) -> None:
+    """Parse, check, make, write."""
+    started = time.perf_counter()
+    arguments = tyro.cli(command.Arguments, args=argv, config=cli.FLAGS)
+    job = command.prepare(arguments)
+    runtime.enable_compilation_cache()
+    for path in command.run(job, progress=lambda x: tqdm.tqdm(x, unit="step")):
+        print(path)
+    seconds = time.perf_counter() - started
+    print(f"seed {job.seed}, {seconds:.1f} s")
+
+
+if __name__ == "__main__":
+    try:
+        main(sys.argv[1:])
+    except (ValueError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit("stopped; nothing was written")

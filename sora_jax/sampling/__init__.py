@@ -1,0 +1,1 @@
+"""Sampling: a request becomes a condition, the condition a video."""

@@ -1,0 +1,44 @@
+"""Videos of a model that is still being trained."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+from etils import epath
+
+from sora_jax.config import DiTRun, SamplingConfig
+from sora_jax.data.video import to_uint8
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.sampling.model import Model
+from sora_jax.weights.published import Weights, load_vae
+
+PROMPTS = (
+    "a big red ball bounces on a green floor",
+    "a small blue square moves right in front of grey stripes",
+    "a yellow star moves left over a brown floor",
+    "a pink triangle spins on a checkered background",
+)
+
+
+class Trained(Protocol):
+    """What training hands over."""
+
+    dit: DiT
+    text_encoder: TextEncoder
+
+
+def sample_media(config: DiTRun, trained: Trained) -> dict[str, np.ndarray]:
+    """Make one video for each of a few prompts, side by side."""
+    weights = Weights(
+        vae=load_vae(config.latents),
+        dit=trained.dit,
+        text_encoder=trained.text_encoder,
+        tokenizer=Tokenizer.load(epath.Path(config.latents) / "tokenizer.model"),
+        defaults=SamplingConfig(),
+        name="in training",
+    )
+    videos = Model(weights).generate(PROMPTS, steps=12)
+    return {"samples": np.concatenate(list(to_uint8(videos)), axis=2)}
