@@ -16,7 +16,12 @@ def get_config(arg: str | None = None) -> EncodeRun:
         data=PlaygroundConfig(
             length=16_384,
             frames=((1, 0.15), (9, 0.2), (17, 0.55), (33, 0.1)),
-            kinds=(("one", 0.85), ("two", 0.05), ("collide", 0.03), ("behind", 0.04),
-                   ("cut", 0.03)),
+            kinds=(
+                ("one", 0.85),
+                ("two", 0.05),
+                ("collide", 0.03),
+                ("behind", 0.04),
+                ("cut", 0.03),
+            ),
         ),
     )

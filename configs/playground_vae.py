@@ -1,6 +1,6 @@
 """The video VAE of the default model: images first, then clips.
 
-Hardware: 2 CPU cores, about 10 + 20 minutes.
+Hardware: 2 CPU cores, about 10 + 40 minutes.
 Expected: 30 dB on held-out clips.
 Command:
   python train.py --config=configs/playground_vae.py:images --workdir=runs/vae_images
@@ -16,17 +16,17 @@ def get_config(arg: str | None = None) -> VAERun:
         raise ValueError(f"playground_vae.py takes 'images' or nothing, got {arg!r}")
     images = arg == "images"
     return VAERun(
-        steps=700 if images else 900,
-        batch=16 if images else 3,
+        steps=700 if images else 2500,
+        batch=16 if images else 4,
         start_from="" if images else "runs/vae_images",
         data=PlaygroundConfig(
             frames=((1 if images else 9, 1.0),), sizes=(((64, 64), 1.0),)
         ),
         optim=OptimConfig(
             name="muon",
-            lr=1e-2 if images else 5e-3,
+            lr=1e-2,
             warmup=30,
-            decay=0.4 if images else 0.7,
+            decay=0.4 if images else 0.6,
             ema_decay=0.99,
         ),
         eval_every=100,

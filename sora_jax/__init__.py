@@ -1,8 +1,8 @@
 """An open, JAX-native Sora: text, images and clips in; video out.
 
-    import sora_jax
-    model = sora_jax.load()
-    videos = model.generate("a big red ball bounces on a green floor")
+import sora_jax
+model = sora_jax.load()
+videos = model.generate("a big red ball bounces on a green floor")
 """
 
 from __future__ import annotations

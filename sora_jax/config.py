@@ -311,6 +311,8 @@ class EncodeRun:
     # The tokenizer learns this many pieces from the captions of so many clips.
     vocabulary: int = 640
     tokenizer_clips: int = 20_000
+    # Clips from which mean and deviation of the latents are measured.
+    statistics_clips: int = 256
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -359,13 +361,13 @@ def to_json(config: Any) -> dict[str, Any]:
     return {"kind": type(config).__name__, **dataclasses.asdict(config)}
 
 
-def from_json(kind: type, data: Any) -> Any:
+def from_json(kind: Any, data: Any) -> Any:
     """Build a config dataclass from what `to_json` or `dataclasses.asdict` made.
 
     Raises:
       ValueError: the data has a field that the config has not.
     """
-    if not dataclasses.is_dataclass(kind):
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return _tuples(data)
     hints = typing.get_type_hints(kind)
     data = {name: value for name, value in data.items() if name != "kind"}

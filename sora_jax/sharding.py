@@ -107,6 +107,8 @@ def to_device(batch: Any, mesh: Mesh) -> Any:
 
     def place(x: np.ndarray) -> Array:
         axes = ("batch",) + (None,) * (x.ndim - 1)
-        return jax.make_array_from_process_local_data(NamedSharding(mesh, spec(axes)), x)
+        return jax.make_array_from_process_local_data(
+            NamedSharding(mesh, spec(axes)), x
+        )
 
     return jax.tree.map(place, batch)

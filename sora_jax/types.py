@@ -7,12 +7,17 @@ between is a pure function from one to the other.
 from __future__ import annotations
 
 import dataclasses
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int
 
-AnyArray = Array | np.ndarray
+if TYPE_CHECKING:
+    AnyArray = Any
+else:
+    # A struct holds NumPy arrays on the host and JAX arrays on the device.
+    AnyArray = Array | np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

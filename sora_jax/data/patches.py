@@ -6,7 +6,9 @@ The functions only reshape, so they serve NumPy and JAX arrays alike.
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
+
+from sora_jax.types import AnyArray
 
 Patch = tuple[int, int, int]
 
@@ -18,8 +20,8 @@ def grid_of(latents_shape: tuple[int, ...], patch: Patch) -> tuple[int, int, int
 
 
 def patchify(
-    latents: Float[Array, "t h w z"] | Float[np.ndarray, "t h w z"], patch: Patch
-) -> Float[Array, "n p"] | Float[np.ndarray, "n p"]:
+    latents: Float[AnyArray, "t h w z"], patch: Patch
+) -> Float[AnyArray, "n p"]:
     """Cut latents into one row of tokens."""
     t, h, w = grid_of(latents.shape, patch)
     a, i, j = patch
@@ -28,10 +30,10 @@ def patchify(
 
 
 def unpatchify(
-    tokens: Float[Array, "n p"] | Float[np.ndarray, "n p"],
+    tokens: Float[AnyArray, "n p"],
     grid: tuple[int, int, int],
     patch: Patch,
-) -> Float[Array, "t h w z"] | Float[np.ndarray, "t h w z"]:
+) -> Float[AnyArray, "t h w z"]:
     """Undo `patchify`."""
     t, h, w = grid
     a, i, j = patch

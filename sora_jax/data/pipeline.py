@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import grain
 import jax
@@ -21,6 +22,8 @@ from sora_jax.data.patches import Patch, coordinates, grid_of, patchify
 from sora_jax.data.records import Record, Records
 from sora_jax.types import Batch
 
+# More than any run reads; Grain's endless repetition overflows when sliced.
+EPOCHS = 1_000_000
 # (text, length) -> token ids
 Encode = Callable[[str, int], Int[np.ndarray, " l"]]
 
@@ -123,6 +126,7 @@ class BuildRow:
     pad_to: int
 
     def __call__(self, row: Sequence[int], rng: np.random.Generator) -> Batch:
+        """Load and pack a row."""
         samples = [
             make_sample(
                 self.records[self.views[number].record],
@@ -181,11 +185,12 @@ def batches(
     """Batches without end; each host makes its own share of the rows."""
     views, _, rows = plan(records, patch, packing, seed)
     hosts = jax.process_count()
+    source: Any = Rows(rows)  # Grain's protocol names the index otherwise
     dataset = (
-        grain.MapDataset.source(Rows(rows))
+        grain.MapDataset.source(source)
         .seed(seed)
         .shuffle()
-        .repeat()[jax.process_index() :: hosts]
+        .repeat(EPOCHS)[jax.process_index() :: hosts]
         .random_map(BuildRow(records, views, patch, packing, encode, pad_to))
         .batch(packing.rows // hosts, batch_fn=join)
     )
@@ -195,5 +200,3 @@ def batches(
 def join(rows: Sequence[Batch]) -> Batch:
     """Put rows under one another."""
     return jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
-
-

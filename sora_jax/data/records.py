@@ -14,7 +14,9 @@ from typing import Any
 
 import grain
 import numpy as np
-from array_record.python import array_record_module
+from array_record.python.array_record_module import (
+    ArrayRecordWriter,  # pyright: ignore[reportAttributeAccessIssue]
+)
 from etils import epath
 from jaxtyping import Float
 
@@ -70,7 +72,7 @@ def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{number:05d}.arrayrecord"
     temporary = target.with_suffix(".partial")
-    writer = array_record_module.ArrayRecordWriter(str(temporary), "group_size:1")
+    writer = ArrayRecordWriter(str(temporary), "group_size:1")
     for record in records:
         writer.write(to_bytes(record))
     writer.close()

@@ -45,9 +45,7 @@ def region_known(
     return 1 - region_unknown(frames, height, width, box)
 
 
-def draw_mask(
-    rng: np.random.Generator, frames: int, height: int, width: int
-) -> Mask:
+def draw_mask(rng: np.random.Generator, frames: int, height: int, width: int) -> Mask:
     """Draw what is known, as the tasks would ask for it (never nothing at all)."""
     shape = (frames, height, width)
     kinds = ["inside", "outside"] if frames == 1 else list(_DRAWN)

@@ -30,8 +30,8 @@ class Table:
         velocity; the first entry of the stack is where the model is evaluated next.
     """
 
-    sigmas: Float[np.ndarray, "r"]
-    times: Float[np.ndarray, "r"]
+    sigmas: Float[np.ndarray, r]
+    times: Float[np.ndarray, r]
     matrices: Float[np.ndarray, "r s s2"]
 
     @property
@@ -40,7 +40,7 @@ class Table:
         return self.matrices.shape[1]
 
 
-def noise_levels(solver: str, steps: int, shift: float) -> Float[np.ndarray, "r"]:
+def noise_levels(solver: str, steps: int, shift: float) -> Float[np.ndarray, r]:
     """Levels from noise to data, the last of them 0.
 
     UniPC works in the logarithm of the signal-to-noise ratio, which does not exist at
@@ -78,16 +78,16 @@ def make_table(
     return Table(sigmas=evaluated, times=times, matrices=matrices)
 
 
-def begin(x: Float[Array, "*b"], table: Table) -> Float[Array, "s *b"]:
+def begin(x: Float[Array, "*b"], table: Table) -> Float[Array, s * b]:
     """The stack before the first evaluation."""
     return jnp.stack([x] + [jnp.zeros_like(x)] * (table.size - 1))
 
 
 def advance(
-    stack: Float[Array, "s *b"],
+    stack: Float[Array, s * b],
     velocity: Float[Array, "*b"],
     matrix: Float[Array, "s s2"],
-) -> Float[Array, "s *b"]:
+) -> Float[Array, s * b]:
     """Take one step of a table."""
     terms = jnp.concatenate([stack, velocity[None]])
     # Exact sums also where the hardware's fast matrix product is coarse.

@@ -1,1 +1,1 @@
-"""The networks, one file each: video VAE, diffusion transformer, text encoder, critic."""
+"""The networks, one file each: video VAE, DiT, text encoder, critic."""

@@ -8,9 +8,12 @@ each belongs to and how noisy each is. The blocks are one stack of parameters, r
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sora_jax.config import DiTConfig
@@ -23,6 +26,8 @@ from sora_jax.types import Context, Tokens
 
 # Keys and values of one context: [b l k e] each, or with a leading axis of layers.
 KeysValues = tuple[Array, Array]
+
+Activation = Callable[[Array], Array]
 
 REMAT = {
     "none": jax.checkpoint_policies.everything_saveable,
@@ -61,6 +66,7 @@ class SelfAttention(nnx.Module):
     def __call__(
         self, x: Float[Array, "b n d"], rotary: Array, meta: Meta
     ) -> Float[Array, "b n d"]:
+        """Mix the tokens of each segment."""
         q, k, v = jnp.unstack(self.qkv(x), axis=2)
         q = rotate(split_heads(self.norm_q(q), self.heads), rotary)
         k = rotate(split_heads(self.norm_k(k), self.heads), rotary)
@@ -104,10 +110,11 @@ class CrossAttention(nnx.Module):
         memory: dict[str, KeysValues],
         metas: dict[str, tuple[Meta, Meta]],
     ) -> Float[Array, "b n d"]:
+        """Read the contexts."""
         q = split_heads(self.norm_q(self.query(x)), self.heads)
-        attended = sum(
-            attention(q, *memory[name], *metas[name], self.plan) for name in memory
-        )
+        attended = jnp.zeros_like(q)
+        for name, (k, v) in memory.items():
+            attended += attention(q, k, v, *metas[name], self.plan)
         return self.out(merge_heads(attended))
 
 
@@ -134,6 +141,7 @@ class Block(nnx.Module):
         memory: dict[str, KeysValues],
         metas: dict[str, tuple[Meta, Meta]],
     ) -> Float[Array, "b n d"]:
+        """Transform the tokens of one layer."""
         table = level_table + self.modulation[...][None, None]
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
             levels.spread(part) for part in jnp.unstack(table, axis=2)
@@ -149,13 +157,22 @@ class Block(nnx.Module):
 class Mlp(nnx.Module):
     """Two linear maps with an activation between: the embedding of time and context."""
 
-    def __init__(self, width_in: int, width: int, activation, *, rngs: nnx.Rngs, dtype):
+    def __init__(
+        self,
+        width_in: int,
+        width: int,
+        activation: Activation,
+        *,
+        rngs: nnx.Rngs,
+        dtype: DTypeLike,
+    ):
         options = {"rngs": rngs, "dtype": dtype, "init": layers.normal(0.02)}
         self.up = Linear(width_in, width, axes=(None, "embed"), **options)
         self.down = Linear(width, width, axes=("embed", None), **options)
         self.activation = activation
 
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b d"]:
+        """Embed."""
         return self.down(self.activation(self.up(x)))
 
 
@@ -223,7 +240,9 @@ class DiT(nnx.Module):
         x = constrain(x.astype(jnp.float32), "batch", "tokens", "embed_activation")
         levels = Levels(tokens)
         # Wan's time runs from 0 to 1000.
-        time = self.time(layers.sinusoid(tokens.levels * 1000, self.config.time_features))
+        time = self.time(
+            layers.sinusoid(tokens.levels * 1000, self.config.time_features)
+        )
         level_table = self.time_table(jax.nn.silu(time))
         rotary = rotary_table(tokens.coords, self.config.head_dim)
         meta = Meta(segments=tokens.segments, order=tokens.order)
@@ -231,7 +250,8 @@ class DiT(nnx.Module):
             name: (Meta(segments=c.ids), Meta(segments=c.segments))
             for name, c in contexts.items()
         }
-        states = self.embed_contexts(contexts) if memory is None else None
+        # Unread when the memory is given.
+        states = self.embed_contexts(contexts) if memory is None else {}
 
         def run_block(x: Array, block: Block, memory: dict | None) -> Array:
             if memory is None:

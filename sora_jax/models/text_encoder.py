@@ -61,6 +61,7 @@ class Attention(nnx.Module):
         buckets: Float[Array, "l m r"],
         mask: Bool[Array, "b l"],
     ) -> Float[Array, "b l d"]:
+        """Mix the tokens of each text."""
         b, length, _ = x.shape
         q = self.query(x).reshape(b, length, self.heads, -1)
         k, v = (
@@ -102,6 +103,7 @@ class Layer(nnx.Module):
         buckets: Float[Array, "l m r"],
         mask: Bool[Array, "b l"],
     ) -> Float[Array, "b l d"]:
+        """Transform the tokens of one layer."""
         x = x + self.attention(self.norm_1(x), buckets, mask)
         gate, value = jnp.unstack(self.up(self.norm_2(x)), axis=2)
         return x + self.down(layers.gelu(gate) * value)

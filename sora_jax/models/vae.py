@@ -44,9 +44,7 @@ class Encoder(nnx.Module):
             ]
         )
         self.middle = layers.Middle(widths[-1], rngs=rngs, dtype=dtype)
-        self.head = layers.Head(
-            widths[-1], 2 * config.channels, rngs=rngs, dtype=dtype
-        )
+        self.head = layers.Head(widths[-1], 2 * config.channels, rngs=rngs, dtype=dtype)
         self.moments = CausalConv(
             2 * config.channels, 2 * config.channels, (1, 1, 1), rngs=rngs, dtype=dtype
         )
@@ -57,6 +55,7 @@ class Encoder(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 z"]:
+        """Return means and log-variances, side by side."""
         x = self.conv_in(x, stream)
         for stage in self.stages:
             x = stage(x, stream)
@@ -87,6 +86,7 @@ class Decoder(nnx.Module):
     def __call__(
         self, z: Float[Array, "b t h w z"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 c"]:
+        """Return patches of pixels."""
         x = self.conv_in(self.latents(z, stream), stream)
         x = self.middle(x, stream)
         for stage in self.stages:

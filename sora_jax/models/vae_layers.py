@@ -11,6 +11,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sora_jax.config import VAEConfig
@@ -23,7 +24,7 @@ NORM_EPS = 1e-12
 class Residual(nnx.Module):
     """Two causal convolutions around a (projected) identity."""
 
-    def __init__(self, width_in: int, width: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+    def __init__(self, width_in: int, width: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.norm_1 = RMSNorm(width_in, eps=NORM_EPS)
         self.conv_1 = CausalConv(width_in, width, rngs=rngs, dtype=dtype)
         self.norm_2 = RMSNorm(width, eps=NORM_EPS)
@@ -37,6 +38,7 @@ class Residual(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t h w f"]:
+        """Transform at one resolution."""
         y = self.conv_1(jax.nn.silu(self.norm_1(x)), stream)
         y = self.conv_2(jax.nn.silu(self.norm_2(y)), stream)
         return y + (x if self.project is None else self.project(x))
@@ -45,13 +47,14 @@ class Residual(nnx.Module):
 class FrameAttention(nnx.Module):
     """Single-head self-attention within each frame."""
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+    def __init__(self, width: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         axes = (None, None)
         self.norm = RMSNorm(width, eps=NORM_EPS)
         self.qkv = Linear(width, 3 * width, axes=axes, rngs=rngs, dtype=dtype)
         self.out = Linear(width, width, axes=axes, rngs=rngs, dtype=dtype, init=zeros)
 
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
+        """Mix the pixels of each frame."""
         b, t, h, w, c = x.shape
         qkv = self.qkv(self.norm(x)).reshape(b * t, h * w, 1, 3 * c)
         q, k, v = jnp.split(qkv, 3, axis=-1)
@@ -62,7 +65,7 @@ class FrameAttention(nnx.Module):
 class Middle(nnx.Module):
     """Residual, attention, residual at the lowest resolution."""
 
-    def __init__(self, width: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+    def __init__(self, width: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.before = Residual(width, width, rngs=rngs, dtype=dtype)
         self.attention = FrameAttention(width, rngs=rngs, dtype=dtype)
         self.after = Residual(width, width, rngs=rngs, dtype=dtype)
@@ -70,26 +73,28 @@ class Middle(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t h w c"]:
+        """Transform at the lowest resolution."""
         return self.after(self.attention(self.before(x, stream)), stream)
 
 
 class Head(nnx.Module):
     """Norm, activation and the last convolution."""
 
-    def __init__(self, width: int, features: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+    def __init__(self, width: int, features: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.norm = RMSNorm(width, eps=NORM_EPS)
         self.conv = CausalConv(width, features, rngs=rngs, dtype=dtype)
 
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t h w f"]:
+        """Project to the features asked for."""
         return self.conv(jax.nn.silu(self.norm(x)), stream)
 
 
 class Downsample(nnx.Module):
     """Halve space, and time when asked; the first frame of a stream stays alone."""
 
-    def __init__(self, width: int, time: int, *, rngs: nnx.Rngs, dtype: jnp.dtype):
+    def __init__(self, width: int, time: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.space = FrameConv(width, width, stride=2, rngs=rngs, dtype=dtype)
         self.time = (
             CausalConv(width, width, (3, 1, 1), rngs=rngs, dtype=dtype)
@@ -100,6 +105,7 @@ class Downsample(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 c"]:
+        """Shrink by the factors."""
         x = self.space(x)
         if self.time is None:
             return x
@@ -114,7 +120,7 @@ class Upsample(nnx.Module):
     """Double time when asked, then space; the first frame of a stream stays alone."""
 
     def __init__(
-        self, width: int, width_out: int, time: int, *, rngs: nnx.Rngs, dtype: jnp.dtype
+        self, width: int, width_out: int, time: int, *, rngs: nnx.Rngs, dtype: DTypeLike
     ):
         self.time = (
             CausalConv(width, 2 * width, (3, 1, 1), rngs=rngs, dtype=dtype)
@@ -126,6 +132,7 @@ class Upsample(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 f"]:
+        """Grow by the factors."""
         if self.time is not None:
             alone = 1 if stream.opening else 0
             first, rest = x[:, :alone], x[:, alone:]
@@ -166,6 +173,7 @@ class DownStage(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 f"]:
+        """Transform, then shrink."""
         skip = fold_mean(x, self.width, *self.factor) if self.shortcut else None
         for block in self.blocks:
             x = block(x, stream)
@@ -206,6 +214,7 @@ class UpStage(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 f"]:
+        """Transform, then grow."""
         skip = x
         for block in self.blocks:
             x = block(x, stream)

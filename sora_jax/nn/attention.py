@@ -14,11 +14,13 @@ from jaxtyping import Array, Bool, Float, Int
 
 from sora_jax.config import AttentionPlan
 
+DEFAULT_PLAN = AttentionPlan()
+
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Meta:
-    """What attention must know of each position: its segment (0 = padding), its order."""
+    """What attention must know of each position: segment (0 = padding) and order."""
 
     segments: Int[Array, "b n"]
     order: Int[Array, "b n"] | None = None
@@ -39,7 +41,7 @@ def attention(
     v: Float[Array, "b m k e"],
     q_meta: Meta,
     kv_meta: Meta,
-    plan: AttentionPlan = AttentionPlan(),
+    plan: AttentionPlan = DEFAULT_PLAN,
 ) -> Float[Array, "b n k e"]:
     """Softmax attention inside segments; softmax in float32.
 

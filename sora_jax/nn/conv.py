@@ -14,6 +14,7 @@ from typing import Literal
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sora_jax.nn.layers import Initializer, lecun, rank
@@ -91,10 +92,11 @@ def convolve_volume(
     taps = kernel.shape[0]
     frames_out = (x.shape[1] - taps) // time_stride + 1
     stop = (frames_out - 1) * time_stride + 1
-    return sum(
-        convolve_frames(x[:, a : a + stop : time_stride], kernel[a], padding=padding)
-        for a in range(taps)
-    )
+    y = convolve_frames(x[:, :stop:time_stride], kernel[0], padding=padding)
+    for a in range(1, taps):
+        frames = x[:, a : a + stop : time_stride]
+        y += convolve_frames(frames, kernel[a], padding=padding)
+    return y
 
 
 class CausalConv(nnx.Module):
@@ -108,7 +110,7 @@ class CausalConv(nnx.Module):
         *,
         rngs: nnx.Rngs,
         init: Initializer = lecun,
-        dtype: jnp.dtype = jnp.float32,
+        dtype: DTypeLike = jnp.float32,
     ):
         shape = (*kernel, channels_in, channels_out)
         axes = (None, None, None, None, "channels")
@@ -119,6 +121,7 @@ class CausalConv(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t h w f"]:
+        """Convolve with what the stream remembers before the chunk."""
         past = self.filters.shape[0] - 1
         return self.valid(stream.prepend(x, past) if past else x)
 
@@ -144,7 +147,7 @@ class FrameConv(nnx.Module):
         *,
         stride: int = 1,
         rngs: nnx.Rngs,
-        dtype: jnp.dtype = jnp.float32,
+        dtype: DTypeLike = jnp.float32,
     ):
         axes = (None, None, None, "channels")
         shape = (3, 3, channels_in, channels_out)
@@ -154,6 +157,7 @@ class FrameConv(nnx.Module):
         self.dtype = dtype
 
     def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h2 w2 f"]:
+        """Convolve each frame."""
         pad = ((1, 1), (1, 1)) if self.stride == 1 else ((0, 1), (0, 1))
         y = convolve_frames(
             x.astype(self.dtype),

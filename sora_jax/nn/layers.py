@@ -12,6 +12,7 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 Initializer = Callable[..., Array]
@@ -51,7 +52,7 @@ class Linear(nnx.Module):
         *,
         axes: tuple[str | None, ...],
         rngs: nnx.Rngs,
-        dtype: jnp.dtype = jnp.float32,
+        dtype: DTypeLike = jnp.float32,
         use_bias: bool = True,
         init: Initializer = xavier,
     ):
@@ -66,9 +67,12 @@ class Linear(nnx.Module):
         self.bias = nnx.Param(jnp.zeros(shape), axes=axes[1:]) if use_bias else None
         self.dtype = dtype
 
-    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "..."]:
+    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, ...]:
+        """Map the last axis."""
         y = matmul(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
-        return y if self.bias is None else y + self.bias[...].astype(self.dtype)
+        if self.bias is None:
+            return y
+        return y + rank(self.bias[...].astype(self.dtype), y.ndim)
 
 
 class RMSNorm(nnx.Module):
@@ -79,6 +83,7 @@ class RMSNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        """Scale to unit mean square."""
         x32 = x.astype(jnp.float32)
         mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
         normed = x32 * jax.lax.rsqrt(mean_square + self.eps)
@@ -94,13 +99,14 @@ class LayerNorm(nnx.Module):
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
+        """Shift and scale to zero mean and unit variance."""
         y = standardize(x, self.eps) * rank(self.scale[...], x.ndim)
         return y + rank(self.bias[...], x.ndim)
 
 
-def rank(vector: Array, ndim: int) -> Array:
-    """Give a vector leading axes of length one (implicit promotion is an error)."""
-    return vector.reshape((1,) * (ndim - 1) + (-1,))
+def rank(x: Array, ndim: int) -> Array:
+    """Give an array leading axes of length one (implicit promotion is an error)."""
+    return x.reshape((1,) * (ndim - x.ndim) + x.shape)
 
 
 def standardize(x: Float[Array, "*b c"], eps: float = 1e-6) -> Float[Array, "*b c"]:

@@ -19,7 +19,7 @@ from sora_jax import cli
 from sora_jax.config import DiTConfig, SamplingConfig, VAEConfig, from_json
 from sora_jax.data import outputs, video
 from sora_jax.diffusion import conditioning
-from sora_jax.sampling.model import Model, Progress, load
+from sora_jax.sampling.model import Progress, load
 from sora_jax.sampling.request import Request, check
 from sora_jax.types import Condition
 from sora_jax.weights import published
@@ -101,9 +101,7 @@ def prepare(arguments: Arguments) -> Job:
         problems.append(f"--variations must be >= 1, got {arguments.variations}")
     prompts = tuple(p for p in prompts for _ in range(max(1, arguments.variations)))
     defaults = from_json(SamplingConfig, config.get("sampling", {}))
-    sampling = _collect(
-        problems, lambda: dataclasses.replace(defaults, **settings)
-    )
+    sampling = _collect(problems, lambda: dataclasses.replace(defaults, **settings))
     if sampling is not None:
         _collect(
             problems,

@@ -23,11 +23,14 @@ from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, patchify, unpatchify
 from sora_jax.diffusion import conditioning, solvers
 from sora_jax.diffusion.guidance import guide
+from sora_jax.models.vae import VAE
 from sora_jax.sampling.request import Request, check
 from sora_jax.types import Batch, Condition, Context, Tokens
 from sora_jax.weights import published
 from sora_jax.workdir import PathLike
 
+# An nnx.State, whose own generic hints upset the type checker of the tests.
+Params = Any
 # Turns the steps into something that shows progress, such as tqdm.
 Progress = Callable[[Sequence[int]], Iterable[int]]
 # Latent frames decoded at once; a longer video streams through in chunks.
@@ -213,14 +216,14 @@ def encode_text(weights: published.Weights, batch: Batch) -> dict[str, Context]:
 
 
 @partial(jax.jit, static_argnames="graphdef")
-def run_text_encoder(graphdef: nnx.GraphDef, params: nnx.State, ids: Array) -> Array:
+def run_text_encoder(graphdef: nnx.GraphDef, params: Params, ids: Array) -> Array:
     """Run the text encoder."""
     return nnx.merge(graphdef, params)(ids)
 
 
 @partial(jax.jit, static_argnames="graphdef")
 def remember(
-    graphdef: nnx.GraphDef, params: nnx.State, contexts: dict[str, Context]
+    graphdef: nnx.GraphDef, params: Params, contexts: dict[str, Context]
 ) -> Any:
     """Compute the cross-attention's keys and values, once per prompt."""
     return nnx.merge(graphdef, params).remember(contexts)
@@ -229,7 +232,7 @@ def remember(
 @partial(jax.jit, static_argnames=("graphdef", "is_guided"), donate_argnames="stack")
 def denoise_step(
     graphdef: nnx.GraphDef,
-    params: nnx.State,
+    params: Params,
     stack: Float[Array, "s b n p"],
     tokens: Tokens,
     contexts: dict[str, Context],
@@ -248,22 +251,23 @@ def denoise_step(
     rows = dataclasses.replace(tokens, x=x, levels=levels)
     velocity = nnx.merge(graphdef, params)(rows, contexts, memory)
     if is_guided:
-        velocity = guide(*jnp.split(velocity, 2), guidance)
+        with_prompt, without = jnp.split(velocity, 2)
+        velocity = guide(with_prompt, without, guidance)
     velocity = jnp.where(made[: len(velocity)], velocity, 0.0)
     return solvers.advance(stack, velocity, matrix)
 
 
 def encode(
-    vae: nnx.Module, pixels: Float[np.ndarray, "b t h w 3"]
-) -> Float[Array, "b t h w z"]:
+    vae: VAE, pixels: Float[np.ndarray, "b t h w 3"]
+) -> Float[Array, "b t2 h2 w2 z"]:
     """Encode whole clips."""
     graphdef, params = nnx.split(vae)
     return run_encoder(graphdef, params, pixels)
 
 
 def decode(
-    vae: nnx.Module, latents: Float[Array, "b t h w z"]
-) -> Iterator[Float[np.ndarray, "b t h w 3"]]:
+    vae: VAE, latents: Float[Array, "b t h w z"]
+) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
     """Decode latents and yield frames; memory does not grow with their number."""
     graphdef, params = nnx.split(vae)
     factor = vae.config.time_factor
@@ -284,14 +288,14 @@ def decode(
 
 
 @partial(jax.jit, static_argnames="graphdef")
-def run_encoder(graphdef: nnx.GraphDef, params: nnx.State, pixels: Array) -> Array:
+def run_encoder(graphdef: nnx.GraphDef, params: Params, pixels: Array) -> Array:
     """Encode a whole clip."""
     return nnx.merge(graphdef, params).encode(pixels)[0]
 
 
 @partial(jax.jit, static_argnames="graphdef")
 def run_decoder(
-    graphdef: nnx.GraphDef, params: nnx.State, latents: Array, cache: Any
+    graphdef: nnx.GraphDef, params: Params, latents: Array, cache: Any
 ) -> tuple[Array, Any]:
     """Decode a chunk, opening a stream or going on with one."""
     return nnx.merge(graphdef, params).decode(latents, cache)

@@ -30,7 +30,6 @@ from sora_jax.workdir import PathLike, ensure_same_config
 
 SHARD = 1024
 PHRASINGS = 4
-STATISTICS_CLIPS = 256
 
 EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z"]]
 
@@ -48,14 +47,12 @@ def encode(config: EncodeRun, workdir: str) -> None:
         config.data, split="test", length=config.held_out_clips
     )
     if not (folder / "vae.safetensors").exists():
-        vae = measure(vae, config.data, config.batch)
+        vae = measure(vae, config)
         published.save_vae(folder, vae)
     vae = published.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
         texts = captions(config.data, config.tokenizer_clips)
-        train_tokenizer(
-            texts, folder / "tokenizer.model", vocab_size=config.vocabulary
-        )
+        train_tokenizer(texts, folder / "tokenizer.model", vocab_size=config.vocabulary)
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
     for name, data in (("held_out", held_out), ("train", config.data)):
@@ -69,14 +66,16 @@ def captions(config: PlaygroundConfig, clips: int) -> Iterator[str]:
         yield source.captions(index)[1]
 
 
-def measure(vae: VAE, config: PlaygroundConfig, batch: int) -> VAE:
+def measure(vae: VAE, config: EncodeRun) -> VAE:
     """Set mean and deviation of each latent channel from the first clips."""
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[0])
-    groups = by_shape(Playground(config), range(STATISTICS_CLIPS), batch)
+    groups = by_shape(
+        Playground(config.data), range(config.statistics_clips), config.batch
+    )
     latents = []
     for group in tqdm.tqdm(groups, desc="measuring latents", unit="batch"):
-        made = run(params, pad([s.clip.pixels for _, s in group], batch))
+        made = run(params, pad([s.clip.pixels for _, s in group], config.batch))
         latents.append(np.asarray(made[: len(group)]).reshape(-1, made.shape[-1]))
     values = np.concatenate(latents)
     vae.latent_mean.set_value(jnp.asarray(values.mean(axis=0)))
@@ -115,7 +114,9 @@ def write_split(
     """Encode a split shard by shard; shards that are complete are left alone."""
     source = Playground(data)
     starts = range(0, len(source), SHARD)
-    with tqdm.tqdm(total=len(source), desc=f"encoding {data.split}", unit="clip") as bar:
+    with tqdm.tqdm(
+        total=len(source), desc=f"encoding {data.split}", unit="clip"
+    ) as bar:
         for number, start in enumerate(starts):
             indices = range(start, min(start + SHARD, len(source)))
             if not has_shard(folder, number):

@@ -45,16 +45,20 @@ def _inner(equation: core.JaxprEqn) -> list[core.Jaxpr]:
     return found
 
 
+def _shape(variable: Any) -> tuple[int, ...]:
+    return variable.aval.shape
+
+
 def _dot(equation: core.JaxprEqn) -> float:
     (contracted, _), _ = equation.params["dimension_numbers"]
-    left = equation.invars[0].aval.shape
-    out = equation.outvars[0].aval.shape
+    left = _shape(equation.invars[0])
+    out = _shape(equation.outvars[0])
     return 2.0 * math.prod(out) * math.prod(left[axis] for axis in contracted)
 
 
 def _convolution(equation: core.JaxprEqn) -> float:
     numbers = equation.params["dimension_numbers"]
-    kernel = equation.invars[1].aval.shape
-    out = equation.outvars[0].aval.shape
+    kernel = _shape(equation.invars[1])
+    out = _shape(equation.outvars[0])
     features = kernel[numbers.rhs_spec[0]]
     return 2.0 * math.prod(out) * math.prod(kernel) / features

@@ -98,7 +98,9 @@ def train(
                 if pending is not None:
                     read(report, *pending)
                     pending = None
-                checkpoints.save(step, as_dict(state), data, {"config": to_json(config)})
+                checkpoints.save(
+                    step, as_dict(state), data, {"config": to_json(config)}
+                )
         return state
 
 

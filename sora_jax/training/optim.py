@@ -69,7 +69,9 @@ def muon_dimensions(params: optax.Params) -> optax.Params:
     the middle axis are left alone, so that each is orthogonalised by itself.
     """
 
-    def dimensions(path: tuple, value: jax.Array) -> contrib.MuonDimensionNumbers | None:
+    def dimensions(
+        path: tuple, value: jax.Array
+    ) -> contrib.MuonDimensionNumbers | None:
         names = [str(getattr(key, "key", key)) for key in path]
         if NOT_HIDDEN.intersection(names):
             return None

@@ -1,12 +1,12 @@
-"""What a person sees of a run: a progress bar, TensorBoard scalars, pictures, videos."""
+"""What a person sees of a run: progress, TensorBoard scalars, pictures, videos."""
 
 from __future__ import annotations
 
-import dataclasses
 import io
 import json
 import time
 from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 import tensorboardX
@@ -14,9 +14,12 @@ import tqdm
 from etils import epath
 from jaxtyping import UInt8
 from PIL import Image
-from tensorboardX.proto.summary_pb2 import Summary
+from tensorboardX.proto import summary_pb2
 
 from sora_jax.config import RunConfig
+
+# Generated code, whose names no type checker sees.
+proto: Any = summary_pb2
 
 # One frame is shown as a picture, several as a moving one.
 Media = UInt8[np.ndarray, "t h w c"]
@@ -35,6 +38,7 @@ class Report:
         logs = self._workdir / "tensorboard"
         logs.mkdir(parents=True, exist_ok=True)
         self._board = tensorboardX.SummaryWriter(str(logs))
+        self._writer: Any = self._board.file_writer
         return self
 
     def __exit__(self, *_) -> None:
@@ -78,14 +82,14 @@ class Report:
         for name, value in scalars.items():
             self._board.add_scalar(f"eval/{name}", value, step)
         for name, frames in media.items():
-            picture = Summary.Image(
+            picture = proto.Summary.Image(
                 encoded_image_string=encode_picture(frames),
                 height=frames.shape[1],
                 width=frames.shape[2],
                 colorspace=3,
             )
-            value = Summary.Value(tag=f"eval/{name}", image=picture)
-            self._board.file_writer.add_summary(Summary(value=[value]), step)
+            summary = proto.Summary.Value(tag=f"eval/{name}", image=picture)
+            self._writer.add_summary(proto.Summary(value=[summary]), step)
         self._board.flush()
         line = {"step": step, **scalars}
         with (self._workdir / "evaluations.jsonl").open("a") as file:

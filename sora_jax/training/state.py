@@ -32,8 +32,8 @@ class TrainState:
     """Step, parameters, their exponential average, and the optimizer's state."""
 
     step: Int[Array, ""]
-    params: Params
-    ema: Params
+    params: Any
+    ema: Any
     opt_state: Any
 
 
@@ -59,6 +59,8 @@ def create(
       key: randomness of the initial parameters.
       mesh: the current mesh (see `sharding.use`).
     """
+    # Threefry, written out for every parameter, would take a minute to compile.
+    key = jax.random.key(jax.random.bits(key, (), "uint32"), impl="unsafe_rbg")
     graphdef, abstract = nnx.split(nnx.eval_shape(make, key))
     shardings = sharding.parameter_shardings(nnx.merge(graphdef, abstract), mesh)
 
@@ -95,10 +97,8 @@ def update(
     step = state.step.astype(jnp.float32)
     decay = jnp.minimum(optimization.ema_decay, (1 + step) / (10 + step))
     ema = optax.incremental_update(params, state.ema, 1 - decay)
-    state = TrainState(
-        step=state.step + 1, params=params, ema=ema, opt_state=opt_state
-    )
-    norm = optax.global_norm(grads)
+    state = TrainState(step=state.step + 1, params=params, ema=ema, opt_state=opt_state)
+    norm = optax.tree.norm(grads)
     return state, {"loss": value, "grad_norm": norm, **metrics}
 
 

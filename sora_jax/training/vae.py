@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from functools import partial
 
 import grain
 import jax
@@ -15,6 +16,7 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from sora_jax.config import PlaygroundConfig, VAERun
+from sora_jax.data.pipeline import EPOCHS
 from sora_jax.data.playground import Playground
 from sora_jax.data.video import to_uint8
 from sora_jax.models.critic import Critic
@@ -78,7 +80,7 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
     ) -> tuple[dict[str, float], dict[str, Media]]:
         made = reconstruct(state.ema)
         both = np.concatenate([held_out, np.asarray(made)], axis=2)
-        scalars = {"psnr": float(losses.psnr(made, held_out))}
+        scalars = {"psnr": float(losses.psnr(made, jnp.asarray(held_out)))}
         return scalars, {"reconstructions": tile(to_uint8(both))}
 
     batch = jax.ShapeDtypeStruct((config.batch, *held_out.shape[1:]), jnp.float32)
@@ -100,10 +102,19 @@ def transform(config: VAERun) -> optax.GradientTransformation:
     if config.critic.weight == 0:
         return vae
     critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
-    return optax.partition(
-        {"vae": vae, "critic": critic},
-        lambda params: {k: jax.tree.map(lambda _: k, v) for k, v in params.items()},
-    )
+    return optax.partition({"vae": vae, "critic": critic}, by_network)
+
+
+def by_network(params: Params) -> Params:
+    """Label each parameter with the network that it belongs to."""
+    return {
+        name: jax.tree.map(partial(_constant, name), branch)
+        for name, branch in params.items()
+    }
+
+
+def _constant(name: str, _: Array) -> str:
+    return name
 
 
 def vae_loss(
@@ -147,7 +158,7 @@ def clips(config: VAERun) -> Iterator[Float[np.ndarray, "b t h w c"]]:
         grain.MapDataset.source(Playground(config.data))
         .seed(config.seed)
         .shuffle()
-        .repeat()[jax.process_index() :: hosts]
+        .repeat(EPOCHS)[jax.process_index() :: hosts]
         .map(lambda sample: sample.clip.pixels)
         .batch(config.batch // hosts)
     )

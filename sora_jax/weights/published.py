@@ -1,7 +1,7 @@
 """A folder of weights: what training leaves and sampling loads.
 
-    config.json        which networks, of which size, with which sampling defaults
-    vae.safetensors  dit.safetensors  text_encoder.safetensors  tokenizer.model
+config.json        which networks, of which size, with which sampling defaults
+vae.safetensors  dit.safetensors  text_encoder.safetensors  tokenizer.model
 """
 
 from __future__ import annotations

@@ -1,0 +1,68 @@
+"""Turn a DiT run into a folder of weights: `python -m sora_jax.weights.publish`."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import sys
+
+import tyro
+from etils import epath
+from flax import nnx
+
+from sora_jax.checkpoint import Checkpoints
+from sora_jax.config import DiTRun, SamplingConfig, from_json
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.weights import published
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Publish the averaged weights of a run."""
+
+    # Workdir of a DiT run.
+    run: str
+    # Folder of the weights; it must not exist yet.
+    out: str
+    # How the weights are sampled when nothing else is asked for.
+    sampling: SamplingConfig = SamplingConfig()
+
+
+def publish(arguments: Arguments) -> None:
+    """Write the folder.
+
+    Raises:
+      ValueError: the run has no whole checkpoint, or the folder is taken.
+    """
+    out = epath.Path(arguments.out)
+    if (out / "config.json").exists():
+        raise ValueError(f"--out {arguments.out!r} holds weights already: name another")
+    described = epath.Path(arguments.run) / "config.json"
+    if not described.exists():
+        raise ValueError(f"--run {arguments.run!r} is no workdir: it has no config.json")
+    run = from_json(DiTRun, json.loads(described.read_text()))
+    dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
+    text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
+    wanted = {"ema": {"dit": dit_shapes, "text_encoder": text_shapes}}
+    with Checkpoints(arguments.run) as checkpoints:
+        restored = checkpoints.restore(None, wanted)
+    ema = restored.state["ema"]
+    weights = published.Weights(
+        vae=published.load_vae(run.latents),
+        dit=nnx.merge(dit, ema["dit"]),
+        text_encoder=nnx.merge(text, ema["text_encoder"]),
+        tokenizer=Tokenizer.load(epath.Path(run.latents) / "tokenizer.model"),
+        defaults=arguments.sampling,
+        name=arguments.run,
+    )
+    published.save(out, weights)
+    print(f"{out}: step {restored.step} of {arguments.run}")
+
+
+if __name__ == "__main__":
+    try:
+        publish(tyro.cli(Arguments))
+    except ValueError as error:
+        sys.exit(f"error: {error}")

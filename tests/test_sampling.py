@@ -1,0 +1,155 @@
+"""Sampling repeats itself, keeps videos apart, and refuses what it cannot make."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+from tiny import make
+
+from sora_jax import cli
+from sora_jax.config import SamplingConfig
+from sora_jax.data.video import to_uint8
+from sora_jax.diffusion import conditioning
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import train_tokenizer
+from sora_jax.models.vae import VAE
+from sora_jax.sampling import command
+from sora_jax.sampling.model import Model
+from sora_jax.types import Condition
+from sora_jax.weights import published
+
+
+@pytest.fixture(scope="module")
+def weights(vae_config, dit_config, text_config):
+    words = ["a red ball moves right", "a blue square", "on a green floor"] * 40
+    tokenizer = train_tokenizer(words, vocab_size=320)
+    return published.Weights(
+        vae=make(VAE, vae_config),
+        dit=make(DiT, dit_config),
+        text_encoder=make(TextEncoder, text_config),
+        tokenizer=tokenizer,
+        defaults=SamplingConfig(steps=3, frames=5, size=(32, 32)),
+        name="tiny",
+    )
+
+
+@pytest.fixture(scope="module")
+def folder(weights, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights")
+    published.save(path, weights)
+    return path
+
+
+@pytest.fixture(scope="module")
+def model(weights):
+    return Model(weights)
+
+
+def test_the_same_seed_gives_the_same_video(model):
+    first = model.generate("a red ball", seed=3)
+    assert first.shape == (1, 5, 32, 32, 3)
+    np.testing.assert_array_equal(first, model.generate("a red ball", seed=3))
+    assert np.abs(first - model.generate("a red ball", seed=4)).max() > 1e-3
+
+
+def test_a_video_does_not_depend_on_its_neighbours(model):
+    alone = model.generate("a red ball", seed=3)
+    both = model.generate(["a red ball", "a blue square"], seed=3)
+    np.testing.assert_allclose(both[:1], alone, atol=1e-4)
+
+
+def test_the_prompt_and_the_image_matter(model):
+    plain = model.generate("a red ball", seed=3)
+    assert np.abs(plain - model.generate("a blue square", seed=3)).max() > 1e-4
+    mask = conditioning.frames_known(5, 32, 32, [0])
+    pixels = np.full((5, 32, 32, 3), 0.5, np.float32)
+    condition = conditioning.hide(pixels, mask)
+    assert isinstance(condition, Condition)
+    known = model.generate("a red ball", seed=3, condition=condition)
+    assert np.abs(plain - known).max() > 1e-4
+
+
+@pytest.mark.parametrize("solver", ["euler", "heun"])
+def test_every_solver_runs(model, solver):
+    made = model.generate("a red ball", solver=solver, steps=2, guidance=1.0)
+    assert np.isfinite(made).all()
+
+
+def test_weights_come_back_from_their_folder(weights, folder):
+    loaded = published.load(folder)
+    assert loaded.dit.config == weights.dit.config
+    assert loaded.defaults == weights.defaults
+    a, b = loaded.vae.latent_std[...], weights.vae.latent_std[...]
+    np.testing.assert_allclose(a, b, rtol=1e-2)
+
+
+def test_the_command_writes_video_and_sidecar(folder, tmp_path):
+    image = tmp_path / "start.png"
+    Image.fromarray(to_uint8(np.zeros((20, 20, 3), np.float32))).save(image)
+    arguments = command.Arguments(
+        prompt="a red ball",
+        image=str(image),
+        weights=str(folder),
+        out=str(tmp_path / "clip.npy"),
+        seed=5,
+    )
+    paths = [
+        path
+        for _ in range(2)
+        for path in command.run(command.prepare(arguments), progress=iter)
+    ]
+    assert [path.rsplit("/", 1)[1] for path in paths] == ["clip.npy", "clip-1.npy"]
+    first, second = (np.load(path) for path in paths)
+    assert first.shape == (5, 32, 32, 3) and 0 <= first.min() and first.max() <= 1
+    np.testing.assert_array_equal(first, second)
+    sidecar = json.loads((tmp_path / "clip.npy.json").read_text())
+    assert sidecar["prompt"] == "a red ball" and sidecar["seed"] == 5
+
+
+BAD = {
+    "--prompt is empty": {"prompt": "  "},
+    "--prompt is missing": {"prompt": None},
+    "--frames must be 1 \\+ 4k, got 6: try 5": {"frames": 6},
+    "width must be a multiple of 16, got 40": {"size": "40x32"},
+    "--size must be WIDTHxHEIGHT": {"size": "banana"},
+    "steps must be at least 1, got 0": {"steps": 0},
+    "--image": {"image": "missing.png"},
+    "--out": {"out": "/proc/none/clip.mp4"},
+    "--variations must be >= 1": {"variations": 0},
+    "no prompt|is no file": {"prompt": None, "prompts": "missing.txt"},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_requests_are_refused_before_loading(folder, message):
+    fields = {"prompt": "a ball", "weights": str(folder), **BAD[message]}
+    with pytest.raises(ValueError, match=message):
+        command.prepare(command.Arguments(**fields))
+
+
+def test_several_problems_are_told_together(folder):
+    arguments = command.Arguments(
+        prompt="a ball", weights=str(folder), frames=6, size="40x32"
+    )
+    with pytest.raises(ValueError, match="(?s)--frames.*--size"):
+        command.prepare(arguments)
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    arguments = command.Arguments(prompt="a ball", weights=str(tmp_path))
+    with pytest.raises(ValueError, match="has no config.json"):
+        command.prepare(arguments)
+
+
+def test_names_tell_what_is_in_a_file():
+    assert cli.output_name("A big, red ball!") == "a-big-red-ball"
+    assert cli.output_name("猫") == "video"
+    assert cli.parse_size("80x48") == (48, 80)
+
+
+def test_defaults_are_checked_too():
+    with pytest.raises(ValueError, match="shift must be > 0"):
+        dataclasses.replace(SamplingConfig(), shift=0.0)

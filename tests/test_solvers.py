@@ -1,0 +1,80 @@
+"""Each solver reproduces a known path, and converges at its order."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from sora_jax.diffusion import solvers
+from sora_jax.diffusion.flow import shifted
+
+
+def solve(solver, steps, velocity, x, **options):
+    table = solvers.make_table(solver, steps, 1.0, **options)
+    stack = solvers.begin(jnp.asarray(x), table)
+    for sigma, matrix in zip(table.sigmas, table.matrices, strict=True):
+        v = velocity(np.asarray(stack[0], np.float64), sigma)
+        stack = solvers.advance(stack, jnp.float32(v), jnp.float32(matrix))
+    return np.asarray(stack[0])
+
+
+def gaussian(x, sigma, mean=0.5, std=0.5):
+    """The exact velocity when the data are normal: known in closed form."""
+    variance = ((1 - sigma) * std) ** 2 + sigma**2
+    excess = x - (1 - sigma) * mean
+    data = mean + (1 - sigma) * std**2 / variance * excess
+    noise = sigma / variance * excess
+    return noise - data
+
+
+@pytest.mark.parametrize("solver", solvers.SOLVERS)
+def test_one_data_point_is_reached_exactly(solver):
+    point = np.float32([0.3, -0.7])
+
+    def velocity(x, sigma):
+        return (x - point) / sigma
+
+    made = solve(solver, 6, velocity, np.float32([1.0, 2.0]))
+    np.testing.assert_allclose(made, point, atol=2e-5)
+
+
+@pytest.mark.parametrize(("solver", "order"), [("euler", 1), ("heun", 2), ("unipc", 2)])
+def test_solvers_converge_at_their_order(solver, order):
+    # Stop half way, where every solver's error is smooth in the step.
+    start, top = np.float32([1.3]), 0.999
+
+    def exact(sigma):
+        def std(s):
+            return np.sqrt(((1 - s) * 0.5) ** 2 + s**2)
+
+        first = 1.0 if solver != "unipc" else top
+        excess = start - (1 - first) * 0.5
+        return (1 - sigma) * 0.5 + std(sigma) / std(first) * excess
+
+    errors = []
+    for steps in (16, 32):
+        table = solvers.make_table(solver, steps, 1.0)
+        stack = solvers.begin(jnp.asarray(start), table)
+        half = [i for i, s in enumerate(table.sigmas) if s < table.sigmas[0] / 2 + 1e-9]
+        for i in range(half[0]):
+            v = gaussian(np.asarray(stack[0], np.float64), table.sigmas[i])
+            matrix = jnp.float32(table.matrices[i])
+            stack = solvers.advance(stack, jnp.float32(v), matrix)
+        errors.append(abs(float(stack[0][0] - exact(table.sigmas[half[0]])[0])))
+    assert np.log2(errors[0] / errors[1]) > order - 0.35
+
+
+def test_strength_runs_the_end_of_the_path():
+    whole = solvers.make_table("euler", 10, 3.0)
+    part = solvers.make_table("euler", 10, 3.0, strength=0.4)
+    np.testing.assert_allclose(part.sigmas, whole.sigmas[6:])
+
+
+def test_unknown_solver_is_named():
+    with pytest.raises(ValueError, match="solver must be one of"):
+        solvers.make_table("rk4", 10, 1.0)
+
+
+def test_shifting_moves_towards_noise_and_keeps_the_ends():
+    t = jnp.array([0.0, 0.5, 1.0])
+    moved = shifted(t, jnp.array([3.0, 3.0, 3.0]))
+    np.testing.assert_allclose(moved, [0.0, 0.75, 1.0], atol=1e-6)

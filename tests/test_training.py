@@ -1,0 +1,184 @@
+"""Training continues exactly, refuses another config, and stops when it breaks."""
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import pytest
+
+from sora_jax import sharding
+from sora_jax.checkpoint import Checkpoints
+from sora_jax.config import CriticConfig, OptimConfig, VAERun, from_json, to_json
+from sora_jax.training import losses, optim, state
+from sora_jax.training.flops import count_flops
+from sora_jax.training.loop import read
+from sora_jax.training.report import Report
+
+ROOT = Path(__file__).parent.parent
+
+
+def train(workdir, *arguments, config="vae_debug.py"):
+    command = [sys.executable, "train.py", f"--config=configs/{config}"]
+    command += [f"--workdir={workdir}", *arguments]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def finish(process):
+    output, _ = process.communicate(timeout=300)
+    assert process.returncode == 0, output
+    return output
+
+
+def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
+    steps = "--config.steps=6"
+    finish(train(tmp_path / "whole", steps))
+    process = train(tmp_path / "killed", steps)
+    saved = tmp_path / "killed/checkpoints/2/manifest.json"
+    deadline = time.monotonic() + 300
+    while not saved.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+    assert "continuing" in finish(train(tmp_path / "killed", steps))
+    ends = []
+    for name in ("whole", "killed"):
+        files = sorted((tmp_path / name / "checkpoints/6").rglob("*"))
+        assert files
+        ends.append(final_parameters(tmp_path / name))
+    for a, b in zip(jax.tree.leaves(ends[0]), jax.tree.leaves(ends[1]), strict=True):
+        np.testing.assert_array_equal(a, b)
+    refused = train(tmp_path / "whole", steps, "--config.optim.lr=0.5")
+    output, _ = refused.communicate(timeout=300)
+    assert refused.returncode != 0
+    assert "optim.lr" in output and "0.5" in output and "Traceback" not in output
+
+
+def final_parameters(workdir):
+    sys.path.insert(0, str(ROOT / "configs"))
+    try:
+        import vae_debug
+    finally:
+        sys.path.pop(0)
+    from flax import nnx
+
+    from sora_jax.training.vae import Trained
+
+    config = dataclasses.replace(vae_debug.get_config(), steps=6)
+    module = nnx.eval_shape(lambda: Trained(config, rngs=nnx.Rngs(0)))
+    params = nnx.to_pure_dict(nnx.state(module))
+    with Checkpoints(workdir) as checkpoints:
+        restored = checkpoints.restore(6, {"params": params, "ema": params})
+    return restored.state
+
+
+def test_a_wrong_field_gets_a_suggestion(tmp_path):
+    process = train(tmp_path, "--config.optim.lrr=1")
+    output, _ = process.communicate(timeout=100)
+    assert process.returncode != 0
+    assert "--config.optim.lr" in output.replace("\n", "")
+    assert not os.listdir(tmp_path)
+
+
+def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
+    metrics = {"loss": jnp.float32(np.nan), "grad_norm": jnp.float32(1.0)}
+    with pytest.raises(FloatingPointError, match="lower --config.optim.lr"):
+        read(Report(str(tmp_path), VAERun()), 3, metrics)
+
+
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_accumulating_halves_equals_the_whole_batch(name):
+    params = {"up": {"kernel": jnp.eye(4)}, "scale": jnp.ones(4)}
+    config = OptimConfig(name=name, lr=1e-2, warmup=1, clip=None)
+
+    def loss(params, x):
+        return jnp.mean((x @ params["up"]["kernel"] * params["scale"][None] - 1) ** 2)
+
+    x = jax.random.normal(jax.random.key(0), (8, 4))
+    whole = optim.optimizer(config, 10)
+    update, _ = whole.update(jax.grad(loss)(params, x), whole.init(params), params)
+    halves = optim.optimizer(dataclasses.replace(config, accumulate=2), 10)
+    state_ = halves.init(params)
+    for part in (x[:4], x[4:]):
+        parted, state_ = halves.update(jax.grad(loss)(params, part), state_, params)
+    for a, b in zip(jax.tree.leaves(update), jax.tree.leaves(parted), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_muon_orthogonalises_matrices_and_leaves_the_rest_to_adam():
+    params = {
+        "blocks": {"qkv": {"kernel": jnp.zeros((2, 4, 3, 4)), "bias": jnp.zeros((2,))}},
+        "conv": {"filters": jnp.zeros((3, 3, 3, 4, 8))},
+        "embedding": jnp.zeros((9, 4)),
+    }
+    dimensions = optim.muon_dimensions(params)
+    assert dimensions["blocks"]["qkv"]["kernel"].reduction_axis == 1
+    assert dimensions["conv"]["filters"].reduction_axis == (0, 1, 2, 3)
+    assert dimensions["embedding"] is None
+    assert dimensions["blocks"]["qkv"]["bias"] is None
+
+
+def test_the_average_follows_the_parameters():
+    optimization = state.Optimization(transform=optax.sgd(0.1), ema_decay=0.9)
+
+    def loss(params, batch, key, step):
+        del key, step
+        return jnp.sum(params["w"] * batch), {}
+
+    start = state.TrainState(
+        step=jnp.int32(1000),
+        params={"w": jnp.ones(3)},
+        ema={"w": jnp.ones(3)},
+        opt_state=optimization.transform.init({"w": jnp.ones(3)}),
+    )
+    after, metrics = state.update(loss, optimization, 0, start, jnp.ones(3))
+    np.testing.assert_allclose(after.params["w"], 0.9)
+    np.testing.assert_allclose(after.ema["w"], 0.99)
+    assert int(after.step) == 1001
+    assert float(metrics["loss"]) == 3
+
+
+def test_the_critic_is_a_switch():
+    from sora_jax.training.vae import by_network, transform
+
+    off = VAERun()
+    on = dataclasses.replace(off, critic=CriticConfig(weight=0.1))
+    params = {"vae": {"kernel": jnp.ones((2, 2))}, "critic": {"kernel": jnp.ones(2)}}
+    assert by_network(params)["critic"]["kernel"] == "critic"
+    transform(on).init(params)
+    transform(off).init({"vae": params["vae"]})
+
+
+def test_edges_see_what_l1_does_not():
+    sharp = jnp.zeros((1, 1, 8, 8, 1)).at[..., 4:, :].set(1.0)
+    shifted = sharp + 0.1
+    blurred = jnp.linspace(0, 1, 8)[None, None, None, :, None] + jnp.zeros_like(sharp)
+    assert float(losses.edges(sharp, shifted)) < 1e-6
+    assert float(losses.edges(sharp, blurred)) > 0.05
+
+
+def test_flops_are_counted_through_loops():
+    def run(x, w):
+        return jax.lax.scan(lambda x, _: (x @ w, None), x, length=5)[0]
+
+    x, w = jnp.ones((8, 4)), jnp.ones((4, 4))
+    assert count_flops(run, x, w) == 5 * 2 * 8 * 4 * 4
+
+
+def test_a_config_survives_json():
+    config = VAERun(optim=OptimConfig(lr=0.25))
+    assert from_json(VAERun, to_json(config)) == config
+
+
+def test_a_mesh_that_does_not_fit_is_named():
+    with pytest.raises(ValueError, match="set one axis to -1"):
+        sharding.make_mesh({"data": 3, "fsdp": 5})

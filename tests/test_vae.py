@@ -1,0 +1,94 @@
+"""The VAE is causal, streams exactly, and comes in both of Wan's families."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from tiny import make
+
+from sora_jax.config import VAEConfig
+from sora_jax.models.vae import VAE, depth_to_space, space_to_depth
+
+FAMILIES = {
+    "shortcuts": VAEConfig(encoder_width=4, decoder_width=4, channels=4),
+    "plain": VAEConfig(
+        patch=1,
+        shortcuts=False,
+        encoder_width=4,
+        decoder_width=8,
+        channels=4,
+        multipliers=(1, 1, 2, 2),
+        stages=((1, 2), (2, 2), (2, 2)),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=FAMILIES)
+def vae(request):
+    return make(VAE, FAMILIES[request.param])
+
+
+@pytest.fixture(scope="module")
+def clip():
+    return jax.random.uniform(jax.random.key(1), (1, 17, 16, 16, 3), minval=-1)
+
+
+def test_latents_are_a_quarter_in_time_and_an_eighth_in_space(vae, clip):
+    latents, _ = jax.jit(vae.encode)(clip)
+    assert latents.shape == (1, 5, 2, 2, 4)
+    image, _ = jax.jit(vae.encode)(clip[:, :1])
+    np.testing.assert_allclose(image, latents[:, :1], atol=1e-5)
+
+
+def test_encoding_in_chunks_equals_encoding_the_whole(vae, clip):
+    whole, _ = jax.jit(vae.encode)(clip)
+    opening, later = jax.jit(vae.encode), jax.jit(vae.encode)
+    parts, cache = [], None
+    for start, stop in ((0, 5), (5, 13), (13, 17)):
+        step = opening if cache is None else later
+        part, cache = step(clip[:, start:stop], cache)
+        parts.append(part)
+    np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-5)
+
+
+def test_decoding_in_chunks_equals_decoding_the_whole(vae):
+    latents = jax.random.normal(jax.random.key(2), (1, 6, 2, 2, 4))
+    whole, _ = jax.jit(vae.decode)(latents)
+    assert whole.shape == (1, 21, 16, 16, 3)
+    parts, cache = [], None
+    for start, stop in ((0, 1), (1, 3), (3, 6)):
+        part, cache = jax.jit(vae.decode)(latents[:, start:stop], cache)
+        parts.append(part)
+    np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-5)
+
+
+def test_no_frame_depends_on_a_later_one(vae):
+    latents = jax.random.normal(jax.random.key(3), (1, 4, 2, 2, 4))
+
+    def frame(latents, index):
+        return jnp.sum(vae.reconstruct(latents)[0][:, index] ** 2)
+
+    # Frames 5..8 are the third latent frame.
+    gradient = jax.jit(jax.grad(frame), static_argnums=1)(latents, 8)
+    reach = np.abs(np.asarray(gradient)).sum(axis=(0, 2, 3, 4))
+    assert (reach[:3] > 0).all()
+    assert reach[3] == 0
+
+
+def test_no_latent_depends_on_a_later_frame(vae, clip):
+    def latent(clip):
+        return jnp.sum(vae.posterior(clip)[0][:, 2] ** 2)
+
+    reach = np.abs(np.asarray(jax.jit(jax.grad(latent))(clip))).sum(axis=(0, 2, 3, 4))
+    assert (reach[:9] > 0).all()
+    assert (reach[9:] == 0).all()
+
+
+def test_folding_pixels_into_channels_is_undone():
+    x = jax.random.normal(jax.random.key(0), (1, 2, 4, 6, 3))
+    np.testing.assert_array_equal(depth_to_space(space_to_depth(x, 2), 2), x)
+
+
+def test_stages_and_multipliers_must_agree():
+    with pytest.raises(ValueError, match="vae.multipliers"):
+        VAEConfig(multipliers=(1, 2))
