@@ -1,11 +1,17 @@
 """Small models that every test shares."""
 
-import jax
-import pytest
+import os
 
-from sora_jax.config import DiTConfig, TextConfig, VAEConfig
+# Compiling takes longer than running here; programs that tests start inherit this.
+os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+
+import jax  # noqa: E402
+import pytest  # noqa: E402
+
+from sora_jax.config import DiTConfig, TextConfig, VAEConfig  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
+jax.config.update("jax_disable_most_optimizations", True)
 
 
 @pytest.fixture(scope="session")

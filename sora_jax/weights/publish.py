@@ -41,7 +41,9 @@ def publish(arguments: Arguments) -> None:
         raise ValueError(f"--out {arguments.out!r} holds weights already: name another")
     described = epath.Path(arguments.run) / "config.json"
     if not described.exists():
-        raise ValueError(f"--run {arguments.run!r} is no workdir: it has no config.json")
+        raise ValueError(
+            f"--run {arguments.run!r} is no workdir: it has no config.json"
+        )
     run = from_json(DiTRun, json.loads(described.read_text()))
     dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
     text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
