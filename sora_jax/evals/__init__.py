@@ -1,0 +1,1 @@
+"""Measure what a model has learned: videos in, tables of numbers out."""

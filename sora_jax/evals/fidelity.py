@@ -1,0 +1,32 @@
+"""Measure how well pixels are kept, on the whole and where the objects are."""
+
+from __future__ import annotations
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from sora_jax.data import world
+
+
+def object_boxes(scene: world.Scene) -> Bool[np.ndarray, "t h w"]:
+    """Return which pixels are in a box around an object."""
+    shape = (scene.frames, scene.height, scene.width)
+    rows, columns = np.arange(scene.height) + 0.5, np.arange(scene.width) + 0.5
+    mask = np.zeros(shape, bool)
+    for stretch in scene.stretches:
+        scale = world.pixels_per_unit(stretch, *shape[1:])
+        for body in stretch.bodies:
+            x, y = world.to_pixels(body.centre, stretch, *shape[1:]).T[..., None]
+            reach = (body.radius * world.SHAPES[body.shape].reach * scale)[:, None]
+            in_rows = (np.abs(rows - y) <= reach)[:, :, None]
+            in_columns = (np.abs(columns - x) <= reach)[:, None, :]
+            mask[stretch.start : stretch.stop] |= in_rows & in_columns
+    return mask
+
+
+def psnr(
+    truth: Float32[np.ndarray, "*shape"], made: Float32[np.ndarray, "*shape"]
+) -> float:
+    """Return the peak signal-to-noise ratio of values in [-1, 1], in dB."""
+    error = float(np.mean((truth.astype(np.float64) - made) ** 2))
+    return 10.0 * float(np.log10(4.0 / max(error, 1e-10)))

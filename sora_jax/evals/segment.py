@@ -1,0 +1,306 @@
+"""Find the things in each frame: what differs from the backdrop, and its colour.
+
+A backdrop goes in. Out come blobs, the visible parts of objects, each with a soft mask,
+and the grey wall if there is one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Float32
+from scipy import ndimage as scipy_ndimage
+
+from sora_jax.data import world
+from sora_jax.evals.backdrop import Backdrop, with_wall
+from sora_jax.evals.templates import PATCH_HALF, PATCH_SIDE
+
+# SciPy does not say what these functions return.
+ndimage: Any = scipy_ndimage
+
+WALL = "wall"
+_COLOURS = {**world.COLOURS, WALL: world.WALL_COLOUR}
+NAMES = tuple(_COLOURS)
+_PALETTE = np.array(list(_COLOURS.values()), np.float32)
+_SHADES = np.array([1.0, 0.83, 0.66], np.float32)  # down to that of a rim
+_DIFFERENT = 0.16  # from the backdrop, in RGB distance
+_STRICTNESS = 0.4  # 1 takes the backdrop's edges as they are, 0 lets them move
+_ALIKE = 0.3  # to a colour of the palette, in RGB distance
+_UNLIKE = 0.15  # from any mix of a colour and the backdrop: it is something else
+_SMALLEST = 0.007  # area of an object, in square units: half of the smallest cross
+_SMALLEST_PART = 0.15  # of a patch, for it to be a second object that touches the first
+_SMALLEST_WALL = 0.06
+_OFTEN = 0.3  # of the frames, for a wall to be one
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Blob:
+    """The part of an object that is seen in a frame.
+
+    Attributes:
+      frame: which frame.
+      colour: a name in `world.COLOURS`.
+      centre: (x, y) in world units.
+      area: in square units.
+      patch: its soft mask, scaled to an area of 1 about its centre.
+      is_hidden: whether it touches the wall, which may hide the rest of it.
+    """
+
+    frame: int
+    colour: str
+    centre: Float[np.ndarray, " 2"]
+    area: float
+    patch: Float32[np.ndarray, "y x"]
+    is_hidden: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Things:
+    """All that is not backdrop.
+
+    Attributes:
+      blobs: of each frame.
+      wall: where the wall is, in world units, if there is one.
+      has_wall: whether the wall is seen in each frame.
+    """
+
+    blobs: tuple[tuple[Blob, ...], ...]
+    wall: world.Wall | None
+    has_wall: tuple[bool, ...]
+
+
+def find_things(backdrop: Backdrop) -> Things:
+    """Segment every frame of a stretch."""
+    _, height, width, _ = backdrop.relit.shape
+    unit = (height * width) ** 0.5
+    difference = _difference(backdrop, _pixels(1.0 / 64, unit))
+    walls = _find_walls(backdrop.relit, difference, unit)
+    has_wall: np.ndarray = np.asarray(walls.any(axis=(1, 2)))
+    wall, shadow = None, np.zeros((height, width), bool)
+    if has_wall.mean() > _OFTEN:
+        wall, shadow = _outline(walls[has_wall], backdrop, np.flatnonzero(has_wall))
+        backdrop = with_wall(backdrop, wall)
+        difference = _difference(backdrop, _pixels(1.0 / 64, unit))
+    # Where exactly the wall ends, nobody knows.
+    edge = np.logical_xor(
+        ndimage.binary_dilation(shadow), ndimage.binary_erosion(shadow)
+    )
+    near_wall = ndimage.binary_dilation(shadow, iterations=_pixels(0.03, unit))
+    blobs = []
+    for frame, (relit, differs) in enumerate(
+        zip(backdrop.relit, difference, strict=True)
+    ):
+        labels, colours = _seeds(
+            relit, backdrop.painted[frame], np.where(edge, 0.0, differs), unit
+        )
+        found = (
+            _measure(
+                backdrop,
+                frame,
+                labels == number + 1,
+                colour,
+                differs,
+                near_wall,
+            )
+            for number, colour in enumerate(colours)
+        )
+        blobs.append(tuple(blob for blob in found if blob is not None))
+    return Things(
+        blobs=tuple(blobs), wall=wall, has_wall=tuple(bool(seen) for seen in has_wall)
+    )
+
+
+def _pixels(length: float, unit: float) -> int:
+    return max(1, round(length * unit))
+
+
+def _labelled(mask: np.ndarray) -> tuple[np.ndarray, int]:
+    """Number the patches of a mask from 1; return how many there are, too."""
+    labels = np.zeros(mask.shape, np.int32)
+    return labels, int(ndimage.label(mask, np.ones((3, 3)), output=labels))
+
+
+def _difference(backdrop: Backdrop, reach: int) -> np.ndarray:
+    """Return [t h w]: how far pixels are from any that the backdrop has nearby.
+
+    Blur and a camera that is a little off move the backdrop's own edges, which must
+    not look like objects.
+    """
+    size = (1, 2 * reach + 1, 2 * reach + 1, 1)
+    low = ndimage.minimum_filter(backdrop.painted, size)
+    high = ndimage.maximum_filter(backdrop.painted, size)
+    low += _STRICTNESS * (backdrop.painted - low)
+    high += _STRICTNESS * (backdrop.painted - high)
+    beyond = np.maximum(low - backdrop.relit, backdrop.relit - high)
+    return np.sqrt((np.maximum(beyond, 0.0) ** 2).sum(axis=-1))
+
+
+def _find_walls(relit: np.ndarray, difference: np.ndarray, unit: float) -> np.ndarray:
+    """Return [t h w]: the pixels of one large thing that has the wall's colour."""
+    grey = np.linalg.norm(relit - _PALETTE[-1], axis=-1) < 0.15
+    result = np.zeros(grey.shape, bool)
+    for number, mask in enumerate(grey & (difference > _DIFFERENT / 2)):
+        labels, count = _labelled(ndimage.binary_opening(mask))
+        if not count:
+            continue
+        areas = np.bincount(labels.ravel())[1:] / unit**2
+        if areas.max() > _SMALLEST_WALL:
+            result[number] = labels == 1 + np.argmax(areas)
+    return result
+
+
+def _outline(
+    walls: np.ndarray, backdrop: Backdrop, frames: np.ndarray
+) -> tuple[world.Wall, np.ndarray]:
+    """Return the rectangle of a wall, and the pixels that it covers all of."""
+    usual = walls.mean(axis=0) > 0.4
+    relit, painted = backdrop.relit[frames], backdrop.painted[frames]
+    way = _PALETTE[-1] - painted
+    share = ((relit - painted) * way).sum(axis=-1) / (way**2).sum(axis=-1)
+    share = np.median(share, axis=0)
+    rows, columns = (np.flatnonzero(usual.any(axis=axis)) for axis in (1, 0))
+    left, right = _edges(np.median(share[rows[0] : rows[-1] + 1], axis=0), columns)
+    top, bottom = _edges(np.median(share[:, columns[0] : columns[-1] + 1], 1), rows)
+    corners = np.array([[left, top], [right, bottom]])
+    (x0, y0), (x1, y1) = _to_world(corners, backdrop, 0, usual.shape)
+    shadow = np.zeros(usual.shape, bool)
+    shadow[round(top) : round(bottom), round(left) : round(right)] = True
+    return world.Wall(left=x0, right=x1, top=y0, bottom=y1), shadow
+
+
+def _edges(profile: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
+    """Return where a profile rises above a half and falls again, to part of a pixel."""
+    low, high = inside[0], inside[-1]
+    while low > 0 and profile[low - 1] > 0.5:
+        low -= 1
+    while high < len(profile) - 1 and profile[high + 1] > 0.5:
+        high += 1
+    before = profile[low - 1] if low > 0 else 0.0
+    after = profile[high + 1] if high < len(profile) - 1 else 0.0
+    return float(low - np.clip(before, 0.0, 0.5)), float(
+        high + 1 + np.clip(after, 0, 0.5)
+    )
+
+
+def _to_world(
+    points: np.ndarray, backdrop: Backdrop, frame: int, shape: tuple[int, ...]
+) -> np.ndarray:
+    height, width = shape
+    scale = (height * width) ** 0.5 * backdrop.zoom[frame]
+    return (points - np.array([width, height]) / 2) / scale + backdrop.eye[frame]
+
+
+def _seeds(
+    relit: np.ndarray, painted: np.ndarray, difference: np.ndarray, unit: float
+) -> tuple[np.ndarray, list[str]]:
+    """Part what differs from the backdrop into objects.
+
+    Returns:
+      Labels [h w] that count from 1, and the colour of each.
+    """
+    mask = ndimage.binary_opening(difference > _DIFFERENT, np.ones((2, 2)))
+    patches, count = _labelled(mask)
+    smallest = _SMALLEST * unit**2
+    labels = np.zeros(mask.shape, int)
+    colours: list[str] = []
+    for number in range(1, count + 1):
+        rows, columns = np.nonzero(patches == number)
+        if len(rows) < smallest:
+            continue
+        any_mix, half = _apart(relit[rows, columns], painted[rows, columns])
+        parts = _parts(any_mix, half, smallest)
+        nearest = np.argmin(half[:, parts], axis=1)
+        for part, colour in enumerate(parts):
+            mine = nearest == part
+            labels[rows[mine], columns[mine]] = len(colours) + 1
+            colours.append(NAMES[colour])
+    return labels, colours
+
+
+def _apart(
+    pixels: Float32[np.ndarray, "n 3"], painted: Float32[np.ndarray, "n 3"]
+) -> tuple[Float32[np.ndarray, "n k"], Float32[np.ndarray, "n k"]]:
+    """Return how far pixels are from any mix of the backdrop and each colour.
+
+    So the rim of an object and its blurred edge are near to its colour, too.
+
+    Returns:
+      The distance to any mix, and to those in which the colour is at least a half.
+    """
+    result = np.full((2, len(pixels), len(_PALETTE)), np.inf, np.float32)
+    offset = pixels - painted
+    for shade in _SHADES:
+        way = shade * _PALETTE - painted[:, None]
+        length = np.maximum(np.einsum("nkc,nkc->nk", way, way), 1e-6)
+        share = np.einsum("nkc,nc->nk", way, offset) / length
+        for number, least in enumerate((0.0, 0.5)):
+            mix = np.clip(share, least, 1.0)[..., None] * way
+            far = offset[:, None] - mix
+            far = np.einsum("nkc,nkc->nk", far, far)
+            result[number] = np.minimum(result[number], far)
+    return np.sqrt(result[0]), np.sqrt(result[1])
+
+
+def _parts(any_mix: np.ndarray, half: np.ndarray, smallest: float) -> list[int]:
+    """Return the colours, one or two, that explain the pixels of a patch."""
+    first = int(np.argmin(np.minimum(half, _ALIKE).sum(axis=0)))
+    left_over = half[any_mix[:, first] > _UNLIKE]
+    least = max(_SMALLEST_PART * len(half), smallest / 2)
+    if len(left_over) < least:
+        return [first]
+    second = int(np.argmin(np.minimum(left_over, _ALIKE).sum(axis=0)))
+    if (left_over[:, second] < _UNLIKE).sum() < least:
+        return [first]
+    return [first, second]
+
+
+def _measure(
+    backdrop: Backdrop,
+    frame: int,
+    mask: np.ndarray,
+    colour: str,
+    difference: np.ndarray,
+    near_wall: np.ndarray,
+) -> Blob | None:
+    """Measure a blob by how much of each pixel it covers."""
+    unit = (mask.shape[0] * mask.shape[1]) ** 0.5
+    near = np.nonzero(ndimage.binary_dilation(mask))
+    share = _share(backdrop.relit[frame][near], backdrop.painted[frame][near], colour)
+    soft = np.zeros(mask.shape, np.float32)
+    soft[near] = share * np.clip(difference[near] / (0.6 * _DIFFERENT), 0.0, 1.0)
+    soft[soft < 0.15] = 0.0
+    # A paler colour than the world's must not make the inside look half empty.
+    inner = np.asarray(ndimage.binary_erosion(mask, iterations=_pixels(0.03, unit)))
+    if inner.sum() > 0.1 * mask.sum():
+        soft = np.minimum(soft / max(float(np.quantile(soft[inner], 0.8)), 0.5), 1.0)
+    area = float(soft.sum())
+    if area < _SMALLEST * unit**2:
+        return None
+    rows, columns = np.indices(mask.shape)
+    y = float((soft * rows).sum() / area)
+    x = float((soft * columns).sum() / area)
+    side = area**0.5
+    offsets = np.linspace(-PATCH_HALF, PATCH_HALF, PATCH_SIDE) * side
+    grid_y, grid_x = np.meshgrid(y + offsets, x + offsets, indexing="ij")
+    patch = ndimage.map_coordinates(soft, [grid_y, grid_x], order=1)
+    centre = _to_world(np.array([[x + 0.5, y + 0.5]]), backdrop, frame, mask.shape)[0]
+    return Blob(
+        frame=frame,
+        colour=colour,
+        centre=centre,
+        area=area / (unit * float(backdrop.zoom[frame])) ** 2,
+        patch=patch.astype(np.float32),
+        is_hidden=bool(near_wall[near].any()),
+    )
+
+
+def _share(pixels: np.ndarray, painted: np.ndarray, colour: str) -> np.ndarray:
+    """Return how much of each pixel an object of a colour, or its rim, covers."""
+    way = _SHADES[:, None, None] * _PALETTE[NAMES.index(colour)] - painted
+    offset = pixels - painted
+    share = (way * offset).sum(axis=-1) / np.maximum((way**2).sum(axis=-1), 1e-3)
+    share = np.clip(share, 0.0, 1.0)
+    far = ((offset - share[..., None] * way) ** 2).sum(axis=-1)
+    return np.take_along_axis(share, np.argmin(far, axis=0)[None], axis=0)[0]

@@ -1,0 +1,62 @@
+"""Say how sure a number is, and set numbers in tables."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+_Z = 1.959964  # of a normal distribution, 95% lie within so many standard deviations
+
+
+def wilson(right: int, cases: int) -> tuple[float, float]:
+    """Return the 95% confidence interval of a share, after Wilson (1927).
+
+    Unlike the usual one it holds for few cases and for shares near 0 and 1.
+    """
+    if not 0 <= right <= cases:
+        raise ValueError(f"right must be from 0 to cases={cases}, got {right}")
+    if not cases:
+        return 0.0, 1.0
+    share, extra = right / cases, _Z**2 / cases
+    middle = share + extra / 2
+    half = _Z * math.sqrt(share * (1.0 - share) / cases + extra / cases / 4)
+    low = 0.0 if right == 0 else (middle - half) / (1.0 + extra)
+    high = 1.0 if right == cases else (middle + half) / (1.0 + extra)
+    return low, high
+
+
+def percent(right: int, cases: int) -> str:
+    """Format a share with its interval, such as "98.0% (94.3–99.3)"."""
+    if not cases:
+        return "–"
+    low, high = wilson(right, cases)
+    return f"{100 * right / cases:.1f}% ({100 * low:.1f}–{100 * high:.1f})"
+
+
+def mean_interval(values: Sequence[float]) -> tuple[float, float]:
+    """Return a mean and half the width of its 95% confidence interval."""
+    if not values:
+        return math.nan, math.nan
+    mean = math.fsum(values) / len(values)
+    if len(values) < 2:
+        return mean, math.nan
+    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
+    return mean, _Z * math.sqrt(variance / len(values))
+
+
+def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Lay out a table as GitHub shows it, the first column to the left."""
+    table = [list(header), *(list(row) for row in rows)]
+    widths = [max(len(row[column]) for row in table) for column in range(len(header))]
+    lines = [
+        [
+            cell.ljust(width) if not number else cell.rjust(width)
+            for number, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ]
+        for row in table
+    ]
+    rule = [
+        "-" * width if not number else "-" * (width - 1) + ":"
+        for number, width in enumerate(widths)
+    ]
+    return "\n".join(f"| {' | '.join(line)} |" for line in [lines[0], rule, *lines[1:]])
