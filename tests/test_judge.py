@@ -18,7 +18,7 @@ from sora_jax.evals import playground as evaluation
 CLIPS = 56
 SHORT = dataclasses.replace(
     PlaygroundConfig(split="test"),
-    frames=((1, 0.1), (9, 0.3), (17, 0.6)),
+    frames=((1, 0.1), (9, 0.5), (17, 0.4)),
 )
 # One object on a floor; many clips to choose from.
 SINGLE = dataclasses.replace(

@@ -55,6 +55,14 @@ class Backdrop:
     painted: Float32[np.ndarray, "t h w 3"]
     relit: Float32[np.ndarray, "t h w 3"]
 
+    def to_world(
+        self, pixels: Float[np.ndarray, "n 2"], frame: int
+    ) -> Float[np.ndarray, "n 2"]:
+        """Return where points (x, y) of an image are in the world."""
+        height, width = self.painted.shape[1:3]
+        scale = math.sqrt(height * width) * self.zoom[frame]
+        return (pixels - np.array([width, height]) / 2) / scale + self.eye[frame]
+
 
 def costs(pixels: Float32[np.ndarray, "t h w 3"]) -> Float32[np.ndarray, "t b s"]:
     """Return how badly each background fits each frame, from each camera place.
@@ -101,19 +109,6 @@ def find_cut(costs: Float32[np.ndarray, "t b s"], shortest: int) -> tuple[int, f
     ]
     best = int(np.argmin(parts))
     return frame_numbers[best], float(whole - parts[best]) / _CUT_GAIN
-
-
-def with_wall(backdrop: Backdrop, wall: world.Wall) -> Backdrop:
-    """Paint a wall in front of a backdrop."""
-    painted = places.paint(
-        backdrop.background,
-        backdrop.pan,
-        backdrop.zoom,
-        *backdrop.painted.shape[1:3],
-        wall=wall,
-    )
-    painted = places.softened(painted, backdrop.blur)
-    return dataclasses.replace(backdrop, painted=painted)
 
 
 def fit(

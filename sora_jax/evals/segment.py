@@ -14,7 +14,8 @@ from jaxtyping import Float, Float32
 from scipy import ndimage as scipy_ndimage
 
 from sora_jax.data import world
-from sora_jax.evals.backdrop import Backdrop, with_wall
+from sora_jax.evals import walls
+from sora_jax.evals.backdrop import Backdrop
 from sora_jax.evals.templates import PATCH_HALF, PATCH_SIDE
 
 # SciPy does not say what these functions return.
@@ -31,8 +32,6 @@ _ALIKE = 0.3  # to a colour of the palette, in RGB distance
 _UNLIKE = 0.15  # from any mix of a colour and the backdrop: it is something else
 _SMALLEST = 0.007  # area of an object, in square units: half of the smallest cross
 _SMALLEST_PART = 0.15  # of a patch, for it to be a second object that touches the first
-_SMALLEST_WALL = 0.06
-_OFTEN = 0.3  # of the frames, for a wall to be one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,17 +75,13 @@ def find_things(backdrop: Backdrop) -> Things:
     _, height, width, _ = backdrop.relit.shape
     unit = (height * width) ** 0.5
     difference = _difference(backdrop, _pixels(1.0 / 64, unit))
-    walls = _find_walls(backdrop.relit, difference, unit)
-    has_wall: np.ndarray = np.asarray(walls.any(axis=(1, 2)))
-    wall, shadow = None, np.zeros((height, width), bool)
-    if has_wall.mean() > _OFTEN:
-        wall, shadow = _outline(walls[has_wall], backdrop, np.flatnonzero(has_wall))
-        backdrop = with_wall(backdrop, wall)
+    found_walls = walls.find(backdrop, difference)
+    if found_walls.wall is not None:
+        backdrop = walls.paint(backdrop, found_walls.wall)
         difference = _difference(backdrop, _pixels(1.0 / 64, unit))
     # Where exactly the wall ends, nobody knows.
-    edge = np.logical_xor(
-        ndimage.binary_dilation(shadow), ndimage.binary_erosion(shadow)
-    )
+    shadow = found_walls.shadow
+    edge = ndimage.binary_dilation(shadow) ^ ndimage.binary_erosion(shadow)
     near_wall = ndimage.binary_dilation(shadow, iterations=_pixels(0.03, unit))
     blobs = []
     for frame, (relit, differs) in enumerate(
@@ -96,30 +91,17 @@ def find_things(backdrop: Backdrop) -> Things:
             relit, backdrop.painted[frame], np.where(edge, 0.0, differs), unit
         )
         found = (
-            _measure(
-                backdrop,
-                frame,
-                labels == number + 1,
-                colour,
-                differs,
-                near_wall,
-            )
+            _measure(backdrop, frame, labels == number + 1, colour, differs, near_wall)
             for number, colour in enumerate(colours)
         )
         blobs.append(tuple(blob for blob in found if blob is not None))
     return Things(
-        blobs=tuple(blobs), wall=wall, has_wall=tuple(bool(seen) for seen in has_wall)
+        blobs=tuple(blobs), wall=found_walls.wall, has_wall=found_walls.is_seen
     )
 
 
 def _pixels(length: float, unit: float) -> int:
     return max(1, round(length * unit))
-
-
-def _labelled(mask: np.ndarray) -> tuple[np.ndarray, int]:
-    """Number the patches of a mask from 1; return how many there are, too."""
-    labels = np.zeros(mask.shape, np.int32)
-    return labels, int(ndimage.label(mask, np.ones((3, 3)), output=labels))
 
 
 def _difference(backdrop: Backdrop, reach: int) -> np.ndarray:
@@ -137,61 +119,6 @@ def _difference(backdrop: Backdrop, reach: int) -> np.ndarray:
     return np.sqrt((np.maximum(beyond, 0.0) ** 2).sum(axis=-1))
 
 
-def _find_walls(relit: np.ndarray, difference: np.ndarray, unit: float) -> np.ndarray:
-    """Return [t h w]: the pixels of one large thing that has the wall's colour."""
-    grey = np.linalg.norm(relit - _PALETTE[-1], axis=-1) < 0.15
-    result = np.zeros(grey.shape, bool)
-    for number, mask in enumerate(grey & (difference > _DIFFERENT / 2)):
-        labels, count = _labelled(ndimage.binary_opening(mask))
-        if not count:
-            continue
-        areas = np.bincount(labels.ravel())[1:] / unit**2
-        if areas.max() > _SMALLEST_WALL:
-            result[number] = labels == 1 + np.argmax(areas)
-    return result
-
-
-def _outline(
-    walls: np.ndarray, backdrop: Backdrop, frames: np.ndarray
-) -> tuple[world.Wall, np.ndarray]:
-    """Return the rectangle of a wall, and the pixels that it covers all of."""
-    usual = walls.mean(axis=0) > 0.4
-    relit, painted = backdrop.relit[frames], backdrop.painted[frames]
-    way = _PALETTE[-1] - painted
-    share = ((relit - painted) * way).sum(axis=-1) / (way**2).sum(axis=-1)
-    share = np.median(share, axis=0)
-    rows, columns = (np.flatnonzero(usual.any(axis=axis)) for axis in (1, 0))
-    left, right = _edges(np.median(share[rows[0] : rows[-1] + 1], axis=0), columns)
-    top, bottom = _edges(np.median(share[:, columns[0] : columns[-1] + 1], 1), rows)
-    corners = np.array([[left, top], [right, bottom]])
-    (x0, y0), (x1, y1) = _to_world(corners, backdrop, 0, usual.shape)
-    shadow = np.zeros(usual.shape, bool)
-    shadow[round(top) : round(bottom), round(left) : round(right)] = True
-    return world.Wall(left=x0, right=x1, top=y0, bottom=y1), shadow
-
-
-def _edges(profile: np.ndarray, inside: np.ndarray) -> tuple[float, float]:
-    """Return where a profile rises above a half and falls again, to part of a pixel."""
-    low, high = inside[0], inside[-1]
-    while low > 0 and profile[low - 1] > 0.5:
-        low -= 1
-    while high < len(profile) - 1 and profile[high + 1] > 0.5:
-        high += 1
-    before = profile[low - 1] if low > 0 else 0.0
-    after = profile[high + 1] if high < len(profile) - 1 else 0.0
-    return float(low - np.clip(before, 0.0, 0.5)), float(
-        high + 1 + np.clip(after, 0, 0.5)
-    )
-
-
-def _to_world(
-    points: np.ndarray, backdrop: Backdrop, frame: int, shape: tuple[int, ...]
-) -> np.ndarray:
-    height, width = shape
-    scale = (height * width) ** 0.5 * backdrop.zoom[frame]
-    return (points - np.array([width, height]) / 2) / scale + backdrop.eye[frame]
-
-
 def _seeds(
     relit: np.ndarray, painted: np.ndarray, difference: np.ndarray, unit: float
 ) -> tuple[np.ndarray, list[str]]:
@@ -201,7 +128,7 @@ def _seeds(
       Labels [h w] that count from 1, and the colour of each.
     """
     mask = ndimage.binary_opening(difference > _DIFFERENT, np.ones((2, 2)))
-    patches, count = _labelled(mask)
+    patches, count = walls.label(mask)
     smallest = _SMALLEST * unit**2
     labels = np.zeros(mask.shape, int)
     colours: list[str] = []
@@ -265,31 +192,33 @@ def _measure(
     near_wall: np.ndarray,
 ) -> Blob | None:
     """Measure a blob by how much of each pixel it covers."""
-    unit = (mask.shape[0] * mask.shape[1]) ** 0.5
+    height, width = mask.shape
+    unit = (height * width) ** 0.5
+    box = _box_around(mask, margin=_pixels(0.03, unit) + 1)
+    mask, difference, near_wall = mask[box], difference[box], near_wall[box]
     near = np.nonzero(ndimage.binary_dilation(mask))
-    share = _share(backdrop.relit[frame][near], backdrop.painted[frame][near], colour)
+    relit, painted = backdrop.relit[frame][box], backdrop.painted[frame][box]
+    share = _share(relit[near], painted[near], colour)
     soft = np.zeros(mask.shape, np.float32)
     soft[near] = share * np.clip(difference[near] / (0.6 * _DIFFERENT), 0.0, 1.0)
     soft[soft < 0.15] = 0.0
     # A paler colour than the world's must not make the inside look half empty.
-    inner = np.asarray(ndimage.binary_erosion(mask, iterations=_pixels(0.03, unit)))
+    inner = ndimage.binary_erosion(mask, iterations=_pixels(0.03, unit))
     if inner.sum() > 0.1 * mask.sum():
         soft = np.minimum(soft / max(float(np.quantile(soft[inner], 0.8)), 0.5), 1.0)
     area = float(soft.sum())
     if area < _SMALLEST * unit**2:
         return None
     rows, columns = np.indices(mask.shape)
-    y = float((soft * rows).sum() / area)
-    x = float((soft * columns).sum() / area)
-    side = area**0.5
-    offsets = np.linspace(-PATCH_HALF, PATCH_HALF, PATCH_SIDE) * side
-    grid_y, grid_x = np.meshgrid(y + offsets, x + offsets, indexing="ij")
-    patch = ndimage.map_coordinates(soft, [grid_y, grid_x], order=1)
-    centre = _to_world(np.array([[x + 0.5, y + 0.5]]), backdrop, frame, mask.shape)[0]
+    y, x = float((soft * rows).sum() / area), float((soft * columns).sum() / area)
+    offsets = np.linspace(-PATCH_HALF, PATCH_HALF, PATCH_SIDE) * area**0.5
+    grid = np.meshgrid(y + offsets, x + offsets, indexing="ij")
+    patch = ndimage.map_coordinates(soft, grid, order=1)
+    place = np.array([[x + box[1].start + 0.5, y + box[0].start + 0.5]])
     return Blob(
         frame=frame,
         colour=colour,
-        centre=centre,
+        centre=backdrop.to_world(place, frame)[0],
         area=area / (unit * float(backdrop.zoom[frame])) ** 2,
         patch=patch.astype(np.float32),
         is_hidden=bool(near_wall[near].any()),
@@ -304,3 +233,12 @@ def _share(pixels: np.ndarray, painted: np.ndarray, colour: str) -> np.ndarray:
     share = np.clip(share, 0.0, 1.0)
     far = ((offset - share[..., None] * way) ** 2).sum(axis=-1)
     return np.take_along_axis(share, np.argmin(far, axis=0)[None], axis=0)[0]
+
+
+def _box_around(mask: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """Return the slices of the smallest box around a mask, and some pixels more."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return (
+        slice(max(rows[0] - margin, 0), rows[-1] + margin + 1),
+        slice(max(columns[0] - margin, 0), columns[-1] + margin + 1),
+    )
