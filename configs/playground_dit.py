@@ -12,9 +12,9 @@ def get_config(arg: str | None = None) -> DiTRun:
     """Return the run."""
     return DiTRun(
         latents="runs/latents",
-        steps=5000,
+        steps=2200,
         packing=PackingConfig(tokens=160, rows=12, samples=4),
-        optim=OptimConfig(name="muon", lr=2e-3, warmup=100, decay=0.5),
-        eval_every=250,
-        checkpoint_every=250,
+        optim=OptimConfig(name="muon", lr=2e-3, warmup=100, decay=0.6),
+        eval_every=1000,
+        checkpoint_every=100,
     )

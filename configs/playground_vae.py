@@ -1,34 +1,36 @@
-"""The video VAE of the default model: images first, then clips.
+"""The video VAE of the default model: images, short clips, then windows on objects.
 
-Hardware: 2 CPU cores, about 10 + 40 minutes.
+Hardware: 2 CPU cores, about 10 + 15 + 35 minutes.
 Expected: 30 dB on held-out clips.
 Command:
   python train.py --config=configs/playground_vae.py:images --workdir=runs/vae_images
+  python train.py --config=configs/playground_vae.py:short --workdir=runs/vae_short
   python train.py --config=configs/playground_vae.py --workdir=runs/vae
 """
 
 from sora_jax.config import OptimConfig, PlaygroundConfig, VAERun
 
+STAGES = ("images", "short", None)
+
 
 def get_config(arg: str | None = None) -> VAERun:
-    """Return the run on clips, or with "images" the run before it."""
-    if arg not in (None, "images"):
-        raise ValueError(f"playground_vae.py takes 'images' or nothing, got {arg!r}")
-    images = arg == "images"
+    """Return one of the three runs; each starts from the one before."""
+    if arg not in STAGES:
+        raise ValueError(
+            f"playground_vae.py takes 'images', 'short' or nothing, got {arg!r}"
+        )
+    steps, batch, frames, window, lr, decay, start = {
+        "images": (700, 16, 1, 0, 1e-2, 0.4, ""),
+        "short": (900, 3, 9, 0, 5e-3, 0.7, "runs/vae_images"),
+        None: (1400, 8, 17, 32, 5e-3, 5 / 7, "runs/vae_short"),
+    }[arg]
     return VAERun(
-        steps=700 if images else 2500,
-        batch=16 if images else 4,
-        start_from="" if images else "runs/vae_images",
-        data=PlaygroundConfig(
-            frames=((1 if images else 9, 1.0),), sizes=(((64, 64), 1.0),)
-        ),
-        optim=OptimConfig(
-            name="muon",
-            lr=1e-2,
-            warmup=30,
-            decay=0.4 if images else 0.6,
-            ema_decay=0.99,
-        ),
+        steps=steps,
+        batch=batch,
+        window=window,
+        start_from=start,
+        data=PlaygroundConfig(frames=((frames, 1.0),), sizes=(((64, 64), 1.0),)),
+        optim=OptimConfig(name="muon", lr=lr, warmup=30, decay=decay, ema_decay=0.99),
         eval_every=100,
         checkpoint_every=100,
     )

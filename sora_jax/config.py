@@ -285,6 +285,8 @@ class VAERun(RunConfig):
     vae: VAEConfig = VAEConfig()
     # Clips of an optimizer step; all of one shape (see data.frames and data.sizes).
     batch: int = 8
+    # Pixels of the window that is cut around an object; 0 trains on whole frames.
+    window: int = 0
     # A VAE to start from: the workdir of a run on images, or a weights folder.
     start_from: str = ""
     # Weights of the losses beside L1. Squares find colours early; edges sharpen late.

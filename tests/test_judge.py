@@ -12,7 +12,8 @@ from scipy import ndimage
 
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data import playground, render, world
-from sora_jax.evals import fidelity, judge, read, results, statistics
+from sora_jax.data.windows import object_boxes, window_on_object
+from sora_jax.evals import judge, read, results, statistics
 from sora_jax.evals import playground as evaluation
 
 CLIPS = 56
@@ -333,10 +334,29 @@ def test_object_boxes_hold_every_object():
             ),
         )
         differs = (render.render(scene) != render.render(bare)).any(axis=-1)
-        boxes = ndimage.binary_dilation(
-            fidelity.object_boxes(scene), np.ones((1, 3, 3))
-        )
+        boxes = ndimage.binary_dilation(object_boxes(scene), np.ones((1, 3, 3)))
         assert not np.logical_and(differs, np.logical_not(boxes)).any()
+
+
+def test_a_window_shows_an_object():
+    for index in range(12):
+        clip, rng = sample(index), np.random.default_rng(index)
+        window = window_on_object(clip, 32, rng)
+        frames = clip.clip.pixels.shape[0]
+        assert window.shape == (frames, 32, 32, 3)
+        # Some pixel of the window must differ from the clip without its objects.
+        bare = dataclasses.replace(
+            clip.scene,
+            stretches=tuple(
+                dataclasses.replace(stretch, bodies=())
+                for stretch in clip.scene.stretches
+            ),
+        )
+        empty = dataclasses.replace(
+            clip, clip=dataclasses.replace(clip.clip, pixels=render.render(bare))
+        )
+        same = window_on_object(empty, 32, np.random.default_rng(index))
+        assert np.abs(window - same).max() > 0.1
 
 
 def test_bad_options_are_all_named():

@@ -13,14 +13,24 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax import nnx
+from tiny import make
 
 from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
-from sora_jax.config import CriticConfig, OptimConfig, VAERun, from_json, to_json
+from sora_jax.config import (
+    CriticConfig,
+    OptimConfig,
+    VAEConfig,
+    VAERun,
+    from_json,
+    to_json,
+)
 from sora_jax.training import losses, optim, state
 from sora_jax.training.flops import count_flops
 from sora_jax.training.loop import read
 from sora_jax.training.report import Report
+from sora_jax.training.vae import Trained, by_network, transform, vae_loss
 
 ROOT = Path(__file__).parent.parent
 
@@ -148,14 +158,39 @@ def test_the_average_follows_the_parameters():
 
 
 def test_the_critic_is_a_switch():
-    from sora_jax.training.vae import by_network, transform
-
     off = VAERun()
     on = dataclasses.replace(off, critic=CriticConfig(weight=0.1))
     params = {"vae": {"kernel": jnp.ones((2, 2))}, "critic": {"kernel": jnp.ones(2)}}
     assert by_network(params)["critic"]["kernel"] == "critic"
     transform(on).init(params)
     transform(off).init({"vae": params["vae"]})
+
+
+def test_the_critic_teaches_the_vae_only_after_its_start():
+    config = VAERun(
+        vae=VAEConfig(
+            encoder_width=4, decoder_width=4, channels=4, multipliers=(1,) * 3
+        ),
+        critic=CriticConfig(weight=0.5, width=4, start=10),
+    )
+    trained = make(Trained, config)
+    graphdef, params = nnx.split(trained)
+    pixels = jax.random.uniform(jax.random.key(0), (1, 5, 16, 16, 3), minval=-1)
+
+    @jax.jit
+    def gradients(step):
+        def loss(params):
+            key = jax.random.key(1)
+            merged = nnx.merge(graphdef, params)
+            return vae_loss(config, merged, pixels, key, step)[0]
+
+        grads = nnx.to_pure_dict(jax.grad(loss)(params))
+        return grads["vae"]["decoder"]["head"]["conv"]["filters"], grads["critic"]
+
+    (vae_before, critic_before), (vae_after, critic_after) = gradients(9), gradients(10)
+    assert float(jnp.abs(vae_after - vae_before).max()) > 1e-5
+    jax.tree.map(np.testing.assert_array_equal, critic_before, critic_after)
+    assert float(optax.tree.norm(critic_after)) > 1e-3
 
 
 def test_edges_see_what_l1_does_not():

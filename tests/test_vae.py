@@ -8,6 +8,7 @@ from tiny import make
 
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE, depth_to_space, space_to_depth
+from sora_jax.nn.conv import convolve
 
 FAMILIES = {
     "shortcuts": VAEConfig(encoder_width=4, decoder_width=4, channels=4),
@@ -82,6 +83,38 @@ def test_no_latent_depends_on_a_later_frame(vae, clip):
     reach = np.abs(np.asarray(jax.jit(jax.grad(latent))(clip))).sum(axis=(0, 2, 3, 4))
     assert (reach[:9] > 0).all()
     assert (reach[9:] == 0).all()
+
+
+@pytest.mark.parametrize(
+    ("kernel", "strides", "padding"),
+    [
+        ((3, 3, 3), (1, 1, 1), ((1, 1), (1, 1))),
+        ((3, 1, 1), (2, 1, 1), ((0, 0), (0, 0))),
+        ((1, 3, 3), (1, 2, 2), ((0, 1), (0, 1))),
+    ],
+)
+def test_convolving_by_frames_equals_xla_in_value_and_gradient(
+    kernel, strides, padding
+):
+    x = jax.random.normal(jax.random.key(0), (2, 8, 8, 6, 5))
+    filters = jax.random.normal(jax.random.key(1), (*kernel, 5, 4)) / 10
+
+    def results(implementation):
+        def value(x, filters):
+            y = convolve(
+                x,
+                filters,
+                strides=strides,
+                padding=padding,
+                implementation=implementation,
+            )
+            return jnp.sum(jnp.sin(y)), y
+
+        grads, y = jax.grad(value, argnums=(0, 1), has_aux=True)(x, filters)
+        return y, *grads
+
+    for ours, theirs in zip(results("frames"), results("volume"), strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
 
 
 def test_folding_pixels_into_channels_is_undone():

@@ -42,7 +42,7 @@ def unpatchify(
 
 
 def coordinates(
-    grid: tuple[int, int, int], start: float = 0, rate: float = 1
+    grid: tuple[int, int, int], start: float = 0.0, rate: float = 1.0
 ) -> Float[np.ndarray, "n 3"]:
     """The (t, h, w) position of each token.
 

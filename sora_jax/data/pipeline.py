@@ -90,7 +90,7 @@ def make_sample(
         x=patchify(latents, patch),
         # The channels of a crop would speak of frames that it does not have.
         extra=patchify(known * (not headless), patch),
-        coords=coordinates(grid, start=1 if headless else 0),
+        coords=coordinates(grid, start=1.0 if headless else 0.0),
         clean=np.repeat(np.arange(frames) < prefix, per_frame),
         captions=np.stack([encode(text, pad_to) for text in texts]),
         caption_ids=np.repeat(stretch_of_frame, per_frame).astype(np.int32),

@@ -3,25 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float32
-
-from sora_jax.data import world
-
-
-def object_boxes(scene: world.Scene) -> Bool[np.ndarray, "t h w"]:
-    """Return which pixels are in a box around an object."""
-    shape = (scene.frames, scene.height, scene.width)
-    rows, columns = np.arange(scene.height) + 0.5, np.arange(scene.width) + 0.5
-    mask = np.zeros(shape, bool)
-    for stretch in scene.stretches:
-        scale = world.pixels_per_unit(stretch, *shape[1:])
-        for body in stretch.bodies:
-            x, y = world.to_pixels(body.centre, stretch, *shape[1:]).T[..., None]
-            reach = (body.radius * world.SHAPES[body.shape].reach * scale)[:, None]
-            in_rows = (np.abs(rows - y) <= reach)[:, :, None]
-            in_columns = (np.abs(columns - x) <= reach)[:, None, :]
-            mask[stretch.start : stretch.stop] |= in_rows & in_columns
-    return mask
+from jaxtyping import Float32
 
 
 def psnr(

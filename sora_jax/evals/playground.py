@@ -22,6 +22,7 @@ from jaxtyping import Float32
 from sora_jax import cli
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data import outputs, playground
+from sora_jax.data.windows import object_boxes
 from sora_jax.evals import fidelity, judge, read, results
 
 
@@ -184,7 +185,7 @@ def _case(
     psnr = {}
     if "vae" in videos:
         truth, made = videos["truth"], videos["vae"]
-        mask = fidelity.object_boxes(sample.scene)
+        mask = object_boxes(sample.scene)
         psnr = {
             "frame": fidelity.psnr(truth, made),
             "objects": fidelity.psnr(truth[mask], made[mask]),
@@ -225,10 +226,10 @@ class _OnlyVAE:
         raise ValueError("--controls-only loads the VAE alone, which makes no videos")
 
     def reconstruct(self, pixels: np.ndarray) -> np.ndarray:
-        from sora_jax.sampling import model
+        from sora_jax.sampling import codec
 
-        latents = model.encode(self.vae, pixels)
-        return np.concatenate(list(model.decode(self.vae, latents)), axis=1)
+        latents = codec.encode(self.vae, pixels)
+        return np.concatenate(list(codec.decode(self.vae, latents)), axis=1)
 
 
 def load(options: Options) -> Model | None:

@@ -30,7 +30,6 @@ KeysValues = tuple[Array, Array]
 Activation = Callable[[Array], Array]
 
 REMAT = {
-    "none": jax.checkpoint_policies.everything_saveable,
     "full": jax.checkpoint_policies.nothing_saveable,
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
@@ -258,7 +257,8 @@ class DiT(nnx.Module):
                 memory = block.cross_attention.remember(states)
             return block(x, level_table, levels, rotary, meta, memory, metas)
 
-        run_block = jax.checkpoint(run_block, policy=REMAT[self.config.remat])
+        if self.config.remat != "none":
+            run_block = jax.checkpoint(run_block, policy=REMAT[self.config.remat])
 
         def body(x: Array, layer: tuple) -> tuple[Array, None]:
             return run_block(x, *layer), None

@@ -1,15 +1,13 @@
 """The model as people use it: prompts in, videos out.
 
 prompt -> text states -> keys and values, once; noise -> [DiT, solver step] x N ->
-latents -> VAE decoder -> pixels. The denoising step is one jitted function driven from
-Python, so that progress shows and an interrupt stops at the next step.
+latents -> VAE decoder -> pixels. `denoising` and `codec` hold the compiled parts.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
 from typing import Any
 
 import jax
@@ -22,19 +20,14 @@ from sora_jax.config import SamplingConfig
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, patchify, unpatchify
 from sora_jax.diffusion import conditioning, solvers
-from sora_jax.diffusion.guidance import guide
-from sora_jax.models.vae import VAE
+from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.request import Request, check
-from sora_jax.types import Batch, Condition, Context, Tokens
+from sora_jax.types import Batch, Condition
 from sora_jax.weights import published
 from sora_jax.workdir import PathLike
 
-# An nnx.State, whose own generic hints upset the type checker of the tests.
-Params = Any
 # Turns the steps into something that shows progress, such as tqdm.
 Progress = Callable[[Sequence[int]], Iterable[int]]
-# Latent frames decoded at once; a longer video streams through in chunks.
-CHUNK = 16
 
 
 class Model:
@@ -87,14 +80,14 @@ class Model:
         )
         check(request, self.weights.vae.config, self.weights.dit.config)
         latents = self.denoise(request, condition, progress)
-        return decode(self.weights.vae, latents)
+        return codec.decode(self.weights.vae, latents)
 
     def reconstruct(
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Pass clips through the VAE."""
-        latents = encode(self.weights.vae, pixels)
-        return np.concatenate(list(decode(self.weights.vae, latents)), axis=1)
+        latents = codec.encode(self.weights.vae, pixels)
+        return np.concatenate(list(codec.decode(self.weights.vae, latents)), axis=1)
 
     def denoise(
         self, request: Request, condition: Condition | None, progress: Progress
@@ -104,13 +97,15 @@ class Model:
         grid = latent_grid(settings, weights)
         is_guided = settings.guidance != 1
         batch = self.rows(request, condition, grid, is_guided)
-        contexts = encode_text(weights, batch)
+        contexts = denoising.encode_text(weights, batch)
         table = solvers.make_table(settings.solver, settings.steps, settings.shift)
-        stack = solvers.begin(initial_noise(request, batch.tokens, is_guided), table)
+        stack = solvers.begin(
+            denoising.initial_noise(request, batch.tokens, is_guided), table
+        )
         graphdef, params = nnx.split(weights.dit)
-        memory = remember(graphdef, params, contexts)
+        memory = denoising.remember(graphdef, params, contexts)
         for i in progress(range(len(table.sigmas))):
-            stack = denoise_step(
+            stack = denoising.denoise_step(
                 graphdef,
                 params,
                 stack,
@@ -176,7 +171,7 @@ class Model:
         mask = conditioning.fold_mask(
             np.asarray(condition.mask), vae.config.time_factor, vae.config.space_factor
         )
-        latents = encode(vae, np.asarray(condition.pixels)[None])
+        latents = codec.encode(vae, np.asarray(condition.pixels)[None])
         return conditioning.channels(mask, np.asarray(latents[0]))
 
 
@@ -196,106 +191,3 @@ def latent_grid(
         height // vae.space_factor // patch[1],
         width // vae.space_factor // patch[2],
     )
-
-
-def initial_noise(
-    request: Request, tokens: Tokens, is_guided: bool
-) -> Float[Array, "b n p"]:
-    """Noise of its own for each video, whatever others are made beside it."""
-    count = len(tokens.x) // (2 if is_guided else 1)
-    keys = [jax.random.fold_in(jax.random.key(request.seed), i) for i in range(count)]
-    return jnp.stack([jax.random.normal(key, tokens.x.shape[1:]) for key in keys])
-
-
-def encode_text(weights: published.Weights, batch: Batch) -> dict[str, Context]:
-    """Encode the captions of rows that have one each."""
-    graphdef, params = nnx.split(weights.text_encoder)
-    states = run_text_encoder(graphdef, params, batch.text[:, 0])
-    segments = np.ones(states.shape[:2], np.int32)
-    return {"text": Context(states=states, segments=segments, ids=batch.text_ids)}
-
-
-@partial(jax.jit, static_argnames="graphdef")
-def run_text_encoder(graphdef: nnx.GraphDef, params: Params, ids: Array) -> Array:
-    """Run the text encoder."""
-    return nnx.merge(graphdef, params)(ids)
-
-
-@partial(jax.jit, static_argnames="graphdef")
-def remember(
-    graphdef: nnx.GraphDef, params: Params, contexts: dict[str, Context]
-) -> Any:
-    """Compute the cross-attention's keys and values, once per prompt."""
-    return nnx.merge(graphdef, params).remember(contexts)
-
-
-@partial(jax.jit, static_argnames=("graphdef", "is_guided"), donate_argnames="stack")
-def denoise_step(
-    graphdef: nnx.GraphDef,
-    params: Params,
-    stack: Float[Array, "s b n p"],
-    tokens: Tokens,
-    contexts: dict[str, Context],
-    memory: Any,
-    time: Float[Array, ""],
-    matrix: Float[Array, "s s2"],
-    guidance: Float[Array, ""],
-    *,
-    is_guided: bool,
-) -> Float[Array, "s b n p"]:
-    """Evaluate the velocity, with and without prompt in one batch, and step."""
-    x = jnp.concatenate([stack[0], stack[0]]) if is_guided else stack[0]
-    made = tokens.made[..., None]
-    x = jnp.where(made, x, tokens.x)
-    levels = jnp.full_like(tokens.levels, time).at[:, 0].set(0.0)
-    rows = dataclasses.replace(tokens, x=x, levels=levels)
-    velocity = nnx.merge(graphdef, params)(rows, contexts, memory)
-    if is_guided:
-        with_prompt, without = jnp.split(velocity, 2)
-        velocity = guide(with_prompt, without, guidance)
-    velocity = jnp.where(made[: len(velocity)], velocity, 0.0)
-    return solvers.advance(stack, velocity, matrix)
-
-
-def encode(
-    vae: VAE, pixels: Float[np.ndarray, "b t h w 3"]
-) -> Float[Array, "b t2 h2 w2 z"]:
-    """Encode whole clips."""
-    graphdef, params = nnx.split(vae)
-    return run_encoder(graphdef, params, pixels)
-
-
-def decode(
-    vae: VAE, latents: Float[Array, "b t h w z"]
-) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
-    """Decode latents and yield frames; memory does not grow with their number."""
-    graphdef, params = nnx.split(vae)
-    factor = vae.config.time_factor
-    frames, cache = latents.shape[1], None
-    start = 0
-    while start < frames:
-        stop = min(frames, start + CHUNK + (start == 0))
-        chunk = latents[:, start:stop]
-        if start and stop - start < CHUNK:
-            # Repeat the last latent, so that the last chunk needs no program of its
-            # own; being causal, the frames before it do not notice.
-            short = CHUNK - (stop - start)
-            chunk = jnp.concatenate([chunk] + [chunk[:, -1:]] * short, axis=1)
-        pixels, cache = run_decoder(graphdef, params, chunk, cache)
-        count = (stop - start) * factor - (factor - 1 if start == 0 else 0)
-        yield np.asarray(pixels)[:, :count]
-        start = stop
-
-
-@partial(jax.jit, static_argnames="graphdef")
-def run_encoder(graphdef: nnx.GraphDef, params: Params, pixels: Array) -> Array:
-    """Encode a whole clip."""
-    return nnx.merge(graphdef, params).encode(pixels)[0]
-
-
-@partial(jax.jit, static_argnames="graphdef")
-def run_decoder(
-    graphdef: nnx.GraphDef, params: Params, latents: Array, cache: Any
-) -> tuple[Array, Any]:
-    """Decode a chunk, opening a stream or going on with one."""
-    return nnx.merge(graphdef, params).decode(latents, cache)

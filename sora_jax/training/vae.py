@@ -17,8 +17,9 @@ from jaxtyping import Array, Float
 
 from sora_jax.config import PlaygroundConfig, VAERun
 from sora_jax.data.pipeline import EPOCHS
-from sora_jax.data.playground import Playground
+from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.video import to_uint8
+from sora_jax.data.windows import window_on_object
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE, sample_posterior
 from sora_jax.training import losses, optim
@@ -83,7 +84,11 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         scalars = {"psnr": float(losses.psnr(made, jnp.asarray(held_out)))}
         return scalars, {"reconstructions": tile(to_uint8(both))}
 
-    batch = jax.ShapeDtypeStruct((config.batch, *held_out.shape[1:]), jnp.float32)
+    frames, height, width, channels = held_out.shape[1:]
+    if config.window:
+        height = width = config.window
+    shape = (config.batch, frames, height, width, channels)
+    batch = jax.ShapeDtypeStruct(shape, jnp.float32)
     gradient = jax.grad(loss, has_aux=True)
     flops = count_flops(gradient, state.params, batch, jax.random.key(0), 0)
     return Job(
@@ -159,10 +164,16 @@ def clips(config: VAERun) -> Iterator[Float[np.ndarray, "b t h w c"]]:
         .seed(config.seed)
         .shuffle()
         .repeat(EPOCHS)[jax.process_index() :: hosts]
-        .map(lambda sample: sample.clip.pixels)
+        .random_map(partial(_pixels, config.window))
         .batch(config.batch // hosts)
     )
     return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2)))
+
+
+def _pixels(
+    window: int, sample: Sample, rng: np.random.Generator
+) -> Float[np.ndarray, "t h w c"]:
+    return window_on_object(sample, window, rng) if window else sample.clip.pixels
 
 
 def held_out_clips(config: PlaygroundConfig) -> Float[np.ndarray, "b t h w c"]:
