@@ -52,7 +52,9 @@ def measure(frames: int, side: int) -> dict[str, float]:
     graphdef, params = nnx.split(vae)
     first = latents[:, : codec.CHUNK + 1]
     compiled = codec.run_decoder.lower(graphdef, params, first, None).compile()
-    temporaries = compiled.memory_analysis().temp_size_in_bytes / MEBIBYTE
+    analysis = compiled.memory_analysis()
+    assert analysis is not None
+    temporaries = analysis.temp_size_in_bytes / MEBIBYTE
     baseline = peak()
     made = sum(chunk.shape[1] for chunk in codec.decode(vae, latents))
     assert made == frames, (made, frames)

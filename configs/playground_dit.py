@@ -14,7 +14,7 @@ def get_config(arg: str | None = None) -> DiTRun:
         latents="runs/latents",
         steps=2200,
         packing=PackingConfig(tokens=160, rows=12, samples=4),
-        optim=OptimConfig(name="muon", lr=2e-3, warmup=100, decay=0.6),
+        optim=OptimConfig(name="muon", lr=2e-3, warmup=100, decay=0.6, ema_decay=0.995),
         eval_every=1000,
         checkpoint_every=100,
     )

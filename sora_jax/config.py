@@ -272,9 +272,11 @@ class RunConfig:
     rules: Rules = RULES
 
     def __post_init__(self):
-        for name in ("steps", "log_every", "eval_every", "checkpoint_every", "keep"):
+        # Two checkpoints stay, because a kill may truncate the newest.
+        least = {"steps": 1, "log_every": 1, "eval_every": 1, "checkpoint_every": 1}
+        for name, minimum in {**least, "keep": 2}.items():
             value = getattr(self, name)
-            require(value >= 1, f"{name} must be >= 1, got {value}")
+            require(value >= minimum, f"{name} must be >= {minimum}, got {value}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -294,6 +296,16 @@ class VAERun(RunConfig):
     edges: float = 0.5
     kl: float = 1e-4
     critic: CriticConfig = CriticConfig()
+
+    def __post_init__(self):
+        super().__post_init__()
+        largest = min(min(size) for size, _ in self.data.sizes)
+        cell = self.vae.space_factor
+        require(
+            0 <= self.window <= largest and self.window % cell == 0,
+            f"window must be 0 or a multiple of {cell} up to {largest} (the smallest "
+            f"side of data.sizes), got {self.window}",
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -209,6 +209,13 @@ def test_flops_are_counted_through_loops():
     assert count_flops(run, x, w) == 5 * 2 * 8 * 4 * 4
 
 
+@pytest.mark.parametrize("wrong", [{"window": 20}, {"window": 96}, {"keep": 1}])
+def test_a_run_that_cannot_work_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        VAERun(**wrong)
+
+
 def test_a_config_survives_json():
     config = VAERun(optim=OptimConfig(lr=0.25))
     assert from_json(VAERun, to_json(config)) == config

@@ -26,6 +26,8 @@ class Arguments:
     run: str
     # Folder of the weights; it must not exist yet.
     out: str
+    # What the weights are called; by default like the run's folder.
+    name: str = ""
     # How the weights are sampled when nothing else is asked for.
     sampling: SamplingConfig = SamplingConfig()
 
@@ -57,7 +59,7 @@ def publish(arguments: Arguments) -> None:
         text_encoder=nnx.merge(text, ema["text_encoder"]),
         tokenizer=Tokenizer.load(epath.Path(run.latents) / "tokenizer.model"),
         defaults=arguments.sampling,
-        name=arguments.run,
+        name=arguments.name or epath.Path(arguments.run).name,
     )
     published.save(out, weights)
     print(f"{out}: step {restored.step} of {arguments.run}")
