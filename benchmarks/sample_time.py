@@ -26,11 +26,13 @@ def main(weights: str | None = None, warm_runs: int = 3) -> None:
       weights: a folder of weights; by default those that ship with the package.
       warm_runs: runs after the first; the fastest counts.
     """
+    if warm_runs < 1:
+        raise SystemExit(f"--warm-runs must be >= 1, got {warm_runs}")
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "XDG_CACHE_HOME": folder}
         command = [sys.executable, "sample.py", "--prompt", PROMPT]
         command += ["--out", os.path.join(folder, "video.mp4")]
-        command += ["--weights", weights] if weights else []
+        command += ["--weights", os.path.abspath(weights)] if weights else []
         seconds = []
         for _ in range(1 + warm_runs):
             started = time.perf_counter()

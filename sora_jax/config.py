@@ -259,7 +259,7 @@ class RunConfig:
     """What every training run has."""
 
     seed: int = 0
-    # Optimizer steps of the whole run.
+    # Batches of the whole run; the optimizer moves once in `optim.accumulate` of them.
     steps: int = 1000
     log_every: int = 20
     eval_every: int = 500
@@ -283,9 +283,12 @@ class RunConfig:
 class VAERun(RunConfig):
     """Train the VAE on clips."""
 
-    data: PlaygroundConfig = PlaygroundConfig()
+    # Clips of one length and one size: a batch is one array.
+    data: PlaygroundConfig = PlaygroundConfig(
+        frames=((17, 1.0),), sizes=(((64, 64), 1.0),)
+    )
     vae: VAEConfig = VAEConfig()
-    # Clips of an optimizer step; all of one shape (see data.frames and data.sizes).
+    # Clips of a step.
     batch: int = 8
     # Pixels of the window that is cut around an object; 0 trains on whole frames.
     window: int = 0
@@ -299,8 +302,23 @@ class VAERun(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        largest = min(min(size) for size, _ in self.data.sizes)
-        cell = self.vae.space_factor
+        for name in ("frames", "sizes"):
+            choices = getattr(self.data, name)
+            require(
+                len(choices) == 1,
+                f"data.{name} must have one entry when a VAE is trained (a batch is "
+                f"one array), got {choices}",
+            )
+        ((frames, _),), ((size, _),) = self.data.frames, self.data.sizes
+        largest, cell, time = min(size), self.vae.space_factor, self.vae.time_factor
+        require(
+            frames % time == 1 % time,
+            f"data.frames must be 1 + {time}k, got {frames}",
+        )
+        require(
+            all(side % cell == 0 for side in size),
+            f"data.sizes must be multiples of {cell}, got {size}",
+        )
         require(
             0 <= self.window <= largest and self.window % cell == 0,
             f"window must be 0 or a multiple of {cell} up to {largest} (the smallest "

@@ -99,8 +99,10 @@ def test_a_wrong_field_gets_a_suggestion(tmp_path):
     assert not os.listdir(tmp_path)
 
 
-def test_a_loss_that_is_no_number_stops_the_run(tmp_path):
-    metrics = {"loss": jnp.float32(np.nan), "grad_norm": jnp.float32(1.0)}
+@pytest.mark.parametrize("broken", ["loss", "grad_norm"])
+def test_a_loss_or_gradient_that_is_no_number_stops_the_run(tmp_path, broken):
+    metrics = {"loss": jnp.float32(1), "grad_norm": jnp.float32(1)}
+    metrics[broken] = jnp.float32(np.nan)
     with pytest.raises(FloatingPointError, match="lower --config.optim.lr"):
         read(Report(str(tmp_path), VAERun()), 3, metrics)
 
@@ -122,6 +124,17 @@ def test_accumulating_halves_equals_the_whole_batch(name):
         parted, state_ = halves.update(jax.grad(loss)(params, part), state_, params)
     for a, b in zip(jax.tree.leaves(update), jax.tree.leaves(parted), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_run_that_accumulates_still_decays_to_zero():
+    config = OptimConfig(lr=1e-2, warmup=1, decay=0.5, accumulate=4, weight_decay=0.0)
+    transform, params = optim.optimizer(config, 40), {"w": jnp.ones(2)}
+    carried, sizes = transform.init(params), []
+    for _ in range(40):
+        update, carried = transform.update({"w": jnp.ones(2)}, carried, params)
+        sizes.append(float(update["w"][0]))
+    assert np.count_nonzero(sizes) == 10
+    assert abs(sizes[-1]) < 0.3 * abs(sizes[3])
 
 
 def test_muon_orthogonalises_matrices_and_leaves_the_rest_to_adam():

@@ -43,7 +43,7 @@ def plan_views(records: Records, headless: float, seed: int) -> list[View]:
     for number, entry in enumerate(records.index):
         frames = entry["shape"][0]
         start = 0
-        # A crop keeps two frames: one that is given and one that is made.
+        # A crop keeps three frames: one that is given and two that are made.
         if frames >= 4 and rng.random() < headless:
             start = int(rng.integers(1, frames - 2))
         views.append(View(record=number, start=start))

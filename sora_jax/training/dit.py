@@ -35,7 +35,7 @@ from sora_jax.types import Batch, Context
 
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
-# (module, step) -> moving pictures by name
+# module -> moving pictures by name
 SampleFn = Callable[["Trained"], dict[str, Media]]
 
 
@@ -52,6 +52,7 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
     optimization = Optimization(
         transform=optim.optimizer(config.optim, config.steps),
         ema_decay=config.optim.ema_decay,
+        accumulate=config.optim.accumulate,
     )
     graphdef, state = create(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
@@ -161,15 +162,20 @@ def held_out_batches(config: DiTRun, tokenizer: Tokenizer) -> dict[str, Batch]:
         t, h, w, _ = entry["shape"]
         if tokens[number] <= packing.tokens:
             groups.setdefault(f"{t}x{h}x{w}", []).append(number)
+    stretches = np.array([entry["stretches"] for entry in records.index])
     batches = {}
     for name, members in groups.items():
-        ones = np.ones(len(members), np.int64)
         chosen = np.array(members)
-        plan = plan_rows(tokens[chosen], ones, packing.tokens, packing.samples, 0)
+        plan = plan_rows(
+            tokens[chosen], stretches[chosen], packing.tokens, packing.samples, 0
+        )
+        # A rare shape fills the batch by repetition: one program serves every shape.
         rows = [
-            build(chosen[row].tolist(), np.random.default_rng([config.seed, i]))
-            for i, row in enumerate(plan[: packing.rows])
+            build(
+                chosen[plan[i % len(plan)]].tolist(),
+                np.random.default_rng([config.seed, i]),
+            )
+            for i in range(packing.rows)
         ]
-        if len(rows) == packing.rows:
-            batches[name] = pipeline.join(rows)
+        batches[name] = pipeline.join(rows)
     return batches

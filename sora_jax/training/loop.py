@@ -105,9 +105,9 @@ def train(
 
 
 def read(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:
-    """Fetch a step's metrics; stop the run when the loss is not a number."""
+    """Fetch a step's metrics; stop the run when loss or gradient are no numbers."""
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
-    if not math.isfinite(values["loss"]):
+    if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
         raise FloatingPointError(
             f"loss is {values['loss']} at step {step} (grad_norm "
             f"{values['grad_norm']}): lower --config.optim.lr (or raise "

@@ -31,8 +31,8 @@ def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
 
 
 def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """Build the optimizer of a run of `steps` updates."""
-    rate = schedule(config, steps)
+    """Build the optimizer of a run of `steps` batches."""
+    rate = schedule(config, steps // config.accumulate)
     if config.name == "muon":
         update = contrib.muon(
             rate,
@@ -52,10 +52,16 @@ def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
             mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
         )
     clip = optax.identity() if config.clip is None else _clip(config.clip)
-    chain = optax.chain(clip, update)
-    if config.accumulate == 1:
-        return chain
-    return optax.MultiSteps(chain, config.accumulate).gradient_transformation()
+    return accumulated(optax.chain(clip, update), config.accumulate)
+
+
+def accumulated(
+    transform: optax.GradientTransformation, batches: int
+) -> optax.GradientTransformation:
+    """Let a transformation see the mean gradient of so many batches at once."""
+    if batches == 1:
+        return transform
+    return optax.MultiSteps(transform, batches).gradient_transformation()
 
 
 def _clip(norm: float) -> optax.GradientTransformation:

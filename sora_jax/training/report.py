@@ -31,7 +31,6 @@ class Report:
     def __init__(self, workdir: str, config: RunConfig):
         self._steps, self._every = config.steps, config.log_every
         self._workdir = epath.Path(workdir)
-        self._peak = None
 
     def __enter__(self) -> Report:
         self._bar = tqdm.tqdm(total=self._steps, unit="step", dynamic_ncols=True)

@@ -39,10 +39,14 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimization:
-    """How parameters move: an optimizer and the decay of the average."""
+    """How parameters move: an optimizer and the decay of the average.
+
+    Parameters move, and are averaged, once in `accumulate` batches.
+    """
 
     transform: optax.GradientTransformation
     ema_decay: float
+    accumulate: int = 1
 
 
 def create(
@@ -94,8 +98,10 @@ def update(
     )
     params = optax.apply_updates(state.params, updates)
     # A young average would remember the initial parameters for too long.
-    step = state.step.astype(jnp.float32)
-    decay = jnp.minimum(optimization.ema_decay, (1 + step) / (10 + step))
+    done = state.step + 1
+    moves = (done // optimization.accumulate).astype(jnp.float32)
+    decay = jnp.minimum(optimization.ema_decay, moves / (9 + moves))
+    decay = jnp.where(done % optimization.accumulate == 0, decay, 1.0)
     ema = optax.incremental_update(params, state.ema, 1 - decay)
     state = TrainState(step=state.step + 1, params=params, ema=ema, opt_state=opt_state)
     norm = optax.tree.norm(grads)

@@ -44,7 +44,9 @@ class Trained(nnx.Module):
 def make_job(config: VAERun, mesh: Mesh) -> Job:
     """Build the VAE's job on a mesh."""
     optimization = Optimization(
-        transform=transform(config), ema_decay=config.optim.ema_decay
+        transform=transform(config),
+        ema_decay=config.optim.ema_decay,
+        accumulate=config.optim.accumulate,
     )
     graphdef, state = create(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
@@ -107,6 +109,7 @@ def transform(config: VAERun) -> optax.GradientTransformation:
     if config.critic.weight == 0:
         return vae
     critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
+    critic = optim.accumulated(critic, config.optim.accumulate)
     return optax.partition({"vae": vae, "critic": critic}, by_network)
 
 
