@@ -1,6 +1,6 @@
 """Encode playground clips for the default model's DiT.
 
-Hardware: 2 CPU cores, about 10 minutes.
+Hardware: 2 CPU cores, about 9 minutes.
 Expected: runs/latents with 8,192 training clips and 256 held-out clips.
 Command:  python train.py --config=configs/playground_encode.py --workdir=runs/latents
 """

@@ -30,7 +30,7 @@ def prompts(count: int) -> list[str]:
 
 
 def main(
-    weights: str | None = None, count: int = 8, zoom: int = 2, out: str = OUT
+    weights: str | None = None, count: int = 8, zoom: int = 1, out: str = OUT
 ) -> None:
     """Make `count` videos and lay them side by side, four in a row.
 
