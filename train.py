@@ -36,9 +36,5 @@ def main(argv: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with cli.exits("stopped; the same command continues from the last checkpoint"):
         main(sys.argv[1:])
-    except (ValueError, FloatingPointError, OSError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("stopped; the same command continues from the last checkpoint")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import importlib.util
 import re
-from collections.abc import Sequence
+import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,6 +16,17 @@ import tyro
 T = TypeVar("T")
 
 FLAGS = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
+
+
+@contextlib.contextmanager
+def exits(stopped: str = "stopped; nothing was written") -> Iterator[None]:
+    """End a program with a line instead of a traceback: its error, or `stopped`."""
+    try:
+        yield
+    except (ValueError, FloatingPointError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except KeyboardInterrupt:
+        sys.exit(stopped)
 
 
 def load_config(location: str) -> Any:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import sys
 
 import tyro
 from etils import epath
 from flax import nnx
 
+from sora_jax import cli
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import DiTRun, SamplingConfig, from_json
 from sora_jax.models.dit import DiT
@@ -66,7 +66,5 @@ def publish(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with cli.exits():
         publish(tyro.cli(Arguments))
-    except ValueError as error:
-        sys.exit(f"error: {error}")
