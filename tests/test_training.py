@@ -150,6 +150,23 @@ def test_muon_orthogonalises_matrices_and_leaves_the_rest_to_adam():
     assert dimensions["blocks"]["qkv"]["bias"] is None
 
 
+@pytest.mark.parametrize("name", ["adamw", "muon"])
+def test_weights_decay_and_biases_scales_and_statistics_do_not(name):
+    params = {
+        "blocks": {"up": {"kernel": jnp.ones((2, 4, 4)), "bias": jnp.ones((2, 4))}},
+        "norm": {"scale": jnp.ones((2, 4))},
+        "latent_mean": jnp.ones(4),
+    }
+    transform = optim.optimizer(OptimConfig(name=name, warmup=1, weight_decay=0.5), 10)
+    still = jax.tree.map(jnp.zeros_like, params)
+    carried = transform.init(params)
+    _, carried = transform.update(still, carried, params)  # The rate starts at 0.
+    update, _ = transform.update(still, carried, params)
+    assert jnp.all(update["blocks"]["up"]["kernel"] < 0)
+    del update["blocks"]["up"]["kernel"]
+    assert all(jnp.all(leaf == 0) for leaf in jax.tree.leaves(update))
+
+
 def test_the_average_follows_the_parameters():
     optimization = state.Optimization(transform=optax.sgd(0.1), ema_decay=0.9)
 

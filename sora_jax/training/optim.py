@@ -8,12 +8,14 @@ from optax import contrib
 
 from sora_jax.config import OptimConfig
 
-# Parameters that are no hidden-layer matrices, for which Muon is not meant: they are
-# trained by AdamW beside it (Jordan et al. 2024).
-NOT_HIDDEN = frozenset(
-    "embedding modulation head_modulation bias position_bias scale embed time "
-    "time_table head conv_in moments latents latent_mean latent_std".split()
-)
+# Muon is meant for the matrices of hidden layers, which end in these names, unless
+# they touch data, noise levels or latents; AdamW trains the rest (Jordan et al. 2024).
+OUTER = {
+    "kernel": frozenset(("embed", "time", "time_table", "head")),
+    "filters": frozenset(("conv_in", "moments", "latents", "head")),
+}
+# Weight decay is for matrices: never for biases, norms, or the latents' statistics.
+DECAYED = frozenset((*OUTER, "embedding"))
 
 
 def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
@@ -39,7 +41,6 @@ def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
             weight_decay=config.weight_decay,
             adam_b1=config.betas[0],
             adam_b2=config.betas[1],
-            adam_weight_decay=config.weight_decay,
             muon_weight_dimension_numbers=muon_dimensions,
             # Updates as large as Adam's, so that one learning rate serves both.
             consistent_rms=0.2,
@@ -49,7 +50,7 @@ def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
             rate,
             *config.betas,
             weight_decay=config.weight_decay,
-            mask=lambda params: jax.tree.map(lambda p: p.ndim > 1, params),
+            mask=decayed,
         )
     clip = optax.identity() if config.clip is None else _clip(config.clip)
     return accumulated(optax.chain(clip, update), config.accumulate)
@@ -68,6 +69,13 @@ def _clip(norm: float) -> optax.GradientTransformation:
     return optax.clip_by_global_norm(norm)
 
 
+def decayed(params: optax.Params) -> optax.Params:
+    """Say which parameters decay."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, _: _names(path)[-1] in DECAYED, params
+    )
+
+
 def muon_dimensions(params: optax.Params) -> optax.Params:
     """Say which axes of each parameter are inputs and outputs; None means AdamW.
 
@@ -78,12 +86,16 @@ def muon_dimensions(params: optax.Params) -> optax.Params:
     def dimensions(
         path: tuple, value: jax.Array
     ) -> contrib.MuonDimensionNumbers | None:
-        names = [str(getattr(key, "key", key)) for key in path]
-        if NOT_HIDDEN.intersection(names):
+        *modules, kind = _names(path)
+        if kind not in OUTER or OUTER[kind].intersection(modules):
             return None
-        if names[-1] == "filters":
+        if kind == "filters":
             return contrib.MuonDimensionNumbers(tuple(range(value.ndim - 1)), -1)
         # A kernel of more than two axes is stacked: (layers, in, ..., out).
         return contrib.MuonDimensionNumbers(0 if value.ndim == 2 else 1, -1)
 
     return jax.tree_util.tree_map_with_path(dimensions, params)
+
+
+def _names(path: tuple) -> list[str]:
+    return [str(getattr(key, "key", key)) for key in path]
