@@ -119,6 +119,10 @@ BAD = {
     "--image": {"image": "missing.png"},
     "--out": {"out": "/proc/none/clip.mp4"},
     "--variations must be >= 1": {"variations": 0},
+    "--negative-prompt 'blur' does nothing": {
+        "negative_prompt": "blur",
+        "guidance": 1.0,
+    },
     "no prompt|is no file": {"prompt": None, "prompts": "missing.txt"},
 }
 
@@ -135,6 +139,12 @@ def test_several_problems_are_told_together(folder):
         prompt="a ball", weights=str(folder), frames=6, size="40x32"
     )
     with pytest.raises(ValueError, match="(?s)--frames.*--size"):
+        command.prepare(arguments)
+
+
+def test_prompts_that_cannot_be_read_are_one_problem(folder):
+    arguments = command.Arguments(prompts="missing.txt", weights=str(folder))
+    with pytest.raises(ValueError, match="^--prompts 'missing.txt' is no file$"):
         command.prepare(arguments)
 
 

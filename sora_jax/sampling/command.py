@@ -24,6 +24,9 @@ from sora_jax.sampling.request import Request, check
 from sora_jax.types import Condition
 from sora_jax.weights import published
 
+# Stands for prompts that could not be read, while the other flags are checked.
+UNREADABLE = "?"
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:
@@ -90,7 +93,8 @@ def prepare(arguments: Arguments) -> Job:
     problems: list[str] = []
     weights = arguments.weights or published.ASSETS
     config = published.read_config(weights)
-    prompts = _collect(problems, read_prompts, arguments) or ()
+    dit = from_json(DiTConfig, config["dit"])
+    prompts = _collect(problems, read_prompts, arguments)
     names = ("negative_prompt frames fps steps solver guidance shift").split()
     asked = {name: getattr(arguments, name) for name in names}
     settings = {name: value for name, value in asked.items() if value is not None}
@@ -99,6 +103,8 @@ def prepare(arguments: Arguments) -> Job:
         settings |= {"size": size} if size else {}
     if arguments.variations < 1:
         problems.append(f"--variations must be >= 1, got {arguments.variations}")
+    if prompts is None:
+        prompts = (UNREADABLE,)
     prompts = tuple(p for p in prompts for _ in range(max(1, arguments.variations)))
     defaults = from_json(SamplingConfig, config.get("sampling", {}))
     sampling = _collect(problems, lambda: dataclasses.replace(defaults, **settings))
@@ -108,8 +114,18 @@ def prepare(arguments: Arguments) -> Job:
             check,
             Request(prompts=prompts, settings=sampling),
             from_json(VAEConfig, config["vae"]),
-            from_json(DiTConfig, config["dit"]),
+            dit,
         )
+        if arguments.negative_prompt and sampling.guidance == 1:
+            problems.append(
+                f"--negative-prompt {arguments.negative_prompt!r} does nothing with "
+                "--guidance 1: leave one of them out"
+            )
+        if arguments.image is not None and dit.extra_channels == 0:
+            problems.append(
+                f"--image {arguments.image!r}: the model of {str(weights)!r} makes "
+                "videos from text alone; leave --image out, or give other --weights"
+            )
     outs = _collect(problems, choose_outs, arguments.out, prompts, sampling) or ()
     condition = None
     if arguments.image is not None and sampling is not None and not problems:
