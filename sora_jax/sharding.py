@@ -90,6 +90,33 @@ def parameter_shardings(module: nnx.Module, mesh: Mesh) -> dict[str, Any]:
     return nest(placed)
 
 
+def like_parameters(state: Any, placed: Mapping[str, Any], mesh: Mesh) -> Any:
+    """Shardings of a state: what follows a parameter lies where the parameter does.
+
+    Args:
+      state: any tree; a leaf whose path ends in a parameter's path follows that
+        parameter (its average, its moments), unless it has fewer axes.
+      placed: the parameters' shardings.
+      mesh: where the others are replicated.
+    """
+    leaves = jax.tree_util.tree_leaves_with_path(placed)
+    paths = {_keys(path): leaf for path, leaf in leaves}
+
+    def place(path: tuple, leaf: Any) -> NamedSharding:
+        keys = _keys(path)
+        for start in range(len(keys)):
+            found = paths.get(keys[start:])
+            if found is not None and len(found.spec) <= len(leaf.shape):
+                return found
+        return NamedSharding(mesh, PartitionSpec())
+
+    return jax.tree_util.tree_map_with_path(place, state)
+
+
+def _keys(path: tuple) -> tuple:
+    return tuple(getattr(entry, "key", str(entry)) for entry in path)
+
+
 def nest(flat: Mapping[tuple, Any]) -> dict[str, Any]:
     """Turn {(a, b): x} into {a: {b: x}}."""
     tree: dict[str, Any] = {}

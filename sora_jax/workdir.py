@@ -13,10 +13,10 @@ from etils import epath
 PathLike = str | os.PathLike[str]
 
 
-def ensure_same_config(
+def refuse_other_config(
     workdir: PathLike, config: Mapping[str, Any], may_differ: tuple[str, ...] = ()
 ) -> None:
-    """Writes `config.json` in a new run; in an old one, refuses another config.
+    """Refuses to continue a run with another config; changes nothing.
 
     Args:
       workdir: the run's folder; may be `gs://`.
@@ -43,11 +43,13 @@ def ensure_same_config(
                 + "\n".join(lines)
                 + "\ngive another --workdir, or these fields their former values"
             )
-        if before == now:
-            return
+
+
+def keep_config(workdir: PathLike, config: Mapping[str, Any]) -> None:
+    """Writes a run's `config.json`, once it is known that the run can start."""
+    path = epath.Path(workdir) / "config.json"
     if jax.process_index() == 0:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        write_json(path, now)
+        write_json(path, config)
 
 
 def _differences(before: Any, now: Any, may_differ: tuple[str, ...]) -> list[str]:
@@ -70,9 +72,15 @@ def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def write_json(path: epath.Path, content: Any) -> None:
-    """Writes JSON under a temporary name, then renames it into place."""
+    """Writes JSON that is there whole or not at all."""
+    write_bytes(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
+
+
+def write_bytes(path: epath.Path, content: bytes) -> None:
+    """Writes a file under a temporary name, then renames it into place."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_text(json.dumps(content, indent=2, sort_keys=True) + "\n")
+    temporary.write_bytes(content)
     temporary.replace(path)
 
 

@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 from sora_jax.checkpoint import Checkpoints
-from sora_jax.workdir import ensure_same_config
+from sora_jax.workdir import keep_config, refuse_other_config
 
 
 def iterator() -> grain.DatasetIterator:
@@ -285,14 +285,17 @@ def test_killed_at_any_moment(tmp_path):
 
 def test_same_config(tmp_path):
     config = {"steps": 10, "optim": {"lr": 1e-3, "betas": (0.9, 0.99)}, "name": "dit"}
-    ensure_same_config(tmp_path / "run", config)
-    ensure_same_config(tmp_path / "run", config)
+    refuse_other_config(tmp_path / "run", config)
+    assert not (tmp_path / "run").exists()  # A run that is refused leaves nothing.
+    keep_config(tmp_path / "run", config)
+    refuse_other_config(tmp_path / "run", config)
     longer = {**config, "steps": 20}
-    ensure_same_config(tmp_path / "run", longer, may_differ=("steps",))
+    refuse_other_config(tmp_path / "run", longer, may_differ=("steps",))
+    keep_config(tmp_path / "run", longer)
     assert json.loads((tmp_path / "run/config.json").read_text())["steps"] == 20
     other = {"steps": 20, "optim": {"lr": 3e-4, "betas": (0.9, 0.99)}, "nane": "dit"}
     with pytest.raises(ValueError, match="--workdir .*run' holds the run") as error:
-        ensure_same_config(tmp_path / "run", other, may_differ=("steps", "opt"))
+        refuse_other_config(tmp_path / "run", other, may_differ=("steps", "opt"))
     lines = [line for line in str(error.value).splitlines() if line.startswith("  ")]
     assert lines == [
         '  name: "dit" in the run, absent now',
@@ -301,4 +304,4 @@ def test_same_config(tmp_path):
     ]
     (tmp_path / "run/config.json").write_text("{")
     with pytest.raises(ValueError, match="config.json is not JSON"):
-        ensure_same_config(tmp_path / "run", config)
+        refuse_other_config(tmp_path / "run", config)

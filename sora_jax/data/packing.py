@@ -64,6 +64,11 @@ def plan_rows(
             f"packing.tokens must be at least {lengths.max()}, the longest sample, "
             f"got {tokens}: raise it, or encode shorter or smaller clips"
         )
+    if captions.max(initial=0) > most_captions:
+        raise ValueError(
+            f"packing.samples must be at least {captions.max()}, the most captions of "
+            f"one sample, got {most_captions}: raise it"
+        )
     order = np.random.default_rng(seed).permutation(len(lengths)).tolist()
     rows: list[list[int]] = []
     waiting: list[int] = []

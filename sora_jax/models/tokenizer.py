@@ -19,7 +19,7 @@ import sentencepiece
 from etils import epath
 from jaxtyping import Int
 
-from sora_jax.workdir import PathLike
+from sora_jax.workdir import PathLike, write_bytes
 
 PAD, END, UNKNOWN = 0, 1, 2
 
@@ -56,6 +56,10 @@ class Tokenizer:
                 "short; copy or download the file again"
             ) from error
         return tokenizer
+
+    def save(self, path: PathLike) -> None:
+        """Writes the model file under a temporary name, then renames it."""
+        write_bytes(epath.Path(path), self.model)
 
     @property
     def vocab_size(self) -> int:
@@ -134,7 +138,5 @@ def train_tokenizer(
     )
     tokenizer = Tokenizer(model.getvalue())
     if path is not None:
-        target = epath.Path(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(tokenizer.model)
+        tokenizer.save(path)
     return tokenizer

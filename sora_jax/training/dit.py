@@ -13,7 +13,6 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 import numpy as np
-from etils import epath
 from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
@@ -21,16 +20,21 @@ from jaxtyping import Array, Float
 from sora_jax.config import DiTRun
 from sora_jax.data import pipeline
 from sora_jax.data.packing import plan_rows, statistics
-from sora_jax.data.records import Records
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
-from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.training import optim
 from sora_jax.training.flops import count_flops
+from sora_jax.training.latents import Latents, open_latents
 from sora_jax.training.loop import Job
 from sora_jax.training.report import Media
-from sora_jax.training.state import Metrics, Optimization, Params, TrainState, create
+from sora_jax.training.state import (
+    Metrics,
+    Optimization,
+    Params,
+    TrainState,
+    plan_state,
+)
 from sora_jax.types import Batch, Context
 
 # The times at which the held-out loss is measured.
@@ -48,19 +52,23 @@ class Trained(nnx.Module):
 
 
 def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
-    """Build the DiT's job on a mesh."""
+    """Build the DiT's job on a mesh.
+
+    Raises:
+      ValueError: the latents folder is incomplete, or of another kind than the config.
+    """
+    latents = open_latents(config)
     optimization = Optimization(
         transform=optim.optimizer(config.optim, config.steps),
         ema_decay=config.optim.ema_decay,
         accumulate=config.optim.accumulate,
     )
-    graphdef, state = create(
+    plan = plan_state(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
         jax.random.key(config.seed),
         mesh,
     )
-    tokenizer = Tokenizer.load(epath.Path(config.latents) / "tokenizer.model")
 
     def loss(
         params: Params, batch: Batch, key: Array, step: Array
@@ -68,15 +76,15 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
         del step
         levels_key, noise_key = jax.random.split(key)
         levels = flow.draw_levels(levels_key, batch.tokens, config.flow)
-        return flow_loss(nnx.merge(graphdef, params), batch, levels, noise_key), {}
+        return flow_loss(nnx.merge(plan.graphdef, params), batch, levels, noise_key), {}
 
     @jax.jit
     def loss_at(params: Params, batch: Batch, t: Array) -> Array:
         levels = jnp.full_like(batch.tokens.levels, t).at[:, 0].set(0.0)
-        trained = nnx.merge(graphdef, params)
+        trained = nnx.merge(plan.graphdef, params)
         return flow_loss(trained, batch, levels, jax.random.key(0))
 
-    held_out = held_out_batches(config, tokenizer)
+    held_out = held_out_batches(config, latents)
 
     def evaluate(
         state: TrainState, step: int
@@ -87,41 +95,52 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
             values = [float(loss_at(state.ema, batch, t)) for t in TIMES]
             scalars[f"loss {name}"] = float(np.mean(values))
         scalars["loss"] = float(np.mean(list(scalars.values())))
-        media = sample(nnx.merge(graphdef, state.ema)) if sample else {}
+        media = sample(nnx.merge(plan.graphdef, state.ema)) if sample else {}
         return scalars, media
-
-    records = Records(epath.Path(config.latents) / "train")
 
     def data():
         return pipeline.batches(
-            records,
+            latents.train,
             config.dit.patch,
             config.packing,
-            tokenizer.encode,
+            latents.tokenizer.encode,
             config.text.pad_to,
             config.seed,
         )
 
     views, tokens, rows = pipeline.plan(
-        records, config.dit.patch, config.packing, config.seed
+        latents.train, config.dit.patch, config.packing, config.seed
     )
     packed = statistics(rows, tokens, config.packing.tokens)
-    example = next(data())
     work = {
         "clips": config.packing.rows * len(views) / len(rows),
         "tokens": config.packing.rows * config.packing.tokens * (1 - packed["padding"]),
-        "FLOP": count_flops(
-            jax.grad(loss, has_aux=True), state.params, example, jax.random.key(0), 0
-        ),
+        "FLOP": model_flops(config, next(data())) * jax.process_count(),
     }
     return Job(
-        state=state,
+        state=plan,
         loss=loss,
         optimization=optimization,
         data=data,
         evaluate=evaluate,
         work=work,
     )
+
+
+def model_flops(config: DiTRun, batch: Batch) -> float:
+    """FLOPs of the gradient on a batch, without what a remat policy does again."""
+    plain = dataclasses.replace(
+        config, dit=dataclasses.replace(config.dit, remat="none")
+    )
+    graphdef, params = nnx.split(
+        nnx.eval_shape(lambda: Trained(plain, rngs=nnx.Rngs(0)))
+    )
+
+    def loss(params: nnx.State) -> Array:
+        levels, key = batch.tokens.levels, jax.random.key(0)
+        return flow_loss(nnx.merge(graphdef, params), batch, levels, key)
+
+    return count_flops(jax.grad(loss), params)
 
 
 def flow_loss(
@@ -146,16 +165,21 @@ def text_context(encoder: TextEncoder, batch: Batch) -> Context:
     )
 
 
-def held_out_batches(config: DiTRun, tokenizer: Tokenizer) -> dict[str, Batch]:
+def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
     """Rows of the test split, one batch for each clip shape, the same in every run."""
-    records = Records(epath.Path(config.latents) / "held_out")
+    records = latents.held_out
     packing = dataclasses.replace(
         config.packing, clean_prefix=0.0, headless=0.0, caption_dropout=0.0
     )
     views = pipeline.plan_views(records, 0.0, config.seed)
     tokens = pipeline.view_tokens(records, views, config.dit.patch)
     build = pipeline.BuildRow(
-        records, views, config.dit.patch, packing, tokenizer.encode, config.text.pad_to
+        records,
+        views,
+        config.dit.patch,
+        packing,
+        latents.tokenizer.encode,
+        config.text.pad_to,
     )
     groups: dict[str, list[int]] = {}
     for number, entry in enumerate(records.index):

@@ -26,7 +26,7 @@ from sora_jax.diffusion import conditioning
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import published
-from sora_jax.workdir import PathLike, ensure_same_config
+from sora_jax.workdir import PathLike, keep_config, refuse_other_config
 
 SHARD = 1024
 PHRASINGS = 4
@@ -40,9 +40,10 @@ def encode(config: EncodeRun, workdir: str) -> None:
     Raises:
       ValueError: the workdir holds the clips of another config, or there is no VAE.
     """
-    ensure_same_config(workdir, to_json(config))
+    refuse_other_config(workdir, to_json(config))
     folder = epath.Path(workdir)
     vae = published.load_vae(config.vae)
+    keep_config(workdir, to_json(config))
     held_out = dataclasses.replace(
         config.data, split="test", length=config.held_out_clips
     )

@@ -6,6 +6,7 @@ next one has been dispatched, so that the device never waits for the host.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
 import time
@@ -21,7 +22,7 @@ from sora_jax.config import RunConfig, to_json
 from sora_jax.training import state as states
 from sora_jax.training.report import Media, Report
 from sora_jax.training.state import TrainState
-from sora_jax.workdir import ensure_same_config
+from sora_jax.workdir import keep_config, refuse_other_config
 
 # What may change between the parts of one run without making it another run.
 MAY_DIFFER = ("log_every", "eval_every", "checkpoint_every", "keep", "mesh", "rules")
@@ -32,7 +33,7 @@ class Job:
     """What is trained.
 
     Attributes:
-      state: the initial state, on the mesh.
+      state: the plan of the state on the mesh.
       loss: see `training.state.Loss`.
       optimization: optimizer and average.
       data: makes a fresh Grain iterator of host batches.
@@ -40,7 +41,7 @@ class Job:
       work: model FLOPs (no recompute), tokens and clips of one step.
     """
 
-    state: TrainState
+    state: states.Blueprint
     loss: states.Loss
     optimization: states.Optimization
     data: Callable[[], Iterator[Any]]
@@ -55,24 +56,22 @@ def train(
 
     Raises:
       ValueError: the workdir belongs to a run with another config.
-      FloatingPointError: the loss is no longer a number.
+      FloatingPointError: loss or gradient are no longer numbers.
     """
-    ensure_same_config(workdir, to_json(config), MAY_DIFFER)
+    refuse_other_config(workdir, to_json(config), MAY_DIFFER)
 
-    # --- mesh, then a state born on it -------------------------------------------
+    # --- mesh, then a state born on it, or restored to it -----------------------------
     mesh = sharding.make_mesh(dataclasses.asdict(config.mesh))
-    with (
-        sharding.use(mesh, config.rules),
-        Checkpoints(workdir, config.keep) as checkpoints,
-        Report(workdir, config) as report,
-    ):
+    with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:
         job = make_job(mesh)
-        state = job.state
         data = job.data()
-
-        # --- continue where the run was ------------------------------------------
-        restored = checkpoints.restore_latest(abstract(state), data)
-        if restored is not None:
+        keep_config(workdir, to_json(config))
+        checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
+        report = stack.enter_context(Report(workdir, config))
+        restored = checkpoints.restore_latest(as_dict(job.state.abstract), data)
+        if restored is None:
+            state = job.state.initial()
+        else:
             state = TrainState(**restored.state)
             report.say(f"continuing {workdir} from step {restored.step}")
         first = int(state.step)
@@ -120,11 +119,3 @@ def read(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:
 def as_dict(state: TrainState) -> dict[str, Any]:
     """The state by name, as checkpoints keep it."""
     return {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}
-
-
-def abstract(state: TrainState) -> dict[str, Any]:
-    """Shapes, dtypes and shardings of a state."""
-    return jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding),
-        as_dict(state),
-    )

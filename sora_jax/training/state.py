@@ -49,13 +49,28 @@ class Optimization:
     accumulate: int = 1
 
 
-def create(
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Blueprint:
+    """A state that is yet to be made, or to be restored: never both in memory.
+
+    Attributes:
+      graphdef: the network's structure.
+      abstract: shape, dtype and sharding of every array of the state.
+      initial: makes the state of step 0.
+    """
+
+    graphdef: nnx.GraphDef
+    abstract: TrainState
+    initial: Callable[[], TrainState]
+
+
+def plan_state(
     make: Callable[[Array], nnx.Module],
     optimization: Optimization,
     key: Array,
     mesh: Mesh,
-) -> tuple[nnx.GraphDef, TrainState]:
-    """Make a state whose arrays are born where they belong on the mesh.
+) -> Blueprint:
+    """Plan a state whose arrays are born where they belong on the mesh.
 
     Args:
       make: builds the module from a key.
@@ -65,20 +80,30 @@ def create(
     """
     # Threefry, written out for every parameter, would take a minute to compile.
     key = jax.random.key(jax.random.bits(key, (), "uint32"), impl="unsafe_rbg")
-    graphdef, abstract = nnx.split(nnx.eval_shape(make, key))
-    shardings = sharding.parameter_shardings(nnx.merge(graphdef, abstract), mesh)
+    graphdef, module = nnx.split(nnx.eval_shape(make, key))
+    placed = sharding.parameter_shardings(nnx.merge(graphdef, module), mesh)
 
-    def parameters(key: Array) -> Params:
-        return nnx.to_pure_dict(nnx.state(make(key)))
+    def initial(key: Array) -> TrainState:
+        params = nnx.to_pure_dict(nnx.state(make(key)))
+        return TrainState(
+            step=jnp.zeros((), jnp.int32),
+            params=params,
+            ema=jax.tree.map(jnp.copy, params),
+            opt_state=optimization.transform.init(params),
+        )
 
-    params = jax.jit(parameters, out_shardings=shardings)(key)
-    # The optimizer's moments inherit the shardings of the parameters they follow.
-    opt_state = jax.jit(optimization.transform.init)(params)
-    return graphdef, TrainState(
-        step=jnp.zeros((), jnp.int32),
-        params=params,
-        ema=jax.tree.map(jnp.copy, params),
-        opt_state=opt_state,
+    shapes = jax.eval_shape(initial, key)
+    # XLA would replicate the optimizer's moments, since zeros depend on nothing.
+    shardings = sharding.like_parameters(shapes, placed, mesh)
+    abstract = jax.tree.map(
+        lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
+        shapes,
+        shardings,
+    )
+    return Blueprint(
+        graphdef=graphdef,
+        abstract=abstract,
+        initial=lambda: jax.jit(initial, out_shardings=shardings)(key),
     )
 
 

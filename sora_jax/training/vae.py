@@ -26,7 +26,13 @@ from sora_jax.training import losses, optim
 from sora_jax.training.flops import count_flops
 from sora_jax.training.loop import Job
 from sora_jax.training.report import Media, tile
-from sora_jax.training.state import Metrics, Optimization, Params, TrainState, create
+from sora_jax.training.state import (
+    Metrics,
+    Optimization,
+    Params,
+    TrainState,
+    plan_state,
+)
 from sora_jax.weights import published
 
 HELD_OUT_CLIPS = 8
@@ -42,39 +48,46 @@ class Trained(nnx.Module):
 
 
 def make_job(config: VAERun, mesh: Mesh) -> Job:
-    """Build the VAE's job on a mesh."""
+    """Build the VAE's job on a mesh.
+
+    Raises:
+      ValueError: there is no VAE to start from, or it is of another size.
+    """
+    start = load_start(config) if config.start_from else None
     optimization = Optimization(
         transform=transform(config),
         ema_decay=config.optim.ema_decay,
         accumulate=config.optim.accumulate,
     )
-    graphdef, state = create(
+    plan = plan_state(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
         jax.random.key(config.seed),
         mesh,
     )
 
-    if config.start_from:
-        start = published.parameters(published.load_vae(config.start_from))
-        params = {**state.params, "vae": start}
+    def initial() -> TrainState:
+        state = plan.initial()
+        if start is None:
+            return state
+        params = {**state.params, "vae": published.parameters(start)}
         params = jax.tree.map(
             lambda new, old: jax.device_put(new, old.sharding), params, state.params
         )
-        state = dataclasses.replace(
+        return dataclasses.replace(
             state, params=params, ema=jax.tree.map(jnp.copy, params)
         )
 
     def loss(
         params: Params, pixels: Array, key: Array, step: Array
     ) -> tuple[Array, Metrics]:
-        return vae_loss(config, nnx.merge(graphdef, params), pixels, key, step)
+        return vae_loss(config, nnx.merge(plan.graphdef, params), pixels, key, step)
 
     held_out = held_out_clips(config.data)
 
     @jax.jit
     def reconstruct(params: Params) -> Array:
-        vae = nnx.merge(graphdef, params).vae
+        vae = nnx.merge(plan.graphdef, params).vae
         mean, _, _ = vae.posterior(held_out)
         return jnp.clip(vae.reconstruct(mean)[0], -1, 1)
 
@@ -92,15 +105,34 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
     shape = (config.batch, frames, height, width, channels)
     batch = jax.ShapeDtypeStruct(shape, jnp.float32)
     gradient = jax.grad(loss, has_aux=True)
-    flops = count_flops(gradient, state.params, batch, jax.random.key(0), 0)
+    flops = count_flops(gradient, plan.abstract.params, batch, jax.random.key(0), 0)
     return Job(
-        state=state,
+        state=dataclasses.replace(plan, initial=initial),
         loss=loss,
         optimization=optimization,
         data=lambda: clips(config),
         evaluate=evaluate,
         work={"clips": config.batch, "FLOP": flops},
     )
+
+
+def load_start(config: VAERun) -> VAE:
+    """Load the VAE that a run starts from.
+
+    Raises:
+      ValueError: there is none, or its size is not the run's; names what differs.
+    """
+    start = published.load_vae(config.start_from)
+    lines = [
+        f"vae.{field.name} must be {getattr(start.config, field.name)} to start from "
+        f"{config.start_from!r}, got {getattr(config.vae, field.name)}"
+        for field in dataclasses.fields(config.vae)
+        if field.name != "dtype"
+        and getattr(start.config, field.name) != getattr(config.vae, field.name)
+    ]
+    if lines:
+        raise ValueError("\n".join(lines))
+    return start
 
 
 def transform(config: VAERun) -> optax.GradientTransformation:

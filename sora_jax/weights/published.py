@@ -93,7 +93,7 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
     parts = (weights.vae, weights.dit, weights.text_encoder)
     for name, module in zip(FILES, parts, strict=True):
         native.save_tensors(where / name, parameters(module), dtype=dtype)
-    (where / "tokenizer.model").write_bytes(weights.tokenizer.model)
+    weights.tokenizer.save(where / "tokenizer.model")
     config = {
         "vae": dataclasses.asdict(weights.vae.config),
         "dit": dataclasses.asdict(weights.dit.config),
@@ -106,8 +106,9 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
 def save_vae(folder: PathLike, vae: VAE) -> None:
     """Write a folder that holds a VAE alone, in float32."""
     where = epath.Path(folder)
-    native.save_tensors(where / "vae.safetensors", parameters(vae), dtype=None)
+    # The tensors come last: where they are, the folder is whole.
     write_json(where / "vae.json", dataclasses.asdict(vae.config))
+    native.save_tensors(where / "vae.safetensors", parameters(vae), dtype=None)
 
 
 def load_vae(folder: PathLike) -> VAE:

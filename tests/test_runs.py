@@ -1,0 +1,106 @@
+"""What a run refuses before it starts, and where its state lies."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
+
+from sora_jax import sharding
+from sora_jax.config import DiTConfig, DiTRun, TextConfig, VAEConfig, VAERun
+from sora_jax.data.records import Record, write_shard
+from sora_jax.models.tokenizer import train_tokenizer
+from sora_jax.models.vae import VAE
+from sora_jax.training import loop, vae
+from sora_jax.training.latents import open_latents
+from sora_jax.weights import published
+from sora_jax.workdir import keep_config
+
+TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
+
+
+@pytest.fixture
+def latents(tmp_path):
+    record = Record(
+        latents=np.zeros((1, 4, 4, 8), np.float32),
+        known=np.zeros((1, 4, 4, 12), np.float32),
+        captions=("a ball",),
+        stretches=((0, ("a ball",)),),
+    )
+    for split in ("train", "held_out"):
+        write_shard(tmp_path / split, 0, [record] * 3)
+    train_tokenizer(["a ball", "a box"], tmp_path / "tokenizer.model", vocab_size=300)
+    keep_config(tmp_path, {"data": {"length": 3}, "held_out_clips": 3})
+    return tmp_path
+
+
+def run(latents, **fields):
+    fields = {"channels": 8, "extra_channels": 12, **fields}
+    return DiTRun(latents=str(latents), dit=DiTConfig(**fields))
+
+
+def test_latents_that_fit_are_opened(latents):
+    opened = open_latents(run(latents))
+    assert len(opened.train) == len(opened.held_out) == 3
+
+
+def test_latents_of_another_kind_are_refused_with_every_field(latents):
+    wrong = run(latents, channels=16, extra_channels=0, patch=(2, 2, 2))
+    wrong = dataclasses.replace(wrong, text=TextConfig(vocabulary=100))
+    fields = ("dit.channels", "dit.extra_channels", r"dit.patch\[0\]", "text.vocab")
+    with pytest.raises(ValueError, match="(?s)" + ".*".join(fields)):
+        open_latents(wrong)
+
+
+def test_latents_half_encoded_are_refused(latents):
+    keep_config(latents, {"data": {"length": 9}, "held_out_clips": 3})
+    with pytest.raises(ValueError, match="3 of 9 training clips.*continues"):
+        open_latents(run(latents))
+
+
+def test_a_refused_first_try_leaves_nothing(tmp_path):
+    config = DiTRun(latents=str(tmp_path / "missing"))
+
+    def make_job(mesh):
+        open_latents(config)
+
+    with pytest.raises(ValueError, match="holds no encoded clips"):
+        loop.train(config, str(tmp_path / "run"), make_job)
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_vae_of_another_size_is_no_start(tmp_path):
+    published.save_vae(tmp_path, VAE(TINY, rngs=nnx.Rngs(0)))
+    start = VAERun(vae=TINY, start_from=str(tmp_path))
+    assert vae.load_start(start).config == TINY
+    other = dataclasses.replace(TINY, channels=8, encoder_width=8)
+    fields = "(?s)vae.channels must be 4 .*got 8.*vae.encoder_width must be 4"
+    with pytest.raises(ValueError, match=fields):
+        vae.load_start(dataclasses.replace(start, vae=other))
+
+
+@pytest.mark.parametrize("wrong", [{"window": 20}, {"window": 96}, {"keep": 1}])
+def test_a_run_that_cannot_work_is_refused(wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"{name} must be"):
+        VAERun(**wrong)
+
+
+def test_a_mesh_that_does_not_fit_is_named():
+    with pytest.raises(ValueError, match="set one axis to -1"):
+        sharding.make_mesh({"data": 3, "fsdp": 5})
+
+
+def test_moments_lie_where_their_parameters_do():
+    mesh = sharding.make_mesh({"data": -1})
+    placed = {"up": {"kernel": NamedSharding(mesh, P("fsdp", "tensor"))}}
+    kernel = {"up": {"kernel": jax.ShapeDtypeStruct((4, 4), "float32")}}
+    count = jax.ShapeDtypeStruct((), "int32")
+    state = {"ema": kernel, "opt_state": (count, kernel)}
+    found = sharding.like_parameters(state, placed, mesh)
+    assert found["ema"]["up"]["kernel"].spec == P("fsdp", "tensor")
+    assert found["opt_state"][1]["up"]["kernel"].spec == P("fsdp", "tensor")
+    assert found["opt_state"][0].spec == P()
