@@ -1,0 +1,51 @@
+"""Every setting of the project as frozen dataclasses; defaults live here alone.
+
+A config file (`configs/*.py`) defines `get_config(arg=None)` and returns one of the
+runs of `runs.py`. Values are checked when a dataclass is built, so an override on the
+command line is checked like any other value.
+"""
+
+from sora_jax.config.data import PackingConfig, PlaygroundConfig
+from sora_jax.config.models import (
+    AttentionPlan,
+    CriticConfig,
+    DiTConfig,
+    Dtype,
+    TextConfig,
+    VAEConfig,
+)
+from sora_jax.config.plain import from_json, require, to_json
+from sora_jax.config.runs import (
+    RULES,
+    DiTRun,
+    EncodeRun,
+    FlowConfig,
+    MeshConfig,
+    OptimConfig,
+    RunConfig,
+    VAERun,
+)
+from sora_jax.config.sampling import SamplingConfig
+
+__all__ = [
+    "AttentionPlan",
+    "CriticConfig",
+    "DiTConfig",
+    "DiTRun",
+    "Dtype",
+    "EncodeRun",
+    "FlowConfig",
+    "MeshConfig",
+    "OptimConfig",
+    "PackingConfig",
+    "PlaygroundConfig",
+    "RULES",
+    "RunConfig",
+    "SamplingConfig",
+    "TextConfig",
+    "VAEConfig",
+    "VAERun",
+    "from_json",
+    "require",
+    "to_json",
+]

@@ -1,0 +1,58 @@
+"""What is trained on, and how it is packed."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PlaygroundConfig:
+    """Which captioned clips the playground makes."""
+
+    # Clips of one seed and split are the same on every machine.
+    seed: int = 0
+    # "test" shows combinations of colour, shape and motion that "train" never does.
+    split: Literal["train", "test"] = "train"
+    # Number of clips; they are made on demand, so that any number costs nothing.
+    length: int = 1_000_000
+    # Frames per second.
+    fps: float = 8.0
+    # (frames, weight): how often each length is drawn. Lengths are 1 + 4k.
+    frames: tuple[tuple[int, float], ...] = (
+        (1, 0.15),
+        (9, 0.2),
+        (17, 0.4),
+        (33, 0.2),
+        (65, 0.05),
+    )
+    # ((height, width), weight): how often each size in pixels is drawn.
+    sizes: tuple[tuple[tuple[int, int], float], ...] = (
+        ((64, 64), 0.6),
+        ((48, 80), 0.25),
+        ((80, 48), 0.15),
+    )
+    # (kind, weight): one object, two, two that collide, one that passes behind a wall,
+    # or two scenes with a cut. Where a clip is too short, a simpler kind is made.
+    kinds: tuple[tuple[str, float], ...] = (
+        ("one", 0.55),
+        ("two", 0.17),
+        ("collide", 0.08),
+        ("behind", 0.08),
+        ("cut", 0.12),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class PackingConfig:
+    """How samples are laid into rows."""
+
+    # Tokens in a row, rows in a batch, and most samples and captions in a row.
+    tokens: int = 288
+    rows: int = 8
+    samples: int = 6
+    # Share of samples whose caption is dropped (classifier-free guidance).
+    caption_dropout: float = 0.1
+    # Share of samples that begin with clean tokens, and that are headless crops.
+    clean_prefix: float = 0.15
+    headless: float = 0.1

@@ -1,0 +1,136 @@
+"""The networks."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from sora_jax.config.plain import require
+
+Dtype = Literal["auto", "bfloat16", "float32"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VAEConfig:
+    """The causal video VAE."""
+
+    # Pixels folded into channels before the encoder: 1 (Wan 2.1) or 2 (Wan 2.2).
+    patch: int = 2
+    # Latent channels (z).
+    channels: int = 16
+    encoder_width: int = 12
+    decoder_width: int = 16
+    # Width of each resolution as a multiple of the base width, finest first.
+    multipliers: tuple[int, ...] = (1, 2, 4)
+    # Residual blocks at each resolution (the decoder has one more).
+    blocks: int = 1
+    # (time, space) factor of each downsampling, finest first.
+    stages: tuple[tuple[int, int], ...] = ((2, 2), (2, 2))
+    # Parameter-free paths around each stage (Wan 2.2).
+    shortcuts: bool = True
+    dtype: Dtype = "auto"
+
+    def __post_init__(self):
+        require(
+            len(self.multipliers) == len(self.stages) + 1,
+            f"vae.multipliers must have one entry more than vae.stages, "
+            f"got {self.multipliers} and {self.stages}",
+        )
+        require(
+            all(time in (1, 2) and space == 2 for time, space in self.stages),
+            f"vae.stages must be (1, 2) or (2, 2) each, got {self.stages}",
+        )
+
+    @property
+    def time_factor(self) -> int:
+        """Frames per latent frame after the first."""
+        return math.prod(time for time, _ in self.stages)
+
+    @property
+    def space_factor(self) -> int:
+        """Pixels per latent cell along height and width."""
+        return self.patch * math.prod(space for _, space in self.stages)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AttentionPlan:
+    """How attention is computed; never what."""
+
+    # "xla" materialises the scores: the right choice for short rows.
+    kernel: Literal["xla"] = "xla"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiTConfig:
+    """The diffusion transformer."""
+
+    # Latent channels, and channels of conditioning beside them (mask and known latents;
+    # 0 for a model of text alone).
+    channels: int = 16
+    extra_channels: int = 20
+    # Latent cells (time, height, width) per token.
+    patch: tuple[int, int, int] = (1, 2, 2)
+    width: int = 144
+    depth: int = 6
+    heads: int = 4
+    mlp: int = 432
+    # Features of the sinusoidal time embedding.
+    time_features: int = 256
+    # (name, features) of each cross-attention memory.
+    contexts: tuple[tuple[str, int], ...] = (("text", 96),)
+    # What the backward pass recomputes: nothing, everything, or all but dots.
+    remat: Literal["none", "full", "dots"] = "none"
+    attention: AttentionPlan = AttentionPlan()
+    dtype: Dtype = "auto"
+
+    def __post_init__(self):
+        require(
+            self.width % self.heads == 0 and self.head_dim % 2 == 0,
+            f"dit.width must be an even multiple of dit.heads, "
+            f"got {self.width} and {self.heads}",
+        )
+
+    @property
+    def head_dim(self) -> int:
+        """Channels of one attention head."""
+        return self.width // self.heads
+
+    @property
+    def patch_features(self) -> int:
+        """Features of a token: the latents of its patch."""
+        return math.prod(self.patch) * self.channels
+
+    @property
+    def extra_features(self) -> int:
+        """Conditioning features of a token."""
+        return math.prod(self.patch) * self.extra_channels
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class TextConfig:
+    """The T5 / umT5 text encoder and its tokenizer."""
+
+    vocabulary: int = 640
+    width: int = 96
+    depth: int = 2
+    heads: int = 3
+    head_dim: int = 32
+    mlp: int = 192
+    # Relative position buckets and the distance where they saturate.
+    buckets: int = 32
+    max_distance: int = 128
+    # Prompts are cut or padded to this many tokens; padding counts as text, as in Wan.
+    pad_to: int = 48
+    dtype: Dtype = "auto"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class CriticConfig:
+    """The VAE's critic, a patch discriminator over space and time (off at weight 0)."""
+
+    weight: float = 0.0
+    width: int = 32
+    # Optimizer steps before the critic's gradient reaches the VAE.
+    start: int = 1000
+    lr: float = 2e-4

@@ -1,0 +1,42 @@
+"""Configs as plain data and back, and the check that their fields share."""
+
+from __future__ import annotations
+
+import dataclasses
+import typing
+from typing import Any
+
+
+def require(condition: bool, message: str) -> None:
+    """Raise a ValueError that names the field, the value and the remedy."""
+    if not condition:
+        raise ValueError(message)
+
+
+def to_json(config: Any) -> dict[str, Any]:
+    """A config as plain data, its type's name included."""
+    return {"kind": type(config).__name__, **dataclasses.asdict(config)}
+
+
+def from_json(kind: Any, data: Any) -> Any:
+    """Build a config dataclass from what `to_json` or `dataclasses.asdict` made.
+
+    Raises:
+      ValueError: the data has a field that the config has not.
+    """
+    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
+        return _tuples(data)
+    hints = typing.get_type_hints(kind)
+    data = {name: value for name, value in data.items() if name != "kind"}
+    unknown = sorted(set(data) - set(hints))
+    require(
+        not unknown,
+        f"{kind.__name__} has no field {unknown}: these weights or this run are of "
+        "another version of sora_jax",
+    )
+    return kind(**{name: from_json(hints[name], data[name]) for name in data})
+
+
+def _tuples(data: Any) -> Any:
+    """Lists, which JSON makes of tuples, back to tuples."""
+    return tuple(_tuples(item) for item in data) if isinstance(data, list) else data

@@ -1,0 +1,177 @@
+"""The runs that a config file returns, and how they train."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+from sora_jax.config.data import PackingConfig, PlaygroundConfig
+from sora_jax.config.models import CriticConfig, DiTConfig, TextConfig, VAEConfig
+from sora_jax.config.plain import require
+from sora_jax.sharding import Rules
+
+RULES: Rules = (
+    ("batch", ("data", "fsdp")),
+    ("tokens", "context"),
+    ("embed", "fsdp"),
+    ("heads", "tensor"),
+    ("mlp", "tensor"),
+    ("vocabulary", "tensor"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimizer and schedule: warm-up, constant, then linear decay to zero."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    lr: float = 1e-3
+    warmup: int = 100
+    # Share of the run, at its end, in which the rate decays.
+    decay: float = 0.3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    # Largest global norm of a gradient; None switches clipping off.
+    clip: float | None = 1.0
+    # Micro-batches whose gradients are averaged for one update.
+    accumulate: int = 1
+    ema_decay: float = 0.999
+
+    def __post_init__(self):
+        require(self.lr > 0, f"optim.lr must be > 0, got {self.lr}")
+        require(
+            0 <= self.decay <= 1, f"optim.decay must be in [0, 1], got {self.decay}"
+        )
+        require(
+            self.accumulate >= 1,
+            f"optim.accumulate must be >= 1, got {self.accumulate}",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """Devices along each mesh axis; one may be -1 and takes what is left."""
+
+    data: int = -1
+    fsdp: int = 1
+    context: int = 1
+    tensor: int = 1
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every training run has."""
+
+    seed: int = 0
+    # Batches of the whole run; the optimizer moves once in `optim.accumulate` of them.
+    steps: int = 1000
+    log_every: int = 20
+    eval_every: int = 500
+    checkpoint_every: int = 500
+    # Checkpoints kept on disk.
+    keep: int = 2
+    optim: OptimConfig = OptimConfig()
+    mesh: MeshConfig = MeshConfig()
+    # (logical axis, mesh axes): where arrays are split.
+    rules: Rules = RULES
+
+    def __post_init__(self):
+        # Two checkpoints stay, because a kill may truncate the newest.
+        least = {"steps": 1, "log_every": 1, "eval_every": 1, "checkpoint_every": 1}
+        for name, minimum in {**least, "keep": 2}.items():
+            value = getattr(self, name)
+            require(value >= minimum, f"{name} must be >= {minimum}, got {value}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class VAERun(RunConfig):
+    """Train the VAE on clips."""
+
+    # Clips of one length and one size: a batch is one array.
+    data: PlaygroundConfig = PlaygroundConfig(
+        frames=((17, 1.0),), sizes=(((64, 64), 1.0),)
+    )
+    vae: VAEConfig = VAEConfig()
+    # Clips of a step.
+    batch: int = 8
+    # Pixels of the window that is cut around an object; 0 trains on whole frames.
+    window: int = 0
+    # A VAE to start from: the workdir of a run on images, or a weights folder.
+    start_from: str = ""
+    # Weights of the losses beside L1. Squares find colours early; edges sharpen late.
+    squares: float = 2.0
+    edges: float = 0.5
+    kl: float = 1e-4
+    critic: CriticConfig = CriticConfig()
+
+    def __post_init__(self):
+        super().__post_init__()
+        for name in ("frames", "sizes"):
+            choices = getattr(self.data, name)
+            require(
+                len(choices) == 1,
+                f"data.{name} must have one entry when a VAE is trained (a batch is "
+                f"one array), got {choices}",
+            )
+        ((frames, _),), ((size, _),) = self.data.frames, self.data.sizes
+        largest, cell, time = min(size), self.vae.space_factor, self.vae.time_factor
+        require(
+            frames % time == 1 % time,
+            f"data.frames must be 1 + {time}k, got {frames}",
+        )
+        require(
+            all(side % cell == 0 for side in size),
+            f"data.sizes must be multiples of {cell}, got {size}",
+        )
+        require(
+            0 <= self.window <= largest and self.window % cell == 0,
+            f"window must be 0 or a multiple of {cell} up to {largest} (the smallest "
+            f"side of data.sizes), got {self.window}",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class EncodeRun:
+    """Encode clips and their drawn conditions once, for the DiT run to read."""
+
+    seed: int = 0
+    data: PlaygroundConfig = PlaygroundConfig(length=20_000)
+    # Folder of the trained VAE: a VAE run's workdir, or published weights.
+    vae: str = ""
+    # Share of clips that get a condition beside "nothing is known".
+    conditioned: float = 0.5
+    # Clips of one shape encoded together.
+    batch: int = 16
+    # Clips of the test split, encoded beside the training clips.
+    held_out_clips: int = 256
+    # The tokenizer learns this many pieces from the captions of so many clips.
+    vocabulary: int = 640
+    tokenizer_clips: int = 20_000
+    # Clips from which mean and deviation of the latents are measured.
+    statistics_clips: int = 256
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FlowConfig:
+    """Flow matching: t is logit-normal, then shifted by the sample's token count.
+
+    With n tokens the shift is a = shift * sqrt(n / shift_tokens) and
+    t' = a t / (1 + (a - 1) t).
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    shift: float = 1.0
+    shift_tokens: int = 80
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DiTRun(RunConfig):
+    """Train the DiT and its text encoder on encoded clips."""
+
+    # Folder that an EncodeRun wrote; it holds the latents, the VAE and the tokenizer.
+    latents: str = ""
+    dit: DiTConfig = DiTConfig()
+    text: TextConfig = TextConfig()
+    packing: PackingConfig = PackingConfig()
+    flow: FlowConfig = FlowConfig()
