@@ -1,6 +1,7 @@
 """Small models that every test shares."""
 
 import os
+from pathlib import Path
 
 # Compiling takes longer than running here; programs that tests start inherit this.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
@@ -8,10 +9,15 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 import jax  # noqa: E402
 import pytest  # noqa: E402
 
-from sora_jax.config import DiTConfig, TextConfig, VAEConfig  # noqa: E402
+from sora_jax import cli  # noqa: E402
+from sora_jax.config import VAEConfig  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
+
+
+CONFIGS = Path(__file__).parent.parent / "configs"
+DEBUG = cli.load_config(str(CONFIGS / "dit_debug.py"))
 
 
 @pytest.fixture(scope="session")
@@ -21,20 +27,9 @@ def vae_config():
 
 @pytest.fixture(scope="session")
 def dit_config():
-    return DiTConfig(
-        channels=4,
-        extra_channels=8,
-        width=24,
-        depth=2,
-        heads=2,
-        mlp=32,
-        time_features=16,
-        contexts=(("text", 12),),
-    )
+    return DEBUG.dit
 
 
 @pytest.fixture(scope="session")
 def text_config():
-    return TextConfig(
-        vocabulary=320, width=12, depth=1, heads=2, head_dim=6, mlp=16, pad_to=8
-    )
+    return DEBUG.text

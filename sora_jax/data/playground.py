@@ -98,18 +98,3 @@ class Playground:
                 detail = chance.choose(rng, brief)
             parts.append(captions.caption(stretch, rng, detail))
         return tuple(parts), captions.joined(parts, rng)
-
-
-def curriculum(config: PlaygroundConfig) -> dict[str, PlaygroundConfig]:
-    """Return the stages of learning, by name: what things are, how they move, all.
-
-    Each stage includes the one before, so that nothing is forgotten.
-    """
-    images = tuple(pair for pair in config.frames if pair[0] == 1)
-    short = tuple(pair for pair in config.frames if pair[0] <= 17)
-    simple = tuple(pair for pair in config.kinds if pair[0] != "cut")
-    return {
-        "things": dataclasses.replace(config, frames=images or short, kinds=simple),
-        "motions": dataclasses.replace(config, frames=short, kinds=simple),
-        "stories": config,
-    }

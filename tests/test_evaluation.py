@@ -1,0 +1,63 @@
+"""The judge's command: cases, controls, shares and their intervals."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from sora_jax.evals import playground as evaluation
+from sora_jax.evals import results, statistics
+
+
+def test_wilson_is_what_the_book_says():
+    # Newcombe (1998), table I: 81 of 263, 15 of 148, 0 of 20, 29 of 29.
+    for counts, expected in (
+        ((81, 263), (0.2553, 0.3662)),
+        ((15, 148), (0.0624, 0.1605)),
+        ((0, 20), (0.0, 0.1611)),
+        ((29, 29), (0.8830, 1.0)),
+    ):
+        np.testing.assert_allclose(statistics.wilson(*counts), expected, atol=5e-5)
+    with pytest.raises(ValueError, match="right must be from 0 to cases=3, got 4"):
+        statistics.wilson(4, 3)
+
+
+class Blurring:
+    """A model that makes the true video of each prompt, and a VAE that blurs."""
+
+    def __init__(self, options: evaluation.Options):
+        source = evaluation.source(options)
+        samples = [source[index] for index in range(options.cases)]
+        self.videos = {item.clip.caption: item.clip.pixels for item in samples}
+
+    def generate(self, prompts, *, frames, size, fps, seed):
+        return np.stack([self.videos[prompt] for prompt in prompts])
+
+    def reconstruct(self, pixels):
+        return ndimage.gaussian_filter(pixels, (0.0, 0.0, 0.7, 0.7, 0.0))
+
+
+def test_the_whole_evaluation(tmp_path):
+    options = evaluation.Options(
+        cases=5, frames=9, batch=4, save=str(tmp_path / "worst"), worst=2
+    )
+    cases = evaluation.evaluate(options, Blurring(options))
+    counts = results.tally(cases)
+    for column in ("model", "truth"):
+        assert counts[results.EVERYTHING][column] == (5, 5)
+    assert counts[results.EVERYTHING]["shuffled"][0] < 5
+    text = results.table(cases)
+    assert "truth through VAE" in text and "VAE PSNR" in text
+    assert json.loads(json.dumps(results.report(cases)))["facts"]["colour"]
+    assert len(list((tmp_path / "worst").glob("*.mp4"))) == 2
+    for case in cases:
+        assert case.psnr["objects"] < case.psnr["frame"]
+
+
+def test_bad_options_are_all_named():
+    options = evaluation.Options(cases=1, frames=4, size="banana", batch=0)
+    with pytest.raises(ValueError, match=r"(?s)--cases.*--frames.*--batch.*--size"):
+        evaluation.check(options)

@@ -1,0 +1,48 @@
+"""Windows that training cuts around objects."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from scipy import ndimage
+
+from sora_jax.config import PlaygroundConfig
+from sora_jax.data import playground, render
+from sora_jax.data.windows import object_boxes, window_on_object
+
+CLIPS = playground.Playground(
+    PlaygroundConfig(split="test", frames=((1, 0.1), (9, 0.5), (17, 0.4)))
+)
+
+
+def without_objects(scene):
+    return dataclasses.replace(
+        scene,
+        stretches=tuple(
+            dataclasses.replace(stretch, bodies=()) for stretch in scene.stretches
+        ),
+    )
+
+
+def test_object_boxes_hold_every_object():
+    for index in range(12):
+        scene = CLIPS[index].scene
+        bare = render.render(without_objects(scene))
+        differs = (render.render(scene) != bare).any(axis=-1)
+        boxes = ndimage.binary_dilation(object_boxes(scene), np.ones((1, 3, 3)))
+        assert not np.logical_and(differs, np.logical_not(boxes)).any()
+
+
+def test_a_window_shows_an_object():
+    for index in range(12):
+        sample = CLIPS[index]
+        window = window_on_object(sample, 32, np.random.default_rng(index))
+        assert window.shape == (sample.clip.pixels.shape[0], 32, 32, 3)
+        # Some pixel of the window must differ from the clip without its objects.
+        bare = render.render(without_objects(sample.scene))
+        empty = dataclasses.replace(
+            sample, clip=dataclasses.replace(sample.clip, pixels=bare)
+        )
+        same = window_on_object(empty, 32, np.random.default_rng(index))
+        assert np.abs(window - same).max() > 0.1
