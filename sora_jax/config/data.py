@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
+
+from sora_jax.config.plain import require, require_within
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,10 @@ class PlaygroundConfig:
         ("cut", 0.12),
     )
 
+    def __post_init__(self):
+        require_within("data.", self, {"length": (1, math.inf)})
+        require(self.fps > 0, f"data.fps must be > 0, got {self.fps}")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PackingConfig:
@@ -56,3 +63,9 @@ class PackingConfig:
     # Share of samples that begin with clean tokens, and that are headless crops.
     clean_prefix: float = 0.15
     headless: float = 0.1
+
+    def __post_init__(self):
+        least, share = (1, math.inf), (0, 1)
+        bounds = {"tokens": least, "rows": least, "samples": least}
+        bounds |= {"caption_dropout": share, "clean_prefix": share, "headless": share}
+        require_within("packing.", self, bounds)

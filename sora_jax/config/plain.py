@@ -3,14 +3,35 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import typing
+from collections.abc import Mapping
 from typing import Any
+
+# Written out, since checkers of types at run time take an int for no float.
+Number = int | float
 
 
 def require(condition: bool, message: str) -> None:
     """Raise a ValueError that names the field, the value and the remedy."""
     if not condition:
         raise ValueError(message)
+
+
+def require_within(
+    section: str, config: Any, bounds: Mapping[str, tuple[Number, Number]]
+) -> None:
+    """Raise one ValueError that names every field outside its bounds."""
+    problems = [
+        f"{section}{name} must be {_span(low, high)}, got {getattr(config, name)}"
+        for name, (low, high) in bounds.items()
+        if not low <= getattr(config, name) <= high
+    ]
+    require(not problems, "\n".join(problems))
+
+
+def _span(low: Number, high: Number) -> str:
+    return f">= {low}" if high == math.inf else f"from {low} to {high}"
 
 
 def to_json(config: Any) -> dict[str, Any]:
@@ -26,6 +47,12 @@ def from_json(kind: Any, data: Any) -> Any:
     """
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return _tuples(data)
+    made_by = data.get("kind", kind.__name__)
+    require(
+        made_by == kind.__name__,
+        f"this is the folder of a {made_by}, where a {kind.__name__} is needed: give "
+        "another folder",
+    )
     hints = typing.get_type_hints(kind)
     data = {name: value for name, value in data.items() if name != "kind"}
     unknown = sorted(set(data) - set(hints))

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.models import CriticConfig, DiTConfig, TextConfig, VAEConfig
-from sora_jax.config.plain import require
+from sora_jax.config.plain import require, require_within
 from sora_jax.sharding import Rules
 
 RULES: Rules = (
@@ -39,12 +40,12 @@ class OptimConfig:
 
     def __post_init__(self):
         require(self.lr > 0, f"optim.lr must be > 0, got {self.lr}")
+        bounds = {"decay": (0, 1), "ema_decay": (0, 1), "warmup": (0, math.inf)}
+        bounds |= {"accumulate": (1, math.inf), "weight_decay": (0, math.inf)}
+        require_within("optim.", self, bounds)
         require(
-            0 <= self.decay <= 1, f"optim.decay must be in [0, 1], got {self.decay}"
-        )
-        require(
-            self.accumulate >= 1,
-            f"optim.accumulate must be >= 1, got {self.accumulate}",
+            self.clip is None or self.clip > 0,
+            f"optim.clip must be > 0 or None, got {self.clip}",
         )
 
 
@@ -56,6 +57,14 @@ class MeshConfig:
     fsdp: int = 1
     context: int = 1
     tensor: int = 1
+
+    def __post_init__(self):
+        sizes = dataclasses.asdict(self)
+        require(
+            all(size >= 1 or size == -1 for size in sizes.values())
+            and list(sizes.values()).count(-1) <= 1,
+            f"mesh axes must be >= 1, and at most one of them -1, got {sizes}",
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -78,9 +87,8 @@ class RunConfig:
     def __post_init__(self):
         # Two checkpoints stay, because a kill may truncate the newest.
         least = {"steps": 1, "log_every": 1, "eval_every": 1, "checkpoint_every": 1}
-        for name, minimum in {**least, "keep": 2}.items():
-            value = getattr(self, name)
-            require(value >= minimum, f"{name} must be >= {minimum}, got {value}")
+        bounds = {name: (low, math.inf) for name, low in {**least, "keep": 2}.items()}
+        require_within("", self, bounds)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -106,6 +114,7 @@ class VAERun(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
+        require_within("", self, {"batch": (1, math.inf)})
         for name in ("frames", "sizes"):
             choices = getattr(self.data, name)
             require(
@@ -150,6 +159,12 @@ class EncodeRun:
     # Clips from which mean and deviation of the latents are measured.
     statistics_clips: int = 256
 
+    def __post_init__(self):
+        least = {"batch": 1, "held_out_clips": 1, "statistics_clips": 1}
+        least |= {"tokenizer_clips": 1, "vocabulary": 300}
+        bounds = {name: (low, math.inf) for name, low in least.items()}
+        require_within("", self, {**bounds, "conditioned": (0, 1)})
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FlowConfig:
@@ -164,6 +179,11 @@ class FlowConfig:
     shift: float = 1.0
     shift_tokens: int = 80
 
+    def __post_init__(self):
+        for name in ("std", "shift", "shift_tokens"):
+            value = getattr(self, name)
+            require(value > 0, f"flow.{name} must be > 0, got {value}")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiTRun(RunConfig):
@@ -175,3 +195,12 @@ class DiTRun(RunConfig):
     text: TextConfig = TextConfig()
     packing: PackingConfig = PackingConfig()
     flow: FlowConfig = FlowConfig()
+
+    def __post_init__(self):
+        super().__post_init__()
+        read = dict(self.dit.contexts).get("text")
+        require(
+            read == self.text.width,
+            f"dit.contexts must read text of width {self.text.width} (text.width), "
+            f"got {read}",
+        )
