@@ -67,7 +67,7 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
             transform=optim.optimizer(run.optim, run.steps),
             ema_decay=run.optim.ema_decay,
         )
-        plan = state.plan_state(
+        blueprint = state.plan_state(
             lambda key: dit.Trained(run, rngs=nnx.Rngs(key)),
             optimization,
             jax.random.key(0),
@@ -76,10 +76,10 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
 
         def loss(params, batch, key, step):
             levels = flow.draw_levels(key, batch.tokens, run.flow)
-            trained = nnx.merge(plan.graphdef, params)
+            trained = nnx.merge(blueprint.graphdef, params)
             return dit.flow_loss(trained, batch, levels, key), {}
 
-        batch, carried = packed_batch(run), plan.initial()
+        batch, carried = packed_batch(run), blueprint.initial()
         arguments = (carried.params, batch, jax.random.key(0), 0)
         model_flops = count_flops(jax.grad(loss, has_aux=True), *arguments)
         update = state.jitted_update(loss, optimization, 0)

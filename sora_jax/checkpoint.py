@@ -86,7 +86,7 @@ class Checkpoints:
           metadata: anything JSON can hold.
 
         Raises:
-          RuntimeError: the save before this one failed.
+          OSError: the save before this one failed.
         """
         self.wait()
         if step in self.steps():
@@ -159,7 +159,7 @@ class Checkpoints:
         """Blocks until the save under way, if any, is complete.
 
         Raises:
-          RuntimeError: it failed.
+          OSError: it failed.
         """
         pending, self._pending = self._pending, None
         if pending is None:
@@ -168,7 +168,7 @@ class Checkpoints:
         try:
             finish.result()
         except Exception as error:
-            raise RuntimeError(
+            raise OSError(
                 f"saving step {step} to {self._root} failed ({error}); earlier "
                 "checkpoints are untouched: mend the cause (is the disk full?) and "
                 "start the same command again"

@@ -129,6 +129,27 @@ def nest(flat: Mapping[tuple, Any]) -> dict[str, Any]:
     return tree
 
 
+def check_batch(name: str, rows: int, mesh: Mesh) -> None:
+    """Refuse a batch that the mesh or the hosts cannot share evenly.
+
+    Raises:
+      ValueError: names the field, and the mesh where hosts would share one shard.
+    """
+    (axes,) = spec(("batch",))
+    axes = (axes,) if isinstance(axes, str) else axes or ()
+    shards, hosts = math.prod(mesh.shape[axis] for axis in axes), jax.process_count()
+    if shards % hosts:
+        raise ValueError(
+            f"mesh: {' x '.join(axes)} must be a multiple of the {hosts} hosts, got "
+            f"{shards}: raise mesh.data or mesh.fsdp, or lower the other axes"
+        )
+    if rows % shards:
+        raise ValueError(
+            f"{name} must be a multiple of {shards}, the mesh's {' x '.join(axes)}, "
+            f"got {rows}"
+        )
+
+
 def to_device(batch: Any, mesh: Mesh) -> Any:
     """Place a host's part of a batch; the leading axis is the batch axis."""
 

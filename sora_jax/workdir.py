@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -79,9 +80,12 @@ def write_json(path: epath.Path, content: Any) -> None:
 def write_bytes(path: epath.Path, content: bytes) -> None:
     """Writes a file under a temporary name, then renames it into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.tmp")
-    temporary.write_bytes(content)
-    temporary.replace(path)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        temporary.write_bytes(content)
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def file_sizes(folder: epath.Path, ignore: str, prefix: str = "") -> dict[str, int]:

@@ -197,7 +197,7 @@ def test_failed_save_is_told(tmp_path, monkeypatch):
 
         monkeypatch.setattr("sora_jax.checkpoint.write_json", full)
         checkpoints.save(2, {"model": {"x": jnp.arange(3)}})
-        with pytest.raises(RuntimeError, match="step 2 .*No space left.* untouched"):
+        with pytest.raises(OSError, match="step 2 .*No space left.* untouched"):
             checkpoints.wait()
         assert checkpoints.steps() == [1]
 

@@ -10,7 +10,20 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from sora_jax import sharding
-from sora_jax.config import DiTConfig, DiTRun, TextConfig, VAEConfig, VAERun
+from sora_jax.config import (
+    DiTConfig,
+    DiTRun,
+    EncodeRun,
+    FlowConfig,
+    OptimConfig,
+    PackingConfig,
+    PlaygroundConfig,
+    TextConfig,
+    VAEConfig,
+    VAERun,
+    from_json,
+    to_json,
+)
 from sora_jax.data.records import Record, write_shard
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
@@ -32,8 +45,10 @@ def latents(tmp_path):
     )
     for split in ("train", "held_out"):
         write_shard(tmp_path / split, 0, [record] * 3)
+    (tmp_path / "vae.safetensors").write_bytes(b"a VAE")
     train_tokenizer(["a ball", "a box"], tmp_path / "tokenizer.model", vocab_size=300)
-    keep_config(tmp_path, {"data": {"length": 3}, "held_out_clips": 3})
+    encoded = EncodeRun(data=PlaygroundConfig(length=3), held_out_clips=3)
+    keep_config(tmp_path, to_json(encoded))
     return tmp_path
 
 
@@ -55,8 +70,23 @@ def test_latents_of_another_kind_are_refused_with_every_field(latents):
         open_latents(wrong)
 
 
+def test_a_patch_that_cuts_latents_badly_is_refused(latents):
+    with pytest.raises(ValueError, match=r"dit.patch\[1:\] must divide.*\(3, 2\)"):
+        open_latents(run(latents, patch=(1, 3, 2)))
+
+
+def test_a_run_is_tied_to_its_latents(latents):
+    before = open_latents(run(latents)).hashes
+    loop.refuse_other_sources("run", before, before)
+    (latents / "vae.safetensors").write_bytes(b"another")
+    now = open_latents(run(latents)).hashes
+    with pytest.raises(ValueError, match="'run' was trained on another VAE: "):
+        loop.refuse_other_sources("run", before, now)
+
+
 def test_latents_half_encoded_are_refused(latents):
-    keep_config(latents, {"data": {"length": 9}, "held_out_clips": 3})
+    encoded = EncodeRun(data=PlaygroundConfig(length=9), held_out_clips=3)
+    keep_config(latents, to_json(encoded))
     with pytest.raises(ValueError, match="3 of 9 training clips.*continues"):
         open_latents(run(latents))
 
@@ -82,11 +112,47 @@ def test_a_vae_of_another_size_is_no_start(tmp_path):
         vae.load_start(dataclasses.replace(start, vae=other))
 
 
-@pytest.mark.parametrize("wrong", [{"window": 20}, {"window": 96}, {"keep": 1}])
-def test_a_run_that_cannot_work_is_refused(wrong):
+BAD = [
+    (VAERun, {"window": 20}),
+    (VAERun, {"window": 96}),
+    (VAERun, {"keep": 1}),
+    (VAERun, {"batch": 0}),
+    (EncodeRun, {"vocabulary": 10}),
+    (EncodeRun, {"conditioned": 1.5}),
+    (PlaygroundConfig, {"length": 0}),
+    (PlaygroundConfig, {"fps": 0.0}),
+    (PackingConfig, {"tokens": -1}),
+    (PackingConfig, {"headless": 2.0}),
+    (OptimConfig, {"warmup": -5}),
+    (OptimConfig, {"clip": -1.0}),
+    (FlowConfig, {"shift": -1.0}),
+]
+
+
+@pytest.mark.parametrize(("kind", "wrong"), BAD)
+def test_a_config_that_cannot_work_is_refused(kind, wrong):
     (name,) = wrong
     with pytest.raises(ValueError, match=f"{name} must be"):
-        VAERun(**wrong)
+        kind(**wrong)
+
+
+def test_text_of_another_width_than_the_dit_reads_is_refused():
+    with pytest.raises(ValueError, match="text of width 12 .text.width., got 96"):
+        DiTRun(text=TextConfig(width=12))
+
+
+def test_a_folder_of_another_run_is_named():
+    with pytest.raises(ValueError, match="of a VAERun, where a DiTRun is needed"):
+        from_json(DiTRun, to_json(VAERun()))
+
+
+def test_a_batch_that_the_mesh_cannot_share_is_named(monkeypatch):
+    mesh = sharding.make_mesh({"data": -1})
+    with sharding.use(mesh, VAERun().rules):
+        sharding.check_batch("batch", 3, mesh)
+        monkeypatch.setattr(jax, "process_count", lambda: 2)
+        with pytest.raises(ValueError, match="multiple of the 2 hosts, got 1"):
+            sharding.check_batch("batch", 4, mesh)
 
 
 def test_a_mesh_that_does_not_fit_is_named():
@@ -99,8 +165,11 @@ def test_moments_lie_where_their_parameters_do():
     placed = {"up": {"kernel": NamedSharding(mesh, P("fsdp", "tensor"))}}
     kernel = {"up": {"kernel": jax.ShapeDtypeStruct((4, 4), "float32")}}
     count = jax.ShapeDtypeStruct((), "int32")
-    state = {"ema": kernel, "opt_state": (count, kernel)}
+    # Muon keeps one number for each matrix; it has the matrix's name, not its axes.
+    number = {"up": {"kernel": count}}
+    state = {"ema": kernel, "opt_state": (count, kernel, number)}
     found = sharding.like_parameters(state, placed, mesh)
     assert found["ema"]["up"]["kernel"].spec == P("fsdp", "tensor")
     assert found["opt_state"][1]["up"]["kernel"].spec == P("fsdp", "tensor")
     assert found["opt_state"][0].spec == P()
+    assert found["opt_state"][2]["up"]["kernel"].spec == P()

@@ -118,6 +118,7 @@ BAD = {
     "steps must be at least 1, got 0": {"steps": 0},
     "--image": {"image": "missing.png"},
     "--out": {"out": "/proc/none/clip.mp4"},
+    "--seed must be from 0": {"seed": -1},
     "--variations must be >= 1": {"variations": 0},
     "--negative-prompt 'blur' does nothing": {
         "negative_prompt": "blur",

@@ -149,6 +149,17 @@ def test_muon_orthogonalises_matrices_and_leaves_the_rest_to_adam():
     assert dimensions["blocks"]["qkv"]["bias"] is None
 
 
+@pytest.mark.parametrize("outer", ["embed", "time", "time_table", "head"])
+def test_muon_leaves_matrices_that_touch_data_to_adam(outer):
+    params = {outer: {"up": {"kernel": jnp.zeros((4, 4))}}, "conv": {}}
+    params["conv"][outer] = {"filters": jnp.zeros((1, 1, 1, 4, 4))}
+    dimensions = optim.muon_dimensions(params)
+    assert dimensions[outer]["up"]["kernel"] is None
+    # A VAE's convolutions over time are hidden layers; its head is none.
+    is_hidden = dimensions["conv"][outer]["filters"] is not None
+    assert is_hidden == (outer != "head")
+
+
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_weights_decay_and_biases_scales_and_statistics_do_not(name):
     params = {
@@ -159,7 +170,6 @@ def test_weights_decay_and_biases_scales_and_statistics_do_not(name):
     transform = optim.optimizer(OptimConfig(name=name, warmup=1, weight_decay=0.5), 10)
     still = jax.tree.map(jnp.zeros_like, params)
     carried = transform.init(params)
-    _, carried = transform.update(still, carried, params)  # The rate starts at 0.
     update, _ = transform.update(still, carried, params)
     assert jnp.all(update["blocks"]["up"]["kernel"] < 0)
     del update["blocks"]["up"]["kernel"]

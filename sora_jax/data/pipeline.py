@@ -159,7 +159,7 @@ class Rows:
         return self._rows[number]
 
     def __repr__(self) -> str:
-        """Describe the source; Grain checks it when it resumes."""
+        """Describe the source, without its contents."""
         return f"Rows({len(self)})"
 
 

@@ -54,7 +54,7 @@ class Playground:
         return Sample(clip=clip, captions=parts, scene=scene)
 
     def __repr__(self) -> str:
-        """Describe the source; Grain checks it when it resumes."""
+        """Describe the source, without its contents."""
         return f"Playground({self.config!r})"
 
     def scene(self, index: int, size: tuple[int, int] | None = None) -> world.Scene:

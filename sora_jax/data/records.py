@@ -119,5 +119,5 @@ class Records:
         return from_bytes(self._source[number])
 
     def __repr__(self) -> str:
-        """Describe the source; Grain checks it when it resumes."""
+        """Describe the source, without its contents."""
         return f"Records({len(self)})"

@@ -8,7 +8,7 @@ beside training and not below it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -17,9 +17,11 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
-from sora_jax.config import DiTRun
+from sora_jax import sharding
+from sora_jax.config import DiTRun, PackingConfig
 from sora_jax.data import pipeline
 from sora_jax.data.packing import plan_rows, statistics
+from sora_jax.data.records import Records
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
@@ -57,13 +59,14 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
     Raises:
       ValueError: the latents folder is incomplete, or of another kind than the config.
     """
+    sharding.check_batch("packing.rows", config.packing.rows, mesh)
     latents = open_latents(config)
     optimization = Optimization(
         transform=optim.optimizer(config.optim, config.steps),
         ema_decay=config.optim.ema_decay,
         accumulate=config.optim.accumulate,
     )
-    plan = plan_state(
+    blueprint = plan_state(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
         jax.random.key(config.seed),
@@ -76,12 +79,14 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
         del step
         levels_key, noise_key = jax.random.split(key)
         levels = flow.draw_levels(levels_key, batch.tokens, config.flow)
-        return flow_loss(nnx.merge(plan.graphdef, params), batch, levels, noise_key), {}
+        return flow_loss(
+            nnx.merge(blueprint.graphdef, params), batch, levels, noise_key
+        ), {}
 
     @jax.jit
     def loss_at(params: Params, batch: Batch, t: Array) -> Array:
         levels = jnp.full_like(batch.tokens.levels, t).at[:, 0].set(0.0)
-        trained = nnx.merge(plan.graphdef, params)
+        trained = nnx.merge(blueprint.graphdef, params)
         return flow_loss(trained, batch, levels, jax.random.key(0))
 
     held_out = held_out_batches(config, latents)
@@ -95,7 +100,7 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
             values = [float(loss_at(state.ema, batch, t)) for t in TIMES]
             scalars[f"loss {name}"] = float(np.mean(values))
         scalars["loss"] = float(np.mean(list(scalars.values())))
-        media = sample(nnx.merge(plan.graphdef, state.ema)) if sample else {}
+        media = sample(nnx.merge(blueprint.graphdef, state.ema)) if sample else {}
         return scalars, media
 
     def data():
@@ -115,32 +120,57 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
     work = {
         "clips": config.packing.rows * len(views) / len(rows),
         "tokens": config.packing.rows * config.packing.tokens * (1 - packed["padding"]),
-        "FLOP": model_flops(config, next(data())) * jax.process_count(),
+        "FLOP": model_flops(config, latents, views, rows),
     }
     return Job(
-        state=plan,
+        blueprint=blueprint,
         loss=loss,
         optimization=optimization,
         data=data,
         evaluate=evaluate,
         work=work,
+        sources=latents.hashes,
     )
 
 
-def model_flops(config: DiTRun, batch: Batch) -> float:
-    """FLOPs of the gradient on a batch, without what a remat policy does again."""
+def model_flops(
+    config: DiTRun,
+    latents: Latents,
+    views: Sequence[pipeline.View],
+    rows: Sequence[Sequence[int]],
+) -> float:
+    """FLOPs of a step's gradient, without what a remat policy does again."""
     plain = dataclasses.replace(
         config, dit=dataclasses.replace(config.dit, remat="none")
     )
-    graphdef, params = nnx.split(
-        nnx.eval_shape(lambda: Trained(plain, rngs=nnx.Rngs(0)))
-    )
+    trained = nnx.eval_shape(lambda: Trained(plain, rngs=nnx.Rngs(0)))
+    graphdef, params = nnx.split(trained)
+    build = row_builder(config, latents, latents.train, views, config.packing)
+    batch = pipeline.join([build(rows[0], np.random.default_rng(0))])
 
     def loss(params: nnx.State) -> Array:
         levels, key = batch.tokens.levels, jax.random.key(0)
         return flow_loss(nnx.merge(graphdef, params), batch, levels, key)
 
-    return count_flops(jax.grad(loss), params)
+    return config.packing.rows * count_flops(jax.grad(loss), params)
+
+
+def row_builder(
+    config: DiTRun,
+    latents: Latents,
+    records: Records,
+    views: Sequence[pipeline.View],
+    packing: PackingConfig,
+) -> pipeline.BuildRow:
+    """What turns a planned row into a batch of one row."""
+    return pipeline.BuildRow(
+        records,
+        views,
+        config.dit.patch,
+        packing,
+        latents.tokenizer.encode,
+        config.text.pad_to,
+    )
 
 
 def flow_loss(
@@ -173,14 +203,7 @@ def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
     )
     views = pipeline.plan_views(records, 0.0, config.seed)
     tokens = pipeline.view_tokens(records, views, config.dit.patch)
-    build = pipeline.BuildRow(
-        records,
-        views,
-        config.dit.patch,
-        packing,
-        latents.tokenizer.encode,
-        config.text.pad_to,
-    )
+    build = row_builder(config, latents, records, views, packing)
     groups: dict[str, list[int]] = {}
     for number, entry in enumerate(records.index):
         t, h, w, _ = entry["shape"]

@@ -38,18 +38,22 @@ def encode(config: EncodeRun, workdir: str) -> None:
     """Encode the training and the held-out clips; continues where it stopped.
 
     Raises:
-      ValueError: the workdir holds the clips of another config, or there is no VAE.
+      ValueError: the workdir holds the clips of another config, there is no VAE, or
+        several hosts would write the same files.
     """
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"encoding runs on one host, got {jax.process_count()}: start it on one"
+        )
     refuse_other_config(workdir, to_json(config))
     folder = epath.Path(workdir)
-    vae = published.load_vae(config.vae)
-    keep_config(workdir, to_json(config))
     held_out = dataclasses.replace(
         config.data, split="test", length=config.held_out_clips
     )
     if not (folder / "vae.safetensors").exists():
-        vae = measure(vae, config)
-        published.save_vae(folder, vae)
+        vae = published.load_vae(config.vae)
+        keep_config(workdir, to_json(config))
+        published.save_vae(folder, measure(vae, config))
     vae = published.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
         texts = captions(config.data, config.tokenizer_clips)

@@ -7,18 +7,27 @@ import json
 
 from etils import epath
 
-from sora_jax.config import DiTRun
+from sora_jax.config import DiTRun, EncodeRun, from_json
 from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.weights.native import file_hash
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents:
-    """Encoded clips and the tokenizer that learned from their captions."""
+    """Encoded clips and the tokenizer that learned from their captions.
+
+    Attributes:
+      train: clips to learn from.
+      held_out: clips of the test split.
+      tokenizer: learned from the captions.
+      hashes: what ties a run to this folder.
+    """
 
     train: Records
     held_out: Records
     tokenizer: Tokenizer
+    hashes: dict[str, str]
 
 
 def open_latents(config: DiTRun) -> Latents:
@@ -31,27 +40,7 @@ def open_latents(config: DiTRun) -> Latents:
     folder = epath.Path(config.latents)
     train, held_out = Records(folder / "train"), Records(folder / "held_out")
     tokenizer = Tokenizer.load(folder / "tokenizer.model")
-    encoded = json.loads((folder / "config.json").read_text())
-    problems = [
-        f"latents folder {config.latents!r} holds {len(found)} of {wanted} {name} "
-        "clips: start its encode command again, which continues"
-        for name, found, wanted in (
-            ("training", train, encoded["data"]["length"]),
-            ("held-out", held_out, encoded["held_out_clips"]),
-        )
-        if len(found) < wanted
-    ]
-    first = train[0]
-    for name, value, wanted in (
-        ("dit.channels", config.dit.channels, first.latents.shape[-1]),
-        ("dit.extra_channels", config.dit.extra_channels, first.known.shape[-1]),
-        ("dit.patch[0]", config.dit.patch[0], 1),
-    ):
-        if value != wanted:
-            problems.append(
-                f"{name} must be {wanted} for the clips of {config.latents!r}, "
-                f"got {value}"
-            )
+    problems = _unfinished(folder, train, held_out) + _unlike(config, train)
     if config.text.vocabulary < tokenizer.vocab_size:
         problems.append(
             f"text.vocabulary must be at least {tokenizer.vocab_size}, the pieces of "
@@ -59,4 +48,49 @@ def open_latents(config: DiTRun) -> Latents:
         )
     if problems:
         raise ValueError("\n".join(problems))
-    return Latents(train=train, held_out=held_out, tokenizer=tokenizer)
+    files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
+    files["set of clips"] = "config.json"
+    return Latents(
+        train=train,
+        held_out=held_out,
+        tokenizer=tokenizer,
+        hashes={name: file_hash(folder / file) for name, file in files.items()},
+    )
+
+
+def _unfinished(folder: epath.Path, train: Records, held_out: Records) -> list[str]:
+    described = folder / "config.json"
+    if not described.exists():
+        return [f"latents folder {str(folder)!r} has no config.json: encode it again"]
+    encoded: EncodeRun = from_json(EncodeRun, json.loads(described.read_text()))
+    return [
+        f"latents folder {str(folder)!r} holds {len(found)} of {wanted} {name} clips: "
+        "start its encode command again, which continues"
+        for name, found, wanted in (
+            ("training", train, encoded.data.length),
+            ("held-out", held_out, encoded.held_out_clips),
+        )
+        if len(found) < wanted
+    ]
+
+
+def _unlike(config: DiTRun, records: Records) -> list[str]:
+    first, patch = records[0], config.dit.patch
+    problems = [
+        f"{name} must be {wanted} for the clips of {config.latents!r}, got {value}"
+        for name, value, wanted in (
+            ("dit.channels", config.dit.channels, first.latents.shape[-1]),
+            ("dit.extra_channels", config.dit.extra_channels, first.known.shape[-1]),
+            # Stretches and clean beginnings are counted in single latent frames.
+            ("dit.patch[0]", patch[0], 1),
+        )
+        if value != wanted
+    ]
+    sizes = sorted({tuple(entry["shape"][1:3]) for entry in records.index})
+    odd = [size for size in sizes if size[0] % patch[1] or size[1] % patch[2]]
+    if odd:
+        problems.append(
+            f"dit.patch[1:] must divide the latents of {config.latents!r}, got "
+            f"{patch[1:]} for {odd}"
+        )
+    return problems

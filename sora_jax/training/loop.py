@@ -33,20 +33,22 @@ class Job:
     """What is trained.
 
     Attributes:
-      state: the plan of the state on the mesh.
+      blueprint: the state that is to be made or restored.
       loss: see `training.state.Loss`.
       optimization: optimizer and average.
       data: makes a fresh Grain iterator of host batches.
       evaluate: (state, step) -> scalars and media; called by every host.
       work: model FLOPs (no recompute), tokens and clips of one step.
+      sources: a hash of each input that must stay the same while a run lasts.
     """
 
-    state: states.Blueprint
+    blueprint: states.Blueprint
     loss: states.Loss
     optimization: states.Optimization
     data: Callable[[], Iterator[Any]]
     evaluate: Callable[[TrainState, int], tuple[dict[str, float], dict[str, Media]]]
     work: dict[str, float]
+    sources: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def train(
@@ -65,20 +67,20 @@ def train(
     with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:
         job = make_job(mesh)
         data = job.data()
-        keep_config(workdir, to_json(config))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
-        report = stack.enter_context(Report(workdir, config))
-        restored = checkpoints.restore_latest(as_dict(job.state.abstract), data)
+        restored = checkpoints.restore_latest(as_dict(job.blueprint.abstract), data)
         if restored is None:
-            state = job.state.initial()
+            state = job.blueprint.initial()
         else:
+            refuse_other_sources(workdir, restored.metadata.get("sources"), job.sources)
             state = TrainState(**restored.state)
-            report.say(f"continuing {workdir} from step {restored.step}")
+        keep_config(workdir, to_json(config))
+        report = stack.enter_context(Report(workdir, config))
         first = int(state.step)
+        report.start(first, job.work)
         step_fn = states.jitted_update(job.loss, job.optimization, config.seed)
 
-        # --- the loop: dispatch a step, then read the one before ------------------
-        report.start(first, job.work)
+        # --- the loop: dispatch a step, then read the one before ----------------------
         pending = None
         for step in range(first + 1, config.steps + 1):
             batch = sharding.to_device(next(data), mesh)
@@ -87,20 +89,32 @@ def train(
                 read(report, *pending)
             pending = (step, metrics)
             is_last = step == config.steps
-            if is_last or step % config.eval_every == 0:
+            saves = is_last or step % config.checkpoint_every == 0
+            evaluates = is_last or step % config.eval_every == 0
+            if saves or evaluates:
                 read(report, *pending)
                 pending = None
+            # First the save: an evaluation that fails must not lose the steps.
+            if saves:
+                about = {"config": to_json(config), "sources": job.sources}
+                checkpoints.save(step, as_dict(state), data, about)
+            if evaluates:
                 started = time.perf_counter()
                 report.evaluation(step, *job.evaluate(state, step))
                 report.pause(time.perf_counter() - started)
-            if is_last or step % config.checkpoint_every == 0:
-                if pending is not None:
-                    read(report, *pending)
-                    pending = None
-                checkpoints.save(
-                    step, as_dict(state), data, {"config": to_json(config)}
-                )
         return state
+
+
+def refuse_other_sources(
+    workdir: str, before: dict[str, str] | None, now: dict[str, str]
+) -> None:
+    """Refuse to continue on other inputs than those that the run began with."""
+    changed = [name for name in now if before and before.get(name) != now[name]]
+    if changed:
+        raise ValueError(
+            f"--workdir {workdir!r} was trained on another {' and '.join(changed)}: "
+            "give another --workdir, or put the former files back"
+        )
 
 
 def read(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:

@@ -15,6 +15,7 @@ OUTER = {
     "filters": frozenset(("conv_in", "moments", "latents", "head")),
 }
 # Weight decay is for matrices: never for biases, norms, or the latents' statistics.
+# Beside Muon, the matrices that AdamW trains do not decay either.
 DECAYED = frozenset((*OUTER, "embedding"))
 
 
@@ -52,7 +53,11 @@ def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
             weight_decay=config.weight_decay,
             mask=decayed,
         )
-    clip = optax.identity() if config.clip is None else _clip(config.clip)
+    clip = (
+        optax.identity()
+        if config.clip is None
+        else optax.clip_by_global_norm(config.clip)
+    )
     return accumulated(optax.chain(clip, update), config.accumulate)
 
 
@@ -63,10 +68,6 @@ def accumulated(
     if batches == 1:
         return transform
     return optax.MultiSteps(transform, batches).gradient_transformation()
-
-
-def _clip(norm: float) -> optax.GradientTransformation:
-    return optax.clip_by_global_norm(norm)
 
 
 def decayed(params: optax.Params) -> optax.Params:

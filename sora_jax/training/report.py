@@ -8,6 +8,7 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
+import jax
 import numpy as np
 import tensorboardX
 import tqdm
@@ -17,6 +18,7 @@ from PIL import Image
 from tensorboardX.proto import summary_pb2
 
 from sora_jax.config import RunConfig
+from sora_jax.workdir import write_bytes
 
 # Generated code, whose names no type checker sees.
 proto: Any = summary_pb2
@@ -26,14 +28,22 @@ Media = UInt8[np.ndarray, "t h w c"]
 
 
 class Report:
-    """Prints and records a run's progress."""
+    """Prints and records a run's progress; on other hosts than the first, nothing."""
 
     def __init__(self, workdir: str, config: RunConfig):
         self._steps, self._every = config.steps, config.log_every
         self._workdir = epath.Path(workdir)
+        self._is_silent = jax.process_index() > 0
 
     def __enter__(self) -> Report:
-        self._bar = tqdm.tqdm(total=self._steps, unit="step", dynamic_ncols=True)
+        self._bar = tqdm.tqdm(
+            total=self._steps,
+            unit="step",
+            dynamic_ncols=True,
+            disable=self._is_silent,
+        )
+        if self._is_silent:
+            return self
         logs = self._workdir / "tensorboard"
         logs.mkdir(parents=True, exist_ok=True)
         self._board = tensorboardX.SummaryWriter(str(logs))
@@ -42,7 +52,8 @@ class Report:
 
     def __exit__(self, *_) -> None:
         self._bar.close()
-        self._board.close()
+        if not self._is_silent:
+            self._board.close()
 
     def say(self, text: str) -> None:
         """Print a line above the progress bar."""
@@ -50,6 +61,9 @@ class Report:
 
     def start(self, step: int, work: Mapping[str, float]) -> None:
         """Begin counting at a step; `work` is what one step does."""
+        if step and not self._is_silent:
+            self.say(f"continuing {self._workdir} from step {step}")
+            self._forget_after(step)
         self._work = dict(work)
         self._bar.reset(total=self._steps)
         self._bar.update(step)
@@ -62,7 +76,7 @@ class Report:
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show a step; every `log_every` steps, record it."""
         self._bar.update(step - self._bar.n)
-        if step % self._every and step != self._steps:
+        if self._is_silent or (step % self._every and step != self._steps):
             return
         seconds = (time.perf_counter() - self._since) / max(1, step - self._last)
         self._since, self._last = time.perf_counter(), step
@@ -78,6 +92,8 @@ class Report:
         self, step: int, scalars: Mapping[str, float], media: Mapping[str, Media]
     ) -> None:
         """Record an evaluation: numbers, pictures and moving pictures."""
+        if self._is_silent:
+            return
         for name, value in scalars.items():
             self._board.add_scalar(f"eval/{name}", value, step)
         for name, frames in media.items():
@@ -91,10 +107,22 @@ class Report:
             self._writer.add_summary(proto.Summary(value=[summary]), step)
         self._board.flush()
         line = {"step": step, **scalars}
-        with (self._workdir / "evaluations.jsonl").open("a") as file:
+        with self._evaluations.open("a") as file:
             file.write(json.dumps(line) + "\n")
         text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
         self.say(f"step {step}: {text}")
+
+    @property
+    def _evaluations(self) -> epath.Path:
+        return self._workdir / "evaluations.jsonl"
+
+    def _forget_after(self, step: int) -> None:
+        """Drop evaluations of steps that will be made again."""
+        if self._evaluations.exists():
+            lines = self._evaluations.read_text().splitlines()
+            kept = [line for line in lines if json.loads(line)["step"] <= step]
+            text = "".join(f"{line}\n" for line in kept)
+            write_bytes(self._evaluations, text.encode())
 
 
 def short(value: float) -> str:

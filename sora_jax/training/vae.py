@@ -15,6 +15,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
+from sora_jax import sharding
 from sora_jax.config import PlaygroundConfig, VAERun
 from sora_jax.data.pipeline import EPOCHS
 from sora_jax.data.playground import Playground, Sample
@@ -48,18 +49,14 @@ class Trained(nnx.Module):
 
 
 def make_job(config: VAERun, mesh: Mesh) -> Job:
-    """Build the VAE's job on a mesh.
-
-    Raises:
-      ValueError: there is no VAE to start from, or it is of another size.
-    """
-    start = load_start(config) if config.start_from else None
+    """Build the VAE's job on a mesh."""
+    sharding.check_batch("batch", config.batch, mesh)
     optimization = Optimization(
         transform=transform(config),
         ema_decay=config.optim.ema_decay,
         accumulate=config.optim.accumulate,
     )
-    plan = plan_state(
+    blueprint = plan_state(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
         jax.random.key(config.seed),
@@ -67,12 +64,15 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
     )
 
     def initial() -> TrainState:
-        state = plan.initial()
+        start = load_start(config) if config.start_from else None
+        state = blueprint.initial()
         if start is None:
             return state
         params = {**state.params, "vae": published.parameters(start)}
         params = jax.tree.map(
-            lambda new, old: jax.device_put(new, old.sharding), params, state.params
+            lambda new, old: jax.device_put(np.asarray(new), old.sharding),
+            params,
+            state.params,
         )
         return dataclasses.replace(
             state, params=params, ema=jax.tree.map(jnp.copy, params)
@@ -81,13 +81,15 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
     def loss(
         params: Params, pixels: Array, key: Array, step: Array
     ) -> tuple[Array, Metrics]:
-        return vae_loss(config, nnx.merge(plan.graphdef, params), pixels, key, step)
+        return vae_loss(
+            config, nnx.merge(blueprint.graphdef, params), pixels, key, step
+        )
 
     held_out = held_out_clips(config.data)
 
     @jax.jit
     def reconstruct(params: Params) -> Array:
-        vae = nnx.merge(plan.graphdef, params).vae
+        vae = nnx.merge(blueprint.graphdef, params).vae
         mean, _, _ = vae.posterior(held_out)
         return jnp.clip(vae.reconstruct(mean)[0], -1, 1)
 
@@ -105,9 +107,11 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
     shape = (config.batch, frames, height, width, channels)
     batch = jax.ShapeDtypeStruct(shape, jnp.float32)
     gradient = jax.grad(loss, has_aux=True)
-    flops = count_flops(gradient, plan.abstract.params, batch, jax.random.key(0), 0)
+    flops = count_flops(
+        gradient, blueprint.abstract.params, batch, jax.random.key(0), 0
+    )
     return Job(
-        state=dataclasses.replace(plan, initial=initial),
+        blueprint=dataclasses.replace(blueprint, initial=initial),
         loss=loss,
         optimization=optimization,
         data=lambda: clips(config),
@@ -213,5 +217,5 @@ def _pixels(
 
 def held_out_clips(config: PlaygroundConfig) -> Float[np.ndarray, "b t h w c"]:
     """A few clips of the test split, the same in every run."""
-    test = Playground(dataclasses.replace(config, split="test"))
+    test = Playground(dataclasses.replace(config, split="test", length=HELD_OUT_CLIPS))
     return np.stack([test[i].clip.pixels for i in range(HELD_OUT_CLIPS)])

@@ -10,7 +10,6 @@ import contextlib
 import hashlib
 import json
 import os
-import secrets
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
@@ -22,7 +21,7 @@ import safetensors
 import safetensors.numpy
 from etils import epath
 
-from sora_jax.workdir import PathLike
+from sora_jax.workdir import PathLike, write_bytes
 
 PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
 
@@ -57,13 +56,7 @@ def save_tensors(
         flat[name] = array
     header = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
     data = safetensors.numpy.save(flat, metadata=header)
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        temporary.write_bytes(data)
-        temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_bytes(target, data)
 
 
 def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:

@@ -66,5 +66,5 @@ def publish(arguments: Arguments) -> None:
 
 
 if __name__ == "__main__":
-    with cli.exits():
+    with cli.exits("stopped; --out is not whole without its config.json"):
         publish(tyro.cli(Arguments))

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -32,6 +33,7 @@ from sora_jax.weights import native
 from sora_jax.workdir import PathLike, write_json
 
 M = TypeVar("M", bound=nnx.Module)
+_logger = logging.getLogger(__name__)
 
 ASSETS = epath.resource_path("sora_jax") / "assets"
 FILES = ("vae.safetensors", "dit.safetensors", "text_encoder.safetensors")
@@ -47,7 +49,8 @@ class Weights:
       text_encoder: token ids to states.
       tokenizer: text to token ids.
       defaults: how to sample when nothing is asked for.
-      name: where they are from, and a hash of the files.
+      name: what they are called.
+      digest: of the files that they were loaded from.
     """
 
     vae: VAE
@@ -56,6 +59,7 @@ class Weights:
     tokenizer: Tokenizer
     defaults: SamplingConfig
     name: str
+    digest: str = ""
 
 
 def load(folder: PathLike = ASSETS) -> Weights:
@@ -83,7 +87,8 @@ def load(folder: PathLike = ASSETS) -> Weights:
         ),
         tokenizer=Tokenizer.load(where / "tokenizer.model"),
         defaults=from_json(SamplingConfig, config.get("sampling", {})),
-        name=f"{where.name} {digest}",
+        name=config.get("name", where.name),
+        digest=digest,
     )
 
 
@@ -100,7 +105,9 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
         "text": dataclasses.asdict(weights.text_encoder.config),
         "sampling": dataclasses.asdict(weights.defaults),
     }
-    write_json(where / "config.json", {"format": "sora_jax", **config})
+    write_json(
+        where / "config.json", {"format": "sora_jax", "name": weights.name, **config}
+    )
 
 
 def save_vae(folder: PathLike, vae: VAE) -> None:
@@ -133,8 +140,12 @@ def load_vae(folder: PathLike) -> VAE:
     run = from_json(VAERun, json.loads((where / "config.json").read_text()))
     graphdef, abstract = abstract_of(lambda r: VAE(run.vae, rngs=r))
     with Checkpoints(folder) as checkpoints:
-        state = checkpoints.restore(None, {"ema": {"vae": abstract}}).state
-    return nnx.merge(graphdef, state["ema"]["vae"])
+        restored = checkpoints.restore(None, {"ema": {"vae": abstract}})
+    if restored.step < run.steps:
+        _logger.warning(
+            "the VAE of %s is at step %d of %d", folder, restored.step, run.steps
+        )
+    return nnx.merge(graphdef, restored.state["ema"]["vae"])
 
 
 def read_config(folder: PathLike) -> dict[str, Any]:
