@@ -19,7 +19,7 @@ FLAGS = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
 
 
 @contextlib.contextmanager
-def exits(stopped: str = "stopped; nothing was written") -> Iterator[None]:
+def exits(stopped: str) -> Iterator[None]:
     """End a program with a line instead of a traceback: its error, or `stopped`."""
     try:
         yield

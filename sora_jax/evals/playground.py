@@ -260,5 +260,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    with cli.exits():
+    with cli.exits("stopped; --out was not written"):
         main(sys.argv[1:])

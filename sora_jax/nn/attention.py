@@ -1,4 +1,4 @@
-"""The one attention entry: packed segments, causal order, and a frozen plan.
+"""The DiT's one attention entry: packed segments, causal order, and a frozen plan.
 
 Queries and keys may have different lengths and segments, so self-attention and
 cross-attention are the same call. The plan says how it is computed, never what.

@@ -10,10 +10,9 @@ import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
-import tyro
 
 from sora_jax import cli
 from sora_jax.config import DiTConfig, SamplingConfig, VAEConfig, from_json
@@ -60,7 +59,6 @@ class Arguments:
     out: str = "videos/"
     # A folder of weights; by default those that ship with the package.
     weights: str | None = None
-    task: Annotated[Literal["generate"], tyro.conf.Suppress] = "generate"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -105,6 +103,8 @@ def prepare(arguments: Arguments) -> Job:
         problems.append(f"--variations must be >= 1, got {arguments.variations}")
     if prompts is None:
         prompts = (UNREADABLE,)
+    if arguments.seed is not None and not 0 <= arguments.seed < 2**63:
+        problems.append(f"--seed must be from 0 to 2**63 - 1, got {arguments.seed}")
     prompts = tuple(p for p in prompts for _ in range(max(1, arguments.variations)))
     defaults = from_json(SamplingConfig, config.get("sampling", {}))
     sampling = _collect(problems, lambda: dataclasses.replace(defaults, **settings))
@@ -163,7 +163,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
                 "prompt": prompt,
                 "seed": seed,
                 **dataclasses.asdict(settings),
-                "weights": model.weights.name,
+                "weights": f"{model.weights.name} {model.weights.digest}",
                 "seconds": round(time.perf_counter() - started, 2),
             },
         )

@@ -32,13 +32,17 @@ class Trained(Protocol):
 
 def sample_media(config: DiTRun, trained: Trained) -> dict[str, np.ndarray]:
     """Make one video for each of a few prompts, side by side."""
+    vae = load_vae(config.latents)
     weights = Weights(
-        vae=load_vae(config.latents),
+        vae=vae,
         dit=trained.dit,
         text_encoder=trained.text_encoder,
         tokenizer=Tokenizer.load(epath.Path(config.latents) / "tokenizer.model"),
         defaults=SamplingConfig(),
         name="in training",
     )
-    videos = Model(weights).generate(PROMPTS, steps=12)
+    # The nearest to 64 x 64 that the patches divide.
+    units = [vae.config.space_factor * patch for patch in config.dit.patch[1:]]
+    size = tuple(max(unit, 64 // unit * unit) for unit in units)
+    videos = Model(weights).generate(PROMPTS, steps=12, size=size)
     return {"samples": np.concatenate(list(to_uint8(videos)), axis=2)}
