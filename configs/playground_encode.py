@@ -1,7 +1,7 @@
 """Encode playground clips for the default model's DiT.
 
-Hardware: 2 CPU cores, about 9 minutes.
-Expected: runs/latents with 8,192 training clips and 256 held-out clips.
+Hardware: 2 CPU cores, about 11 minutes.
+Expected: runs/latents with 10,240 training clips and 256 held-out clips.
 Command:  python train.py --config=configs/playground_encode.py --workdir=runs/latents
 """
 
@@ -14,7 +14,7 @@ def get_config(arg: str | None = None) -> EncodeRun:
         vae="runs/vae",
         conditioned=0.4,
         data=PlaygroundConfig(
-            length=8_192,
+            length=10_240,
             frames=((1, 0.15), (9, 0.2), (17, 0.55), (33, 0.1)),
             kinds=(
                 ("one", 0.85),

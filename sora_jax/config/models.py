@@ -74,7 +74,7 @@ class DiTConfig:
     width: int = 144
     depth: int = 6
     heads: int = 4
-    mlp: int = 432
+    mlp: int = 416
     # Features of the sinusoidal time embedding.
     time_features: int = 256
     # (name, features) of each cross-attention memory.
