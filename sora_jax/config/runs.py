@@ -71,11 +71,15 @@ class MeshConfig:
 class RunConfig:
     """What every training run has."""
 
+    # Of the initial parameters, the order of clips and the noise.
     seed: int = 0
     # Batches of the whole run; the optimizer moves once in `optim.accumulate` of them.
     steps: int = 1000
+    # Steps between two lines of numbers in TensorBoard.
     log_every: int = 20
+    # Steps between two evaluations on held-out clips, and one at the end.
     eval_every: int = 500
+    # Steps between two checkpoints, and one at the end.
     checkpoint_every: int = 500
     # Checkpoints kept on disk.
     keep: int = 2

@@ -55,9 +55,10 @@ def check_output(path: PathLike, *, field: str = "--out") -> epath.Path:
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
+        is_full = error.errno == errno.ENOSPC
+        remedy = "free some space" if is_full else "give a folder that you may write to"
         raise ValueError(
-            f"{named} cannot be written ({error.strerror or error}); "
-            "free some space, or give a path in a folder you may write to"
+            f"{named} cannot be written ({error.strerror or error}); {remedy}"
         ) from error
     return target
 

@@ -29,7 +29,10 @@ UNREADABLE = "?"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Make videos from text, or from text and an image."""
+    """Make videos from text, or from text and an image.
+
+    What is not said is as the weights' config.json has it under "sampling".
+    """
 
     # What the video shows.
     prompt: str | None = None
@@ -39,15 +42,17 @@ class Arguments:
     negative_prompt: str | None = None
     # A picture that becomes the first frame.
     image: str | None = None
-    # WIDTHxHEIGHT in pixels.
+    # WIDTHxHEIGHT in pixels, in steps of what the model can divide (default model: 16).
     size: str | None = None
     # Frames of the video: 1 (an image) or 1 + 4k.
     frames: int | None = None
+    # Frames per second.
     fps: float | None = None
     # The same seed gives the same video; by default a new one is drawn and printed.
     seed: int | None = None
     # Denoising steps: more take longer and may look better.
     steps: int | None = None
+    # How the noise levels are stepped through.
     solver: Literal["euler", "heun", "unipc"] | None = None
     # How closely the prompt is followed; 1 is faster.
     guidance: float | None = None
@@ -55,7 +60,8 @@ class Arguments:
     shift: float | None = None
     # Videos for each prompt.
     variations: int = 1
-    # A file ending in .mp4, .gif, .png or .npy, or a folder; never overwritten.
+    # A folder, or a file ending in .mp4, .gif, .png (frames side by side) or .npy;
+    # never overwritten.
     out: str = "videos/"
     # A folder of weights; by default those that ship with the package.
     weights: str | None = None
