@@ -185,7 +185,9 @@ def test_check_output(tmp_path):
         outputs.check_output(tmp_path / "folder.mp4")
     (tmp_path / "file").write_text("")
     for bad in (tmp_path / "file" / "clip.mp4", Path("/proc/nowhere/clip.mp4")):
-        with pytest.raises(ValueError, match="--out .* cannot be written .*; give a folder"):
+        with pytest.raises(
+            ValueError, match="--out .* cannot be written .*; give a folder"
+        ):
             outputs.check_output(bad)
 
 
