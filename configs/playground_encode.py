@@ -12,10 +12,11 @@ def get_config(arg: str | None = None) -> EncodeRun:
     """Return the run."""
     return EncodeRun(
         vae="runs/vae",
-        conditioned=0.4,
+        conditioned=0.3,
         data=PlaygroundConfig(
             length=10_240,
-            frames=((1, 0.15), (9, 0.2), (17, 0.55), (33, 0.1)),
+            frames=((1, 0.12), (9, 0.15), (17, 0.63), (33, 0.1)),
+            sizes=(((64, 64), 0.75), ((48, 80), 0.15), ((80, 48), 0.1)),
             kinds=(
                 ("one", 0.85),
                 ("two", 0.05),

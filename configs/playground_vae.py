@@ -9,9 +9,9 @@ Command:
   python train.py --config=configs/playground_vae.py --workdir=runs/vae
 """
 
-from sora_jax.config import OptimConfig, PlaygroundConfig, VAERun
+from sora_jax.config import OptimConfig, PlaygroundConfig, VAEConfig, VAERun
 
-STAGES = ("images", "short", "windows", None)
+STAGES = ("images", "short", "windows", "sharp", None)
 
 
 def get_config(arg: str | None = None) -> VAERun:
@@ -22,13 +22,18 @@ def get_config(arg: str | None = None) -> VAERun:
         "images": (700, 16, 1, 0, 1e-2, 0.4, ""),
         "short": (900, 3, 9, 0, 5e-3, 0.7, "runs/vae_images"),
         "windows": (1400, 8, 17, 32, 5e-3, 5 / 7, "runs/vae_short"),
-        None: (2400, 8, 17, 32, 5e-3, 0.6, "runs/vae_windows"),
+        "sharp": (2400, 8, 17, 32, 5e-3, 0.6, "runs/vae_windows"),
+        None: (900, 8, 17, 32, 5e-3, 0.7, "runs/vae_sharp"),
     }[arg]
+    # Sharp first, then smooth: last, the latents are made easy to predict.
+    smooth = arg is None
     return VAERun(
         steps=steps,
         batch=batch,
         window=window,
         start_from=start,
+        vae=VAEConfig(history="first" if smooth else "zeros"),
+        kl=2e-3 if smooth else 1e-4,
         data=PlaygroundConfig(frames=((frames, 1.0),), sizes=(((64, 64), 1.0),)),
         optim=OptimConfig(name="muon", lr=lr, warmup=30, decay=decay, ema_decay=0.99),
         eval_every=100,

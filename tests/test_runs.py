@@ -106,6 +106,9 @@ def test_a_vae_of_another_size_is_no_start(tmp_path):
     published.save_vae(tmp_path, VAE(TINY, rngs=nnx.Rngs(0)))
     start = VAERun(vae=TINY, start_from=str(tmp_path))
     assert vae.load_start(start).config == TINY
+    # The past of a clip has no parameters.
+    zeros = dataclasses.replace(TINY, history="zeros")
+    vae.load_start(dataclasses.replace(start, vae=zeros))
     other = dataclasses.replace(TINY, channels=8, encoder_width=8)
     fields = "(?s)vae.channels must be 4 .*got 8.*vae.encoder_width must be 4"
     with pytest.raises(ValueError, match=fields):
@@ -117,6 +120,7 @@ BAD = [
     (VAERun, {"window": 96}),
     (VAERun, {"keep": 1}),
     (VAERun, {"batch": 0}),
+    (VAERun, {"decoder_only": True}),
     (EncodeRun, {"vocabulary": 10}),
     (EncodeRun, {"conditioned": 1.5}),
     (PlaygroundConfig, {"length": 0}),

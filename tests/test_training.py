@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import jax
@@ -200,9 +201,40 @@ def test_the_critic_is_a_switch():
     off = VAERun()
     on = dataclasses.replace(off, critic=CriticConfig(weight=0.1))
     params = {"vae": {"kernel": jnp.ones((2, 2))}, "critic": {"kernel": jnp.ones(2)}}
-    assert by_network(params)["critic"]["kernel"] == "critic"
+    assert by_network(on, params)["critic"]["kernel"] == "critic"
     transform(on).init(params)
     transform(off).init({"vae": params["vae"]})
+
+
+def test_a_decoder_alone_learns_and_the_encoder_stays():
+    tiny = VAEConfig(encoder_width=4, decoder_width=4, channels=4, multipliers=(1,) * 3)
+    optimizer = OptimConfig(name="muon", weight_decay=0.5, warmup=1)
+    config = VAERun(vae=tiny, start_from="some", decoder_only=True, optim=optimizer)
+    graphdef, params = nnx.split(make(Trained, config))
+    params = nnx.to_pure_dict(params)
+    pixels = jax.random.uniform(jax.random.key(0), (1, 1, 16, 16, 3), minval=-1)
+
+    def loss(params, pixels, key, step):
+        merged = nnx.merge(graphdef, params)
+        return vae_loss(config, merged, pixels, key, step)[0], {}
+
+    optimization = state.Optimization(transform=transform(config), ema_decay=0.9)
+    start = state.TrainState(
+        step=jnp.int32(0),
+        params=params,
+        ema=params,
+        opt_state=optimization.transform.init(params),
+    )
+    step = jax.jit(partial(state.update, loss, optimization, 0))
+    after = step(start, pixels)[0].params["vae"]
+    for part in ("encoder", "latent_mean", "latent_std"):
+        jax.tree.map(np.testing.assert_array_equal, after[part], params["vae"][part])
+    moved = jax.tree.map(
+        lambda a, b: float(jnp.abs(a - b).max()),
+        after["decoder"],
+        params["vae"]["decoder"],
+    )
+    assert min(jax.tree.leaves(moved)) > 0
 
 
 def test_the_critic_teaches_the_vae_only_after_its_start():

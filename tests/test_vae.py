@@ -15,6 +15,7 @@ FAMILIES = {
     "plain": VAEConfig(
         patch=1,
         shortcuts=False,
+        history="zeros",
         encoder_width=4,
         decoder_width=8,
         channels=4,
@@ -61,6 +62,13 @@ def test_decoding_in_chunks_equals_decoding_the_whole(vae):
         part, cache = jax.jit(vae.decode)(latents[:, start:stop], cache)
         parts.append(part)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-5)
+
+
+def test_a_still_clip_has_the_latent_of_its_image_at_every_time(clip):
+    vae = make(VAE, FAMILIES["shortcuts"])
+    still = jnp.repeat(clip[:, :1], 9, axis=1)
+    latents, _ = jax.jit(vae.encode)(still)
+    np.testing.assert_allclose(latents, latents[:, :1].repeat(3, 1), atol=1e-5)
 
 
 def test_no_frame_depends_on_a_later_one(vae):

@@ -29,6 +29,9 @@ class VAEConfig:
     stages: tuple[tuple[int, int], ...] = ((2, 2), (2, 2))
     # Parameter-free paths around each stage (Wan 2.2).
     shortcuts: bool = True
+    # What causal layers see before a clip: its first frame over and over, so that what
+    # is still stays the same latent, or zeros, as in Wan.
+    history: Literal["first", "zeros"] = "first"
     dtype: Dtype = "auto"
 
     def __post_init__(self):
@@ -81,6 +84,9 @@ class DiTConfig:
     contexts: tuple[tuple[str, int], ...] = (("text", 96),)
     # What the backward pass recomputes: nothing, everything, or all but dots.
     remat: Literal["none", "full", "dots"] = "none"
+    # Layers in one turn of the loop over layers: more is faster on CPU, and takes
+    # longer to compile.
+    unroll: int = 1
     attention: AttentionPlan = AttentionPlan()
     dtype: Dtype = "auto"
 
@@ -122,6 +128,8 @@ class TextConfig:
     max_distance: int = 128
     # Prompts are cut or padded to this many tokens; padding counts as text, as in Wan.
     pad_to: int = 48
+    # Layers in one turn of the loop over layers (see DiTConfig).
+    unroll: int = 1
     dtype: Dtype = "auto"
 
 

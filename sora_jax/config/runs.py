@@ -110,6 +110,8 @@ class VAERun(RunConfig):
     window: int = 0
     # A VAE to start from: the workdir of a run on images, or a weights folder.
     start_from: str = ""
+    # Train the decoder alone: latents stay as they are, and with them every DiT.
+    decoder_only: bool = False
     # Weights of the losses beside L1. Squares find colours early; edges sharpen late.
     squares: float = 2.0
     edges: float = 0.5
@@ -119,6 +121,11 @@ class VAERun(RunConfig):
     def __post_init__(self):
         super().__post_init__()
         require_within("", self, {"batch": (1, math.inf)})
+        require(
+            bool(self.start_from) or not self.decoder_only,
+            "decoder_only must be False without a trained encoder (start_from), "
+            "got True",
+        )
         for name in ("frames", "sizes"):
             choices = getattr(self.data, name)
             require(

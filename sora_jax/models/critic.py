@@ -35,7 +35,7 @@ class Critic(nnx.Module):
         self, pixels: Float[Array, "b t h w 3"]
     ) -> Float[Array, "b t h2 w2 1"]:
         """Score the patches of clips in [-1, 1]."""
-        stream = Stream()
+        stream = Stream("zeros")
         x = jax.nn.leaky_relu(self.conv_in(pixels), 0.2)
         for down, mix, norm in zip(self.down, self.mix, self.norms, strict=True):
             x = jax.nn.leaky_relu(norm(mix(down(x), stream)), 0.2)

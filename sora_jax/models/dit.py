@@ -263,7 +263,7 @@ class DiT(nnx.Module):
         def body(x: Array, layer: tuple) -> tuple[Array, None]:
             return run_block(x, *layer), None
 
-        x, _ = jax.lax.scan(body, x, (self.blocks, memory))
+        x, _ = jax.lax.scan(body, x, (self.blocks, memory), unroll=self.config.unroll)
         table = time[:, :, None] + self.head_modulation[...][None, None]
         shift, scale = (levels.spread(part) for part in jnp.unstack(table, axis=2))
         return self.head(layers.standardize(x) * (1 + scale) + shift).astype(

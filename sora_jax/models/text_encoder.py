@@ -131,7 +131,7 @@ class TextEncoder(nnx.Module):
         def body(x: Array, layer: Layer) -> tuple[Array, None]:
             return layer(x, jnp.asarray(buckets), mask), None
 
-        x, _ = jax.lax.scan(body, x, self.layers)
+        x, _ = jax.lax.scan(body, x, self.layers, unroll=self.config.unroll)
         return jnp.where(mask[..., None], self.norm(x), 0.0)
 
 

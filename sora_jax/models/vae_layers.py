@@ -15,7 +15,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sora_jax.config import VAEConfig
-from sora_jax.nn.conv import CausalConv, FrameConv, Stream
+from sora_jax.nn.conv import CausalConv, FrameConv, History, Stream
 from sora_jax.nn.layers import Linear, RMSNorm, compute_dtype, zeros
 
 NORM_EPS = 1e-12
@@ -92,7 +92,12 @@ class Head(nnx.Module):
 
 
 class Downsample(nnx.Module):
-    """Halve space, and time when asked; the first frame of a stream stays alone."""
+    """Halve space, and time when asked; a stream's first frame makes one by itself.
+
+    Where the past is the first frame over and over, that frame is convolved with it
+    like any other, and a still clip shrinks to equal frames; else it skips the
+    convolution in time, as in Wan.
+    """
 
     def __init__(self, width: int, time: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.space = FrameConv(width, width, stride=2, rngs=rngs, dtype=dtype)
@@ -109,15 +114,23 @@ class Downsample(nnx.Module):
         x = self.space(x)
         if self.time is None:
             return x
-        first = x[:, :1] if stream.opening else x[:, :0]
-        x = stream.prepend(x, 1, pad=False)
+        alone, opens = x[:, :1], stream.opening
+        x = stream.resume(x, 1)
+        if not opens:
+            return self.time.valid(x, time_stride=2)
+        if stream.history == "first":
+            x = jnp.concatenate([alone, alone, x], axis=1)
+            return self.time.valid(x, time_stride=2)
         if x.shape[1] < 3:
-            return first
-        return jnp.concatenate([first, self.time.valid(x, time_stride=2)], axis=1)
+            return alone
+        return jnp.concatenate([alone, self.time.valid(x, time_stride=2)], axis=1)
 
 
 class Upsample(nnx.Module):
-    """Double time when asked, then space; the first frame of a stream stays alone."""
+    """Double time when asked, then space; a stream's first frame makes one only.
+
+    It skips the convolution in time where `Downsample` does.
+    """
 
     def __init__(
         self, width: int, width_out: int, time: int, *, rngs: nnx.Rngs, dtype: DTypeLike
@@ -134,13 +147,23 @@ class Upsample(nnx.Module):
     ) -> Float[Array, "b t2 h2 w2 f"]:
         """Grow by the factors."""
         if self.time is not None:
-            alone = 1 if stream.opening else 0
-            first, rest = x[:, :alone], x[:, alone:]
-            window = stream.prepend(rest, 2)
-            if rest.shape[1]:
-                rest = interleave(self.time.valid(window))
-            x = jnp.concatenate([first, rest], axis=1)
+            x = self.double(x, stream)
         return self.space(nearest(x))
+
+    def double(
+        self, x: Float[Array, "b t h w c"], stream: Stream
+    ) -> Float[Array, "b t2 h w c"]:
+        """Double time."""
+        if stream.history == "first":
+            opens = stream.opening
+            x = interleave(self.time.valid(stream.prepend(x, 2)))
+            return x[:, 1:] if opens else x
+        alone = 1 if stream.opening else 0
+        first, rest = x[:, :alone], x[:, alone:]
+        window = stream.prepend(rest, 2)
+        if rest.shape[1]:
+            rest = interleave(self.time.valid(window))
+        return jnp.concatenate([first, rest], axis=1)
 
 
 class DownStage(nnx.Module):
@@ -174,7 +197,11 @@ class DownStage(nnx.Module):
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 f"]:
         """Transform, then shrink."""
-        skip = fold_mean(x, self.width, *self.factor) if self.shortcut else None
+        skip = (
+            fold_mean(x, self.width, *self.factor, stream.history)
+            if self.shortcut
+            else None
+        )
         for block in self.blocks:
             x = block(x, stream)
         if self.down is not None:
@@ -240,13 +267,14 @@ def nearest(x: Float[Array, "b t h w c"]) -> Float[Array, "b t h2 w2 c"]:
 
 
 def fold_mean(
-    x: Float[Array, "b t h w c"], width: int, time: int, space: int
+    x: Float[Array, "b t h w c"], width: int, time: int, space: int, history: History
 ) -> Float[Array, "b t2 h2 w2 f"]:
     """Fold (time, space) blocks into channels and average groups down to `width`.
 
     An odd number of frames is padded in front, so the first frame stays alone.
     """
-    x = jnp.pad(x, ((0, 0), (-x.shape[1] % time, 0), (0, 0), (0, 0), (0, 0)))
+    before = ((0, 0), (-x.shape[1] % time, 0), (0, 0), (0, 0), (0, 0))
+    x = jnp.pad(x, before, mode="edge" if history == "first" else "constant")
     b, t, h, w, c = x.shape
     t, h, w = t // time, h // space, w // space
     x = x.reshape(b, t, time, h, space, w, space, c)

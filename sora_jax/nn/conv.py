@@ -21,27 +21,42 @@ from sora_jax.nn.layers import Initializer, lecun, rank
 
 Cache = tuple[Array, ...]
 Implementation = Literal["auto", "volume", "frames"]
+History = Literal["first", "zeros"]
 
 
 class Stream:
-    """The frames each causal layer carries over, in the order of the forward pass."""
+    """The frames each causal layer carries over, in the order of the forward pass.
 
-    def __init__(self, cache: Cache | None = None):
+    What comes before the opening is zeros or the first frame over and over: then a
+    still clip has the same features at every time.
+    """
+
+    def __init__(self, history: History, cache: Cache | None = None):
+        self.history: History = history
         self.opening = cache is None
         self._past = iter(cache or ())
         self._carried: list[Array] = []
 
     def prepend(
-        self, x: Float[Array, "b t h w c"], frames: int, *, pad: bool = True
+        self, x: Float[Array, "b t h w c"], frames: int
     ) -> Float[Array, "b t2 h w c"]:
-        """Put the last `frames` frames of the past before `x` and carry on its end.
+        """Put the last `frames` frames of the past before `x` and carry on its end."""
+        if self.opening:
+            mode = "edge" if self.history == "first" else "constant"
+            before = ((0, 0), (frames, 0), (0, 0), (0, 0), (0, 0))
+            return self.carry(jnp.pad(x, before, mode=mode), frames)
+        return self.resume(x, frames)
 
-        At the opening the past is zeros, or with `pad=False` nothing at all.
-        """
+    def resume(
+        self, x: Float[Array, "b t h w c"], frames: int
+    ) -> Float[Array, "b t2 h w c"]:
+        """Do as `prepend`, but put nothing before an opening."""
         if not self.opening:
             x = jnp.concatenate([next(self._past).astype(x.dtype), x], axis=1)
-        elif pad:
-            x = jnp.pad(x, ((0, 0), (frames, 0), (0, 0), (0, 0), (0, 0)))
+        return self.carry(x, frames)
+
+    def carry(self, x: Float[Array, "b t h w c"], frames: int) -> Array:
+        """Leave the last `frames` frames to the next chunk; return all."""
         self._carried.append(x[:, x.shape[1] - frames :])
         return x
 

@@ -72,19 +72,28 @@ def captions(config: PlaygroundConfig, clips: int) -> Iterator[str]:
 
 
 def measure(vae: VAE, config: EncodeRun) -> VAE:
-    """Set mean and deviation of each latent channel from the first clips."""
+    """Set mean and deviation of each latent channel from the first clips.
+
+    The deviation is that of a sample of the posterior, its noise included: a channel
+    that carries nothing must not be blown up to unit size.
+    """
     graphdef, params = nnx.split(vae)
-    run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[0])
+    run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[:2])
     groups = by_shape(
         Playground(config.data), range(config.statistics_clips), config.batch
     )
-    latents = []
+    means, variances = [], []
     for group in tqdm.tqdm(groups, desc="measuring latents", unit="batch"):
-        made = run(params, pad([s.clip.pixels for _, s in group], config.batch))
-        latents.append(np.asarray(made[: len(group)]).reshape(-1, made.shape[-1]))
-    values = np.concatenate(latents)
+        mean, log_variance = run(
+            params, pad([s.clip.pixels for _, s in group], config.batch)
+        )
+        means.append(np.asarray(mean[: len(group)]).reshape(-1, mean.shape[-1]))
+        noise = np.exp(np.asarray(log_variance[: len(group)]))
+        variances.append(noise.reshape(-1, mean.shape[-1]))
+    values, noise = np.concatenate(means), np.concatenate(variances)
+    deviation = np.sqrt(values.var(axis=0) + noise.mean(axis=0))
     vae.latent_mean.set_value(jnp.asarray(values.mean(axis=0)))
-    vae.latent_std.set_value(jnp.asarray(values.std(axis=0)))
+    vae.latent_std.set_value(jnp.asarray(deviation))
     return vae
 
 

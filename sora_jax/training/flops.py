@@ -38,10 +38,10 @@ def _inner(equation: core.JaxprEqn) -> list[core.Jaxpr]:
     found = []
     for value in equation.params.values():
         for item in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(item, core.ClosedJaxpr):
-                found.append(item.jaxpr)
-            elif isinstance(item, core.Jaxpr):
-                found.append(item)
+            # A closed jaxpr holds the jaxpr; newer versions of JAX know one kind only.
+            jaxpr = getattr(item, "jaxpr", item)
+            if isinstance(jaxpr, core.Jaxpr):
+                found.append(jaxpr)
     return found
 
 

@@ -37,6 +37,8 @@ from sora_jax.training.state import (
 from sora_jax.weights import published
 
 HELD_OUT_CLIPS = 8
+# Settings that a run need not share with the VAE that it starts from.
+SAME_PARAMETERS = ("dtype", "history")
 
 
 class Trained(nnx.Module):
@@ -131,7 +133,7 @@ def load_start(config: VAERun) -> VAE:
         f"vae.{field.name} must be {getattr(start.config, field.name)} to start from "
         f"{config.start_from!r}, got {getattr(config.vae, field.name)}"
         for field in dataclasses.fields(config.vae)
-        if field.name != "dtype"
+        if field.name not in SAME_PARAMETERS
         and getattr(start.config, field.name) != getattr(config.vae, field.name)
     ]
     if lines:
@@ -142,19 +144,24 @@ def load_start(config: VAERun) -> VAE:
 def transform(config: VAERun) -> optax.GradientTransformation:
     """One optimizer for the VAE; the critic follows its own constant rate."""
     vae = optim.optimizer(config.optim, config.steps)
-    if config.critic.weight == 0:
+    if config.critic.weight == 0 and not config.decoder_only:
         return vae
     critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
     critic = optim.accumulated(critic, config.optim.accumulate)
-    return optax.partition({"vae": vae, "critic": critic}, by_network)
+    transforms = {"vae": vae, "critic": critic, "frozen": optax.set_to_zero()}
+    return optax.partition(transforms, partial(by_network, config))
 
 
-def by_network(params: Params) -> Params:
-    """Label each parameter with the network that it belongs to."""
-    return {
+def by_network(config: VAERun, params: Params) -> Params:
+    """Label each parameter with what moves it."""
+    labels = {
         name: jax.tree.map(partial(_constant, name), branch)
         for name, branch in params.items()
     }
+    if config.decoder_only:
+        encoder = jax.tree.map(partial(_constant, "frozen"), params["vae"]["encoder"])
+        labels["vae"] = {**labels["vae"], "encoder": encoder}
+    return labels
 
 
 def _constant(name: str, _: Array) -> str:
@@ -170,6 +177,8 @@ def vae_loss(
 ) -> tuple[Array, Metrics]:
     """L1, squares, edges and KL; with a critic, the hinge losses of both sides."""
     mean, log_variance, _ = trained.vae.posterior(pixels)
+    if config.decoder_only:
+        mean, log_variance = jax.lax.stop_gradient((mean, log_variance))
     made, _ = trained.vae.reconstruct(sample_posterior(key, mean, log_variance))
     parts = {
         "l1": losses.l1(made, pixels),

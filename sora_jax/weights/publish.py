@@ -5,6 +5,8 @@ from __future__ import annotations
 import dataclasses
 import json
 
+import jax
+import numpy as np
 import tyro
 from etils import epath
 from flax import nnx
@@ -15,6 +17,7 @@ from sora_jax.config import DiTRun, SamplingConfig, from_json
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.models.vae import VAE
 from sora_jax.weights import published
 
 
@@ -26,6 +29,8 @@ class Arguments:
     run: str
     # Folder of the weights; it must not exist yet.
     out: str
+    # A VAE to put in the place of the run's own: a better decoder for the same latents.
+    vae: str = ""
     # What the weights are called; by default like the run's folder.
     name: str = ""
     # How the weights are sampled when nothing else is asked for.
@@ -36,7 +41,8 @@ def publish(arguments: Arguments) -> None:
     """Write the folder.
 
     Raises:
-      ValueError: the run has no whole checkpoint, or the folder is taken.
+      ValueError: the run has no whole checkpoint, the folder is taken, or the VAE makes
+        other latents.
     """
     out = epath.Path(arguments.out)
     if (out / "config.json").exists():
@@ -47,6 +53,9 @@ def publish(arguments: Arguments) -> None:
             f"--run {arguments.run!r} is no workdir: it has no config.json"
         )
     run = from_json(DiTRun, json.loads(described.read_text()))
+    vae = published.load_vae(run.latents)
+    if arguments.vae:
+        vae = same_latents(arguments.vae, vae)
     dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
     text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
     wanted = {"ema": {"dit": dit_shapes, "text_encoder": text_shapes}}
@@ -54,7 +63,7 @@ def publish(arguments: Arguments) -> None:
         restored = checkpoints.restore(None, wanted)
     ema = restored.state["ema"]
     weights = published.Weights(
-        vae=published.load_vae(run.latents),
+        vae=vae,
         dit=nnx.merge(dit, ema["dit"]),
         text_encoder=nnx.merge(text, ema["text_encoder"]),
         tokenizer=Tokenizer.load(epath.Path(run.latents) / "tokenizer.model"),
@@ -63,6 +72,23 @@ def publish(arguments: Arguments) -> None:
     )
     published.save(out, weights)
     print(f"{out}: step {restored.step} of {arguments.run}")
+
+
+def same_latents(folder: str, own: VAE) -> VAE:
+    """Load a VAE and check that it differs from the run's own by its decoder alone."""
+    other = published.load_vae(folder)
+    ours, theirs = published.parameters(own), published.parameters(other)
+    same = other.config == own.config and all(
+        jax.tree.all(jax.tree.map(np.allclose, ours[part], theirs[part]))
+        for part in ours
+        if part != "decoder"
+    )
+    if not same:
+        raise ValueError(
+            f"--vae {folder!r} makes other latents than those the run was trained on: "
+            "give a VAE trained from it with decoder_only"
+        )
+    return other
 
 
 if __name__ == "__main__":
