@@ -2,8 +2,11 @@
 
 import dataclasses
 
+import grain
 import jax
+import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 from flax import nnx
 from jax.sharding import NamedSharding
@@ -29,6 +32,7 @@ from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.training import loop, vae
 from sora_jax.training.latents import open_latents
+from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import published
 from sora_jax.workdir import keep_config
 
@@ -100,6 +104,49 @@ def test_a_refused_first_try_leaves_nothing(tmp_path):
     with pytest.raises(ValueError, match="holds no encoded clips"):
         loop.train(config, str(tmp_path / "run"), make_job)
     assert not (tmp_path / "run").exists()
+
+
+class Scale(nnx.Module):
+    def __init__(self):
+        self.w = nnx.Param(jnp.ones(2), axes=(None,))
+
+
+def scale_job(evaluate):
+    optimization = Optimization(transform=optax.sgd(0.1), ema_decay=0.9)
+
+    def make_job(mesh):
+        numbers = grain.MapDataset.range(9).map(lambda i: np.full(2, i, np.float32))
+        return loop.Job(
+            blueprint=plan_state(
+                lambda key: Scale(), optimization, jax.random.key(0), mesh
+            ),
+            loss=lambda params, batch, key, step: (jnp.sum(params["w"] * batch), {}),
+            optimization=optimization,
+            data=lambda: iter(numbers.to_iter_dataset()),
+            evaluate=evaluate,
+            work={"clips": 1.0},
+        )
+
+    return make_job
+
+
+def test_a_save_comes_before_its_evaluation_which_is_made_up_for(tmp_path):
+    config = VAERun(steps=2, checkpoint_every=2, eval_every=2)
+    evaluated = []
+
+    def fail(state, step):
+        raise RuntimeError("killed here")
+
+    def evaluate(state, step):
+        evaluated.append(step)
+        return {"loss": 0.0}, {}
+
+    with pytest.raises(RuntimeError, match="killed here"):
+        loop.train(config, str(tmp_path), scale_job(fail))
+    for _ in range(2):
+        state = loop.train(config, str(tmp_path), scale_job(evaluate))
+        assert int(state.step) == 2
+    assert evaluated == [2]
 
 
 def test_a_vae_of_another_size_is_no_start(tmp_path):

@@ -80,6 +80,18 @@ def train(
         report.start(first, job.work)
         step_fn = states.jitted_update(job.loss, job.optimization, config.seed)
 
+        def is_due(step: int, every: int) -> bool:
+            return step == config.steps or step % every == 0
+
+        def evaluate(state: TrainState, step: int) -> None:
+            started = time.perf_counter()
+            report.evaluation(step, *job.evaluate(state, step))
+            report.pause(time.perf_counter() - started)
+
+        # A run may have been killed between a save and the evaluation of its step.
+        if first and is_due(first, config.eval_every) and not report.has(first):
+            evaluate(state, first)
+
         # --- the loop: dispatch a step, then read the one before ----------------------
         pending = None
         for step in range(first + 1, config.steps + 1):
@@ -88,9 +100,8 @@ def train(
             if pending is not None:
                 read(report, *pending)
             pending = (step, metrics)
-            is_last = step == config.steps
-            saves = is_last or step % config.checkpoint_every == 0
-            evaluates = is_last or step % config.eval_every == 0
+            saves = is_due(step, config.checkpoint_every)
+            evaluates = is_due(step, config.eval_every)
             if saves or evaluates:
                 read(report, *pending)
                 pending = None
@@ -99,9 +110,7 @@ def train(
                 about = {"config": to_json(config), "sources": job.sources}
                 checkpoints.save(step, as_dict(state), data, about)
             if evaluates:
-                started = time.perf_counter()
-                report.evaluation(step, *job.evaluate(state, step))
-                report.pause(time.perf_counter() - started)
+                evaluate(state, step)
         return state
 
 

@@ -112,6 +112,16 @@ class Report:
         text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
         self.say(f"step {step}: {text}")
 
+    def has(self, step: int) -> bool:
+        """Whether the evaluation of a step is on record."""
+        return any(line["step"] == step for line in self._recorded())
+
+    def _recorded(self) -> list[dict[str, Any]]:
+        if not self._evaluations.exists():
+            return []
+        lines = self._evaluations.read_text().splitlines()
+        return [json.loads(line) for line in lines]
+
     @property
     def _evaluations(self) -> epath.Path:
         return self._workdir / "evaluations.jsonl"
@@ -119,9 +129,8 @@ class Report:
     def _forget_after(self, step: int) -> None:
         """Drop evaluations of steps that will be made again."""
         if self._evaluations.exists():
-            lines = self._evaluations.read_text().splitlines()
-            kept = [line for line in lines if json.loads(line)["step"] <= step]
-            text = "".join(f"{line}\n" for line in kept)
+            kept = [line for line in self._recorded() if line["step"] <= step]
+            text = "".join(f"{json.dumps(line)}\n" for line in kept)
             write_bytes(self._evaluations, text.encode())
 
 

@@ -16,7 +16,7 @@ import jax.numpy as jnp
 import optax
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Int
+from jaxtyping import Array
 
 from sora_jax import sharding
 
@@ -29,9 +29,12 @@ Loss = Callable[[Params, Any, Array, Array], tuple[Array, Metrics]]
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainState:
-    """Step, parameters, their exponential average, and the optimizer's state."""
+    """Step (int32 []), parameters, their average, and the optimizer's state.
 
-    step: Int[Array, ""]
+    Its leaves are arrays, or in a blueprint what describes them.
+    """
+
+    step: Any
     params: Any
     ema: Any
     opt_state: Any
