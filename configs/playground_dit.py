@@ -19,7 +19,7 @@ def get_config(arg: str | None = None) -> DiTRun:
     """Return the run."""
     return DiTRun(
         latents="runs/latents",
-        steps=11_000,
+        steps=9000,
         # On CPU few wide layers and heads cost less than many narrow ones; a loop over
         # so few layers is written out.
         dit=DiTConfig(width=176, depth=4, heads=2, mlp=440, unroll=4),

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from sora_jax.evals import playground as evaluation
-from sora_jax.evals import results, statistics
+from sora_jax.evals import results, statistics, trial
 
 
 def test_wilson_is_what_the_book_says():
@@ -28,8 +27,8 @@ def test_wilson_is_what_the_book_says():
 class Blurring:
     """A model that makes the true video of each prompt, and a VAE that blurs."""
 
-    def __init__(self, options: evaluation.Options):
-        source = evaluation.source(options)
+    def __init__(self, options: trial.Options):
+        source = trial.source(options)
         samples = [source[index] for index in range(options.cases)]
         self.videos = {item.clip.caption: item.clip.pixels for item in samples}
 
@@ -41,10 +40,10 @@ class Blurring:
 
 
 def test_the_whole_evaluation(tmp_path):
-    options = evaluation.Options(
+    options = trial.Options(
         cases=5, frames=9, batch=4, save=str(tmp_path / "worst"), worst=2
     )
-    cases = evaluation.evaluate(options, Blurring(options))
+    cases = trial.evaluate(options, Blurring(options))
     counts = results.tally(cases)
     for column in ("model", "truth"):
         assert counts[results.EVERYTHING][column] == (5, 5)
@@ -58,6 +57,6 @@ def test_the_whole_evaluation(tmp_path):
 
 
 def test_bad_options_are_all_named():
-    options = evaluation.Options(cases=1, frames=4, size="banana", batch=0)
+    options = trial.Options(cases=1, frames=4, size="banana", batch=0)
     with pytest.raises(ValueError, match=r"(?s)--cases.*--frames.*--batch.*--size"):
-        evaluation.check(options)
+        trial.check(options)

@@ -17,7 +17,8 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax.config import VAEConfig
-from sora_jax.models import vae_layers as layers
+from sora_jax.models.vae_layers import Head, Middle
+from sora_jax.models.vae_stages import DownStage, UpStage
 from sora_jax.nn.conv import Cache, CausalConv, Stream
 from sora_jax.nn.layers import compute_dtype, rank
 
@@ -37,14 +38,12 @@ class Encoder(nnx.Module):
         factors = [*config.stages, (1, 1)]
         self.stages = nnx.List(
             [
-                layers.DownStage(
-                    widths[i], widths[i + 1], config, factors[i], rngs=rngs
-                )
+                DownStage(widths[i], widths[i + 1], config, factors[i], rngs=rngs)
                 for i in range(len(factors))
             ]
         )
-        self.middle = layers.Middle(widths[-1], rngs=rngs, dtype=dtype)
-        self.head = layers.Head(widths[-1], 2 * config.channels, rngs=rngs, dtype=dtype)
+        self.middle = Middle(widths[-1], rngs=rngs, dtype=dtype)
+        self.head = Head(widths[-1], 2 * config.channels, rngs=rngs, dtype=dtype)
         self.moments = CausalConv(
             2 * config.channels, 2 * config.channels, (1, 1, 1), rngs=rngs, dtype=dtype
         )
@@ -73,15 +72,15 @@ class Decoder(nnx.Module):
         z = config.channels
         self.latents = CausalConv(z, z, (1, 1, 1), rngs=rngs, dtype=dtype)
         self.conv_in = CausalConv(z, widths[0], rngs=rngs, dtype=dtype)
-        self.middle = layers.Middle(widths[0], rngs=rngs, dtype=dtype)
+        self.middle = Middle(widths[0], rngs=rngs, dtype=dtype)
         factors = [*config.stages[::-1], (1, 1)]
         stages, width = [], widths[0]
         for features, factor in zip(widths[1:], factors, strict=True):
-            stage = layers.UpStage(width, features, config, factor, rngs=rngs)
+            stage = UpStage(width, features, config, factor, rngs=rngs)
             width = stage.width_out
             stages.append(stage)
         self.stages = nnx.List(stages)
-        self.head = layers.Head(width, 3 * config.patch**2, rngs=rngs, dtype=dtype)
+        self.head = Head(width, 3 * config.patch**2, rngs=rngs, dtype=dtype)
 
     def __call__(
         self, z: Float[Array, "b t h w z"], stream: Stream

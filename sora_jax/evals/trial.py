@@ -1,0 +1,205 @@
+"""Make videos of the test split's prompts, and read them beside the controls."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Protocol, runtime_checkable
+
+import numpy as np
+import tqdm
+from etils import epath
+from jaxtyping import Float32
+
+from sora_jax import cli
+from sora_jax.config import PlaygroundConfig
+from sora_jax.data import outputs, playground
+from sora_jax.data.windows import object_boxes
+from sora_jax.evals import fidelity, judge, read, results
+
+
+@runtime_checkable
+class Model(Protocol):
+    """What is measured; without prompts it need not generate."""
+
+    def generate(
+        self,
+        prompts: list[str],
+        *,
+        frames: int,
+        size: tuple[int, int],
+        fps: float,
+        seed: int,
+    ) -> np.ndarray:
+        """Make a video for each prompt: `[b t h w 3]` in [-1, 1]."""
+        ...
+
+    def reconstruct(self, pixels: np.ndarray) -> np.ndarray:
+        """Encode and decode `[b t h w 3]`."""
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options:
+    """Which videos are judged."""
+
+    # Folder of weights; by default those that ship with the package. "none" judges true
+    # videos alone. With --controls-only, the workdir of a VAE run will do.
+    weights: str = ""
+    # Number of prompts.
+    cases: int = 500
+    # Of the prompts and of the noise.
+    seed: int = 0
+    # Frames of each video: 1 (an image) or 1 + 4k.
+    frames: int = 17
+    # WIDTHxHEIGHT in pixels.
+    size: str = "64x64"
+    # How many videos are made at once.
+    batch: int = 20
+    # Generate nothing, and judge the controls alone.
+    controls_only: bool = False
+    # A JSON file for the shares and every verdict; never overwritten.
+    out: str = ""
+    # A folder for the worst videos.
+    save: str = ""
+    # How many of them to save.
+    worst: int = 12
+
+
+def check(options: Options) -> None:
+    """Refuse what cannot be judged, all problems at once.
+
+    Raises:
+      ValueError: names each flag, its value and the remedy.
+    """
+    problems = []
+    if options.cases < 2:
+        problems.append(
+            f"--cases must be >= 2, as prompts are shuffled, got {options.cases}"
+        )
+    if options.frames < 1 or options.frames % 4 != 1:
+        problems.append(
+            f"--frames must be 1 + 4k, such as 17 or 33, got {options.frames}"
+        )
+    for flag in ("batch", "worst"):
+        if getattr(options, flag) < 1:
+            problems.append(f"--{flag} must be >= 1, got {getattr(options, flag)}")
+    try:
+        cli.parse_size(options.size)
+    except ValueError as error:
+        problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def source(options: Options) -> playground.Playground:
+    """Return the test clips."""
+    config = PlaygroundConfig(
+        split="test",
+        seed=options.seed,
+        frames=((options.frames, 1.0),),
+        sizes=((cli.parse_size(options.size), 1.0),),
+    )
+    return playground.Playground(config)
+
+
+def evaluate(options: Options, model: Model | None = None) -> list[results.Case]:
+    """Judge videos and controls.
+
+    Args:
+      options: which videos.
+      model: what is measured; None judges true videos alone.
+    """
+    check(options)
+    clips = source(options)
+    cases: list[results.Case] = []
+    seen: list[Sequence[read.Reading]] = []  # what other prompts are held against
+    worst: list[tuple[int, int, np.ndarray]] = []
+    starts = range(0, options.cases, options.batch)
+    for start in tqdm.tqdm(starts, desc="judging", unit="batch"):
+        stop = min(start + options.batch, options.cases)
+        samples = [clips[index] for index in range(start, stop)]
+        videos = dict(_videos(samples, options, model, options.seed + start))
+        for number, sample in enumerate(samples):
+            mine = {name: pixels[number] for name, pixels in videos.items()}
+            readings = {
+                name: read.read(pixels, sample.clip.fps)
+                for name, pixels in mine.items()
+            }
+            seen.append(readings.get("model", readings["truth"]))
+            cases.append(_case(start + number, sample, readings, mine))
+            worst.append((-cases[-1].wrongs("model"), start + number, mine["truth"]))
+            if "model" in mine:
+                worst[-1] = (*worst[-1][:2], mine["model"])
+        worst = sorted(worst, key=lambda item: item[:2])[: options.worst]
+    for case in cases:
+        other = seen[(case.index + 1) % len(seen)]
+        case.verdicts["shuffled"] = _judge(other, clips[case.index])
+    if options.save and "model" in cases[0].verdicts:
+        for _, index, pixels in worst:
+            _save(cases[index], pixels, clips.config.fps, options.save)
+    return cases
+
+
+def _videos(
+    samples: Sequence[playground.Sample],
+    options: Options,
+    model: Model | None,
+    seed: int,
+) -> Iterator[tuple[str, Float32[np.ndarray, "b t h w 3"]]]:
+    """Yield what is looked at, by column."""
+    truth = np.stack([sample.clip.pixels for sample in samples])
+    yield "truth", truth
+    if model is None:
+        return
+    # Every batch is full, so that nothing is compiled twice.
+    full = np.arange(options.batch) % len(samples)
+    made = np.asarray(model.reconstruct(truth[full]), np.float32)
+    yield "vae", np.clip(made, -1.0, 1.0)[: len(samples)]
+    if not options.controls_only:
+        made = model.generate(
+            [samples[number].clip.caption for number in full.tolist()],
+            frames=options.frames,
+            size=cli.parse_size(options.size),
+            fps=samples[0].clip.fps,
+            seed=seed,
+        )
+        made = np.asarray(made, np.float32)
+        yield "model", np.clip(made, -1.0, 1.0)[: len(samples)]
+
+
+def _case(
+    index: int,
+    sample: playground.Sample,
+    readings: dict[str, tuple[read.Reading, ...]],
+    videos: dict[str, Float32[np.ndarray, "t h w 3"]],
+) -> results.Case:
+    psnr = {}
+    if "vae" in videos:
+        truth, made = videos["truth"], videos["vae"]
+        mask = object_boxes(sample.scene)
+        psnr = {
+            "frame": fidelity.psnr(truth, made),
+            "objects": fidelity.psnr(truth[mask], made[mask]),
+        }
+    return results.Case(
+        index=index,
+        prompt=sample.clip.caption,
+        verdicts={name: _judge(reading, sample) for name, reading in readings.items()},
+        psnr=psnr,
+    )
+
+
+def _judge(
+    readings: Sequence[read.Reading], sample: playground.Sample
+) -> list[judge.Verdict]:
+    return judge.judge(readings, sample.captions, sample.scene.stretches)
+
+
+def _save(case: results.Case, pixels: np.ndarray, fps: float, folder: str) -> None:
+    path = outputs.check_output(
+        epath.Path(folder) / f"case_{case.index:05d}.mp4", field="--save"
+    )
+    verdicts = [dataclasses.asdict(verdict) for verdict in case.verdicts["model"]]
+    path = outputs.write(path, [pixels], fps, field="--save")
+    outputs.write_sidecar(path, {"prompt": case.prompt, "verdicts": verdicts})
