@@ -80,6 +80,11 @@ class DiTConfig:
     mlp: int = 416
     # Features of the sinusoidal time embedding.
     time_features: int = 256
+    # Base of the rotary wavelengths (Wan: 10000); short clips need no long waves.
+    theta: float = 10_000.0
+    # Whether a token is also told its own rotary angles, and need not infer from the
+    # others where in the clip it is.
+    places: bool = False
     # (name, features) of each cross-attention memory.
     contexts: tuple[tuple[str, int], ...] = (("text", 96),)
     # What the backward pass recomputes: nothing, everything, or all but dots.
@@ -96,6 +101,7 @@ class DiTConfig:
             f"dit.width must be an even multiple of dit.heads, "
             f"got {self.width} and {self.heads}",
         )
+        require(self.theta > 1, f"dit.theta must be > 1, got {self.theta}")
 
     @property
     def head_dim(self) -> int:

@@ -41,6 +41,11 @@ class DiT(nnx.Module):
             rngs=rngs,
             dtype=dtype,
         )
+        self.place = (
+            Linear(config.head_dim, d, axes=(None, "embed"), rngs=rngs)
+            if config.places
+            else None
+        )
         # Time enters in float32: its features are fine-grained.
         self.time = Mlp(
             config.time_features, d, jax.nn.silu, rngs=rngs, dtype=jnp.float32
@@ -89,14 +94,18 @@ class DiT(nnx.Module):
           memory: the result of `remember(contexts)`, when it is reused.
         """
         x = self.embed(jnp.concatenate([tokens.x, tokens.extra], axis=-1))
-        x = constrain(x.astype(jnp.float32), "batch", "tokens", "embed_activation")
+        rotary = rotary_table(tokens.coords, self.config.head_dim, self.config.theta)
+        x = x.astype(jnp.float32)
+        if self.place is not None:
+            cos, sin = rotary[..., 0, :]
+            x = x + self.place(jnp.concatenate([cos, sin], axis=-1))
+        x = constrain(x, "batch", "tokens", "embed_activation")
         levels = Levels(tokens)
         # Wan's time runs from 0 to 1000.
         time = self.time(
             layers.sinusoid(tokens.levels * 1000, self.config.time_features)
         )
         level_table = self.time_table(jax.nn.silu(time))
-        rotary = rotary_table(tokens.coords, self.config.head_dim)
         meta = Meta(segments=tokens.segments, order=tokens.order)
         metas = {
             name: (Meta(segments=c.ids), Meta(segments=c.segments))

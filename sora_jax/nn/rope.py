@@ -20,7 +20,7 @@ def axis_pairs(head_dim: int) -> tuple[int, int, int]:
 
 
 def rotary_table(
-    coords: Float[Array, "b n 3"], head_dim: int, theta: float = 10000.0
+    coords: Float[Array, "b n 3"], head_dim: int, theta: float
 ) -> Float[Array, "2 b n 1 half"]:
     """Cosines and sines for each token, shared by all heads and layers."""
     angles = []

@@ -11,7 +11,7 @@ from sora_jax.config import OptimConfig
 # Muon is meant for the matrices of hidden layers, which end in these names, unless
 # they touch data, noise levels or latents; AdamW trains the rest (Jordan et al. 2024).
 OUTER = {
-    "kernel": frozenset(("embed", "time", "time_table", "head")),
+    "kernel": frozenset(("embed", "place", "time", "time_table", "head")),
     "filters": frozenset(("conv_in", "moments", "latents", "head")),
 }
 # Weight decay is for matrices: never for biases, norms, or the latents' statistics.
