@@ -1,9 +1,9 @@
-"""The video VAE of the default model: images, clips, windows on objects; then smoothing.
+"""The video VAE of the default model: images, clips, windows on objects, smoothing.
 
 Hardware: 2 CPU cores, about 10 + 30 + 25 + 40 + 40 minutes.
-Expected: 31.4 dB on held-out images, 26.6 on 9 frames, 30.3, 32.1 and 33.0 on 17 frames.
-  (The last stage of the shipped weights went through a change: its first 1,500 steps let
-  the first frame skip the convolutions in time, its last 900 are as they are now.)
+Expected: 31.4 dB on held-out images, 26.6 on 9 frames; 30.3, 32.1 and 33.0 on 17.
+  (The shipped weights saw a change in their last stage: for its first 1,500 steps the
+  first frame skipped the convolutions in time; its last 900 were as now.)
 Command:
   python train.py --config=configs/playground_vae.py:images --workdir=runs/vae_images
   python train.py --config=configs/playground_vae.py:short --workdir=runs/vae_short
