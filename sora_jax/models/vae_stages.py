@@ -75,23 +75,8 @@ class Upsample(nnx.Module):
     ) -> Float[Array, "b t2 h2 w2 f"]:
         """Grow by the factors."""
         if self.time is not None:
-            x = self.double(x, stream)
+            x = double(self.time, x, stream)
         return self.space(nearest(x))
-
-    def double(
-        self, x: Float[Array, "b t h w c"], stream: Stream
-    ) -> Float[Array, "b t2 h w c"]:
-        """Double time."""
-        if stream.history == "first":
-            opens = stream.opening
-            x = interleave(self.time.valid(stream.prepend(x, 2)))
-            return x[:, 1:] if opens else x
-        alone = 1 if stream.opening else 0
-        first, rest = x[:, :alone], x[:, alone:]
-        window = stream.prepend(rest, 2)
-        if rest.shape[1]:
-            rest = interleave(self.time.valid(window))
-        return jnp.concatenate([first, rest], axis=1)
 
 
 class DownStage(nnx.Module):
@@ -178,6 +163,21 @@ class UpStage(nnx.Module):
         if not self.shortcut:
             return x
         return x + unfold_repeat(skip, self.width_out, *self.factor, stream.opening)
+
+
+def double(
+    conv: CausalConv, x: Float[Array, "b t h w c"], stream: Stream
+) -> Float[Array, "b t2 h w c"]:
+    """Double time by a convolution to twice the channels; a first frame makes one."""
+    if stream.history == "first":
+        y = interleave(conv.valid(stream.prepend(x, 2)))
+        return y[:, 1:] if stream.opening else y
+    alone = 1 if stream.opening else 0
+    first, rest = x[:, :alone], x[:, alone:]
+    window = stream.prepend(rest, 2)
+    if rest.shape[1]:
+        rest = interleave(conv.valid(window))
+    return jnp.concatenate([first, rest], axis=1)
 
 
 def interleave(x: Float[Array, "b t h w c"]) -> Float[Array, "b t2 h w c2"]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from functools import partial
 
 import grain
@@ -148,6 +148,7 @@ def transform(config: VAERun) -> optax.GradientTransformation:
         return vae
     critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
     critic = optim.accumulated(critic, config.optim.accumulate)
+    transforms: dict[Hashable, optax.GradientTransformation]
     transforms = {"vae": vae, "critic": critic, "frozen": optax.set_to_zero()}
     return optax.partition(transforms, partial(by_network, config))
 
