@@ -12,19 +12,19 @@ import tqdm
 import tyro
 
 from sora_jax import cli, runtime
-from sora_jax.sampling import command
+from sora_jax.sampling import command, job
 
 
 def main(argv: list[str]) -> None:
     """Parse, check, make, write."""
     started = time.perf_counter()
-    arguments = tyro.cli(command.Arguments, args=argv, config=cli.FLAGS)
-    job = command.prepare(arguments)
+    arguments = tyro.cli(job.Arguments, args=argv, config=cli.FLAGS)
+    asked = job.prepare(arguments)
     runtime.enable_compilation_cache()
-    for path in command.run(job, progress=lambda x: tqdm.tqdm(x, unit="step")):
+    for path in command.run(asked, progress=lambda x: tqdm.tqdm(x, unit="step")):
         print(path)
     seconds = time.perf_counter() - started
-    print(f"seed {job.seed}, {seconds:.1f} s")
+    print(f"seed {asked.seed}, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ from sora_jax import cli, sharding
 from sora_jax.config import DiTRun
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates
+from sora_jax.data.pipeline import join
 from sora_jax.diffusion import flow
 from sora_jax.training import dit, optim, state
-from sora_jax.training.flops import count_flops
 from sora_jax.types import Batch
 
 SIDE = 2048
@@ -55,7 +55,7 @@ def packed_batch(config: DiTRun) -> Batch:
         )
         for _ in range(packing.rows)
     ]
-    return jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
+    return join(rows)
 
 
 def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
@@ -80,8 +80,8 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
             return dit.flow_loss(trained, batch, levels, key), {}
 
         batch, carried = packed_batch(run), blueprint.initial()
-        arguments = (carried.params, batch, jax.random.key(0), 0)
-        model_flops = count_flops(jax.grad(loss, has_aux=True), *arguments)
+        row = jax.tree.map(lambda x: x[:1], batch)
+        model_flops = dit.model_flops(run, row)
         update = state.jitted_update(loss, optimization, 0)
         box = [carried]
 

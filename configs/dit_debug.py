@@ -1,7 +1,7 @@
 """A DiT of a size for tests, on the clips of encode_debug.py.
 
 Hardware: any.
-Expected: eight steps and a checkpoint.
+Expected: eight steps and four checkpoints, of which two stay.
 Command:  python train.py --config=configs/dit_debug.py --workdir=runs/dit_debug
 """
 
@@ -14,7 +14,7 @@ from sora_jax.config import (
 )
 
 
-def get_config(arg: str | None = None) -> DiTRun:
+def get_config() -> DiTRun:
     """Return the run."""
     return DiTRun(
         latents="runs/latents_debug",

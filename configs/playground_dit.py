@@ -1,7 +1,7 @@
 """The DiT and text encoder of the default model.
 
-Hardware: 2 CPU cores, about 65 minutes.
-Expected: held-out loss 0.34; backgrounds, light and most colours are right.
+Hardware: 2 CPU cores, about 110 minutes.
+Expected: held-out loss 0.30; backgrounds, light and colours are right.
 Command:  python train.py --config=configs/playground_dit.py --workdir=runs/dit
 """
 
@@ -15,14 +15,17 @@ from sora_jax.config import (
 )
 
 
-def get_config(arg: str | None = None) -> DiTRun:
+def get_config() -> DiTRun:
     """Return the run."""
     return DiTRun(
         latents="runs/latents",
-        steps=9000,
+        steps=15_000,
         # On CPU few wide layers and heads cost less than many narrow ones; a loop over
-        # so few layers is written out.
-        dit=DiTConfig(width=176, depth=4, heads=2, mlp=440, unroll=4),
+        # so few layers is written out. Told its place, a token learns sooner what moves
+        # where: in 1,000 steps the loss is 0.47 with, and 0.50 without.
+        dit=DiTConfig(
+            width=176, depth=4, heads=2, mlp=432, places=True, theta=100.0, unroll=4
+        ),
         text=TextConfig(unroll=2),
         packing=PackingConfig(tokens=160, rows=8, samples=4),
         # Levels nearer to noise, where prompts are learned: in 240 steps the gap

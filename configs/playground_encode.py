@@ -8,7 +8,7 @@ Command:  python train.py --config=configs/playground_encode.py --workdir=runs/l
 from sora_jax.config import EncodeRun, PlaygroundConfig
 
 
-def get_config(arg: str | None = None) -> EncodeRun:
+def get_config() -> EncodeRun:
     """Return the run."""
     return EncodeRun(
         vae="runs/vae",

@@ -12,33 +12,52 @@ Command:
   python train.py --config=configs/playground_vae.py --workdir=runs/vae
 """
 
+from typing import NamedTuple
+
 from sora_jax.config import OptimConfig, PlaygroundConfig, VAEConfig, VAERun
 
-STAGES = ("images", "short", "windows", "sharp", None)
+
+class Stage(NamedTuple):
+    """What sets one stage apart."""
+
+    steps: int
+    batch: int
+    frames: int
+    window: int
+    lr: float
+    decay: float
+    start: str
 
 
-def get_config(arg: str | None = None) -> VAERun:
-    """Return one of the four runs; each starts from the one before."""
-    if arg not in STAGES:
-        raise ValueError(f"playground_vae.py takes {STAGES} as argument, got {arg!r}")
-    steps, batch, frames, window, lr, decay, start = {
-        "images": (700, 16, 1, 0, 1e-2, 0.4, ""),
-        "short": (900, 3, 9, 0, 5e-3, 0.7, "runs/vae_images"),
-        "windows": (1400, 8, 17, 32, 5e-3, 5 / 7, "runs/vae_short"),
-        "sharp": (2400, 8, 17, 32, 5e-3, 0.6, "runs/vae_windows"),
-        None: (2400, 8, 17, 32, 5e-3, 0.7, "runs/vae_sharp"),
-    }[arg]
+STAGES = {
+    "images": Stage(700, 16, 1, 0, 1e-2, 0.4, ""),
+    "short": Stage(900, 3, 9, 0, 5e-3, 0.7, "runs/vae_images"),
+    "windows": Stage(1400, 8, 17, 32, 5e-3, 5 / 7, "runs/vae_short"),
+    "sharp": Stage(2400, 8, 17, 32, 5e-3, 0.6, "runs/vae_windows"),
+    "smooth": Stage(2400, 8, 17, 32, 5e-3, 0.7, "runs/vae_sharp"),
+}
+
+
+def get_config(name: str = "smooth") -> VAERun:
+    """Return the run of one stage; each starts from the one before."""
+    if name not in STAGES:
+        raise ValueError(
+            f"playground_vae.py takes one of {', '.join(STAGES)}, got {name!r}"
+        )
+    stage = STAGES[name]
     # Sharp first, then smooth: last, the latents are made easy to predict.
-    smooth = arg is None
+    smooth = name == "smooth"
     return VAERun(
-        steps=steps,
-        batch=batch,
-        window=window,
-        start_from=start,
+        steps=stage.steps,
+        batch=stage.batch,
+        window=stage.window,
+        start_from=stage.start,
         vae=VAEConfig(history="first" if smooth else "zeros"),
         kl=2e-3 if smooth else 1e-4,
-        data=PlaygroundConfig(frames=((frames, 1.0),), sizes=(((64, 64), 1.0),)),
-        optim=OptimConfig(name="muon", lr=lr, warmup=30, decay=decay, ema_decay=0.99),
+        data=PlaygroundConfig(frames=((stage.frames, 1.0),), sizes=(((64, 64), 1.0),)),
+        optim=OptimConfig(
+            name="muon", lr=stage.lr, warmup=30, decay=stage.decay, ema_decay=0.99
+        ),
         eval_every=100,
         checkpoint_every=100,
     )

@@ -1,14 +1,14 @@
 """A VAE of a size for tests: it learns nothing, in seconds.
 
 Hardware: any.
-Expected: two steps and a checkpoint.
+Expected: eight steps and four checkpoints, of which two stay.
 Command:  python train.py --config=configs/vae_debug.py --workdir=runs/vae_debug
 """
 
 from sora_jax.config import OptimConfig, PlaygroundConfig, VAEConfig, VAERun
 
 
-def get_config(arg: str | None = None) -> VAERun:
+def get_config() -> VAERun:
     """Return the run."""
     return VAERun(
         steps=8,

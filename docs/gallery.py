@@ -14,6 +14,7 @@ import sora_jax
 from sora_jax import runtime
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data import outputs, playground
+from sora_jax.data.video import to_uint8
 from sora_jax.training.report import tile
 
 OUT = str(Path(__file__).with_name("gallery.gif"))
@@ -38,13 +39,18 @@ def main(
       weights: a folder of weights; by default those that ship with the package.
       count: videos; a multiple of four.
       zoom: each pixel is repeated so often along both axes.
-      out: the picture; a taken name is given a number.
+      out: the picture; a taken name is given a number (so delete the README's first).
     """
+    if count < 4 or count % 4 or zoom < 1:
+        raise SystemExit(
+            f"--count must be a multiple of 4 and --zoom >= 1, got {count} and {zoom}"
+        )
+    outputs.check_output(out)
     runtime.enable_compilation_cache()
     model = sora_jax.load(weights) if weights else sora_jax.load()
     asked = prompts(count)
     videos = model.generate(asked, frames=17)
-    grid = tile(np.asarray(videos)).repeat(zoom, axis=1).repeat(zoom, axis=2)
+    grid = tile(to_uint8(np.asarray(videos))).repeat(zoom, axis=1).repeat(zoom, axis=2)
     path = outputs.write(out, [grid], model.weights.defaults.fps)
     print(path, *asked, sep="\n")
 

@@ -19,12 +19,12 @@ from etils import epath
 from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from sora_jax.workdir import PathLike, file_sizes, write_json
+from sora_jax import manifest
+from sora_jax.workdir import PathLike
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
 
 _DATA = "data"
-_MANIFEST = "manifest.json"
 _logger = logging.getLogger(__name__)
 
 
@@ -66,7 +66,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Lists the steps whose save was completed, oldest first."""
-        return [step for step in self._found() if self._manifest(step).exists()]
+        return [step for step in self._found() if self._is_complete(step)]
 
     def save(
         self,
@@ -124,7 +124,7 @@ class Checkpoints:
         restored = None
         if step is not None:
             restored = self._load(step, abstract_state, data_iterator)
-        elif any(self._manifest(bad).exists() for bad in damaged):
+        elif any(self._is_complete(bad) for bad in damaged):
             raise self._nothing_whole()
         self._clear(damaged, restored)
         return restored
@@ -148,7 +148,7 @@ class Checkpoints:
             raise ValueError(
                 f"{self._root} has no step {step}; it has {self.steps() or 'none'}"
             )
-        elif damage := self._damage(step):
+        elif damage := manifest.damage(self._root / str(step)):
             raise ValueError(
                 f"{self._root / str(step)} is damaged ({damage}); "
                 f"take another of {self.steps()}"
@@ -205,9 +205,7 @@ class Checkpoints:
     def _complete(self, step: int, response: Any, metadata: str) -> None:
         response.result()
         if jax.process_index() == 0:
-            sizes = file_sizes(self._root / str(step), _MANIFEST)
-            manifest = {"metadata": json.loads(metadata), "files": sizes}
-            write_json(self._manifest(step), manifest)
+            manifest.write(self._root / str(step), json.loads(metadata))
 
     def _load(self, step: int, abstract_state: State, data_iterator: Any) -> Restored:
         path = self._root / str(step)
@@ -224,8 +222,7 @@ class Checkpoints:
                 "was it saved by another config or version? Give another --workdir"
             ) from error
         state.pop(_DATA, None)
-        metadata = json.loads(self._manifest(step).read_text())["metadata"]
-        return Restored(step, state, metadata)
+        return Restored(step, state, manifest.metadata(path))
 
     def _found(self) -> list[int]:
         if not self._root.exists():
@@ -236,30 +233,13 @@ class Checkpoints:
         """Returns the newest undamaged step and the damaged ones after it."""
         damaged = []
         for step in reversed(self._found()):
-            damage = self._damage(step)
+            path = self._root / str(step)
+            damage = manifest.damage(path)
             if not damage:
                 return step, damaged
-            path = self._root / str(step)
             _logger.warning("%s is skipped: %s; trying the one before", path, damage)
             damaged.append(step)
         return None, damaged
-
-    def _damage(self, step: int) -> str:
-        """Says what is wrong with a step; empty when its files are as written."""
-        manifest = self._manifest(step)
-        if not manifest.exists():
-            return f"its save was interrupted (it has no {_MANIFEST})"
-        try:
-            expected = json.loads(manifest.read_text())["files"]
-        except (ValueError, KeyError, TypeError):
-            return f"{_MANIFEST} is cut short"
-        sizes = file_sizes(self._root / str(step), _MANIFEST)
-        for name, size in expected.items():
-            if name not in sizes:
-                return f"{name} is missing"
-            if sizes[name] != size:
-                return f"{name} has {sizes[name]} bytes instead of {size}"
-        return ""
 
     def _nothing_whole(self) -> ValueError:
         return ValueError(
@@ -272,7 +252,7 @@ class Checkpoints:
         shelf = self._workdir / "damaged_checkpoints"
         for step in damaged if jax.process_index() == 0 else []:
             path = self._root / str(step)
-            if restored and not self._manifest(step).exists():
+            if restored and not self._is_complete(step):
                 path.rmtree()
                 continue
             shelf.mkdir(parents=True, exist_ok=True)
@@ -283,8 +263,8 @@ class Checkpoints:
         if damaged and jax.process_count() > 1:
             multihost_utils.sync_global_devices("damaged checkpoints are cleared")
 
-    def _manifest(self, step: int) -> epath.Path:
-        return self._root / str(step) / _MANIFEST
+    def _is_complete(self, step: int) -> bool:
+        return manifest.exists(self._root / str(step))
 
 
 def _placed(leaf: Any) -> jax.ShapeDtypeStruct:

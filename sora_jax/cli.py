@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import importlib.util
+import inspect
 import re
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,39 +17,58 @@ import tyro
 
 T = TypeVar("T")
 
+# What a config file is called while it runs.
+_CONFIG = "sora_jax_config_file"
 FLAGS = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
 
 
 @contextlib.contextmanager
 def exits(stopped: str) -> Iterator[None]:
-    """End a program with a line instead of a traceback: its error, or `stopped`."""
+    """End a program with a line instead of a traceback: its error, or `stopped`.
+
+    A ValueError that a library raises is a bug of ours and keeps its traceback.
+    """
     try:
         yield
-    except (ValueError, FloatingPointError, OSError) as error:
+    except (FloatingPointError, OSError) as error:
+        sys.exit(f"error: {error}")
+    except ValueError as error:
+        if not _is_ours(error):
+            raise
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
         sys.exit(stopped)
+
+
+def _is_ours(error: BaseException) -> bool:
+    """Whether this package, or a config file, raised an error."""
+    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    name = frame.f_globals.get("__name__", "")
+    return name == _CONFIG or name.partition(".")[0] == __package__
 
 
 def load_config(location: str) -> Any:
     """Run `get_config` of a config file, given as `PATH` or `PATH:argument`.
 
     Raises:
-      ValueError: there is no such file, or it defines no `get_config`.
+      ValueError: there is no such file, it defines no `get_config`, or it takes no
+        argument.
     """
-    path, _, argument = location.partition(":")
+    path, colon, argument = location.partition(":")
     if not Path(path).is_file():
         known = ", ".join(str(p) for p in sorted(Path("configs").glob("*.py")))
         raise ValueError(
             f"--config {path!r} is no file; there are: {known or 'none here'}"
         )
-    spec = importlib.util.spec_from_file_location("config_file", path)
+    spec = importlib.util.spec_from_file_location(_CONFIG, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"--config {path!r} is no Python file")
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     if not hasattr(module, "get_config"):
         raise ValueError(f"--config {path!r} defines no get_config()")
+    if colon and not inspect.signature(module.get_config).parameters:
+        raise ValueError(f"--config {path!r} takes no argument, got {argument!r}")
     return module.get_config(*([argument] if argument else []))
 
 
@@ -56,6 +77,10 @@ def parse_run(argv: Sequence[str]) -> tuple[Any, str]:
 
     Returns:
       The config with its overrides, and the workdir.
+
+    Raises:
+      ValueError: --config is missing, is given twice, or cannot be read.
+      SystemExit: tyro has printed what is wrong with a field, or the help.
     """
     argv = join_pair(argv, "--config")
     paths = [a.split("=", 1)[1] for a in argv if a.startswith("--config=")]
@@ -71,7 +96,9 @@ def parse_run(argv: Sequence[str]) -> tuple[Any, str]:
             "--config is missing: give a config file, such as "
             "--config=configs/playground_dit.py"
         )
-    config = load_config(paths[-1])
+    if len(paths) > 1:
+        raise ValueError(f"--config is given {len(paths)} times, {paths}: leave one")
+    config = load_config(paths[0])
     kind = dataclasses.make_dataclass(
         "Arguments", [("config", type(config)), ("workdir", str)], frozen=True
     )

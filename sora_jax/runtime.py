@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import os
+
 import jax
 import platformdirs
 
 
 def enable_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache folder, so that they start fast."""
-    folder = platformdirs.user_cache_path("sora_jax") / "compiled"
-    jax.config.update("jax_compilation_cache_dir", str(folder))
+    """Keep compiled programs in the user's cache folder, so that they start fast.
+
+    A folder that was chosen already (`JAX_COMPILATION_CACHE_DIR`) stays chosen.
+    """
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        folder = platformdirs.user_cache_path("sora_jax") / "compiled"
+        jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

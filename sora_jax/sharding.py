@@ -1,7 +1,7 @@
 """The mesh, the one table from logical to mesh axes, and the constraint helper.
 
-Models name logical axes; `rules` from the config map them to mesh axes. Nothing else
-in the package knows a mesh axis by name.
+Models name logical axes; the config alone says which mesh axes they lie on (`RULES`)
+and how long those are. Nothing else in the package knows a mesh axis by name.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ def make_mesh(shape: Mapping[str, int], devices: list | None = None) -> Mesh:
     unknown = sorted(set(shape) - set(AXES))
     if unknown:
         raise ValueError(f"mesh has no axis {unknown}; its axes are {list(AXES)}")
-    sizes = [shape.get(axis, 1) for axis in AXES]
-    known = math.prod(size for size in sizes if size != -1)
-    sizes = [len(devices) // known if size == -1 else size for size in sizes]
+    asked = [shape.get(axis, 1) for axis in AXES]
+    known = math.prod(size for size in asked if size != -1)
+    sizes = [len(devices) // known if size == -1 else size for size in asked]
     if math.prod(sizes) != len(devices):
+        others = "a divisor of" if -1 in asked else "exactly"
         raise ValueError(
-            f"mesh {dict(zip(AXES, sizes, strict=True))} needs {math.prod(sizes)} "
-            f"devices but {len(devices)} are present: set one axis to -1, or change "
-            "--config.mesh.*"
+            f"mesh {dict(zip(AXES, asked, strict=True))} must multiply to {others} the "
+            f"{len(devices)} devices present, got {known}: change --config.mesh.*"
         )
     return jax.make_mesh(
         sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
@@ -146,7 +146,7 @@ def check_batch(name: str, rows: int, mesh: Mesh) -> None:
     if rows % shards:
         raise ValueError(
             f"{name} must be a multiple of {shards}, the mesh's {' x '.join(axes)}, "
-            f"got {rows}"
+            f"got {rows}: try {max(shards, rows // shards * shards)}"
         )
 
 

@@ -30,13 +30,11 @@ def refuse_other_config(
     path = epath.Path(workdir) / "config.json"
     now = json.loads(json.dumps(config))
     if path.exists():
-        try:
-            before = json.loads(path.read_text())
-        except ValueError as error:
-            raise ValueError(
-                f"{path} is not JSON ({error}); give another --workdir, or delete "
-                "that file if you are sure that the config is the run's"
-            ) from error
+        before = read_json(
+            path,
+            "give another --workdir, or delete that file if you are sure that the "
+            "config is the run's",
+        )
         lines = _differences(before, now, may_differ)
         if lines:
             raise ValueError(
@@ -72,6 +70,18 @@ def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(child, f"{name}.{key}" if name else key)
 
 
+def read_json(path: epath.Path, remedy: str) -> Any:
+    """Reads a JSON file.
+
+    Raises:
+      ValueError: it is none; says so, and the remedy.
+    """
+    try:
+        return json.loads(path.read_text())
+    except ValueError as error:
+        raise ValueError(f"{path} is not JSON ({error}); {remedy}") from error
+
+
 def write_json(path: epath.Path, content: Any) -> None:
     """Writes JSON that is there whole or not at all."""
     write_bytes(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
@@ -86,14 +96,3 @@ def write_bytes(path: epath.Path, content: bytes) -> None:
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def file_sizes(folder: epath.Path, ignore: str, prefix: str = "") -> dict[str, int]:
-    """Lists the bytes of each file below a folder by relative name, but one name's."""
-    sizes = {}
-    for path in folder.iterdir():
-        if path.is_dir():
-            sizes |= file_sizes(path, ignore, f"{prefix}{path.name}/")
-        elif path.name != ignore:
-            sizes[prefix + path.name] = path.stat().length
-    return sizes

@@ -20,6 +20,15 @@ def source(**changes) -> playground.Playground:
     return playground.Playground(dataclasses.replace(CONFIG, **changes))
 
 
+# Each phrase of a relation has at least one of these words.
+RELATION_WORDS = {
+    "left of": ("left", "right"),
+    "above": ("above", "over", "below", "underneath", "at the top"),
+    "collide": ("collide", "collides", "bump", "crash", "collision"),
+    "behind": ("behind a grey wall", "hidden"),
+}
+
+
 def inflected(motion: str) -> set[str]:
     forms = set()
     for phrase in words.MOTION_PHRASES[motion]:
@@ -39,7 +48,7 @@ def wordings(kind: str, value: str) -> set[str]:
         "background": words.BACKGROUND_WORDS,
         "camera": words.CAMERA_CLAUSES,
         "light": words.LIGHT_CLAUSES,
-        "relation": words.RELATION_WORDS,
+        "relation": RELATION_WORDS,
     }
     return {
         text.removeprefix("a ").removeprefix("the ") for text in tables[kind][value]

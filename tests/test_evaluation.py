@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from sora_jax import runtime
 from sora_jax.evals import results, statistics, trial
+from sora_jax.evals.playground import main
 
 
 def test_wilson_is_what_the_book_says():
@@ -43,11 +45,14 @@ def test_the_whole_evaluation(tmp_path):
     options = trial.Options(
         cases=5, frames=9, batch=4, save=str(tmp_path / "worst"), worst=2
     )
-    cases = trial.evaluate(options, Blurring(options))
+    trial.check(options)
+    outcome = trial.evaluate(options, Blurring(options))
+    trial.save_worst(outcome, options)
+    cases = outcome.cases
     counts = results.tally(cases)
     for column in ("model", "truth"):
         assert counts[results.EVERYTHING][column] == (5, 5)
-    assert counts[results.EVERYTHING]["shuffled"][0] < 5
+    assert counts[results.EVERYTHING]["shuffled"][0] <= 1
     text = results.table(cases)
     assert "truth through VAE" in text and "VAE PSNR" in text
     assert json.loads(json.dumps(results.report(cases)))["facts"]["colour"]
@@ -57,6 +62,34 @@ def test_the_whole_evaluation(tmp_path):
 
 
 def test_bad_options_are_all_named():
-    options = trial.Options(cases=1, frames=4, size="banana", batch=0)
-    with pytest.raises(ValueError, match=r"(?s)--cases.*--frames.*--batch.*--size"):
+    options = trial.Options(
+        cases=1,
+        frames=4,
+        size="0x64",
+        batch=0,
+        seed=-1,
+        weights="none",
+        out="/proc/none/a.json",
+        save="worst",
+    )
+    flags = ("cases", "batch", "save", "seed", "frames", "size", "out '/proc/none")
+    with pytest.raises(ValueError, match="(?s)" + ".*".join(f"--{f}" for f in flags)):
         trial.check(options)
+    with pytest.raises(ValueError, match="--kind must be among one, two.*'three'"):
+        trial.check(trial.Options(kind="three"))
+    with pytest.raises(ValueError, match="--size must be WIDTHxHEIGHT.*'banana'"):
+        trial.check(trial.Options(size="banana"))
+
+
+def test_a_size_that_the_vae_cannot_divide_is_refused(monkeypatch):
+    monkeypatch.setattr(runtime, "enable_compilation_cache", lambda: None)
+    with pytest.raises(ValueError, match="--size must be multiples of 8, got '60x60'"):
+        main(["--size", "60x60", "--cases", "2", "--controls-only"])
+
+
+def test_the_command_prints_a_table_and_writes_every_verdict(tmp_path, capsys):
+    out = tmp_path / "judged.json"
+    main(["--weights", "none", "--cases", "2", "--frames", "9", "--out", str(out)])
+    assert "| background" in capsys.readouterr().out
+    content = json.loads(out.read_text())
+    assert len(content["cases"]) == 2 and content["options"]["frames"] == 9

@@ -273,4 +273,15 @@ def test_noise_is_nothing_that_was_asked_for():
     ):
         readings = read.read(pixels.astype(np.float32), 8.0)
         verdicts = judged(readings, sample(0))
-        assert np.mean([verdict.is_right for verdict in verdicts]) < 0.7
+        right = {verdict.fact for verdict in verdicts if verdict.is_right}
+        assert not right & {"shape", "motion", "size"}
+
+
+def test_a_grey_patch_that_moves_is_no_wall():
+    clip = full_single()
+    pixels = clip.clip.pixels.copy()
+    grey = np.array(world.WALL_COLOUR, np.float32) * 2 - 1
+    for number, frame in enumerate(pixels):
+        left = 3 * number % 48
+        frame[20:44, left : left + 16] = grey
+    assert not any(item.relations for item in read.read(pixels, SINGLE.fps))

@@ -32,7 +32,7 @@ def abstract(tree: dict, dtype=None) -> dict:
 @pytest.mark.parametrize("wanted", [jnp.float32, jnp.bfloat16])
 def test_round_trip(tmp_path, stored, wanted):
     path = tmp_path / "new" / "dit.safetensors"
-    native.save_tensors(path, params(), {"step": 3}, dtype=stored)
+    native.save_tensors(path, params(), dtype=stored)
     loaded = native.load_tensors(path, abstract(params(), wanted))
 
     def expected(x):
@@ -48,7 +48,6 @@ def test_round_trip(tmp_path, stored, wanted):
     ):
         assert isinstance(a, jax.Array) and a.dtype == b.dtype
         np.testing.assert_array_equal(a, b)
-    assert native.read_metadata(path) == {"step": 3}
     assert [p.name for p in path.parent.iterdir()] == ["dit.safetensors"]
 
 
@@ -60,9 +59,8 @@ def test_transposed_views_are_stored_right(tmp_path):
 
 
 def test_same_weights_same_bytes(tmp_path):
-    metadata = {letter: letter for letter in "abcdefgh"}
     for name in ("a", "b"):
-        native.save_tensors(tmp_path / f"{name}.safetensors", params(), metadata)
+        native.save_tensors(tmp_path / f"{name}.safetensors", params())
     hashes = {native.file_hash(tmp_path / f"{name}.safetensors") for name in "ab"}
     data = (tmp_path / "a.safetensors").read_bytes()
     assert hashes == {hashlib.sha256(data).hexdigest()[:16]}

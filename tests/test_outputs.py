@@ -8,21 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
+from clips import psnr, smooth_clip
 from PIL import Image
 
 from sora_jax.data import encoders, outputs, video
-
-
-def smooth_clip(frames: int = 9, height: int = 64, width: int = 64) -> np.ndarray:
-    t, y, x = np.meshgrid(
-        *(np.linspace(0, 1, size) for size in (frames, height, width)), indexing="ij"
-    )
-    waves = [np.sin(3 * y + 2 * t), np.cos(4 * x - t), np.sin(2 * x + 3 * y + t)]
-    return (0.9 * np.stack(waves, axis=-1)).astype(np.float32)
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(10 * np.log10(4 / np.mean((a - b) ** 2)))
 
 
 class Stopped(BaseException):
@@ -204,3 +193,27 @@ def test_useless_frames(tmp_path, chunks, message):
     with pytest.raises(ValueError, match=message):
         outputs.write(tmp_path / "a.mp4", chunks, 8)
     assert not list(tmp_path.iterdir())
+
+
+def test_a_link_to_nowhere_is_a_taken_name(tmp_path):
+    (tmp_path / "a.npy").symlink_to(tmp_path / "gone")
+    path = outputs.write(tmp_path / "a.npy", [smooth_clip(1)], 8)
+    assert path.name == "a-1.npy"
+
+
+@pytest.mark.parametrize("suffix", list(encoders.ENCODERS))
+def test_chunks_without_frames_are_no_video(tmp_path, suffix):
+    with pytest.raises(ValueError, match="no frames"):
+        outputs.write(tmp_path / f"a{suffix}", [smooth_clip(1)[:0]], 8)
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("fps", [0.0, 1e-4, float("inf"), float("nan")])
+def test_rates_that_no_format_can_tell_are_refused(tmp_path, fps):
+    with pytest.raises(ValueError, match="--fps must be from"):
+        outputs.write(tmp_path / "a.mp4", [smooth_clip(1)], fps)
+
+
+def test_an_unknown_suffix_is_named(tmp_path):
+    with pytest.raises(ValueError, match="must end in one of .mp4.*got '.avi'"):
+        outputs.write(tmp_path / "a.avi", [smooth_clip(1)], 8)

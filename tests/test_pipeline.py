@@ -1,5 +1,7 @@
 """The data pipeline turns clips of any shape into batches of one shape."""
 
+import dataclasses
+
 import jax
 import numpy as np
 import pytest
@@ -40,30 +42,37 @@ def encode(text, pad_to):
     return np.frombuffer(text.ljust(pad_to).encode()[:pad_to], np.uint8).astype("int32")
 
 
-def batches(records, count, seed=0):
-    stream = pipeline.batches(records, PATCH, PACKING, encode, 12, seed)
+def batches(records, count, seed=0, packing=PACKING):
+    plan = pipeline.plan(records, PATCH, packing, seed)
+    build = pipeline.BuildRow(records, plan.views, PATCH, packing, encode, 12)
+    stream = pipeline.batches(build, plan.rows, seed)
     return [next(stream) for _ in range(count)]
 
 
-def test_a_step_compiles_once_for_every_mixture(records):
-    step = jax.jit(lambda batch: batch.tokens.x.sum() + batch.text.sum())
-    for batch in batches(records, 12):
-        step(batch)
-    assert step._cache_size() == 1
+def test_an_epoch_shows_every_clip_once_and_rows_mix_shapes(records):
+    packing = dataclasses.replace(PACKING, rows=1, headless=0.0)
+    rows = pipeline.plan(records, PATCH, packing, 0).rows
+    seen, mixed = [], 0
+    for batch in batches(records, len(rows), packing=packing):
+        (x,), (segments,) = batch.tokens.x, batch.tokens.segments
+        here = [segments == i for i in range(1, segments.max() + 1)]
+        mixed += len({mask.sum() for mask in here}) > 1
+        seen += [int(x[mask][0, 0]) for mask in here]
+    assert sorted(seen) == list(range(100))
+    assert mixed > len(rows) / 3
 
 
-def test_an_epoch_shows_every_clip_and_rows_mix_shapes(records):
-    _, _, rows = pipeline.plan(records, PATCH, PACKING, 0)
-    epoch = batches(records, len(rows) // PACKING.rows)
-    seen, mixed = set(), 0
-    for batch in epoch:
-        tokens = batch.tokens
-        for x, segments in zip(tokens.x, tokens.segments, strict=True):
-            lengths = [np.sum(segments == i) for i in range(1, segments.max() + 1)]
-            mixed += len(set(lengths)) > 1
-            seen |= set(x[segments > 0, 0].astype(int))
-    assert len(seen) >= 100 - PACKING.rows * PACKING.samples
-    assert mixed > len(epoch)
+def test_every_epoch_and_every_host_has_luck_of_its_own(monkeypatch):
+    def draws(host, hosts):
+        monkeypatch.setattr(jax, "process_index", lambda: host)
+        monkeypatch.setattr(jax, "process_count", lambda: hosts)
+        stream = pipeline.shuffled(range(8), lambda i, rng: rng.random(), 4, seed=0)
+        return np.concatenate([next(stream) for _ in range(16 // 4 * 1)])
+
+    alone = draws(0, 1)
+    assert len(set(alone[:16])) == 16  # two epochs of eight
+    shared = np.stack([draws(host, 2) for host in range(2)])
+    np.testing.assert_array_equal(shared.T.ravel(), alone)
 
 
 def test_a_headless_crop_continues_something_and_keeps_its_captions(records):

@@ -141,10 +141,9 @@ def test_what_moves_moves_clearly_and_straight():
             assert 0 < np.diff(body.angle).max() < np.pi / 4
 
 
-def test_what_bounces_falls_with_the_one_gravity_and_stands_on_the_floor():
+def test_what_bounces_falls_with_the_one_gravity():
     bounced = [(stretch, body) for stretch, body in BODIES if body.motion == "bounce"]
     for stretch, body in bounced:
-        _, view_height = world.view_of(64, 64)
         height = -body.centre[:, 1]
         pull = np.diff(height, 2) * CONFIG.fps**2
         in_flight = pull < 0

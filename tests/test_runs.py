@@ -1,6 +1,7 @@
 """What a run refuses before it starts, and where its state lies."""
 
 import dataclasses
+from pathlib import Path
 
 import grain
 import jax
@@ -12,8 +13,9 @@ from flax import nnx
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from sora_jax import sharding
+from sora_jax import cli, sharding
 from sora_jax.config import (
+    CriticConfig,
     DiTConfig,
     DiTRun,
     EncodeRun,
@@ -21,6 +23,7 @@ from sora_jax.config import (
     OptimConfig,
     PackingConfig,
     PlaygroundConfig,
+    SamplingConfig,
     TextConfig,
     VAEConfig,
     VAERun,
@@ -30,12 +33,14 @@ from sora_jax.config import (
 from sora_jax.data.records import Record, write_shard
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.training import loop, vae
+from sora_jax.training import encode, loop, vae
 from sora_jax.training.latents import open_latents
+from sora_jax.training.report import Report
 from sora_jax.training.state import Optimization, plan_state
-from sora_jax.weights import published
+from sora_jax.weights import publish, published
 from sora_jax.workdir import keep_config
 
+CONFIGS = Path(__file__).parents[1] / "configs"
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
 
 
@@ -67,9 +72,9 @@ def test_latents_that_fit_are_opened(latents):
 
 
 def test_latents_of_another_kind_are_refused_with_every_field(latents):
-    wrong = run(latents, channels=16, extra_channels=0, patch=(2, 2, 2))
+    wrong = run(latents, channels=16, extra_channels=0)
     wrong = dataclasses.replace(wrong, text=TextConfig(vocabulary=100))
-    fields = ("dit.channels", "dit.extra_channels", r"dit.patch\[0\]", "text.vocab")
+    fields = ("dit.channels", "dit.extra_channels", "text.vocab")
     with pytest.raises(ValueError, match="(?s)" + ".*".join(fields)):
         open_latents(wrong)
 
@@ -124,7 +129,7 @@ def scale_job(evaluate):
             optimization=optimization,
             data=lambda: iter(numbers.to_iter_dataset()),
             evaluate=evaluate,
-            work={"clips": 1.0},
+            work={"clips": 1.0, "FLOP": 1.0},
         )
 
     return make_job
@@ -134,11 +139,11 @@ def test_a_save_comes_before_its_evaluation_which_is_made_up_for(tmp_path):
     config = VAERun(steps=2, checkpoint_every=2, eval_every=2)
     evaluated = []
 
-    def fail(state, step):
+    def fail(state):
         raise RuntimeError("killed here")
 
-    def evaluate(state, step):
-        evaluated.append(step)
+    def evaluate(state):
+        evaluated.append(int(state.step))
         return {"loss": 0.0}, {}
 
     with pytest.raises(RuntimeError, match="killed here"):
@@ -171,7 +176,23 @@ BAD = [
     (EncodeRun, {"vocabulary": 10}),
     (EncodeRun, {"conditioned": 1.5}),
     (PlaygroundConfig, {"length": 0}),
+    (VAERun, {"kl": -1.0}),
+    (VAERun, {"seed": -1}),
     (PlaygroundConfig, {"fps": 0.0}),
+    (PlaygroundConfig, {"fps": float("nan")}),
+    (PlaygroundConfig, {"kinds": (("colide", 1.0),)}),
+    (PlaygroundConfig, {"kinds": ()}),
+    (PlaygroundConfig, {"frames": ((8, 1.0),)}),
+    (PlaygroundConfig, {"frames": ((9, -1.0),)}),
+    (PlaygroundConfig, {"sizes": (((64, 128), 1.0),)}),
+    (DiTConfig, {"heads": 0}),
+    (DiTConfig, {"patch": (2, 2, 2)}),
+    (DiTConfig, {"depth": 0}),
+    (VAEConfig, {"channels": 0}),
+    (TextConfig, {"buckets": 2}),
+    (CriticConfig, {"weight": -1.0}),
+    (SamplingConfig, {"frames": 0}),
+    (SamplingConfig, {"shift": float("inf")}),
     (PackingConfig, {"tokens": -1}),
     (PackingConfig, {"headless": 2.0}),
     (OptimConfig, {"warmup": -5}),
@@ -183,8 +204,110 @@ BAD = [
 @pytest.mark.parametrize(("kind", "wrong"), BAD)
 def test_a_config_that_cannot_work_is_refused(kind, wrong):
     (name,) = wrong
-    with pytest.raises(ValueError, match=f"{name} must be"):
+    with pytest.raises(ValueError, match=f"{name} must "):
         kind(**wrong)
+
+
+def test_all_that_is_wrong_with_a_config_is_told_at_once():
+    fields = "(?s)data.split must be 'train'.*data.frames must have one.*window must be"
+    frames = ((1, 0.5), (9, 0.5))
+    with pytest.raises(ValueError, match=fields):
+        VAERun(window=-1, data=PlaygroundConfig(split="test", frames=frames))
+    with pytest.raises(ValueError, match="accumulate must be at most steps"):
+        VAERun(steps=2, optim=OptimConfig(accumulate=4))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda p: p.stem)
+def test_every_config_of_the_repository_can_be_loaded(path):
+    assert dataclasses.is_dataclass(cli.load_config(str(path)))
+    doc = path.read_text().split('"""')[1]
+    assert all(word in doc for word in ("Hardware:", "Expected:", "Command:"))
+
+
+def test_a_config_gets_no_argument_that_it_does_not_take(tmp_path):
+    with pytest.raises(ValueError, match="takes no argument, got 'images'"):
+        cli.load_config(f"{CONFIGS / 'playground_dit.py'}:images")
+    with pytest.raises(ValueError, match="takes one of images, short.*got 'imagse'"):
+        cli.load_config(f"{CONFIGS / 'playground_vae.py'}:imagse")
+    with pytest.raises(ValueError, match="is no file; there are"):
+        cli.load_config("missing.py")
+    (tmp_path / "empty.py").write_text("x = 1")
+    with pytest.raises(ValueError, match="defines no get_config"):
+        cli.load_config(str(tmp_path / "empty.py"))
+    with pytest.raises(ValueError, match="--config is missing"):
+        cli.parse_run(["--workdir=a"])
+    with pytest.raises(ValueError, match="--config is given 2 times"):
+        cli.parse_run(["--config=a.py", "--config", "b.py", "--workdir=a"])
+
+
+def test_errors_of_ours_end_in_a_line_and_bugs_in_a_traceback():
+    with pytest.raises(SystemExit, match="error: fps must be"), cli.exits("stopped"):
+        SamplingConfig(fps=-1.0)
+    with pytest.raises(ValueError, match="reshape"), cli.exits("stopped"):
+        np.zeros(3).reshape(2)
+    with pytest.raises(SystemExit, match="stopped"), cli.exits("stopped"):
+        raise KeyboardInterrupt
+
+
+def test_clips_that_the_vae_cannot_divide_are_refused():
+    data = PlaygroundConfig(frames=((9, 1.0),), sizes=(((60, 60), 1.0),))
+    with pytest.raises(ValueError, match="data.sizes must be multiples of 8"):
+        encode.check_clips(data, TINY)
+
+
+def test_old_weights_do_not_take_todays_defaults():
+    described = dataclasses.asdict(DiTConfig())
+    del described["theta"]
+    assert from_json(DiTConfig, described) == DiTConfig()
+    with pytest.raises(ValueError, match="DiTConfig lacks .'theta'."):
+        from_json(DiTConfig, described, whole=True)
+
+
+def test_other_clips_than_those_of_the_run_are_not_published(latents):
+    before = open_latents(run(latents)).hashes
+    publish.refuse_other_clips(str(latents), before)
+    (latents / "vae.safetensors").write_bytes(b"another")
+    with pytest.raises(ValueError, match="trained on another VAE than"):
+        publish.refuse_other_clips(str(latents), before)
+
+
+def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):
+    own = VAE(TINY, rngs=nnx.Rngs(0))
+    graphdef, params = nnx.split(own)
+    for part, is_same in (("decoder", True), ("encoder", False)):
+        other = jax.tree.map(lambda x: x, nnx.to_pure_dict(params))
+        other[part] = jax.tree.map(lambda x: x + 1, other[part])
+        published.save_vae(tmp_path / part, nnx.merge(graphdef, other))
+        if is_same:
+            publish.same_latents(str(tmp_path / part), own)
+            continue
+        with pytest.raises(ValueError, match="makes other latents"):
+            publish.same_latents(str(tmp_path / part), own)
+
+
+def test_a_damaged_line_is_an_evaluation_to_be_made_again(tmp_path):
+    with Report(str(tmp_path), VAERun(steps=4)) as report:
+        report.start(0, {"FLOP": 1.0}, 1.0)
+        for step in (1, 2):
+            report.evaluation(step, {"loss": 0.0}, {})
+    lines = tmp_path / "evaluations.jsonl"
+    lines.write_text(lines.read_text()[:-8])
+    with Report(str(tmp_path), VAERun(steps=4)) as report:
+        report.start(3, {"FLOP": 1.0}, 1.0)
+        assert report.has(1) and not report.has(2)
+    with Report(str(tmp_path), VAERun(steps=4)) as report:
+        report.start(0, {"FLOP": 1.0}, 1.0)  # killed before its first checkpoint
+        assert not report.has(1)
+
+
+def test_other_hosts_than_the_first_say_nothing(tmp_path, monkeypatch, capfd):
+    monkeypatch.setattr(jax, "process_index", lambda: 1)
+    with Report(str(tmp_path / "run"), VAERun(steps=1)) as report:
+        report.start(0, {"FLOP": 1.0}, 1.0)
+        report.step(1, {"loss": 0.0})
+        report.evaluation(1, {"loss": 0.0}, {})
+    assert not (tmp_path / "run").exists()
+    assert capfd.readouterr() == ("", "")
 
 
 def test_text_of_another_width_than_the_dit_reads_is_refused():
@@ -207,8 +330,10 @@ def test_a_batch_that_the_mesh_cannot_share_is_named(monkeypatch):
 
 
 def test_a_mesh_that_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="set one axis to -1"):
+    with pytest.raises(ValueError, match="exactly the 1 devices present, got 15"):
         sharding.make_mesh({"data": 3, "fsdp": 5})
+    with pytest.raises(ValueError, match="divisor of the 1 devices present, got 2"):
+        sharding.make_mesh({"data": -1, "fsdp": 2})
 
 
 def test_moments_lie_where_their_parameters_do():

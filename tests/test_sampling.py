@@ -3,11 +3,13 @@
 import dataclasses
 import json
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
 from tiny import make
 
+import sora_jax
 from sora_jax import cli
 from sora_jax.config import SamplingConfig
 from sora_jax.data.video import to_uint8
@@ -16,8 +18,9 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.sampling import command
+from sora_jax.sampling import codec, command, job
 from sora_jax.sampling.model import Model
+from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
 from sora_jax.weights import published
 
@@ -32,6 +35,7 @@ def weights(vae_config, dit_config, text_config):
         text_encoder=make(TextEncoder, text_config),
         tokenizer=tokenizer,
         defaults=SamplingConfig(steps=3, frames=5, size=(32, 32)),
+        fps=8.0,
         name="tiny",
     )
 
@@ -72,6 +76,45 @@ def test_the_prompt_and_the_image_matter(model):
     assert np.abs(plain - known).max() > 1e-4
 
 
+def test_what_lies_below_unknown_pixels_does_not_matter(model):
+    mask = conditioning.frames_known(5, 32, 32, [0])
+    pixels = np.full((5, 32, 32, 3), 0.5, np.float32)
+    hidden = conditioning.hide(pixels, mask)
+    bare = Condition(pixels=pixels, mask=mask)
+    np.testing.assert_array_equal(model.known(hidden), model.known(bare))
+
+
+def test_a_condition_of_another_shape_is_refused(model):
+    mask = conditioning.nothing(5, 16, 64)  # as many pixels, elsewhere
+    condition = Condition(pixels=np.zeros((5, 16, 64, 3), np.float32), mask=mask)
+    with pytest.raises(
+        ValueError, match=r"condition.mask must be of shape \(5, 32, 32"
+    ):
+        model.generate("a red ball", condition=condition)
+    with pytest.raises(ValueError, match="(?s)frames must be.*size: width.*"):
+        model.generate("a red ball", frames=6, size=(32, 40))
+
+
+def test_a_long_video_is_decoded_in_chunks_that_equal_the_whole(weights):
+    rng = np.random.default_rng(0)
+    # An opening of 9 latents, a chunk of 8, and a last one that is padded.
+    latents = rng.normal(size=(1, 21, 2, 2, weights.vae.config.channels))
+    latents = jnp.asarray(latents, jnp.float32)
+    chunks = list(codec.decode(weights.vae, latents))
+    assert [chunk.shape[1] for chunk in chunks] == [33, 32, 16]
+    whole, _ = weights.vae.decode(latents, None)
+    np.testing.assert_allclose(np.concatenate(chunks, axis=1), whole, atol=1e-5)
+
+
+def test_time_is_counted_in_the_frame_rate_of_training(weights, model):
+    grid = (2, 2, 2)
+    for fps, last in ((8.0, 1.0), (16.0, 0.5)):
+        settings = dataclasses.replace(weights.defaults, fps=fps)
+        request = Request(prompts=("a red ball",), settings=settings)
+        rows = model.rows(request, None, grid, is_guided=False)
+        assert rows.tokens.coords[..., 0].max() == last
+
+
 @pytest.mark.parametrize("solver", ["euler", "heun"])
 def test_every_solver_runs(model, solver):
     made = model.generate("a red ball", solver=solver, steps=2, guidance=1.0)
@@ -89,7 +132,7 @@ def test_weights_come_back_from_their_folder(weights, folder):
 def test_the_command_writes_video_and_sidecar(folder, tmp_path):
     image = tmp_path / "start.png"
     Image.fromarray(to_uint8(np.zeros((20, 20, 3), np.float32))).save(image)
-    arguments = command.Arguments(
+    arguments = job.Arguments(
         prompt="a red ball",
         image=str(image),
         weights=str(folder),
@@ -99,7 +142,7 @@ def test_the_command_writes_video_and_sidecar(folder, tmp_path):
     paths = [
         path
         for _ in range(2)
-        for path in command.run(command.prepare(arguments), progress=iter)
+        for path in command.run(job.prepare(arguments), progress=iter)
     ]
     assert [path.rsplit("/", 1)[1] for path in paths] == ["clip.npy", "clip-1.npy"]
     first, second = (np.load(path) for path in paths)
@@ -115,7 +158,12 @@ BAD = {
     "--frames must be 1 \\+ 4k, got 6: try 5": {"frames": 6},
     "width must be a multiple of 16, got 40": {"size": "40x32"},
     "--size must be WIDTHxHEIGHT": {"size": "banana"},
-    "steps must be at least 1, got 0": {"steps": 0},
+    "--steps must be >= 1, got 0": {"steps": 0},
+    "--fps must be from .* got nan": {"fps": float("nan")},
+    "--fps must be from .* got 0.0001": {"fps": 0.0001},
+    "--guidance must be a number": {"guidance": float("inf")},
+    "with --frames 1 nothing is left": {"image": "a.png", "frames": 1},
+    "is not UTF-8": {"prompt": None, "prompts": "LATIN"},
     "--image": {"image": "missing.png"},
     "--out": {"out": "/proc/none/clip.mp4"},
     "--seed must be from 0": {"seed": -1},
@@ -130,29 +178,33 @@ BAD = {
 
 @pytest.mark.parametrize("message", BAD)
 def test_bad_requests_are_refused_before_loading(folder, message):
+    latin = folder / "latin.txt"
+    latin.write_bytes("été".encode("latin-1"))
     fields = {"prompt": "a ball", "weights": str(folder), **BAD[message]}
+    if fields.get("prompts") == "LATIN":
+        fields["prompts"] = str(latin)
     with pytest.raises(ValueError, match=message):
-        command.prepare(command.Arguments(**fields))
+        job.prepare(job.Arguments(**fields))
 
 
 def test_several_problems_are_told_together(folder):
-    arguments = command.Arguments(
+    arguments = job.Arguments(
         prompt="a ball", weights=str(folder), frames=6, size="40x32"
     )
     with pytest.raises(ValueError, match="(?s)--frames.*--size"):
-        command.prepare(arguments)
+        job.prepare(arguments)
 
 
 def test_prompts_that_cannot_be_read_are_one_problem(folder):
-    arguments = command.Arguments(prompts="missing.txt", weights=str(folder))
+    arguments = job.Arguments(prompts="missing.txt", weights=str(folder))
     with pytest.raises(ValueError, match="^--prompts 'missing.txt' is no file$"):
-        command.prepare(arguments)
+        job.prepare(arguments)
 
 
 def test_a_folder_without_weights_is_named(tmp_path):
-    arguments = command.Arguments(prompt="a ball", weights=str(tmp_path))
+    arguments = job.Arguments(prompt="a ball", weights=str(tmp_path))
     with pytest.raises(ValueError, match="has no config.json"):
-        command.prepare(arguments)
+        job.prepare(arguments)
 
 
 def test_names_tell_what_is_in_a_file():
@@ -164,3 +216,11 @@ def test_names_tell_what_is_in_a_file():
 def test_defaults_are_checked_too():
     with pytest.raises(ValueError, match="shift must be > 0"):
         dataclasses.replace(SamplingConfig(), shift=0.0)
+
+
+def test_the_model_that_ships_answers_and_is_small():
+    model = sora_jax.load()
+    made = model.generate("a red ball on a green floor", frames=1, steps=1)
+    assert made.shape == (1, 1, 64, 64, 3) and np.isfinite(made).all()
+    files = [path for path in published.ASSETS.iterdir() if path.is_file()]
+    assert sum(path.stat().length for path in files) <= 8_000_000

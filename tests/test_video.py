@@ -1,30 +1,21 @@
 from __future__ import annotations
 
 import os
+import struct
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
+from clips import psnr, smooth_clip
 from PIL import Image
 
-from sora_jax.data import video
+from sora_jax.data import outputs, video
 
-# Real clips stand beside the project and are not copied into it.
+# Real clips, where a folder of them stands beside the project: more of the same.
 MEDIA = Path(__file__).parents[2] / "shared/media"
 needs_media = pytest.mark.skipif(not MEDIA.exists(), reason="no real clips here")
-
-
-def smooth_clip(frames: int = 9, height: int = 64, width: int = 64) -> np.ndarray:
-    t, y, x = np.meshgrid(
-        *(np.linspace(0, 1, size) for size in (frames, height, width)), indexing="ij"
-    )
-    waves = [np.sin(3 * y + 2 * t), np.cos(4 * x - t), np.sin(2 * x + 3 * y + t)]
-    return (0.9 * np.stack(waves, axis=-1)).astype(np.float32)
-
-
-def psnr(a: np.ndarray, b: np.ndarray) -> float:
-    return float(10 * np.log10(4 / np.mean((a - b) ** 2)))
 
 
 def write_still(path: Path, **options) -> np.ndarray:
@@ -117,6 +108,36 @@ def test_fit_is_antialiased():
     stripes = np.tile(np.array([-1, 1], np.float32), 32)
     frames = np.broadcast_to(stripes[None, None, :, None], (1, 64, 64, 3))
     assert np.abs(video.fit(frames, 16, 16, "stretch")[:, 2:-2, 2:-2]).max() < 0.1
+
+
+@pytest.mark.parametrize("turn", [0, 90, 180, 270])
+def test_a_rotation_flag_is_obeyed(tmp_path, turn):
+    frames = smooth_clip(3, 32, 64)
+    path = outputs.write(tmp_path / "a.mp4", [frames], 8)
+    data = bytearray(path.read_bytes())
+    # The track header's matrix, as a camera writes it that was held on its side.
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turn]
+    matrix = (cos, sin, 0, -sin, cos, 0, 0, 0)
+    start = data.index(b"tkhd") + 44
+    data[start : start + 36] = struct.pack(">9i", *(m << 16 for m in matrix), 1 << 30)
+    path.write_bytes(data)
+    clip = video.read_video(path)
+    clockwise = np.rot90(frames, -turn // 90, axes=(1, 2))
+    assert clip.pixels.shape == clockwise.shape
+    assert psnr(clip.pixels, clockwise) > 35
+
+
+def test_pixels_that_are_not_square_are_stretched(tmp_path):
+    with av.open(os.fspath(tmp_path / "a.mp4"), "w") as container:
+        stream = container.add_stream("libx264", rate=8)
+        stream.width, stream.height, stream.pix_fmt = 40, 30, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = Fraction(3, 2)
+        for pixels in video.to_uint8(smooth_clip(3, 30, 40)):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    clip = video.read_video(tmp_path / "a.mp4")
+    assert clip.pixels.shape == (3, 30, 60, 3)
 
 
 @needs_media

@@ -14,18 +14,16 @@ from sora_jax.config.models import (
     TextConfig,
     VAEConfig,
 )
-from sora_jax.config.plain import from_json, require, to_json
-from sora_jax.config.runs import (
+from sora_jax.config.plain import FPS, from_json, require, to_json
+from sora_jax.config.runs import DiTRun, EncodeRun, VAERun
+from sora_jax.config.sampling import SamplingConfig
+from sora_jax.config.training import (
     RULES,
-    DiTRun,
-    EncodeRun,
     FlowConfig,
     MeshConfig,
     OptimConfig,
     RunConfig,
-    VAERun,
 )
-from sora_jax.config.sampling import SamplingConfig
 
 __all__ = [
     "AttentionPlan",
@@ -34,6 +32,7 @@ __all__ = [
     "DiTRun",
     "Dtype",
     "EncodeRun",
+    "FPS",
     "FlowConfig",
     "MeshConfig",
     "OptimConfig",

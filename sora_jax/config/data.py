@@ -4,9 +4,18 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import ClassVar, Literal
 
-from sora_jax.config.plain import require, require_within
+from sora_jax.config.plain import FPS, require_within
+
+# What a clip can be about: one object, two, two that collide, one that passes behind a
+# wall, or two scenes with a cut.
+KINDS = ("one", "two", "collide", "behind", "cut")
+WIDEST = 16 / 9  # a big square that spins in a zoom fits just so
+
+
+def _aspect(size: tuple[int, int]) -> float:
+    return max(size) / min(size)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,8 +44,7 @@ class PlaygroundConfig:
         ((48, 80), 0.25),
         ((80, 48), 0.15),
     )
-    # (kind, weight): one object, two, two that collide, one that passes behind a wall,
-    # or two scenes with a cut. Where a clip is too short, a simpler kind is made.
+    # (kind, weight), of `KINDS`. Where a clip is too short, a simpler kind is made.
     kinds: tuple[tuple[str, float], ...] = (
         ("one", 0.55),
         ("two", 0.17),
@@ -45,9 +53,44 @@ class PlaygroundConfig:
         ("cut", 0.12),
     )
 
+    _drawn: ClassVar = ("frames", "sizes", "kinds")
+
     def __post_init__(self):
-        require_within("data.", self, {"length": (1, math.inf)})
-        require(self.fps > 0, f"data.fps must be > 0, got {self.fps}")
+        bounds = {"length": (1, math.inf), "seed": (0, math.inf), "fps": FPS}
+        frames, sizes, kinds = (
+            [choice for choice, _ in getattr(self, name)] for name in self._drawn
+        )
+        require_within(
+            "data.",
+            self,
+            bounds,
+            (
+                self.split in ("train", "test"),
+                f"data.split must be 'train' or 'test', got {self.split!r}",
+            ),
+            (
+                all(count >= 1 and count % 4 == 1 for count in frames),
+                f"data.frames must be 1 + 4k each, such as 17 or 33, got {frames}",
+            ),
+            (
+                all(min(size) >= 16 and _aspect(size) <= WIDEST for size in sizes),
+                "data.sizes must be (height, width) of 16 pixels or more and no wider "
+                f"or taller than 16:9, so that all stays in sight, got {sizes}",
+            ),
+            (
+                set(kinds) <= set(KINDS),
+                f"data.kinds must be among {', '.join(KINDS)}, got {kinds}",
+            ),
+            *(self._weights_rule(name) for name in self._drawn),
+        )
+
+    def _weights_rule(self, name: str) -> tuple[bool, str]:
+        weights = [weight for _, weight in getattr(self, name)]
+        return (
+            sum(weights) > 0 and min(weights) >= 0,
+            f"data.{name} must be drawn with weights >= 0, one of them > 0, got "
+            f"{weights}",
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

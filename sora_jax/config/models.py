@@ -6,9 +6,10 @@ import dataclasses
 import math
 from typing import Literal
 
-from sora_jax.config.plain import require
+from sora_jax.config.plain import Number, require_within
 
 Dtype = Literal["auto", "bfloat16", "float32"]
+LEAST_ONE: tuple[Number, Number] = (1, math.inf)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,14 +36,20 @@ class VAEConfig:
     dtype: Dtype = "auto"
 
     def __post_init__(self):
-        require(
-            len(self.multipliers) == len(self.stages) + 1,
-            f"vae.multipliers must have one entry more than vae.stages, "
-            f"got {self.multipliers} and {self.stages}",
-        )
-        require(
-            all(time in (1, 2) and space == 2 for time, space in self.stages),
-            f"vae.stages must be (1, 2) or (2, 2) each, got {self.stages}",
+        names = ("patch", "channels", "encoder_width", "decoder_width", "blocks")
+        require_within(
+            "vae.",
+            self,
+            dict.fromkeys(names, LEAST_ONE),
+            (
+                len(self.multipliers) == len(self.stages) + 1,
+                f"vae.multipliers must have one entry more than vae.stages, "
+                f"got {self.multipliers} and {self.stages}",
+            ),
+            (
+                all(time in (1, 2) and space == 2 for time, space in self.stages),
+                f"vae.stages must be (1, 2) or (2, 2) each, got {self.stages}",
+            ),
         )
 
     @property
@@ -96,12 +103,28 @@ class DiTConfig:
     dtype: Dtype = "auto"
 
     def __post_init__(self):
-        require(
-            self.width % self.heads == 0 and self.head_dim % 2 == 0,
-            f"dit.width must be an even multiple of dit.heads, "
-            f"got {self.width} and {self.heads}",
+        names = ("channels", "width", "depth", "heads", "mlp", "unroll")
+        require_within(
+            "dit.",
+            self,
+            dict.fromkeys(names, LEAST_ONE) | {"extra_channels": (0, math.inf)},
+            (
+                self.heads >= 1 and self.width % (2 * self.heads) == 0,
+                f"dit.width must be an even multiple of dit.heads, "
+                f"got {self.width} and {self.heads}",
+            ),
+            (
+                self.time_features >= 2 and self.time_features % 2 == 0,
+                "dit.time_features must be an even number >= 2, "
+                f"got {self.time_features}",
+            ),
+            (
+                self.patch[0] == 1 and min(self.patch) >= 1,
+                "dit.patch must be (1, height, width) of 1 or more, since stretches "
+                f"and clean beginnings are counted in latent frames, got {self.patch}",
+            ),
+            (self.theta > 1, f"dit.theta must be > 1, got {self.theta}"),
         )
-        require(self.theta > 1, f"dit.theta must be > 1, got {self.theta}")
 
     @property
     def head_dim(self) -> int:
@@ -138,6 +161,19 @@ class TextConfig:
     unroll: int = 1
     dtype: Dtype = "auto"
 
+    def __post_init__(self):
+        names = ("width", "depth", "heads", "head_dim", "mlp", "pad_to", "unroll")
+        bounds = {"vocabulary": (2, math.inf), "max_distance": (2, math.inf)}
+        require_within(
+            "text.",
+            self,
+            dict.fromkeys(names, LEAST_ONE) | bounds,
+            (
+                self.buckets >= 4 and self.buckets % 2 == 0,
+                f"text.buckets must be an even number >= 4, got {self.buckets}",
+            ),
+        )
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class CriticConfig:
@@ -145,6 +181,15 @@ class CriticConfig:
 
     weight: float = 0.0
     width: int = 32
-    # Optimizer steps before the critic's gradient reaches the VAE.
+    # Batches before the critic's gradient reaches the VAE.
     start: int = 1000
     lr: float = 2e-4
+
+    def __post_init__(self):
+        bounds = {"weight": (0, math.inf), "start": (0, math.inf), "width": LEAST_ONE}
+        require_within(
+            "critic.",
+            self,
+            bounds,
+            (self.lr > 0, f"critic.lr must be > 0, got {self.lr}"),
+        )

@@ -10,6 +10,8 @@ from typing import Any
 
 # Written out, since checkers of types at run time take an int for no float.
 Number = int | float
+# (least, most) frames per second that the video formats can tell.
+FPS = (1 / 1001, 1000.0)
 
 
 def require(condition: bool, message: str) -> None:
@@ -19,14 +21,25 @@ def require(condition: bool, message: str) -> None:
 
 
 def require_within(
-    section: str, config: Any, bounds: Mapping[str, tuple[Number, Number]]
+    section: str,
+    config: Any,
+    bounds: Mapping[str, tuple[Number, Number]],
+    *rules: tuple[bool, str],
 ) -> None:
-    """Raise one ValueError that names every field outside its bounds."""
+    """Raise one ValueError that names all that is wrong with a config.
+
+    Args:
+      section: what stands before the names of its fields.
+      config: whose fields are looked at.
+      bounds: (least, most) by field.
+      rules: what else must be true, and what is said if it is not.
+    """
     problems = [
         f"{section}{name} must be {_span(low, high)}, got {getattr(config, name)}"
         for name, (low, high) in bounds.items()
         if not low <= getattr(config, name) <= high
     ]
+    problems += [message for holds, message in rules if not holds]
     require(not problems, "\n".join(problems))
 
 
@@ -39,11 +52,17 @@ def to_json(config: Any) -> dict[str, Any]:
     return {"kind": type(config).__name__, **dataclasses.asdict(config)}
 
 
-def from_json(kind: Any, data: Any) -> Any:
+def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
     """Build a config dataclass from what `to_json` or `dataclasses.asdict` made.
 
+    Args:
+      kind: the dataclass.
+      data: its fields, nested.
+      whole: refuse data that lacks a field, and do not take today's default for it:
+        weights must go on meaning what they meant.
+
     Raises:
-      ValueError: the data has a field that the config has not.
+      ValueError: the data has a field that the config has not, or lacks one.
     """
     if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
         return _tuples(data)
@@ -54,6 +73,7 @@ def from_json(kind: Any, data: Any) -> Any:
         "another folder",
     )
     hints = typing.get_type_hints(kind)
+    hints = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     data = {name: value for name, value in data.items() if name != "kind"}
     unknown = sorted(set(data) - set(hints))
     require(
@@ -61,7 +81,15 @@ def from_json(kind: Any, data: Any) -> Any:
         f"{kind.__name__} has no field {unknown}: these weights or this run are of "
         "another version of sora_jax",
     )
-    return kind(**{name: from_json(hints[name], data[name]) for name in data})
+    missing = [name for name in hints if whole and name not in data]
+    require(
+        not missing,
+        f"{kind.__name__} lacks {missing}: these weights are of an earlier version; "
+        "export them again",
+    )
+    return kind(
+        **{name: from_json(hints[name], data[name], whole=whole) for name in data}
+    )
 
 
 def _tuples(data: Any) -> Any:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Literal
 
-from sora_jax.config.plain import require
+from sora_jax.config.plain import FPS, require_within
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -16,7 +17,8 @@ class SamplingConfig:
     steps: int = 20
     # Classifier-free guidance; 1 switches it off.
     guidance: float = 4.0
-    # Moves the noise levels towards noise (see diffusion.flow.shifted).
+    # Moves the noise levels towards noise (see diffusion.flow.shifted); unlike in
+    # training, it does not grow with the number of tokens.
     shift: float = 2.0
     frames: int = 17
     # (height, width) in pixels.
@@ -25,5 +27,21 @@ class SamplingConfig:
     negative_prompt: str = ""
 
     def __post_init__(self):
-        require(self.steps >= 1, f"steps must be at least 1, got {self.steps}")
-        require(self.shift > 0, f"shift must be > 0, got {self.shift}")
+        least = (1, math.inf)
+        require_within(
+            "",
+            self,
+            {"steps": least, "frames": least, "fps": FPS},
+            (
+                math.isfinite(self.guidance),
+                f"guidance must be a number, got {self.guidance}",
+            ),
+            (
+                0 < self.shift < math.inf,
+                f"shift must be > 0 and finite, got {self.shift}",
+            ),
+            (
+                min(self.size) >= 1,
+                f"size must be (height, width) of 1 pixel or more, got {self.size}",
+            ),
+        )

@@ -29,8 +29,12 @@ _SHEET_GREY = 128
 
 
 def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Passes chunks on, refusing none at all, several sizes, and NaN."""
-    frame_shape = None
+    """Passes chunks that hold frames on.
+
+    Raises:
+      ValueError: there are no frames at all, or of several sizes, or NaN among them.
+    """
+    frame_shape, is_empty = None, True
     for chunk in chunks:
         chunk = np.asarray(chunk)
         if chunk.ndim != 4 or chunk.shape[3] != 3:
@@ -46,8 +50,9 @@ def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
                 "frames hold NaN or infinity; the model or its weights are broken"
             )
         if len(chunk):
+            is_empty = False
             yield chunk
-    if frame_shape is None:
+    if is_empty:
         raise ValueError("there are no frames to write")
 
 

@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from sora_jax.config import FPS
 from sora_jax.data import encoders
 from sora_jax.workdir import PathLike
 
@@ -39,14 +40,40 @@ def check_output(path: PathLike, *, field: str = "--out") -> epath.Path:
       ValueError: the suffix is unknown, or the folder cannot be written.
     """
     target = epath.Path(path)
-    named = f"{field} {os.fspath(path)!r}"
+    encoder_of(target, field)
+    if target.is_dir():
+        raise ValueError(
+            f"{field} {os.fspath(path)!r} is a folder; give a file name inside it"
+        )
+    return check_folder(target, field)
+
+
+def encoder_of(target: epath.Path, field: str = "--out") -> encoders.Encoder:
+    """Returns what writes a file, by its suffix.
+
+    Raises:
+      ValueError: nothing does.
+    """
     if target.suffix.lower() not in encoders.ENCODERS:
         raise ValueError(
-            f"{named} must end in one of {' '.join(encoders.ENCODERS)}, "
-            f"got {target.suffix or 'no suffix'!r}"
+            f"{field} {os.fspath(target)!r} must end in one of "
+            f"{' '.join(encoders.ENCODERS)}, got {target.suffix or 'no suffix'!r}"
         )
-    if target.is_dir():
-        raise ValueError(f"{named} is a folder; give a file name inside it")
+    return encoders.ENCODERS[target.suffix.lower()]
+
+
+def check_folder(path: PathLike, field: str = "--out") -> epath.Path:
+    """Makes sure that a file's folder is there and can be written.
+
+    Args:
+      path: of the file.
+      field: the flag or config field that error messages name.
+
+    Raises:
+      ValueError: it cannot.
+    """
+    target = epath.Path(path)
+    named = f"{field} {os.fspath(path)!r}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         probe = _temporary(target)
@@ -72,7 +99,7 @@ def free_path(path: PathLike) -> epath.Path:
     for number in itertools.count():
         stem = f"{target.stem}-{number}" if number else target.stem
         candidate = target.with_name(stem + target.suffix)
-        if not candidate.exists() and not sidecar_path(candidate).exists():
+        if not _is_taken(candidate) and not _is_taken(sidecar_path(candidate)):
             return candidate
     raise AssertionError("unreachable")
 
@@ -98,25 +125,29 @@ def write(
       field: the flag or config field that error messages name.
 
     Raises:
-      ValueError: the frames are of no use: none at all, of several sizes, or NaN.
+      ValueError: the suffix is unknown, or the frames are of no use: none at all, of
+        several sizes, or NaN.
       OSError: the file cannot be written. Nothing is left behind.
     """
     target = epath.Path(path)
-    encode = encoders.ENCODERS[target.suffix.lower()]
-    if not fps > 0:
-        raise ValueError(f"--fps must be > 0, got {fps}")
+    encode = encoder_of(target, field)
+    low, high = FPS
+    if not low <= fps <= high:
+        raise ValueError(f"--fps must be from {low:.3g} to {high:.0f}, got {fps}")
     with _whole(target, field) as temporary:
         encode(temporary, encoders.checked(chunks), fps)
         return _publish(temporary, target)
 
 
-def write_sidecar(path: PathLike, content: dict[str, Any]) -> epath.Path:
+def write_sidecar(
+    path: PathLike, content: dict[str, Any], *, field: str = "--out"
+) -> epath.Path:
     """Writes what is worth knowing about an output as JSON beside it.
 
     The sidecar of `clip.mp4` is `clip.mp4.json`, so that `clip.gif` has its own.
     """
     target = sidecar_path(path)
-    with _whole(target, "--out") as temporary:
+    with _whole(target, field) as temporary:
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
         temporary.write_text(text + "\n")
         # The video owns this name: `free_path` saw to that.
@@ -125,6 +156,11 @@ def write_sidecar(path: PathLike, content: dict[str, Any]) -> epath.Path:
         else:
             os.replace(temporary, target)
     return target
+
+
+def _is_taken(path: epath.Path) -> bool:
+    # A link to nowhere is no file, but its name is taken.
+    return path.exists() or (not _is_remote(path) and os.path.lexists(path))
 
 
 def sidecar_path(path: PathLike) -> epath.Path:

@@ -35,14 +35,14 @@ class Sample:
     x: Float[np.ndarray, "n p"]
     extra: Float[np.ndarray, "n q"]
     coords: Float[np.ndarray, "n 3"]
-    clean: Bool[np.ndarray, n]
+    clean: Bool[np.ndarray, " n"]
     captions: Int[np.ndarray, "s l"]
-    caption_ids: Int[np.ndarray, n]
+    caption_ids: Int[np.ndarray, " n"]
 
 
 def plan_rows(
-    lengths: Int[np.ndarray, m],
-    captions: Int[np.ndarray, m],
+    lengths: Int[np.ndarray, " m"],
+    captions: Int[np.ndarray, " m"],
     tokens: int,
     most_captions: int,
     seed: int,
@@ -85,8 +85,8 @@ def plan_rows(
 
 def best_fit(
     indices: Sequence[int],
-    lengths: Int[np.ndarray, m],
-    captions: Int[np.ndarray, m],
+    lengths: Int[np.ndarray, " m"],
+    captions: Int[np.ndarray, " m"],
     tokens: int,
     most_captions: int,
 ) -> list[list[int]]:
@@ -146,7 +146,7 @@ def pack_row(
 
 
 def statistics(
-    rows: Sequence[Sequence[int]], lengths: Int[np.ndarray, m], tokens: int
+    rows: Sequence[Sequence[int]], lengths: Int[np.ndarray, " m"], tokens: int
 ) -> dict[str, float]:
     """Share of padding, and of attention pairs of a dense row that are masked."""
     filled = sum(int(lengths[i]) for row in rows for i in row)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import grain
 import jax
@@ -163,38 +163,56 @@ class Rows:
         return f"Rows({len(self)})"
 
 
-def plan(
-    records: Records, patch: Patch, packing: PackingConfig, seed: int
-) -> tuple[list[View], np.ndarray, list[list[int]]]:
-    """Plan an epoch: the views, their tokens, and the rows that they share."""
+class Plan(NamedTuple):
+    """An epoch: the views, their tokens, and the rows that they share."""
+
+    views: list[View]
+    tokens: Int[np.ndarray, " m"]
+    rows: list[list[int]]
+
+
+def plan(records: Records, patch: Patch, packing: PackingConfig, seed: int) -> Plan:
+    """Plan an epoch.
+
+    Raises:
+      ValueError: a sample has more tokens or captions than a row has room for.
+    """
     views = plan_views(records, packing.headless, seed)
     tokens = view_tokens(records, views, patch)
     captions = np.array([records.index[view.record]["stretches"] for view in views])
     rows = plan_rows(tokens, captions, packing.tokens, packing.samples, seed)
-    return views, tokens, rows
+    return Plan(views, tokens, rows)
 
 
 def batches(
-    records: Records,
-    patch: Patch,
-    packing: PackingConfig,
-    encode: Encode,
-    pad_to: int,
-    seed: int,
+    build: BuildRow, rows: Sequence[Sequence[int]], seed: int
 ) -> grain.DatasetIterator:
-    """Batches without end; each host makes its own share of the rows."""
-    views, _, rows = plan(records, patch, packing, seed)
+    """Batches of planned rows, without end."""
+    return shuffled(Rows(rows), build, build.packing.rows, seed, join)
+
+
+def shuffled(
+    source: Any,  # Grain's protocol names the index otherwise than we do
+    make: Callable[[Any, np.random.Generator], Any],
+    batch: int,
+    seed: int,
+    join: Callable[[Sequence[Any]], Any] | None = None,
+) -> grain.DatasetIterator:
+    """Batches of a source without end, shuffled anew in every epoch.
+
+    Args:
+      source: random access.
+      make: what is made of an element, with luck that no other element shares.
+      batch: elements of a step; each host makes its share of them.
+      seed: of order and luck.
+      join: puts elements together; by default their arrays are stacked.
+    """
+    # The luck is drawn before the hosts part, or they would all draw the same.
+    dataset = grain.MapDataset.source(source).seed(seed).shuffle().random_map(make)
     hosts = jax.process_count()
-    source: Any = Rows(rows)  # Grain's protocol names the index otherwise
-    dataset = (
-        grain.MapDataset.source(source)
-        .seed(seed)
-        .shuffle()
-        .repeat(EPOCHS)[jax.process_index() :: hosts]
-        .random_map(BuildRow(records, views, patch, packing, encode, pad_to))
-        .batch(packing.rows // hosts, batch_fn=join)
-    )
-    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2)))
+    share = dataset.repeat(EPOCHS)[jax.process_index() :: hosts]
+    share = share.batch(batch // hosts, batch_fn=join)
+    return iter(share.to_iter_dataset(grain.ReadOptions(num_threads=2)))
 
 
 def join(rows: Sequence[Batch]) -> Batch:

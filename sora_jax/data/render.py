@@ -15,19 +15,10 @@ _RIM = 0.014  # units, the width of the darker rim around an object
 _RIM_SHADE = 0.65
 
 
-def render(
-    scene: world.Scene, height: int | None = None, width: int | None = None
-) -> Float32[np.ndarray, "t h w 3"]:
-    """Paint all frames, with values in [-1, 1].
-
-    Args:
-      scene: what to paint.
-      height: in pixels, if not the scene's own.
-      width: in pixels, if not the scene's own; of the same aspect ratio.
-    """
-    height, width = height or scene.height, width or scene.width
-    frames = [_paint(stretch, height, width) for stretch in scene.stretches]
-    return np.concatenate(frames)
+def render(scene: world.Scene) -> Float32[np.ndarray, "t h w 3"]:
+    """Paint all frames, with values in [-1, 1]."""
+    size = scene.height, scene.width
+    return np.concatenate([_paint(stretch, *size) for stretch in scene.stretches])
 
 
 def light_gain(brightness: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t 3"]:

@@ -12,7 +12,7 @@ from itertools import pairwise
 import numpy as np
 
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import physics, staging, world
+from sora_jax.data import moves, physics, staging, world
 from sora_jax.data.chance import choose, generator, pick
 
 SPLITS = ("train", "test")
@@ -146,9 +146,9 @@ def _draw_camera(rng: np.random.Generator, kind: str, motion: str) -> str:
 
 def _draw_looks(
     rng: np.random.Generator, split: str, motions: Sequence[str], relation: str
-) -> list[staging.Look]:
+) -> list[moves.Look]:
     """Draw what the bodies are; in the test split the first is a held-out one."""
-    looks: list[staging.Look] = []
+    looks: list[moves.Look] = []
     for motion in motions:
         shape = choose(rng, _shapes_that(motion))
         colours = [
@@ -162,7 +162,7 @@ def _draw_looks(
         if motion in ("grow", "shrink"):
             size = ""
         looks.append(
-            staging.Look(
+            moves.Look(
                 colour=choose(rng, colours), shape=shape, size=size, motion=motion
             )
         )

@@ -153,14 +153,6 @@ SUBJECTS = {
 LOOSE_PAIR = ("{a} and {b}", "{b} and {a}", "{a} with {b}")
 LOOSE_PAIR_MOVING = ("{a} {a_does} and {b} {b_does}", "{b} {b_does}, {a} {a_does}")
 
-# Each phrase of a relation in SUBJECTS has at least one of these words.
-RELATION_WORDS = {
-    "left of": ("left", "right"),
-    "above": ("above", "over", "below", "underneath", "at the top"),
-    "collide": ("collide", "collides", "bump", "crash", "collision"),
-    "behind": ("behind a grey wall", "hidden"),
-}
-
 BACKGROUND_WORDS = {
     "green floor": ("a green floor",),
     "blue floor": ("a blue floor",),

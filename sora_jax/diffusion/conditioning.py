@@ -14,6 +14,17 @@ from jaxtyping import Float
 from sora_jax.types import Condition
 
 Mask = Float[np.ndarray, "t h w"]
+# How often each condition is drawn in training.
+_DRAWN = {
+    "first": 0.3,
+    "ends": 0.1,
+    "keyframes": 0.1,
+    "beginning": 0.15,
+    "ending": 0.1,
+    "both": 0.1,
+    "inside": 0.1,
+    "outside": 0.05,
+}
 
 
 def nothing(frames: int, height: int, width: int) -> Mask:
@@ -61,25 +72,12 @@ def draw_mask(rng: np.random.Generator, frames: int, height: int, width: int) ->
     known = {
         "first": [0],
         "ends": [0, frames - 1],
-        "keyframes": sorted(rng.choice(frames, min(3, frames), replace=False)),
+        "keyframes": rng.choice(frames, min(3, frames), replace=False).tolist(),
         "beginning": first,
         "ending": last,
         "both": [*range(ends), *range(frames - ends, frames)],
     }[kind]
     return frames_known(*shape, known)
-
-
-# How often each condition is drawn in training.
-_DRAWN = {
-    "first": 0.3,
-    "ends": 0.1,
-    "keyframes": 0.1,
-    "beginning": 0.15,
-    "ending": 0.1,
-    "both": 0.1,
-    "inside": 0.1,
-    "outside": 0.05,
-}
 
 
 def draw_box(

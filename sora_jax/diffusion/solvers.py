@@ -15,7 +15,6 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
-# The velocity's place in a row of a matrix: after the stack.
 SOLVERS = ("euler", "heun", "unipc")
 
 
@@ -26,12 +25,13 @@ class Table:
     Attributes:
       sigmas: the noise level of each evaluation of the model.
       times: the time the model is told, in [0, 1].
-      matrices: for each evaluation, how the next stack is made of this one and the
-        velocity; the first entry of the stack is where the model is evaluated next.
+      matrices: for each evaluation, how the next stack is made of this one and, in
+        the last column, the velocity; the first entry of the stack is where the model
+        is evaluated next.
     """
 
-    sigmas: Float[np.ndarray, r]
-    times: Float[np.ndarray, r]
+    sigmas: Float[np.ndarray, " r"]
+    times: Float[np.ndarray, " r"]
     matrices: Float[np.ndarray, "r s s2"]
 
     @property
@@ -40,7 +40,7 @@ class Table:
         return self.matrices.shape[1]
 
 
-def noise_levels(solver: str, steps: int, shift: float) -> Float[np.ndarray, r]:
+def noise_levels(solver: str, steps: int, shift: float) -> Float[np.ndarray, " r"]:
     """Levels from noise to data, the last of them 0.
 
     UniPC works in the logarithm of the signal-to-noise ratio, which does not exist at
@@ -78,16 +78,16 @@ def make_table(
     return Table(sigmas=evaluated, times=times, matrices=matrices)
 
 
-def begin(x: Float[Array, "*b"], table: Table) -> Float[Array, s * b]:
+def begin(x: Float[Array, "..."], table: Table) -> Float[Array, "s ..."]:
     """The stack before the first evaluation."""
     return jnp.stack([x] + [jnp.zeros_like(x)] * (table.size - 1))
 
 
 def advance(
-    stack: Float[Array, s * b],
-    velocity: Float[Array, "*b"],
+    stack: Float[Array, "s ..."],
+    velocity: Float[Array, "..."],
     matrix: Float[Array, "s s2"],
-) -> Float[Array, s * b]:
+) -> Float[Array, "s ..."]:
     """Take one step of a table."""
     terms = jnp.concatenate([stack, velocity[None]])
     # Exact sums also where the hardware's fast matrix product is coarse.

@@ -8,27 +8,24 @@ videos, the true videos through the VAE, and videos judged by another one's prom
 from __future__ import annotations
 
 import dataclasses
-import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import tyro
 
-from sora_jax import cli
+from sora_jax import cli, workdir
 from sora_jax.data import outputs
 from sora_jax.evals import results
-from sora_jax.evals.trial import Model, Options, check, evaluate
+from sora_jax.evals.trial import Model, Options, check, evaluate, save_worst
 
 
 class _OnlyVAE:
     """A model of which there is nothing but the VAE."""
 
-    def __init__(self, folder: str):
-        # Only a judge of models needs the models' rooms.
-        from sora_jax.weights import published
-
-        self.vae = published.load_vae(folder or published.ASSETS)
+    def __init__(self, vae: Any):
+        self.vae = vae
 
     def generate(self, prompts: list[str], **settings: object) -> np.ndarray:
         raise ValueError("--controls-only loads the VAE alone, which makes no videos")
@@ -36,37 +33,51 @@ class _OnlyVAE:
     def reconstruct(self, pixels: np.ndarray) -> np.ndarray:
         from sora_jax.sampling import codec
 
-        latents = codec.encode(self.vae, pixels)
-        return np.concatenate(list(codec.decode(self.vae, latents)), axis=1)
+        return codec.reconstruct(self.vae, pixels)
 
 
 def load(options: Options) -> Model | None:
-    """Load what is measured."""
+    """Load what is measured.
+
+    Raises:
+      ValueError: there is nothing to load, or it makes no videos of this size.
+    """
     if options.weights == "none":
         return None
+    # Only a judge of models needs the models' rooms.
     from sora_jax import runtime
+    from sora_jax.sampling.model import load as load_model
+    from sora_jax.weights import published
 
     runtime.enable_compilation_cache()
+    folder = options.weights or published.ASSETS
     if options.controls_only:
-        return _OnlyVAE(options.weights)
-    import sora_jax
-
-    return sora_jax.load(options.weights) if options.weights else sora_jax.load()
+        vae = published.load_vae(folder)
+        model: Model = _OnlyVAE(vae)
+    else:
+        whole = load_model(folder)
+        model, vae = whole, whole.weights.vae
+    unit = vae.config.space_factor
+    if any(side % unit for side in cli.parse_size(options.size)):
+        raise ValueError(f"--size must be multiples of {unit}, got {options.size!r}")
+    return model
 
 
 def main(argv: Sequence[str]) -> None:
     """Measure, print the table and write the results."""
     options = tyro.cli(Options, args=argv, description=__doc__)
     check(options)
-    cases = evaluate(options, load(options))
-    print(results.table(cases))
+    outcome = evaluate(options, load(options))
+    print(results.table(outcome.cases))
     if options.out:
         path = outputs.free_path(options.out)
-        content = {"options": dataclasses.asdict(options), **results.report(cases)}
-        path.write_text(json.dumps(content, indent=1) + "\n")
+        content = {"options": dataclasses.asdict(options)}
+        workdir.write_json(path, content | results.report(outcome.cases))
         print(path)
+    if options.save:
+        save_worst(outcome, options)
 
 
 if __name__ == "__main__":
-    with cli.exits("stopped; --out was not written"):
+    with cli.exits("stopped; nothing was written"):
         main(sys.argv[1:])

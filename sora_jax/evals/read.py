@@ -76,17 +76,16 @@ def read(pixels: Float32[np.ndarray, "t h w 3"], fps: float) -> tuple[Reading, .
     pixels = (np.clip(np.nan_to_num(pixels), -1.0, 1.0) + 1.0) / 2.0
     costs = backdrop.costs(pixels)
     frames = len(pixels)
-    seen = None
     cut = 0
     if frames >= _FEWEST:
         place, surety = backdrop.find_cut(costs, _SHORTEST)
         cut = place if surety > 1.0 else 0
     if not cut:
-        seen = _see(pixels, costs)
+        whole = _see(pixels, costs)
         if frames >= _FEWEST:
-            cut = _find_change(seen, frames)
-    if not cut:
-        return (_interpret(seen or _see(pixels, costs), 0, fps),)
+            cut = _find_change(whole, frames)
+        if not cut:
+            return (_interpret(whole, 0, fps),)
     parts = ((0, cut), (cut, frames))
     return tuple(
         _interpret(_see(pixels[start:stop], costs[start:stop]), start, fps)

@@ -18,7 +18,7 @@ from sora_jax.data.windows import object_boxes
 from sora_jax.evals import fidelity, judge, read, results
 
 
-@runtime_checkable
+@runtime_checkable  # since the tests check types at run time
 class Model(Protocol):
     """What is measured; without prompts it need not generate."""
 
@@ -54,7 +54,9 @@ class Options:
     frames: int = 17
     # WIDTHxHEIGHT in pixels.
     size: str = "64x64"
-    # How many videos are made at once.
+    # Clips of one kind alone ("one" for single objects); by default the whole mixture.
+    kind: str = ""
+    # How many videos are made at once. Their noise depends on it.
     batch: int = 20
     # Generate nothing, and judge the controls alone.
     controls_only: bool = False
@@ -66,8 +68,21 @@ class Options:
     worst: int = 12
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What came of it.
+
+    Attributes:
+      cases: one for each prompt.
+      worst: the videos with most facts wrong, by case, the worst first.
+    """
+
+    cases: list[results.Case]
+    worst: dict[int, Float32[np.ndarray, "t h w 3"]]
+
+
 def check(options: Options) -> None:
-    """Refuse what cannot be judged, all problems at once.
+    """Refuse what cannot be judged or written, all problems at once.
 
     Raises:
       ValueError: names each flag, its value and the remedy.
@@ -77,19 +92,36 @@ def check(options: Options) -> None:
         problems.append(
             f"--cases must be >= 2, as prompts are shuffled, got {options.cases}"
         )
-    if options.frames < 1 or options.frames % 4 != 1:
-        problems.append(
-            f"--frames must be 1 + 4k, such as 17 or 33, got {options.frames}"
-        )
     for flag in ("batch", "worst"):
         if getattr(options, flag) < 1:
             problems.append(f"--{flag} must be >= 1, got {getattr(options, flag)}")
-    try:
-        cli.parse_size(options.size)
-    except ValueError as error:
-        problems.append(str(error))
+    if options.save and (options.controls_only or options.weights == "none"):
+        problems.append(
+            f"--save {options.save!r} needs videos of a model: leave it out, or "
+            "--controls-only and --weights none"
+        )
+    if options.out and not options.out.endswith(".json"):
+        problems.append(f"--out must end in .json, got {options.out!r}")
+    checks = (
+        lambda: source(options),
+        lambda: options.out and outputs.check_folder(options.out, field="--out"),
+        lambda: options.save and outputs.check_folder(_worst(options, 0), "--save"),
+    )
+    for attempt in checks:
+        try:
+            attempt()
+        except ValueError as error:
+            problems.append(_as_flags(str(error)))
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def _as_flags(problem: str) -> str:
+    """Name the flags where the playground's settings are named."""
+    flags = {"frames": "frames", "sizes": "size", "seed": "seed", "kinds": "kind"}
+    for field, flag in flags.items():
+        problem = problem.replace(f"data.{field}", f"--{flag}")
+    return problem
 
 
 def source(options: Options) -> playground.Playground:
@@ -100,21 +132,23 @@ def source(options: Options) -> playground.Playground:
         frames=((options.frames, 1.0),),
         sizes=((cli.parse_size(options.size), 1.0),),
     )
+    if options.kind:
+        config = dataclasses.replace(config, kinds=((options.kind, 1.0),))
     return playground.Playground(config)
 
 
-def evaluate(options: Options, model: Model | None = None) -> list[results.Case]:
+def evaluate(options: Options, model: Model | None = None) -> Outcome:
     """Judge videos and controls.
 
     Args:
-      options: which videos.
+      options: which videos; `check` has passed them.
       model: what is measured; None judges true videos alone.
     """
-    check(options)
     clips = source(options)
     cases: list[results.Case] = []
+    truths: list[playground.Sample] = []  # without their pixels
     seen: list[Sequence[read.Reading]] = []  # what other prompts are held against
-    worst: list[tuple[int, int, np.ndarray]] = []
+    worst: list[tuple[int, int, np.ndarray]] = []  # (-wrongs, case, video)
     starts = range(0, options.cases, options.batch)
     for start in tqdm.tqdm(starts, desc="judging", unit="batch"):
         stop = min(start + options.batch, options.cases)
@@ -127,18 +161,37 @@ def evaluate(options: Options, model: Model | None = None) -> list[results.Case]
                 for name, pixels in mine.items()
             }
             seen.append(readings.get("model", readings["truth"]))
+            truths.append(_without_pixels(sample))
             cases.append(_case(start + number, sample, readings, mine))
-            worst.append((-cases[-1].wrongs("model"), start + number, mine["truth"]))
             if "model" in mine:
-                worst[-1] = (*worst[-1][:2], mine["model"])
+                wrongs = cases[-1].wrongs("model")
+                worst.append((-wrongs, start + number, mine["model"]))
         worst = sorted(worst, key=lambda item: item[:2])[: options.worst]
     for case in cases:
         other = seen[(case.index + 1) % len(seen)]
-        case.verdicts["shuffled"] = _judge(other, clips[case.index])
-    if options.save and "model" in cases[0].verdicts:
-        for _, index, pixels in worst:
-            _save(cases[index], pixels, clips.config.fps, options.save)
-    return cases
+        case.verdicts["shuffled"] = _judge(other, truths[case.index])
+    return Outcome(cases=cases, worst={index: video for _, index, video in worst})
+
+
+def save_worst(outcome: Outcome, options: Options) -> None:
+    """Write the worst videos, each beside its prompt and verdicts."""
+    for index, pixels in outcome.worst.items():
+        case = outcome.cases[index]
+        fps = source(options).config.fps
+        path = outputs.write(_worst(options, index), [pixels], fps, field="--save")
+        verdicts = [dataclasses.asdict(verdict) for verdict in case.verdicts["model"]]
+        outputs.write_sidecar(
+            path, {"prompt": case.prompt, "verdicts": verdicts}, field="--save"
+        )
+
+
+def _worst(options: Options, index: int) -> epath.Path:
+    return epath.Path(options.save) / f"case_{index:05d}.mp4"
+
+
+def _without_pixels(sample: playground.Sample) -> playground.Sample:
+    clip = dataclasses.replace(sample.clip, pixels=sample.clip.pixels[:1])
+    return dataclasses.replace(sample, clip=clip)
 
 
 def _videos(
@@ -153,7 +206,7 @@ def _videos(
     if model is None:
         return
     # Every batch is full, so that nothing is compiled twice.
-    full = np.arange(options.batch) % len(samples)
+    full = np.arange(min(options.batch, options.cases)) % len(samples)
     made = np.asarray(model.reconstruct(truth[full]), np.float32)
     yield "vae", np.clip(made, -1.0, 1.0)[: len(samples)]
     if not options.controls_only:
@@ -194,12 +247,3 @@ def _judge(
     readings: Sequence[read.Reading], sample: playground.Sample
 ) -> list[judge.Verdict]:
     return judge.judge(readings, sample.captions, sample.scene.stretches)
-
-
-def _save(case: results.Case, pixels: np.ndarray, fps: float, folder: str) -> None:
-    path = outputs.check_output(
-        epath.Path(folder) / f"case_{case.index:05d}.mp4", field="--save"
-    )
-    verdicts = [dataclasses.asdict(verdict) for verdict in case.verdicts["model"]]
-    path = outputs.write(path, [pixels], fps, field="--save")
-    outputs.write_sidecar(path, {"prompt": case.prompt, "verdicts": verdicts})

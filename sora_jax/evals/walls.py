@@ -89,9 +89,11 @@ def _masks(relit: np.ndarray, difference: np.ndarray) -> np.ndarray:
 
 def _outline(
     walls: np.ndarray, backdrop: Backdrop, frames: np.ndarray
-) -> tuple[world.Wall, np.ndarray]:
-    """Return the rectangle of a wall, and the pixels that it covers all of."""
+) -> tuple[world.Wall | None, np.ndarray]:
+    """Return the rectangle of a wall, if it stays, and the pixels it covers all of."""
     usual = walls.mean(axis=0) > 0.4
+    if not usual.any():
+        return None, usual
     relit, painted = backdrop.relit[frames], backdrop.painted[frames]
     way = _GREY - painted
     share = ((relit - painted) * way).sum(axis=-1) / (way**2).sum(axis=-1)

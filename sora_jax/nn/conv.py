@@ -17,7 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sora_jax.nn.layers import Initializer, lecun, rank
+from sora_jax.nn.layers import lecun, rank
 
 Cache = tuple[Array, ...]
 Implementation = Literal["auto", "volume", "frames"]
@@ -165,12 +165,11 @@ class CausalConv(nnx.Module):
         kernel: tuple[int, int, int] = (3, 3, 3),
         *,
         rngs: nnx.Rngs,
-        init: Initializer = lecun,
         dtype: DTypeLike = jnp.float32,
     ):
         shape = (*kernel, channels_in, channels_out)
         axes = (None, None, None, None, "channels")
-        self.filters = nnx.Param(init(rngs.params(), shape), axes=axes)
+        self.filters = nnx.Param(lecun(rngs.params(), shape), axes=axes)
         self.bias = nnx.Param(jnp.zeros(channels_out), axes=("channels",))
         self.dtype = dtype
 

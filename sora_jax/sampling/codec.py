@@ -50,6 +50,13 @@ def decode(
         start = stop
 
 
+def reconstruct(
+    vae: VAE, pixels: Float[np.ndarray, "b t h w 3"]
+) -> Float[np.ndarray, "b t h w 3"]:
+    """Encode clips and decode them again."""
+    return np.concatenate(list(decode(vae, encode(vae, pixels))), axis=1)
+
+
 @partial(jax.jit, static_argnames="graphdef")
 def run_encoder(graphdef: nnx.GraphDef, params: Params, pixels: Array) -> Array:
     """Encode a whole clip."""

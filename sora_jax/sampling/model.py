@@ -19,6 +19,7 @@ from jaxtyping import Array, Float
 from sora_jax.config import SamplingConfig
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.data.pipeline import join
 from sora_jax.diffusion import conditioning, solvers
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.request import Request, check
@@ -55,8 +56,11 @@ class Model:
           progress: wraps the steps, for instance `tqdm.tqdm`.
           **settings: fields of `SamplingConfig` that differ from the weights' own.
 
+        Returns:
+          Pixels in [-1, 1].
+
         Raises:
-          ValueError: the model cannot make what is asked for.
+          ValueError: the model cannot make what is asked for; names every field.
         """
         chunks = self.stream(
             prompts, condition=condition, seed=seed, progress=progress, **settings
@@ -78,7 +82,7 @@ class Model:
             settings=dataclasses.replace(self.weights.defaults, **settings),
             seed=seed,
         )
-        check(request, self.weights.vae.config, self.weights.dit.config)
+        check(request, self.weights.vae.config, self.weights.dit.config, condition)
         latents = self.denoise(request, condition, progress)
         return codec.decode(self.weights.vae, latents)
 
@@ -86,8 +90,7 @@ class Model:
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Pass clips through the VAE."""
-        latents = codec.encode(self.weights.vae, pixels)
-        return np.concatenate(list(codec.decode(self.weights.vae, latents)), axis=1)
+        return codec.reconstruct(self.weights.vae, pixels)
 
     def denoise(
         self, request: Request, condition: Condition | None, progress: Progress
@@ -144,9 +147,7 @@ class Model:
                     Sample(
                         x=np.zeros((count, config.patch_features), np.float32),
                         extra=np.asarray(extra, np.float32),
-                        coords=coordinates(
-                            grid, rate=weights.defaults.fps / settings.fps
-                        ),
+                        coords=coordinates(grid, rate=weights.fps / settings.fps),
                         clean=np.zeros(count, bool),
                         captions=weights.tokenizer.encode(prompt, pad_to)[None],
                         caption_ids=np.zeros(count, np.int32),
@@ -158,20 +159,18 @@ class Model:
             )
             for prompt in prompts
         ]
-        return jax.tree.map(lambda *parts: np.concatenate(parts), *rows)
+        return join(rows)
 
     def known(self, condition: Condition) -> Float[np.ndarray, "t h w q"]:
         """The conditioning channels of what is known."""
         vae = self.weights.vae
-        if self.weights.dit.config.extra_channels == 0:
-            raise ValueError(
-                "this model has no channels for known pixels (it makes video from "
-                "text alone): leave out --image"
-            )
+        mask = np.asarray(condition.mask, np.float32)
+        # Grey where nothing is known, as in training, whatever the caller left there.
+        shown = conditioning.hide(np.asarray(condition.pixels, np.float32), mask)
+        latents = codec.encode(vae, shown.pixels[None])
         mask = conditioning.fold_mask(
-            np.asarray(condition.mask), vae.config.time_factor, vae.config.space_factor
+            mask, vae.config.time_factor, vae.config.space_factor
         )
-        latents = codec.encode(vae, np.asarray(condition.pixels)[None])
         return conditioning.channels(mask, np.asarray(latents[0]))
 
 
@@ -187,7 +186,7 @@ def latent_grid(
     vae, patch = weights.vae.config, weights.dit.config.patch
     height, width = settings.size
     return (
-        (1 + (settings.frames - 1) // vae.time_factor) // patch[0],
+        1 + (settings.frames - 1) // vae.time_factor,
         height // vae.space_factor // patch[1],
         width // vae.space_factor // patch[2],
     )

@@ -13,7 +13,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import Model
-from sora_jax.weights.published import Weights, load_vae
+from sora_jax.weights.published import Weights, clips_of, load_vae
 
 PROMPTS = (
     "a big red ball bounces on a green floor",
@@ -32,13 +32,14 @@ class Trained(Protocol):
 
 def sample_media(config: DiTRun, trained: Trained) -> dict[str, np.ndarray]:
     """Make one video for each of a few prompts, side by side."""
-    vae = load_vae(config.latents)
+    vae, fps = load_vae(config.latents), clips_of(config.latents).data.fps
     weights = Weights(
         vae=vae,
         dit=trained.dit,
         text_encoder=trained.text_encoder,
         tokenizer=Tokenizer.load(epath.Path(config.latents) / "tokenizer.model"),
-        defaults=SamplingConfig(),
+        defaults=SamplingConfig(fps=fps),
+        fps=fps,
         name="in training",
     )
     # The nearest to 64 x 64 that the patches divide.

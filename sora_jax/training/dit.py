@@ -77,80 +77,77 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
         params: Params, batch: Batch, key: Array, step: Array
     ) -> tuple[Array, Metrics]:
         del step
+        trained = nnx.merge(blueprint.graphdef, params)
         levels_key, noise_key = jax.random.split(key)
         levels = flow.draw_levels(levels_key, batch.tokens, config.flow)
-        return flow_loss(
-            nnx.merge(blueprint.graphdef, params), batch, levels, noise_key
-        ), {}
+        return flow_loss(trained, batch, levels, noise_key), {}
+
+    plan = pipeline.plan(latents.train, config.dit.patch, config.packing, config.seed)
+    build = row_builder(config, latents, latents.train, plan.views, config.packing)
+    return Job(
+        blueprint=blueprint,
+        loss=loss,
+        optimization=optimization,
+        data=lambda: pipeline.batches(build, plan.rows, config.seed),
+        evaluate=evaluation(config, blueprint.graphdef, latents, sample),
+        work=work_of_a_step(config, plan, build),
+        sources=latents.hashes,
+    )
+
+
+def evaluation(
+    config: DiTRun, graphdef: nnx.GraphDef, latents: Latents, sample: SampleFn | None
+) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
+    """The held-out loss at fixed times for each clip shape, and samples."""
+    held_out = held_out_batches(config, latents)
 
     @jax.jit
     def loss_at(params: Params, batch: Batch, t: Array) -> Array:
         levels = jnp.full_like(batch.tokens.levels, t).at[:, 0].set(0.0)
-        trained = nnx.merge(blueprint.graphdef, params)
-        return flow_loss(trained, batch, levels, jax.random.key(0))
+        return flow_loss(nnx.merge(graphdef, params), batch, levels, jax.random.key(0))
 
-    held_out = held_out_batches(config, latents)
-
-    def evaluate(
-        state: TrainState, step: int
-    ) -> tuple[dict[str, float], dict[str, Media]]:
-        del step
+    def evaluate(state: TrainState) -> tuple[dict[str, float], dict[str, Media]]:
         scalars = {}
         for name, batch in held_out.items():
             values = [float(loss_at(state.ema, batch, t)) for t in TIMES]
             scalars[f"loss {name}"] = float(np.mean(values))
         scalars["loss"] = float(np.mean(list(scalars.values())))
-        media = sample(nnx.merge(blueprint.graphdef, state.ema)) if sample else {}
+        media = sample(nnx.merge(graphdef, state.ema)) if sample else {}
         return scalars, media
 
-    def data():
-        return pipeline.batches(
-            latents.train,
-            config.dit.patch,
-            config.packing,
-            latents.tokenizer.encode,
-            config.text.pad_to,
-            config.seed,
-        )
+    return evaluate
 
-    views, tokens, rows = pipeline.plan(
-        latents.train, config.dit.patch, config.packing, config.seed
-    )
-    packed = statistics(rows, tokens, config.packing.tokens)
-    work = {
-        "clips": config.packing.rows * len(views) / len(rows),
-        "tokens": config.packing.rows * config.packing.tokens * (1 - packed["padding"]),
-        "FLOP": model_flops(config, latents, views, rows),
+
+def work_of_a_step(
+    config: DiTRun, plan: pipeline.Plan, build: pipeline.BuildRow
+) -> dict[str, float]:
+    """Clips, tokens and model FLOPs of one step, on the epoch's average."""
+    rows, room = config.packing.rows, config.packing.tokens
+    padding = statistics(plan.rows, plan.tokens, room)["padding"]
+    first = build(plan.rows[0], np.random.default_rng(0))
+    return {
+        "clips": rows * len(plan.views) / len(plan.rows),
+        "tokens": rows * room * (1 - padding),
+        "FLOP": model_flops(config, first),
     }
-    return Job(
-        blueprint=blueprint,
-        loss=loss,
-        optimization=optimization,
-        data=data,
-        evaluate=evaluate,
-        work=work,
-        sources=latents.hashes,
-    )
 
 
-def model_flops(
-    config: DiTRun,
-    latents: Latents,
-    views: Sequence[pipeline.View],
-    rows: Sequence[Sequence[int]],
-) -> float:
-    """FLOPs of a step's gradient, without what a remat policy does again."""
+def model_flops(config: DiTRun, row: Batch) -> float:
+    """FLOPs of a step's gradient, without what a remat policy does again.
+
+    Args:
+      config: of the run.
+      row: a batch of one row.
+    """
     plain = dataclasses.replace(
         config, dit=dataclasses.replace(config.dit, remat="none")
     )
     trained = nnx.eval_shape(lambda: Trained(plain, rngs=nnx.Rngs(0)))
     graphdef, params = nnx.split(trained)
-    build = row_builder(config, latents, latents.train, views, config.packing)
-    batch = pipeline.join([build(rows[0], np.random.default_rng(0))])
 
     def loss(params: nnx.State) -> Array:
-        levels, key = batch.tokens.levels, jax.random.key(0)
-        return flow_loss(nnx.merge(graphdef, params), batch, levels, key)
+        levels, key = row.tokens.levels, jax.random.key(0)
+        return flow_loss(nnx.merge(graphdef, params), row, levels, key)
 
     return config.packing.rows * count_flops(jax.grad(loss), params)
 

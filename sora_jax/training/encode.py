@@ -19,7 +19,7 @@ from etils import epath
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sora_jax.config import EncodeRun, PlaygroundConfig, to_json
+from sora_jax.config import EncodeRun, PlaygroundConfig, VAEConfig, to_json
 from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.diffusion import conditioning
@@ -52,6 +52,7 @@ def encode(config: EncodeRun, workdir: str) -> None:
     )
     if not (folder / "vae.safetensors").exists():
         vae = published.load_vae(config.vae)
+        check_clips(config.data, vae.config)
         keep_config(workdir, to_json(config))
         published.save_vae(folder, measure(vae, config))
     vae = published.load_vae(workdir)
@@ -62,6 +63,24 @@ def encode(config: EncodeRun, workdir: str) -> None:
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
     for name, data in (("held_out", held_out), ("train", config.data)):
         write_split(config, data, folder / name, lambda clips: run(params, clips), vae)
+
+
+def check_clips(data: PlaygroundConfig, vae: VAEConfig) -> None:
+    """Refuse clips that the VAE cannot divide.
+
+    Raises:
+      ValueError: names each field, and what it must be.
+    """
+    time, space = vae.time_factor, vae.space_factor
+    lengths = [length for length, _ in data.frames]
+    sizes = [size for size, _ in data.sizes]
+    problems = []
+    if any((length - 1) % time for length in lengths):
+        problems.append(f"data.frames must be 1 + {time}k each, got {lengths}")
+    if any(side % space for size in sizes for side in size):
+        problems.append(f"data.sizes must be multiples of {space}, got {sizes}")
+    if problems:
+        raise ValueError("\n".join(problems))
 
 
 def captions(config: PlaygroundConfig, clips: int) -> Iterator[str]:
@@ -80,7 +99,9 @@ def measure(vae: VAE, config: EncodeRun) -> VAE:
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[:2])
     groups = by_shape(
-        Playground(config.data), range(config.statistics_clips), config.batch
+        Playground(config.data),
+        range(min(config.statistics_clips, config.data.length)),
+        config.batch,
     )
     means, variances = [], []
     for group in tqdm.tqdm(groups, desc="measuring latents", unit="batch"):
@@ -155,9 +176,9 @@ def encode_group(
     for (index, _), clip in zip(group, pixels, strict=True):
         rng = np.random.default_rng([config.seed, index])
         shape = clip.shape[:3]
-        is_conditioned = rng.random() < config.conditioned
-        draw = conditioning.draw_mask if is_conditioned else None
-        mask = draw(rng, *shape) if draw else conditioning.nothing(*shape)
+        mask = conditioning.nothing(*shape)
+        if rng.random() < config.conditioned:
+            mask = conditioning.draw_mask(rng, *shape)
         conditions.append(conditioning.hide(clip, mask))
     latents = np.asarray(run(pad(pixels, config.batch)))
     known = np.asarray(run(pad([c.pixels for c in conditions], config.batch)))

@@ -1,17 +1,62 @@
-"""Model FLOPs of a function: its dots and convolutions, counted on its jaxpr.
+"""Model FLOPs of a function, and how many the devices could do.
 
-A multiplication and an addition are two. Loops count each turn; what a remat policy
-computes again counts again, so count functions without remat for model FLOPs.
+Dots and convolutions are counted on the jaxpr; a multiplication and an addition are
+two. Loops count each turn; what a remat policy computes again counts again, so count
+functions without remat for model FLOPs.
 """
 
 from __future__ import annotations
 
 import math
+import time
 from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from jax.extend import core
+
+# FLOP/s of one chip in bfloat16, by how its `device_kind` begins (the makers' tables).
+PEAKS = {
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5": 459e12,
+    "TPU v6": 918e12,
+    "TPU7x": 2307e12,
+    "NVIDIA A100": 312e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA H200": 989e12,
+}
+
+
+def peak_flops() -> float:
+    """FLOP/s that all devices could do: what the utilisation of a run is a share of.
+
+    Where the maker states none, as for a CPU, it is the measured rate of a product of
+    two 2048 x 2048 matrices in float32.
+    """
+    kind = jax.devices()[0].device_kind
+    # A TPU7x chip shows as two devices.
+    per_device = [
+        peak / (2 if name == "TPU7x" else 1)
+        for name, peak in PEAKS.items()
+        if kind.startswith(name)
+    ]
+    each = per_device[0] if per_device else _matmul_rate()
+    # Devices that are made up of one CPU share its rate.
+    shares = 1 if jax.default_backend() == "cpu" else jax.device_count()
+    return each * shares
+
+
+def _matmul_rate(side: int = 2048) -> float:
+    square = jnp.ones((side, side), jnp.float32)
+    multiply = jax.jit(jnp.matmul).lower(square, square).compile()
+    best = math.inf
+    for _ in range(3):
+        started = time.perf_counter()
+        jax.block_until_ready(multiply(square, square))
+        best = min(best, time.perf_counter() - started)
+    return 2 * side**3 / best
 
 
 def count_flops(function: Callable, *args: Any) -> float:
@@ -61,4 +106,7 @@ def _convolution(equation: core.JaxprEqn) -> float:
     kernel = _shape(equation.invars[1])
     out = _shape(equation.outvars[0])
     features = kernel[numbers.rhs_spec[0]]
-    return 2.0 * math.prod(out) * math.prod(kernel) / features
+    # The gradient of a strided convolution multiplies by zeros that do not count.
+    zeros = math.prod(equation.params["lhs_dilation"])
+    zeros *= math.prod(equation.params["rhs_dilation"])
+    return 2.0 * math.prod(out) * math.prod(kernel) / features / zeros

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 
 from etils import epath
 
-from sora_jax.config import DiTRun, EncodeRun, from_json
+from sora_jax.config import DiTRun
 from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.weights.native import file_hash
+from sora_jax.weights import published
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -48,21 +47,16 @@ def open_latents(config: DiTRun) -> Latents:
         )
     if problems:
         raise ValueError("\n".join(problems))
-    files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
-    files["set of clips"] = "config.json"
     return Latents(
         train=train,
         held_out=held_out,
         tokenizer=tokenizer,
-        hashes={name: file_hash(folder / file) for name, file in files.items()},
+        hashes=published.source_hashes(folder),
     )
 
 
 def _unfinished(folder: epath.Path, train: Records, held_out: Records) -> list[str]:
-    described = folder / "config.json"
-    if not described.exists():
-        return [f"latents folder {str(folder)!r} has no config.json: encode it again"]
-    encoded: EncodeRun = from_json(EncodeRun, json.loads(described.read_text()))
+    encoded = published.clips_of(folder)
     return [
         f"latents folder {str(folder)!r} holds {len(found)} of {wanted} {name} clips: "
         "start its encode command again, which continues"
@@ -81,8 +75,6 @@ def _unlike(config: DiTRun, records: Records) -> list[str]:
         for name, value, wanted in (
             ("dit.channels", config.dit.channels, first.latents.shape[-1]),
             ("dit.extra_channels", config.dit.extra_channels, first.known.shape[-1]),
-            # Stretches and clean beginnings are counted in single latent frames.
-            ("dit.patch[0]", patch[0], 1),
         )
         if value != wanted
     ]

@@ -20,6 +20,7 @@ from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import RunConfig, to_json
 from sora_jax.training import state as states
+from sora_jax.training.flops import peak_flops
 from sora_jax.training.report import Media, Report
 from sora_jax.training.state import TrainState
 from sora_jax.workdir import keep_config, refuse_other_config
@@ -37,7 +38,7 @@ class Job:
       loss: see `training.state.Loss`.
       optimization: optimizer and average.
       data: makes a fresh Grain iterator of host batches.
-      evaluate: (state, step) -> scalars and media; called by every host.
+      evaluate: state -> scalars and media; called by every host.
       work: model FLOPs (no recompute), tokens and clips of one step.
       sources: a hash of each input that must stay the same while a run lasts.
     """
@@ -46,7 +47,7 @@ class Job:
     loss: states.Loss
     optimization: states.Optimization
     data: Callable[[], Iterator[Any]]
-    evaluate: Callable[[TrainState, int], tuple[dict[str, float], dict[str, Media]]]
+    evaluate: Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]
     work: dict[str, float]
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
 
@@ -77,7 +78,7 @@ def train(
         keep_config(workdir, to_json(config))
         report = stack.enter_context(Report(workdir, config))
         first = int(state.step)
-        report.start(first, job.work)
+        report.start(first, job.work, peak_flops())
         step_fn = states.jitted_update(job.loss, job.optimization, config.seed)
 
         def is_due(step: int, every: int) -> bool:
@@ -85,7 +86,7 @@ def train(
 
         def evaluate(state: TrainState, step: int) -> None:
             started = time.perf_counter()
-            report.evaluation(step, *job.evaluate(state, step))
+            report.evaluation(step, *job.evaluate(state))
             report.pause(time.perf_counter() - started)
 
         # A run may have been killed between a save and the evaluation of its step.

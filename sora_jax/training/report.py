@@ -34,6 +34,7 @@ class Report:
         self._steps, self._every = config.steps, config.log_every
         self._workdir = epath.Path(workdir)
         self._is_silent = jax.process_index() > 0
+        self._board: Any = None
 
     def __enter__(self) -> Report:
         self._bar = tqdm.tqdm(
@@ -42,32 +43,39 @@ class Report:
             dynamic_ncols=True,
             disable=self._is_silent,
         )
-        if self._is_silent:
-            return self
-        logs = self._workdir / "tensorboard"
-        logs.mkdir(parents=True, exist_ok=True)
-        self._board = tensorboardX.SummaryWriter(str(logs))
-        self._writer: Any = self._board.file_writer
         return self
 
     def __exit__(self, *_) -> None:
         self._bar.close()
-        if not self._is_silent:
+        if self._board is not None:
             self._board.close()
 
     def say(self, text: str) -> None:
         """Print a line above the progress bar."""
         self._bar.write(text)
 
-    def start(self, step: int, work: Mapping[str, float]) -> None:
-        """Begin counting at a step; `work` is what one step does."""
-        if step and not self._is_silent:
-            self.say(f"continuing {self._workdir} from step {step}")
-            self._forget_after(step)
-        self._work = dict(work)
-        self._bar.reset(total=self._steps)
-        self._bar.update(step)
+    def start(self, step: int, work: Mapping[str, float], peak: float) -> None:
+        """Begin counting at a step.
+
+        Args:
+          step: those before it are made already.
+          work: what one step does; its "FLOP" are model FLOPs.
+          peak: FLOP/s that the devices could do.
+        """
+        self._work, self._peak = dict(work), peak
         self._since, self._last = time.perf_counter(), step
+        if self._is_silent:
+            return
+        if step:
+            self.say(f"continuing {self._workdir} from step {step}")
+        self._forget_after(step)
+        logs = self._workdir / "tensorboard"
+        logs.mkdir(parents=True, exist_ok=True)
+        # What an earlier part of the run drew beyond this step is drawn anew.
+        self._board = tensorboardX.SummaryWriter(str(logs), purge_step=step + 1)
+        self._writer: Any = self._board.file_writer
+        self._bar.reset(total=self._steps)
+        self._bar.n = self._bar.initial = self._bar.last_print_n = step
 
     def pause(self, seconds: float) -> None:
         """Take time that was not spent on training out of the rates."""
@@ -81,11 +89,13 @@ class Report:
         seconds = (time.perf_counter() - self._since) / max(1, step - self._last)
         self._since, self._last = time.perf_counter(), step
         rates = {f"{name}/s": amount / seconds for name, amount in self._work.items()}
-        for name, value in {**metrics, **rates, "seconds/step": seconds}.items():
+        utilisation = rates["FLOP/s"] / self._peak
+        scalars = {**metrics, **rates, "MFU": utilisation, "seconds/step": seconds}
+        for name, value in scalars.items():
             self._board.add_scalar(f"train/{name}", value, step)
+        shown = "  ".join(f"{short(value)} {name}" for name, value in rates.items())
         self._bar.set_postfix_str(
-            f"loss {metrics['loss']:.4f}  "
-            + "  ".join(f"{short(value)} {name}" for name, value in rates.items())
+            f"loss {metrics['loss']:.4f}  {shown}  {utilisation:.0%} MFU"
         )
 
     def evaluation(
@@ -119,8 +129,13 @@ class Report:
     def _recorded(self) -> list[dict[str, Any]]:
         if not self._evaluations.exists():
             return []
-        lines = self._evaluations.read_text().splitlines()
-        return [json.loads(line) for line in lines]
+        recorded = []
+        for line in self._evaluations.read_text().splitlines():
+            try:
+                recorded.append(json.loads(line))
+            except ValueError:  # cut short by a full disk: it is measured again
+                self.say(f"{self._evaluations}: dropped a broken line: {line!r}")
+        return recorded
 
     @property
     def _evaluations(self) -> epath.Path:

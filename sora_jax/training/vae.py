@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Hashable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from functools import partial
 
-import grain
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -17,7 +16,7 @@ from jaxtyping import Array, Float
 
 from sora_jax import sharding
 from sora_jax.config import PlaygroundConfig, VAERun
-from sora_jax.data.pipeline import EPOCHS
+from sora_jax.data import pipeline
 from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.video import to_uint8
 from sora_jax.data.windows import window_on_object
@@ -28,6 +27,7 @@ from sora_jax.training.flops import count_flops
 from sora_jax.training.loop import Job
 from sora_jax.training.report import Media, tile
 from sora_jax.training.state import (
+    Blueprint,
     Metrics,
     Optimization,
     Params,
@@ -37,8 +37,9 @@ from sora_jax.training.state import (
 from sora_jax.weights import published
 
 HELD_OUT_CLIPS = 8
-# Settings that a run need not share with the VAE that it starts from.
-SAME_PARAMETERS = ("dtype", "history")
+# Settings that a run need not share with the VAE that it starts from; a run of the
+# decoder alone keeps the latents as they are, and so shares what makes them.
+MAY_DIFFER = ("dtype", "history")
 
 
 class Trained(nnx.Module):
@@ -51,7 +52,11 @@ class Trained(nnx.Module):
 
 
 def make_job(config: VAERun, mesh: Mesh) -> Job:
-    """Build the VAE's job on a mesh."""
+    """Build the VAE's job on a mesh.
+
+    Raises:
+      ValueError: the mesh cannot share the batch.
+    """
     sharding.check_batch("batch", config.batch, mesh)
     optimization = Optimization(
         transform=transform(config),
@@ -65,61 +70,70 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         mesh,
     )
 
+    def loss(
+        params: Params, pixels: Array, key: Array, step: Array
+    ) -> tuple[Array, Metrics]:
+        trained = nnx.merge(blueprint.graphdef, params)
+        return vae_loss(config, trained, pixels, key, step)
+
+    held_out = held_out_clips(config.data)
+    side = config.window
+    size = (side, side) if side else held_out.shape[2:4]
+    shape = (config.batch, held_out.shape[1], *size, 3)
+    gradient = jax.grad(loss, has_aux=True)
+    flops = count_flops(
+        gradient,
+        blueprint.abstract.params,
+        jax.ShapeDtypeStruct(shape, jnp.float32),
+        jax.random.key(0),
+        0,
+    )
+    return Job(
+        blueprint=started(config, blueprint) if config.start_from else blueprint,
+        loss=loss,
+        optimization=optimization,
+        data=lambda: clips(config),
+        evaluate=evaluation(blueprint.graphdef, held_out),
+        work={"clips": config.batch, "FLOP": flops},
+    )
+
+
+def started(config: VAERun, blueprint: Blueprint) -> Blueprint:
+    """A state that begins with the parameters of a VAE; a critic begins anew."""
+
     def initial() -> TrainState:
-        start = load_start(config) if config.start_from else None
+        start = published.parameters(load_start(config))
         state = blueprint.initial()
-        if start is None:
-            return state
-        params = {**state.params, "vae": published.parameters(start)}
+        params = {**state.params, "vae": start}
         params = jax.tree.map(
             lambda new, old: jax.device_put(np.asarray(new), old.sharding),
             params,
             state.params,
         )
-        return dataclasses.replace(
-            state, params=params, ema=jax.tree.map(jnp.copy, params)
-        )
+        ema = jax.tree.map(jnp.copy, params)
+        return dataclasses.replace(state, params=params, ema=ema)
 
-    def loss(
-        params: Params, pixels: Array, key: Array, step: Array
-    ) -> tuple[Array, Metrics]:
-        return vae_loss(
-            config, nnx.merge(blueprint.graphdef, params), pixels, key, step
-        )
+    return dataclasses.replace(blueprint, initial=initial)
 
-    held_out = held_out_clips(config.data)
+
+def evaluation(
+    graphdef: nnx.GraphDef, held_out: Float[np.ndarray, "b t h w c"]
+) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
+    """PSNR of held-out clips, and the clips above their reconstructions."""
 
     @jax.jit
     def reconstruct(params: Params) -> Array:
-        vae = nnx.merge(blueprint.graphdef, params).vae
+        vae = nnx.merge(graphdef, params).vae
         mean, _, _ = vae.posterior(held_out)
         return jnp.clip(vae.reconstruct(mean)[0], -1, 1)
 
-    def evaluate(
-        state: TrainState, step: int
-    ) -> tuple[dict[str, float], dict[str, Media]]:
+    def evaluate(state: TrainState) -> tuple[dict[str, float], dict[str, Media]]:
         made = reconstruct(state.ema)
         both = np.concatenate([held_out, np.asarray(made)], axis=2)
         scalars = {"psnr": float(losses.psnr(made, jnp.asarray(held_out)))}
         return scalars, {"reconstructions": tile(to_uint8(both))}
 
-    frames, height, width, channels = held_out.shape[1:]
-    if config.window:
-        height = width = config.window
-    shape = (config.batch, frames, height, width, channels)
-    batch = jax.ShapeDtypeStruct(shape, jnp.float32)
-    gradient = jax.grad(loss, has_aux=True)
-    flops = count_flops(
-        gradient, blueprint.abstract.params, batch, jax.random.key(0), 0
-    )
-    return Job(
-        blueprint=dataclasses.replace(blueprint, initial=initial),
-        loss=loss,
-        optimization=optimization,
-        data=lambda: clips(config),
-        evaluate=evaluate,
-        work={"clips": config.batch, "FLOP": flops},
-    )
+    return evaluate
 
 
 def load_start(config: VAERun) -> VAE:
@@ -129,11 +143,12 @@ def load_start(config: VAERun) -> VAE:
       ValueError: there is none, or its size is not the run's; names what differs.
     """
     start = published.load_vae(config.start_from)
+    free = MAY_DIFFER[:1] if config.decoder_only else MAY_DIFFER
     lines = [
         f"vae.{field.name} must be {getattr(start.config, field.name)} to start from "
         f"{config.start_from!r}, got {getattr(config.vae, field.name)}"
         for field in dataclasses.fields(config.vae)
-        if field.name not in SAME_PARAMETERS
+        if field.name not in free
         and getattr(start.config, field.name) != getattr(config.vae, field.name)
     ]
     if lines:
@@ -206,17 +221,10 @@ def vae_loss(
 
 
 def clips(config: VAERun) -> Iterator[Float[np.ndarray, "b t h w c"]]:
-    """Batches of pixels, shuffled without end; each host makes its own share."""
-    hosts = jax.process_count()
-    dataset = (
-        grain.MapDataset.source(Playground(config.data))
-        .seed(config.seed)
-        .shuffle()
-        .repeat(EPOCHS)[jax.process_index() :: hosts]
-        .random_map(partial(_pixels, config.window))
-        .batch(config.batch // hosts)
-    )
-    return iter(dataset.to_iter_dataset(grain.ReadOptions(num_threads=2)))
+    """Batches of pixels, without end."""
+    source = Playground(config.data)
+    make = partial(_pixels, config.window)
+    return pipeline.shuffled(source, make, config.batch, config.seed)
 
 
 def _pixels(

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,9 +24,6 @@ from sora_jax.workdir import PathLike, write_bytes
 
 PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
 
-# One entry, since the order of several in a file is random and files of the same
-# weights are to have the same hash.
-_METADATA = "sora_jax"
 _PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 _SHOWN = 20  # names of each kind in an error
 
@@ -35,7 +31,6 @@ _SHOWN = 20  # names of each kind in an error
 def save_tensors(
     path: PathLike,
     tensors: PureDict,
-    metadata: Mapping[str, Any] | None = None,
     dtype: str | None = "bfloat16",
 ) -> None:
     """Writes nested arrays as one safetensors file with names like "blocks/kernel".
@@ -43,7 +38,6 @@ def save_tensors(
     Args:
       path: the file, ending in .safetensors; replaced as a whole if it exists.
       tensors: nested dicts of arrays.
-      metadata: anything JSON can hold; kept in the file's header.
       dtype: how floating-point arrays are stored; None keeps their own.
     """
     target = epath.Path(path)
@@ -54,9 +48,7 @@ def save_tensors(
         if dtype is not None and jnp.issubdtype(array.dtype, jnp.floating):
             array = np.asarray(array.astype(jnp.dtype(dtype)))
         flat[name] = array
-    header = {_METADATA: json.dumps(dict(metadata or {}), sort_keys=True)}
-    data = safetensors.numpy.save(flat, metadata=header)
-    write_bytes(target, data)
+    write_bytes(target, safetensors.numpy.save(flat))
 
 
 def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
@@ -90,12 +82,6 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
             return filled
 
         return fill(abstract, "")
-
-
-def read_metadata(path: PathLike) -> dict[str, Any]:
-    """Returns what `save_tensors` was given as metadata."""
-    with _opened(path) as file:
-        return json.loads((file.metadata() or {}).get(_METADATA, "{}"))
 
 
 def file_hash(path: PathLike) -> str:

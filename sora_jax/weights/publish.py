@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-import json
+import logging
 
 import jax
 import numpy as np
@@ -19,6 +19,9 @@ from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import published
+from sora_jax.workdir import read_json
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -41,26 +44,29 @@ def publish(arguments: Arguments) -> None:
     """Write the folder.
 
     Raises:
-      ValueError: the run has no whole checkpoint, the folder is taken, or the VAE makes
-        other latents.
+      ValueError: the run has no whole checkpoint, the folder is taken, the run's clips
+        are not those that it was trained on, or the VAE makes other latents.
     """
     out = epath.Path(arguments.out)
     if (out / "config.json").exists():
         raise ValueError(f"--out {arguments.out!r} holds weights already: name another")
-    described = epath.Path(arguments.run) / "config.json"
-    if not described.exists():
+    path = epath.Path(arguments.run) / "config.json"
+    if not path.exists():
         raise ValueError(
             f"--run {arguments.run!r} is no workdir: it has no config.json"
         )
-    run = from_json(DiTRun, json.loads(described.read_text()))
-    vae = published.load_vae(run.latents)
-    if arguments.vae:
-        vae = same_latents(arguments.vae, vae)
+    run = from_json(DiTRun, read_json(path, "copy the run again"))
     dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
     text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
     wanted = {"ema": {"dit": dit_shapes, "text_encoder": text_shapes}}
     with Checkpoints(arguments.run) as checkpoints:
         restored = checkpoints.restore(None, wanted)
+    refuse_other_clips(run.latents, restored.metadata.get("sources", {}))
+    if restored.step < run.steps:
+        _logger.warning("%s is at step %d of %d", out, restored.step, run.steps)
+    vae = published.load_vae(run.latents)
+    if arguments.vae:
+        vae = same_latents(arguments.vae, vae)
     ema = restored.state["ema"]
     weights = published.Weights(
         vae=vae,
@@ -68,10 +74,22 @@ def publish(arguments: Arguments) -> None:
         text_encoder=nnx.merge(text, ema["text_encoder"]),
         tokenizer=Tokenizer.load(epath.Path(run.latents) / "tokenizer.model"),
         defaults=arguments.sampling,
+        fps=published.clips_of(run.latents).data.fps,
         name=arguments.name or epath.Path(arguments.run).name,
     )
     published.save(out, weights)
     print(f"{out}: step {restored.step} of {arguments.run}")
+
+
+def refuse_other_clips(folder: str, trained_on: dict[str, str]) -> None:
+    """Refuse a folder of clips that was encoded anew since the run read it."""
+    now = published.source_hashes(folder)
+    changed = [name for name in trained_on if now.get(name) != trained_on[name]]
+    if changed:
+        raise ValueError(
+            f"the run was trained on another {' and '.join(changed)} than {folder!r} "
+            "holds now: put the former files back, or train again"
+        )
 
 
 def same_latents(folder: str, own: VAE) -> VAE:

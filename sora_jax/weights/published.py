@@ -7,7 +7,6 @@ vae.safetensors  dit.safetensors  text_encoder.safetensors  tokenizer.model
 from __future__ import annotations
 
 import dataclasses
-import json
 import logging
 from collections.abc import Callable
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from flax import nnx
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import (
     DiTConfig,
+    EncodeRun,
     SamplingConfig,
     TextConfig,
     VAEConfig,
@@ -30,12 +30,13 @@ from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import native
-from sora_jax.workdir import PathLike, write_json
+from sora_jax.workdir import PathLike, read_json, write_json
 
 M = TypeVar("M", bound=nnx.Module)
 _logger = logging.getLogger(__name__)
 
 ASSETS = epath.resource_path("sora_jax") / "assets"
+COPY = "copy the folder again"
 FILES = ("vae.safetensors", "dit.safetensors", "text_encoder.safetensors")
 
 
@@ -49,6 +50,7 @@ class Weights:
       text_encoder: token ids to states.
       tokenizer: text to token ids.
       defaults: how to sample when nothing is asked for.
+      fps: the frame rate in which the DiT counts time.
       name: what they are called.
       digest: of the files that they were loaded from.
     """
@@ -58,6 +60,7 @@ class Weights:
     text_encoder: TextEncoder
     tokenizer: Tokenizer
     defaults: SamplingConfig
+    fps: float
     name: str
     digest: str = ""
 
@@ -76,8 +79,8 @@ def load(folder: PathLike = ASSETS) -> Weights:
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
             "it again with python -m sora_jax.weights.publish"
         )
-    dit = from_json(DiTConfig, config["dit"])
-    text = from_json(TextConfig, config["text"])
+    dit = from_json(DiTConfig, config["dit"], whole=True)
+    text = from_json(TextConfig, config["text"], whole=True)
     digest = "-".join(native.file_hash(where / name)[:8] for name in FILES)
     return Weights(
         vae=load_vae(folder),
@@ -86,8 +89,9 @@ def load(folder: PathLike = ASSETS) -> Weights:
             where / "text_encoder.safetensors", lambda r: TextEncoder(text, rngs=r)
         ),
         tokenizer=Tokenizer.load(where / "tokenizer.model"),
-        defaults=from_json(SamplingConfig, config.get("sampling", {})),
-        name=config.get("name", where.name),
+        defaults=from_json(SamplingConfig, config["sampling"], whole=True),
+        fps=config["fps"],
+        name=config["name"],
         digest=digest,
     )
 
@@ -104,6 +108,7 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
         "dit": dataclasses.asdict(weights.dit.config),
         "text": dataclasses.asdict(weights.text_encoder.config),
         "sampling": dataclasses.asdict(weights.defaults),
+        "fps": weights.fps,
     }
     write_json(
         where / "config.json", {"format": "sora_jax", "name": weights.name, **config}
@@ -127,17 +132,17 @@ def load_vae(folder: PathLike) -> VAE:
     where = epath.Path(folder)
     if exists(where, "vae.safetensors"):
         if exists(where, "vae.json"):
-            data = json.loads((where / "vae.json").read_text())
+            data = read_json(where / "vae.json", COPY)
         else:
             data = read_config(folder)["vae"]
-        config = from_json(VAEConfig, data)
+        config = from_json(VAEConfig, data, whole=True)
         return fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
     if not exists(where, "checkpoints"):
         raise ValueError(
             f"vae: {str(folder)!r} holds neither vae.safetensors nor checkpoints; give "
             "the workdir of a VAE run (configs/playground_vae.py) or a weights folder"
         )
-    run = from_json(VAERun, json.loads((where / "config.json").read_text()))
+    run = from_json(VAERun, read_json(where / "config.json", COPY))
     graphdef, abstract = abstract_of(lambda r: VAE(run.vae, rngs=r))
     with Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore(None, {"ema": {"vae": abstract}})
@@ -148,6 +153,28 @@ def load_vae(folder: PathLike) -> VAE:
     return nnx.merge(graphdef, restored.state["ema"]["vae"])
 
 
+def clips_of(folder: PathLike) -> EncodeRun:
+    """The run that made a folder of encoded clips.
+
+    Raises:
+      ValueError: the folder holds none.
+    """
+    path = epath.Path(folder) / "config.json"
+    if not path.exists():
+        raise ValueError(
+            f"latents folder {str(folder)!r} has no config.json: encode it again"
+        )
+    return from_json(EncodeRun, read_json(path, COPY))
+
+
+def source_hashes(folder: PathLike) -> dict[str, str]:
+    """What ties a DiT run to its folder of encoded clips: a hash of each file."""
+    files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
+    files["set of clips"] = "config.json"
+    where = epath.Path(folder)
+    return {name: native.file_hash(where / file) for name, file in files.items()}
+
+
 def read_config(folder: PathLike) -> dict[str, Any]:
     """Read the description of a weights folder."""
     path = epath.Path(folder) / "config.json"
@@ -156,12 +183,15 @@ def read_config(folder: PathLike) -> dict[str, Any]:
             f"weights folder {str(folder)!r} has no config.json: give a folder of "
             "sora_jax weights"
         )
-    config = json.loads(path.read_text())
+    config = read_json(path, COPY)
     if config.get("format") != "sora_jax":
         raise ValueError(
             f"{path} does not describe sora_jax weights (its 'format' is "
             f"{config.get('format')!r})"
         )
+    missing = sorted({"vae", "dit", "text", "sampling", "fps", "name"} - set(config))
+    if missing:
+        raise ValueError(f"{path} lacks {missing}: export the weights again")
     return config
 
 

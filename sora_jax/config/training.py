@@ -1,0 +1,127 @@
+"""How a run trains: optimizer, mesh, noise levels, and what every run has."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from sora_jax.config.plain import require, require_within
+from sora_jax.sharding import Rules
+
+RULES: Rules = (
+    ("batch", ("data", "fsdp")),
+    ("tokens", "context"),
+    ("embed", "fsdp"),
+    ("heads", "tensor"),
+    ("mlp", "tensor"),
+    ("vocabulary", "tensor"),
+)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class OptimConfig:
+    """Optimizer and schedule: warm-up, constant, then linear decay to zero."""
+
+    name: Literal["adamw", "muon"] = "adamw"
+    lr: float = 1e-3
+    warmup: int = 100
+    # Share of the run, at its end, in which the rate decays.
+    decay: float = 0.3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    # Largest global norm of a gradient; None switches clipping off.
+    clip: float | None = 1.0
+    # Micro-batches whose gradients are averaged for one update.
+    accumulate: int = 1
+    ema_decay: float = 0.999
+
+    def __post_init__(self):
+        require(self.lr > 0, f"optim.lr must be > 0, got {self.lr}")
+        bounds = {"decay": (0, 1), "ema_decay": (0, 1), "warmup": (0, math.inf)}
+        bounds |= {"accumulate": (1, math.inf), "weight_decay": (0, math.inf)}
+        require_within("optim.", self, bounds)
+        require(
+            self.clip is None or self.clip > 0,
+            f"optim.clip must be > 0 or None, got {self.clip}",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MeshConfig:
+    """Devices along each mesh axis; one may be -1 and takes what is left."""
+
+    data: int = -1
+    fsdp: int = 1
+    context: int = 1
+    tensor: int = 1
+
+    def __post_init__(self):
+        sizes = dataclasses.asdict(self)
+        require(
+            all(size >= 1 or size == -1 for size in sizes.values())
+            and list(sizes.values()).count(-1) <= 1,
+            f"mesh axes must be >= 1, and at most one of them -1, got {sizes}",
+        )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FlowConfig:
+    """Flow matching: t is logit-normal, then shifted by the sample's token count.
+
+    With n tokens the shift is a = shift * sqrt(n / shift_tokens) and
+    t' = a t / (1 + (a - 1) t).
+    """
+
+    mean: float = 0.0
+    std: float = 1.0
+    shift: float = 1.0
+    shift_tokens: int = 80
+
+    def __post_init__(self):
+        fields = {
+            name: getattr(self, name) for name in ("std", "shift", "shift_tokens")
+        }
+        rules = (
+            (value > 0, f"flow.{name} must be > 0, got {value}")
+            for name, value in fields.items()
+        )
+        require_within("flow.", self, {}, *rules)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What every training run has."""
+
+    # Of the initial parameters, the order of clips and the noise.
+    seed: int = 0
+    # Batches of the whole run; the optimizer moves once in `optim.accumulate` of them.
+    steps: int = 1000
+    # Steps between two lines of numbers in TensorBoard.
+    log_every: int = 20
+    # Steps between two evaluations on held-out clips, and one at the end.
+    eval_every: int = 500
+    # Steps between two checkpoints, and one at the end.
+    checkpoint_every: int = 500
+    # Checkpoints kept on disk.
+    keep: int = 2
+    optim: OptimConfig = OptimConfig()
+    mesh: MeshConfig = MeshConfig()
+    # (logical axis, mesh axes): where arrays are split.
+    rules: Rules = RULES
+
+    def __post_init__(self):
+        # Two checkpoints stay, because a kill may truncate the newest.
+        least = {"steps": 1, "log_every": 1, "eval_every": 1, "checkpoint_every": 1}
+        least |= {"keep": 2, "seed": 0}
+        bounds = {name: (low, math.inf) for name, low in least.items()}
+        require_within(
+            "",
+            self,
+            bounds,
+            (
+                self.optim.accumulate <= self.steps,
+                f"optim.accumulate must be at most steps ({self.steps}), got "
+                f"{self.optim.accumulate}: no update would ever be made",
+            ),
+        )
