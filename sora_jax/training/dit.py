@@ -144,12 +144,14 @@ def model_flops(config: DiTRun, row: Batch) -> float:
     )
     trained = nnx.eval_shape(lambda: Trained(plain, rngs=nnx.Rngs(0)))
     graphdef, params = nnx.split(trained)
+    row = jax.tree.map(jnp.asarray, row)
 
-    def loss(params: nnx.State) -> Array:
+    def loss(params: Params) -> Array:
         levels, key = row.tokens.levels, jax.random.key(0)
         return flow_loss(nnx.merge(graphdef, params), row, levels, key)
 
-    return config.packing.rows * count_flops(jax.grad(loss), params)
+    gradient = jax.grad(loss)
+    return config.packing.rows * count_flops(gradient, nnx.to_pure_dict(params))
 
 
 def row_builder(

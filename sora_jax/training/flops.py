@@ -108,5 +108,4 @@ def _convolution(equation: core.JaxprEqn) -> float:
     features = kernel[numbers.rhs_spec[0]]
     # The gradient of a strided convolution multiplies by zeros that do not count.
     zeros = math.prod(equation.params["lhs_dilation"])
-    zeros *= math.prod(equation.params["rhs_dilation"])
     return 2.0 * math.prod(out) * math.prod(kernel) / features / zeros
