@@ -217,3 +217,8 @@ def test_rates_that_no_format_can_tell_are_refused(tmp_path, fps):
 def test_an_unknown_suffix_is_named(tmp_path):
     with pytest.raises(ValueError, match="must end in one of .mp4.*got '.avi'"):
         outputs.write(tmp_path / "a.avi", [smooth_clip(1)], 8)
+
+
+def test_a_missing_folder_is_made(tmp_path):
+    path = outputs.write(tmp_path / "new" / "a.npy", [smooth_clip(1)], 8)
+    assert path.exists()

@@ -119,7 +119,8 @@ def write(
     * `.npy`: float32 `[t h w c]` in [0, 1].
 
     Args:
-      path: where the video is to go; a number is appended when it is taken.
+      path: where the video is to go, in a folder that is made if it is missing; a
+        number is appended when the name is taken.
       chunks: arrays `[t h w c]`, uint8 or float in [-1, 1], in order.
       fps: frames per second; may be fractional.
       field: the flag or config field that error messages name.
@@ -177,6 +178,7 @@ def _whole(target: epath.Path, field: str) -> Iterator[epath.Path]:
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             temporary = epath.Path(folder) / target.name
         else:
+            target.parent.mkdir(parents=True, exist_ok=True)
             temporary = _temporary(target)
             stack.callback(temporary.unlink, missing_ok=True)
         try:

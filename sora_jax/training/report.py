@@ -76,6 +76,7 @@ class Report:
         self._writer: Any = self._board.file_writer
         self._bar.reset(total=self._steps)
         self._bar.n = self._bar.initial = self._bar.last_print_n = step
+        self._bar.set_postfix_str("compiling the step")
 
     def pause(self, seconds: float) -> None:
         """Take time that was not spent on training out of the rates."""
