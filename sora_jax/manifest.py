@@ -19,7 +19,7 @@ _NAME = "manifest.json"
 def write(folder: epath.Path, metadata: Any) -> None:
     """Declare a folder whole; `metadata` is what JSON can hold."""
     write_json(
-        folder / _NAME, {"metadata": metadata, "files": file_sizes(folder, _NAME)}
+        folder / _NAME, {"metadata": metadata, "files": _file_sizes(folder, _NAME)}
     )
 
 
@@ -41,7 +41,7 @@ def damage(folder: epath.Path) -> str:
         expected = json.loads((folder / _NAME).read_text())["files"]
     except (ValueError, KeyError, TypeError):
         return f"{_NAME} is cut short"
-    sizes = file_sizes(folder, _NAME)
+    sizes = _file_sizes(folder, _NAME)
     for name, size in expected.items():
         if name not in sizes:
             return f"{name} is missing"
@@ -50,12 +50,12 @@ def damage(folder: epath.Path) -> str:
     return ""
 
 
-def file_sizes(folder: epath.Path, ignore: str, prefix: str = "") -> dict[str, int]:
+def _file_sizes(folder: epath.Path, ignore: str, prefix: str = "") -> dict[str, int]:
     """Lists the bytes of each file below a folder by relative name, but one name's."""
     sizes = {}
     for path in folder.iterdir():
         if path.is_dir():
-            sizes |= file_sizes(path, ignore, f"{prefix}{path.name}/")
+            sizes |= _file_sizes(path, ignore, f"{prefix}{path.name}/")
         elif path.name != ignore:
             sizes[prefix + path.name] = path.stat().length
     return sizes

@@ -193,6 +193,9 @@ def test_several_problems_are_told_together(folder):
     )
     with pytest.raises(ValueError, match="(?s)--frames.*--size"):
         job.prepare(arguments)
+    unreadable = dataclasses.replace(arguments, size="banana")
+    with pytest.raises(ValueError, match="(?s)--size.*'banana'.*--frames"):
+        job.prepare(unreadable)
 
 
 def test_prompts_that_cannot_be_read_are_one_problem(folder):

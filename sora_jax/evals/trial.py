@@ -175,9 +175,9 @@ def evaluate(options: Options, model: Model | None = None) -> Outcome:
 
 def save_worst(outcome: Outcome, options: Options) -> None:
     """Write the worst videos, each beside its prompt and verdicts."""
+    fps = source(options).config.fps
     for index, pixels in outcome.worst.items():
         case = outcome.cases[index]
-        fps = source(options).config.fps
         path = outputs.write(_worst(options, index), [pixels], fps, field="--save")
         verdicts = [dataclasses.asdict(verdict) for verdict in case.verdicts["model"]]
         outputs.write_sidecar(
@@ -190,7 +190,8 @@ def _worst(options: Options, index: int) -> epath.Path:
 
 
 def _without_pixels(sample: playground.Sample) -> playground.Sample:
-    clip = dataclasses.replace(sample.clip, pixels=sample.clip.pixels[:1])
+    # A copy, since a view would keep all of them.
+    clip = dataclasses.replace(sample.clip, pixels=sample.clip.pixels[:1].copy())
     return dataclasses.replace(sample, clip=clip)
 
 

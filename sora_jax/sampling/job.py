@@ -106,7 +106,10 @@ def prepare(arguments: Arguments) -> Job:
     last = SEEDS - max(1, len(prompts))  # each video has a seed of its own
     if not 0 <= seed <= last:
         problems.append(f"--seed must be from 0 to {last}, got {seed}")
-    asked = _collect(problems, settings_asked, arguments) or {}
+    asked = settings_asked(arguments)
+    if arguments.size is not None:
+        size = _collect(problems, cli.parse_size, arguments.size)
+        asked |= {"size": size} if size else {}
     defaults = from_json(SamplingConfig, config["sampling"])
     settings = _collect(problems, lambda: dataclasses.replace(defaults, **asked))
     if settings is not None:
@@ -130,13 +133,10 @@ def prepare(arguments: Arguments) -> Job:
 
 
 def settings_asked(arguments: Arguments) -> dict[str, Any]:
-    """The fields of `SamplingConfig` that the flags give."""
+    """The fields of `SamplingConfig` that the flags give, but for the size."""
     names = ("negative_prompt frames fps steps solver guidance shift").split()
     asked = {name: getattr(arguments, name) for name in names}
-    asked = {name: value for name, value in asked.items() if value is not None}
-    if arguments.size is not None:
-        asked["size"] = cli.parse_size(arguments.size)
-    return asked
+    return {name: value for name, value in asked.items() if value is not None}
 
 
 def without_effect(

@@ -1,0 +1,127 @@
+"""What configs and the command line refuse, and how a config becomes plain data."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sora_jax import cli
+from sora_jax.config import (
+    CriticConfig,
+    DiTConfig,
+    DiTRun,
+    EncodeRun,
+    FlowConfig,
+    OptimConfig,
+    PackingConfig,
+    PlaygroundConfig,
+    SamplingConfig,
+    TextConfig,
+    VAEConfig,
+    VAERun,
+    from_json,
+    to_json,
+)
+
+CONFIGS = Path(__file__).parents[1] / "configs"
+
+
+BAD = [
+    (VAERun, {"window": 20}),
+    (VAERun, {"window": 96}),
+    (VAERun, {"keep": 1}),
+    (VAERun, {"batch": 0}),
+    (VAERun, {"decoder_only": True}),
+    (EncodeRun, {"vocabulary": 10}),
+    (EncodeRun, {"conditioned": 1.5}),
+    (PlaygroundConfig, {"length": 0}),
+    (VAERun, {"kl": -1.0}),
+    (VAERun, {"seed": -1}),
+    (PlaygroundConfig, {"fps": 0.0}),
+    (PlaygroundConfig, {"fps": float("nan")}),
+    (PlaygroundConfig, {"kinds": (("colide", 1.0),)}),
+    (PlaygroundConfig, {"kinds": ()}),
+    (PlaygroundConfig, {"frames": ((8, 1.0),)}),
+    (PlaygroundConfig, {"frames": ((9, -1.0),)}),
+    (PlaygroundConfig, {"sizes": (((64, 128), 1.0),)}),
+    (DiTConfig, {"heads": 0}),
+    (DiTConfig, {"patch": (2, 2, 2)}),
+    (DiTConfig, {"depth": 0}),
+    (VAEConfig, {"channels": 0}),
+    (TextConfig, {"buckets": 2}),
+    (CriticConfig, {"weight": -1.0}),
+    (SamplingConfig, {"frames": 0}),
+    (SamplingConfig, {"shift": float("inf")}),
+    (PackingConfig, {"tokens": -1}),
+    (PackingConfig, {"headless": 2.0}),
+    (OptimConfig, {"warmup": -5}),
+    (OptimConfig, {"clip": -1.0}),
+    (FlowConfig, {"shift": -1.0}),
+]
+
+
+@pytest.mark.parametrize(("kind", "wrong"), BAD)
+def test_a_config_that_cannot_work_is_refused(kind, wrong):
+    (name,) = wrong
+    with pytest.raises(ValueError, match=f"{name} must "):
+        kind(**wrong)
+
+
+def test_all_that_is_wrong_with_a_config_is_told_at_once():
+    fields = "(?s)data.split must be 'train'.*data.frames must have one.*window must be"
+    frames = ((1, 0.5), (9, 0.5))
+    with pytest.raises(ValueError, match=fields):
+        VAERun(window=-1, data=PlaygroundConfig(split="test", frames=frames))
+    with pytest.raises(ValueError, match="accumulate must be at most steps"):
+        VAERun(steps=2, optim=OptimConfig(accumulate=4))
+
+
+@pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda p: p.stem)
+def test_every_config_of_the_repository_can_be_loaded(path):
+    assert dataclasses.is_dataclass(cli.load_config(str(path)))
+    doc = path.read_text().split('"""')[1]
+    assert all(word in doc for word in ("Hardware:", "Expected:", "Command:"))
+
+
+def test_a_config_gets_no_argument_that_it_does_not_take(tmp_path):
+    with pytest.raises(ValueError, match="takes no argument, got 'images'"):
+        cli.load_config(f"{CONFIGS / 'playground_dit.py'}:images")
+    with pytest.raises(ValueError, match="takes one of images, short.*got 'imagse'"):
+        cli.load_config(f"{CONFIGS / 'playground_vae.py'}:imagse")
+    with pytest.raises(ValueError, match="is no file; there are"):
+        cli.load_config("missing.py")
+    (tmp_path / "empty.py").write_text("x = 1")
+    with pytest.raises(ValueError, match="defines no get_config"):
+        cli.load_config(str(tmp_path / "empty.py"))
+    with pytest.raises(ValueError, match="--config is missing"):
+        cli.parse_run(["--workdir=a"])
+    with pytest.raises(ValueError, match="--config is given 2 times"):
+        cli.parse_run(["--config=a.py", "--config", "b.py", "--workdir=a"])
+
+
+def test_errors_of_ours_end_in_a_line_and_bugs_in_a_traceback():
+    with pytest.raises(SystemExit, match="error: fps must be"), cli.exits("stopped"):
+        SamplingConfig(fps=-1.0)
+    with pytest.raises(ValueError, match="reshape"), cli.exits("stopped"):
+        np.zeros(3).reshape(2)
+    with pytest.raises(SystemExit, match="stopped"), cli.exits("stopped"):
+        raise KeyboardInterrupt
+
+
+def test_old_weights_do_not_take_todays_defaults():
+    described = dataclasses.asdict(DiTConfig())
+    del described["theta"]
+    assert from_json(DiTConfig, described) == DiTConfig()
+    with pytest.raises(ValueError, match="DiTConfig lacks .'theta'."):
+        from_json(DiTConfig, described, whole=True)
+
+
+def test_text_of_another_width_than_the_dit_reads_is_refused():
+    with pytest.raises(ValueError, match="text of width 12 .text.width., got 96"):
+        DiTRun(text=TextConfig(width=12))
+
+
+def test_a_folder_of_another_run_is_named():
+    with pytest.raises(ValueError, match="of a VAERun, where a DiTRun is needed"):
+        from_json(DiTRun, to_json(VAERun()))
