@@ -20,7 +20,9 @@ def main(argv: list[str]) -> None:
     started = time.perf_counter()
     arguments = tyro.cli(job.Arguments, args=argv, config=cli.FLAGS)
     asked = job.prepare(arguments)
+    print(asked.summary)
     runtime.enable_compilation_cache()
+    runtime.tell()
     for path in command.run(asked, progress=lambda x: tqdm.tqdm(x, unit="step")):
         print(path)
     seconds = time.perf_counter() - started

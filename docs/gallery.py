@@ -51,7 +51,7 @@ def main(
     asked = prompts(count)
     videos = model.generate(asked, frames=17)
     grid = tile(to_uint8(np.asarray(videos))).repeat(zoom, axis=1).repeat(zoom, axis=2)
-    path = outputs.write(out, [grid], model.weights.defaults.fps)
+    path = outputs.write(out, [grid], model.config.sampling.fps)
     print(path, *asked, sep="\n")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 
 import jax
@@ -17,3 +18,9 @@ def enable_compilation_cache() -> None:
         folder = platformdirs.user_cache_path("sora_jax") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def tell() -> None:
+    """Show what the package has to say about what it does."""
+    logging.basicConfig(format="%(message)s")
+    logging.getLogger(__package__).setLevel(logging.INFO)

@@ -11,7 +11,7 @@ from tiny import make
 
 import sora_jax
 from sora_jax import cli
-from sora_jax.config import SamplingConfig
+from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.models.dit import DiT
@@ -23,20 +23,28 @@ from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
 from sora_jax.weights import published
+from sora_jax.weights.parts import in_memory
 
 
 @pytest.fixture(scope="module")
 def weights(vae_config, dit_config, text_config):
     words = ["a red ball moves right", "a blue square", "on a green floor"] * 40
     tokenizer = train_tokenizer(words, vocab_size=320)
-    return published.Weights(
+    config = ModelConfig(
+        name="tiny",
+        vae=vae_config,
+        dit=dit_config,
+        text=text_config,
+        sampling=SamplingConfig(steps=3, frames=5, size=(32, 32)),
+        fps=8.0,
+        known="channels",
+    )
+    return in_memory(
+        config,
+        tokenizer,
         vae=make(VAE, vae_config),
         dit=make(DiT, dit_config),
         text_encoder=make(TextEncoder, text_config),
-        tokenizer=tokenizer,
-        defaults=SamplingConfig(steps=3, frames=5, size=(32, 32)),
-        fps=8.0,
-        name="tiny",
     )
 
 
@@ -79,9 +87,15 @@ def test_the_prompt_and_the_image_matter(model):
 def test_what_lies_below_unknown_pixels_does_not_matter(model):
     mask = conditioning.frames_known(5, 32, 32, [0])
     pixels = np.full((5, 32, 32, 3), 0.5, np.float32)
-    hidden = conditioning.hide(pixels, mask)
-    bare = Condition(pixels=pixels, mask=mask)
-    np.testing.assert_array_equal(model.known(hidden), model.known(bare))
+
+    def known(condition):
+        settings = model.config.sampling
+        request = Request(prompts=("a",), settings=settings, condition=condition)
+        return model.known(request)[1]
+
+    hidden = known(conditioning.hide(pixels, mask))
+    np.testing.assert_array_equal(hidden, known(Condition(pixels=pixels, mask=mask)))
+    assert np.abs(hidden).max() > 0
 
 
 def test_a_condition_of_another_shape_is_refused(model):
@@ -98,20 +112,20 @@ def test_a_condition_of_another_shape_is_refused(model):
 def test_a_long_video_is_decoded_in_chunks_that_equal_the_whole(weights):
     rng = np.random.default_rng(0)
     # An opening of 9 latents, a chunk of 8, and a last one that is padded.
-    latents = rng.normal(size=(1, 21, 2, 2, weights.vae.config.channels))
+    vae = weights.parts["vae"]
+    latents = rng.normal(size=(1, 21, 2, 2, vae.config.channels))
     latents = jnp.asarray(latents, jnp.float32)
-    chunks = list(codec.decode(weights.vae, latents))
+    chunks = list(codec.decode(vae, latents))
     assert [chunk.shape[1] for chunk in chunks] == [33, 32, 16]
-    whole, _ = weights.vae.decode(latents, None)
+    whole, _ = vae.decode(latents, None)
     np.testing.assert_allclose(np.concatenate(chunks, axis=1), whole, atol=1e-5)
 
 
 def test_time_is_counted_in_the_frame_rate_of_training(weights, model):
-    grid = (2, 2, 2)
     for fps, last in ((8.0, 1.0), (16.0, 0.5)):
-        settings = dataclasses.replace(weights.defaults, fps=fps)
+        settings = dataclasses.replace(weights.config.sampling, fps=fps)
         request = Request(prompts=("a red ball",), settings=settings)
-        rows = model.rows(request, None, grid, is_guided=False)
+        rows = model.rows(request, 1)
         assert rows.tokens.coords[..., 0].max() == last
 
 
@@ -123,9 +137,8 @@ def test_every_solver_runs(model, solver):
 
 def test_weights_come_back_from_their_folder(weights, folder):
     loaded = published.load(folder)
-    assert loaded.dit.config == weights.dit.config
-    assert loaded.defaults == weights.defaults
-    a, b = loaded.vae.latent_std[...], weights.vae.latent_std[...]
+    assert loaded.config == weights.config
+    a, b = (w.parts["vae"].latent_std[...] for w in (loaded, weights))
     np.testing.assert_allclose(a, b, rtol=1e-2)
 
 

@@ -24,6 +24,7 @@ from sora_jax.config.training import (
     OptimConfig,
     RunConfig,
 )
+from sora_jax.config.weights import ModelConfig
 
 __all__ = [
     "AttentionPlan",
@@ -35,6 +36,7 @@ __all__ = [
     "FPS",
     "FlowConfig",
     "MeshConfig",
+    "ModelConfig",
     "OptimConfig",
     "PackingConfig",
     "PlaygroundConfig",

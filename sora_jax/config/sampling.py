@@ -17,6 +17,8 @@ class SamplingConfig:
     steps: int = 20
     # Classifier-free guidance; 1 switches it off.
     guidance: float = 4.0
+    # Guidance of the second of two transformers; None: that of the first.
+    guidance_low: float | None = None
     # Moves the noise levels towards noise (see diffusion.flow.shifted); unlike in
     # training, it does not grow with the number of tokens.
     shift: float = 2.0
@@ -37,6 +39,10 @@ class SamplingConfig:
                 f"guidance must be a number, got {self.guidance}",
             ),
             (
+                self.guidance_low is None or math.isfinite(self.guidance_low),
+                f"guidance_low must be a number or None, got {self.guidance_low}",
+            ),
+            (
                 0 < self.shift < math.inf,
                 f"shift must be > 0 and finite, got {self.shift}",
             ),
@@ -44,4 +50,11 @@ class SamplingConfig:
                 min(self.size) >= 1,
                 f"size must be (height, width) of 1 pixel or more, got {self.size}",
             ),
+        )
+
+    @property
+    def guides(self) -> bool:
+        """Whether a velocity without prompt is needed beside the one with."""
+        return any(
+            scale not in (None, 1) for scale in (self.guidance, self.guidance_low)
         )

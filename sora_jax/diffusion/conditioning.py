@@ -56,6 +56,12 @@ def region_known(
     return 1 - region_unknown(frames, height, width, box)
 
 
+def beginning(mask: Mask) -> int | None:
+    """How many frames are known where those at the beginning are, and nothing else."""
+    count = int(mask.all(axis=(1, 2)).argmin()) if not mask.all() else len(mask)
+    return None if mask[count:].any() else count
+
+
 def draw_mask(rng: np.random.Generator, frames: int, height: int, width: int) -> Mask:
     """Draw what is known, as the tasks would ask for it (never nothing at all)."""
     shape = (frames, height, width)

@@ -16,6 +16,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 SOLVERS = ("euler", "heun", "unipc")
+Number = int | float
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,23 +41,29 @@ class Table:
         return self.matrices.shape[1]
 
 
-def noise_levels(solver: str, steps: int, shift: float) -> Float[np.ndarray, " r"]:
+def noise_levels(solver: str, steps: int, shift: Number) -> Float[np.ndarray, " r"]:
     """Levels from noise to data, the last of them 0.
 
     UniPC works in the logarithm of the signal-to-noise ratio, which does not exist at
-    pure noise; it starts at 0.999, as Wan does.
+    pure noise: it starts a millionth below, with the levels of diffusers.
     """
-    top = 0.999 if solver == "unipc" else 1.0
-    sigmas = np.linspace(top, 0.0, steps + 1)
+    if solver != "unipc":
+        return shifted(np.linspace(1.0, 0.0, steps + 1), shift)
+    sigmas = shifted(np.linspace(1.0, 0.001, steps + 1), shift)
+    sigmas[0], sigmas[-1] = 1 - 1e-6, 0.0
+    return sigmas
+
+
+def shifted(sigmas: Float[np.ndarray, " r"], shift: Number) -> Float[np.ndarray, " r"]:
+    """Move levels towards noise (see `flow.shifted`)."""
     return shift * sigmas / (1 + (shift - 1) * sigmas)
 
 
 def make_table(
     solver: str,
     steps: int,
-    shift: float,
+    shift: Number,
     strength: float = 1.0,
-    truncate_times: bool = False,
 ) -> Table:
     """Write down a solver.
 
@@ -65,7 +72,6 @@ def make_table(
       steps: steps of a whole generation.
       shift: moves the levels towards noise.
       strength: share of the path that is run, from its end: 1 starts at pure noise.
-      truncate_times: tell the model whole thousandths, as Wan's UniPC does.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {list(SOLVERS)}, got {solver!r}")
@@ -74,7 +80,8 @@ def make_table(
     evaluated, matrices = {"euler": _euler, "heun": _heun, "unipc": _unipc}[solver](
         sigmas
     )
-    times = np.floor(evaluated * 1000) / 1000 if truncate_times else evaluated
+    # With UniPC, Wan's models are told whole thousandths; ours do not mind.
+    times = np.trunc(evaluated * 1000) / 1000 if solver == "unipc" else evaluated
     return Table(sigmas=evaluated, times=times, matrices=matrices)
 
 
@@ -121,6 +128,9 @@ def _unipc(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     at the last two evaluations. A correction of the sample and the next prediction are
     one matrix.
     """
+    evaluated = sigmas[:-1]
+    # As diffusers rounds them: the first is so near to 1 that it matters.
+    sigmas = sigmas.astype(np.float32).astype(np.float64)
     x, last, m_1, m_2, v = np.eye(5)
     steps = len(sigmas) - 1
     matrices = []
@@ -137,7 +147,7 @@ def _unipc(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         ratio = _ratio(sigmas, i) if order > 1 else None
         predicted = _update(sigmas[i], sigmas[i + 1], corrected, m_0, m_1, ratio)
         matrices.append([predicted, corrected, m_0, m_1])
-    return sigmas[:-1], np.array(matrices)
+    return evaluated, np.array(matrices)
 
 
 def _update(

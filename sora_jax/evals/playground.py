@@ -56,7 +56,7 @@ def load(options: Options) -> Model | None:
         model: Model = _OnlyVAE(vae)
     else:
         whole = load_model(folder)
-        model, vae = whole, whole.weights.vae
+        model, vae = whole, whole.weights.parts["vae"]
     unit = vae.config.space_factor
     if any(side % unit for side in cli.parse_size(options.size)):
         raise ValueError(f"--size must be multiples of {unit}, got {options.size!r}")

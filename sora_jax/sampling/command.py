@@ -17,10 +17,11 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
         started = time.perf_counter()
-        settings = dataclasses.replace(model.weights.defaults, **job.settings)
+        settings = dataclasses.replace(model.config.sampling, **job.settings)
         chunks = model.stream(
             prompt,
             condition=job.condition,
+            noise=job.noise,
             seed=seed,
             progress=progress,
             **job.settings,
@@ -32,7 +33,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
                 "prompt": prompt,
                 "seed": seed,
                 **dataclasses.asdict(settings),
-                "weights": f"{model.weights.name} {model.weights.digest}",
+                "weights": f"{model.config.name} {model.weights.digest}",
                 "seconds": round(time.perf_counter() - started, 2),
             },
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,29 +18,42 @@ from jaxtyping import Array, Float
 
 from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.sampling.request import Request
 from sora_jax.types import Batch, Context, Tokens
-from sora_jax.weights import published
 
 # An nnx.State, whose own generic hints upset the type checker of the tests.
 Params = Any
 
 
-def initial_noise(
-    request: Request, tokens: Tokens, is_guided: bool
-) -> Float[Array, "b n p"]:
+class Network(NamedTuple):
+    """A transformer that knows its prompts: its structure, parameters and memory."""
+
+    graphdef: nnx.GraphDef
+    params: Params
+    memory: Any
+
+
+def draw_noise(request: Request, shape: tuple[int, ...]) -> Float[Array, "b n p"]:
     """Noise of its own for each video, whatever others are made beside it."""
-    count = len(tokens.x) // (2 if is_guided else 1)
-    keys = [jax.random.fold_in(jax.random.key(request.seed), i) for i in range(count)]
-    return jnp.stack([jax.random.normal(key, tokens.x.shape[1:]) for key in keys])
+    key = jax.random.key(request.seed)
+    keys = [jax.random.fold_in(key, i) for i in range(len(request.prompts))]
+    return jnp.stack([jax.random.normal(key, shape) for key in keys])
 
 
-def encode_text(weights: published.Weights, batch: Batch) -> dict[str, Context]:
+def encode_text(encoder: TextEncoder, batch: Batch) -> dict[str, Context]:
     """Encode the captions of rows that have one each."""
-    graphdef, params = nnx.split(weights.text_encoder)
+    graphdef, params = nnx.split(encoder)
     states = run_text_encoder(graphdef, params, batch.text[:, 0])
     segments = np.ones(states.shape[:2], np.int32)
     return {"text": Context(states=states, segments=segments, ids=batch.text_ids)}
+
+
+def ready(dit: DiT, contexts: dict[str, Context]) -> Network:
+    """Compute the cross-attention's keys and values, once per prompt."""
+    graphdef, params = nnx.split(dit)
+    return Network(graphdef, params, remember(graphdef, params, contexts))
 
 
 @partial(jax.jit, static_argnames="graphdef")
@@ -53,18 +66,15 @@ def run_text_encoder(graphdef: nnx.GraphDef, params: Params, ids: Array) -> Arra
 def remember(
     graphdef: nnx.GraphDef, params: Params, contexts: dict[str, Context]
 ) -> Any:
-    """Compute the cross-attention's keys and values, once per prompt."""
+    """Map the contexts to keys and values of every layer."""
     return nnx.merge(graphdef, params).remember(contexts)
 
 
-@partial(jax.jit, static_argnames=("graphdef", "is_guided"), donate_argnames="stack")
 def denoise_step(
-    graphdef: nnx.GraphDef,
-    params: Params,
+    network: Network,
     stack: Float[Array, "s b n p"],
     tokens: Tokens,
     contexts: dict[str, Context],
-    memory: Any,
     time: Float[Array, ""],
     matrix: Float[Array, "s s2"],
     guidance: Float[Array, ""],
@@ -72,6 +82,17 @@ def denoise_step(
     is_guided: bool,
 ) -> Float[Array, "s b n p"]:
     """Evaluate the velocity, with and without prompt in one batch, and step."""
+    arrays = (network.params, network.memory, tokens, contexts)
+    scalars = (time, matrix, guidance)
+    return _step(network.graphdef, stack, arrays, scalars, is_guided=is_guided)
+
+
+@partial(jax.jit, static_argnames=("graphdef", "is_guided"), donate_argnames="stack")
+def _step(
+    graphdef: nnx.GraphDef, stack: Array, arrays: tuple, scalars: tuple, is_guided: bool
+) -> Array:
+    params, memory, tokens, contexts = arrays
+    time, matrix, guidance = scalars
     x = jnp.concatenate([stack[0], stack[0]]) if is_guided else stack[0]
     made = tokens.made[..., None]
     x = jnp.where(made, x, tokens.x)

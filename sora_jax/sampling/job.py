@@ -14,24 +14,22 @@ from typing import Any, Literal
 import numpy as np
 
 from sora_jax import cli
-from sora_jax.config import DiTConfig, SamplingConfig, VAEConfig, from_json
+from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.data import outputs, video
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling.request import SEEDS, Request, check
 from sora_jax.types import Condition
-from sora_jax.weights import published
+from sora_jax.weights import folders, published
 
 # Stands for prompts that could not be read, while the other flags are checked.
 UNREADABLE = "?"
-# Configs that say what a model can make, and their names in a folder of weights.
-NETWORKS = ((VAEConfig, "vae"), (DiTConfig, "dit"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:
     """Make videos from text, or from text and an image.
 
-    What is not said is as the weights' config.json has it under "sampling".
+    What is not said is as the weights have it; it is printed.
     """
 
     # What the video shows.
@@ -56,6 +54,8 @@ class Arguments:
     solver: Literal["euler", "heun", "unipc"] | None = None
     # How closely the prompt is followed; 1 is faster.
     guidance: float | None = None
+    # The same for the second transformer, in weights that have two.
+    guidance_low: float | None = None
     # Moves the noise levels towards noise.
     shift: float | None = None
     # Videos for each prompt.
@@ -63,8 +63,13 @@ class Arguments:
     # A folder, or a file ending in .mp4, .gif, .png (frames side by side) or .npy;
     # never overwritten.
     out: str = "videos/"
-    # A folder of weights; by default those that ship with the package.
+    # A file of latents [t, h, w, z] to begin from, in the place of the seed's noise.
+    init_noise: str | None = None
+    # A folder of weights, ours or Wan's (in diffusers' layout or the original one as
+    # safetensors); by default those that ship with the package.
     weights: str | None = None
+    # The model that the weights must be, such as wan21_1b3.
+    model: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,16 +81,20 @@ class Job:
       outs: where each goes; a taken name is given a number.
       settings: fields of `SamplingConfig` that were asked for.
       condition: known pixels.
+      noise: latents to begin from.
       seed: of the noise.
       weights: folder.
+      summary: what will be made, the defaults included.
     """
 
     prompts: tuple[str, ...]
     outs: tuple[str, ...]
     settings: dict[str, Any]
     condition: Condition | None
+    noise: np.ndarray | None
     seed: int
     weights: os.PathLike | str
+    summary: str
 
 
 def prepare(arguments: Arguments) -> Job:
@@ -96,7 +105,7 @@ def prepare(arguments: Arguments) -> Job:
     """
     problems: list[str] = []
     weights = arguments.weights or published.ASSETS
-    config = published.read_config(weights)
+    model = folders.describe(weights, arguments.model)
     prompts = _collect(problems, read_prompts, arguments)
     if arguments.variations < 1:
         problems.append(f"--variations must be >= 1, got {arguments.variations}")
@@ -110,12 +119,17 @@ def prepare(arguments: Arguments) -> Job:
     if arguments.size is not None:
         size = _collect(problems, cli.parse_size, arguments.size)
         asked |= {"size": size} if size else {}
-    defaults = from_json(SamplingConfig, config["sampling"])
-    settings = _collect(problems, lambda: dataclasses.replace(defaults, **asked))
+    noise = None
+    if arguments.init_noise is not None:
+        noise = _collect(problems, read_noise, arguments.init_noise)
+    settings = _collect(problems, lambda: dataclasses.replace(model.sampling, **asked))
     if settings is not None:
-        vae, dit = (from_json(k, config[n]) for k, n in NETWORKS)
-        _collect(problems, check, Request(prompts=prompts, settings=settings), vae, dit)
-        problems += without_effect(arguments, settings, dit)
+        request = Request(prompts=prompts, settings=settings)
+        _collect(problems, check, request, model)
+        if noise is not None:
+            one = dataclasses.replace(request, prompts=prompts[:1], noise=noise)
+            _collect(problems, check, one, model)
+        problems += without_effect(arguments, settings, model)
     outs = _collect(problems, choose_outs, arguments.out, prompts, settings) or ()
     condition = None
     if arguments.image is not None and settings is not None and not problems:
@@ -127,32 +141,52 @@ def prepare(arguments: Arguments) -> Job:
         outs=outs,
         settings=asked,
         condition=condition,
+        noise=noise,
         seed=seed,
         weights=weights,
+        summary=summarize(model, settings or model.sampling),
+    )
+
+
+def summarize(model: ModelConfig, settings: SamplingConfig) -> str:
+    """Tell in a line how a video is made."""
+    height, width = settings.size
+    low = settings.guidance_low
+    guidance = f"{settings.guidance:g}" + ("" if low is None else f" then {low:g}")
+    return (
+        f"{model.name}: {settings.frames} frames of {width}x{height} at "
+        f"{settings.fps:g} fps, {settings.steps} steps of {settings.solver}, guidance "
+        f"{guidance}, shift {settings.shift:g}"
+        + (f", without: {settings.negative_prompt}" if settings.negative_prompt else "")
     )
 
 
 def settings_asked(arguments: Arguments) -> dict[str, Any]:
     """The fields of `SamplingConfig` that the flags give, but for the size."""
-    names = ("negative_prompt frames fps steps solver guidance shift").split()
-    asked = {name: getattr(arguments, name) for name in names}
+    names = "negative_prompt frames fps steps solver guidance guidance_low shift"
+    asked = {name: getattr(arguments, name) for name in names.split()}
     return {name: value for name, value in asked.items() if value is not None}
 
 
 def without_effect(
-    arguments: Arguments, settings: SamplingConfig, dit: DiTConfig
+    arguments: Arguments, settings: SamplingConfig, model: ModelConfig
 ) -> list[str]:
     """Problems with flags that would do nothing beside the others."""
     problems = []
-    if arguments.negative_prompt and settings.guidance == 1:
+    if arguments.negative_prompt and not settings.guides:
         problems.append(
             f"--negative-prompt {arguments.negative_prompt!r} does nothing with "
             "--guidance 1: leave one of them out"
         )
-    if arguments.image is not None and dit.extra_channels == 0:
+    if arguments.image is not None and model.known == "nothing":
         problems.append(
-            f"--image {arguments.image!r}: this model makes videos from text alone; "
-            "leave --image out, or give other --weights"
+            f"--image {arguments.image!r}: the model {model.name} makes videos from "
+            "text alone; leave --image out, or give other --weights"
+        )
+    if arguments.guidance_low is not None and model.boundary is None:
+        problems.append(
+            f"--guidance-low {arguments.guidance_low} is for models of two "
+            f"transformers, and {model.name} has one: leave it out"
         )
     if arguments.image is not None and settings.frames == 1:
         problems.append(
@@ -207,6 +241,28 @@ def first_frame(image: str, settings: SamplingConfig) -> Condition:
     pixels[0] = frame[0]
     mask = conditioning.frames_known(settings.frames, height, width, [0])
     return conditioning.hide(pixels, mask)
+
+
+def read_noise(path: str) -> np.ndarray:
+    """Read latents [t, h, w, z] to begin from, as those of one video.
+
+    Raises:
+      ValueError: the file is none, or holds other things than finite numbers.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"--init-noise {path!r} is no file")
+    try:
+        noise = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError) as error:
+        raise ValueError(
+            f"--init-noise {path!r} holds no array ({error}): save one with np.save"
+        ) from error
+    if not (np.issubdtype(noise.dtype, np.floating) and np.isfinite(noise).all()):
+        raise ValueError(
+            f"--init-noise {path!r} must hold finite floating-point numbers, got "
+            f"{noise.dtype}"
+        )
+    return noise[None] if noise.ndim == 4 else noise
 
 
 def draw_seed() -> int:

@@ -7,14 +7,14 @@ latents -> VAE decoder -> pixels. `denoising` and `codec` hold the compiled part
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float
 
 from sora_jax.config import SamplingConfig
 from sora_jax.data.packing import Sample, pack_row
@@ -23,8 +23,9 @@ from sora_jax.data.pipeline import join
 from sora_jax.diffusion import conditioning, solvers
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.request import Request, check
-from sora_jax.types import Batch, Condition
-from sora_jax.weights import published
+from sora_jax.types import Batch, Condition, Tokens
+from sora_jax.weights import folders, published
+from sora_jax.weights.parts import DIT_LOW, Weights
 from sora_jax.workdir import PathLike
 
 # Turns the steps into something that shows progress, such as tqdm.
@@ -34,15 +35,17 @@ Progress = Callable[[Sequence[int]], Iterable[int]]
 class Model:
     """Weights that answer requests."""
 
-    def __init__(self, weights: published.Weights):
-        """Keep the weights; nothing is compiled before it is asked for."""
+    def __init__(self, weights: Weights):
+        """Keep the weights; nothing is loaded or compiled before it is asked for."""
         self.weights = weights
+        self.config = weights.config
 
     def generate(
         self,
         prompts: str | Sequence[str],
         *,
         condition: Condition | None = None,
+        noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
         seed: int = 0,
         progress: Progress = iter,
         **settings: Any,
@@ -52,6 +55,7 @@ class Model:
         Args:
           prompts: what each video shows.
           condition: pixels that are known, the same for every video.
+          noise: latents to begin from, in the place of those that the seed gives.
           seed: of the noise; the same seed gives the same videos.
           progress: wraps the steps, for instance `tqdm.tqdm`.
           **settings: fields of `SamplingConfig` that differ from the weights' own.
@@ -63,7 +67,12 @@ class Model:
           ValueError: the model cannot make what is asked for; names every field.
         """
         chunks = self.stream(
-            prompts, condition=condition, seed=seed, progress=progress, **settings
+            prompts,
+            condition=condition,
+            noise=noise,
+            seed=seed,
+            progress=progress,
+            **settings,
         )
         return np.concatenate(list(chunks), axis=1)
 
@@ -72,6 +81,7 @@ class Model:
         prompts: str | Sequence[str],
         *,
         condition: Condition | None = None,
+        noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
         seed: int = 0,
         progress: Progress = iter,
         **settings: Any,
@@ -79,81 +89,98 @@ class Model:
         """Make videos and yield their frames in order, chunk by chunk."""
         request = Request(
             prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
-            settings=dataclasses.replace(self.weights.defaults, **settings),
+            settings=dataclasses.replace(self.config.sampling, **settings),
+            condition=condition,
+            noise=noise,
             seed=seed,
         )
-        check(request, self.weights.vae.config, self.weights.dit.config, condition)
-        latents = self.denoise(request, condition, progress)
-        return codec.decode(self.weights.vae, latents)
+        check(request, self.config)
+        latents = self.denoise(request, progress)
+        return codec.decode(self.weights.parts["vae"], latents)
 
     def reconstruct(
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Pass clips through the VAE."""
-        return codec.reconstruct(self.weights.vae, pixels)
+        return codec.reconstruct(self.weights.parts["vae"], pixels)
 
     def denoise(
-        self, request: Request, condition: Condition | None, progress: Progress
+        self, request: Request, progress: Progress
     ) -> Float[Array, "b t h w z"]:
-        """Make the latents of a request."""
-        settings, weights = request.settings, self.weights
-        grid = latent_grid(settings, weights)
-        is_guided = settings.guidance != 1
-        batch = self.rows(request, condition, grid, is_guided)
-        contexts = denoising.encode_text(weights, batch)
+        """Make the latents of a request.
+
+        Networks are used one after another, so that they need not fit into memory
+        together: the text encoder, the VAE's encoder, the transformer (or two).
+        """
+        settings, parts = request.settings, self.weights.parts
+        is_guided = settings.guides
+        batch = self.rows(request, 2 if is_guided else 1)
+        contexts = denoising.encode_text(parts["text_encoder"], batch)
         table = solvers.make_table(settings.solver, settings.steps, settings.shift)
-        stack = solvers.begin(
-            denoising.initial_noise(request, batch.tokens, is_guided), table
-        )
-        graphdef, params = nnx.split(weights.dit)
-        memory = denoising.remember(graphdef, params, contexts)
+        noise = self.first_tokens(request, batch.tokens)
+        stack = solvers.begin(noise, table)
+        used, network = "", None
         for i in progress(range(len(table.sigmas))):
+            name, guidance = self.expert(table.times[i], settings)
+            if network is None or name != used:
+                network = None  # goes before the other comes
+                network = denoising.ready(parts[name], contexts)
+                used = name
             stack = denoising.denoise_step(
-                graphdef,
-                params,
+                network,
                 stack,
                 batch.tokens,
                 contexts,
-                memory,
                 jnp.float32(table.times[i]),
                 jnp.asarray(table.matrices[i], jnp.float32),
-                jnp.float32(settings.guidance),
+                jnp.float32(guidance),
                 is_guided=is_guided,
             )
             jax.block_until_ready(stack)
-        patch = weights.dit.config.patch
-        return jnp.stack([unpatchify(row, grid, patch) for row in stack[0]])
+        clean = batch.tokens.x[: len(noise)]
+        made = batch.tokens.made[: len(noise), :, None]
+        tokens = jnp.where(made, stack[0], clean)
+        grid, patch = request.grid(self.config), self.config.dit.patch
+        return jnp.stack([unpatchify(row, grid, patch) for row in tokens])
 
-    def rows(
-        self,
-        request: Request,
-        condition: Condition | None,
-        grid: tuple[int, int, int],
-        is_guided: bool,
-    ) -> Batch:
+    def expert(self, time: float, settings: SamplingConfig) -> tuple[str, float]:
+        """The transformer that makes a step, and its guidance."""
+        boundary = self.config.boundary
+        if boundary is None or time >= boundary:
+            return "dit", settings.guidance
+        low = settings.guidance_low
+        return DIT_LOW, settings.guidance if low is None else low
+
+    def first_tokens(self, request: Request, tokens: Tokens) -> Float[Array, "b n p"]:
+        """The noise that a video begins as: what was given, or what the seed gives."""
+        if request.noise is None:
+            return denoising.draw_noise(request, tokens.x.shape[1:])
+        patch = self.config.dit.patch
+        return jnp.stack([patchify(x, patch) for x in jnp.asarray(request.noise)])
+
+    def rows(self, request: Request, times: int) -> Batch:
         """One row for each video, then, with guidance, one for each without prompt."""
-        weights, settings = self.weights, request.settings
-        config, pad_to = weights.dit.config, weights.text_encoder.config.pad_to
-        count = int(np.prod(grid))
-        extra = np.zeros((count, config.extra_features), np.float32)
-        if condition is not None:
-            extra = patchify(self.known(condition), config.patch)
+        settings, pad_to = request.settings, self.config.text.pad_to
+        x, extra, clean = self.known(request)
+        fps = self.config.fps
+        rate = 1.0 if fps is None else fps / settings.fps
+        coords = coordinates(request.grid(self.config), rate=rate)
         prompts = list(request.prompts)
-        if is_guided:
-            prompts += [settings.negative_prompt] * len(prompts)
+        prompts += [settings.negative_prompt] * (len(prompts) * (times - 1))
+        tokenizer = self.weights.tokenizer
         rows = [
             pack_row(
                 [
                     Sample(
-                        x=np.zeros((count, config.patch_features), np.float32),
-                        extra=np.asarray(extra, np.float32),
-                        coords=coordinates(grid, rate=weights.fps / settings.fps),
-                        clean=np.zeros(count, bool),
-                        captions=weights.tokenizer.encode(prompt, pad_to)[None],
-                        caption_ids=np.zeros(count, np.int32),
+                        x=x,
+                        extra=extra,
+                        coords=coords,
+                        clean=clean,
+                        captions=tokenizer.encode(prompt, pad_to)[None],
+                        caption_ids=np.zeros(len(x), np.int32),
                     )
                 ],
-                count,
+                len(x),
                 1,
                 pad_to,
             )
@@ -161,32 +188,38 @@ class Model:
         ]
         return join(rows)
 
-    def known(self, condition: Condition) -> Float[np.ndarray, "t h w q"]:
-        """The conditioning channels of what is known."""
-        vae = self.weights.vae
-        mask = np.asarray(condition.mask, np.float32)
+    def known(
+        self, request: Request
+    ) -> tuple[
+        Float[np.ndarray, "n p"], Float[np.ndarray, "n q"], Bool[np.ndarray, " n"]
+    ]:
+        """What is known of a video: clean tokens, channels, and which are clean."""
+        config, grid = self.config, request.grid(self.config)
+        count = math.prod(grid)
+        x = np.zeros((count, config.dit.patch_features), np.float32)
+        extra = np.zeros((count, config.dit.extra_features), np.float32)
+        clean = np.zeros(count, bool)
+        if request.condition is None:
+            return x, extra, clean
+        vae, patch = self.weights.parts["vae"], config.dit.patch
+        mask = np.asarray(request.condition.mask, np.float32)
         # Grey where nothing is known, as in training, whatever the caller left there.
-        shown = conditioning.hide(np.asarray(condition.pixels, np.float32), mask)
-        latents = codec.encode(vae, shown.pixels[None])
-        mask = conditioning.fold_mask(
-            mask, vae.config.time_factor, vae.config.space_factor
-        )
-        return conditioning.channels(mask, np.asarray(latents[0]))
+        shown = conditioning.hide(
+            np.asarray(request.condition.pixels, np.float32), mask
+        ).pixels
+        if config.known == "tokens":
+            beginning = shown[: conditioning.beginning(mask)]
+            tokens = patchify(np.asarray(codec.encode(vae, beginning[None])[0]), patch)
+            x[: len(tokens)], clean[: len(tokens)] = tokens, True
+        else:
+            latents = np.asarray(codec.encode(vae, shown[None])[0])
+            folded = conditioning.fold_mask(
+                mask, config.vae.time_factor, config.vae.space_factor
+            )
+            extra = patchify(conditioning.channels(folded, latents), patch)
+        return x, np.asarray(extra, np.float32), clean
 
 
 def load(folder: PathLike = published.ASSETS) -> Model:
     """Load a model; without a folder, the one that ships with the package."""
-    return Model(published.load(folder))
-
-
-def latent_grid(
-    settings: SamplingConfig, weights: published.Weights
-) -> tuple[int, int, int]:
-    """Patches along (t, h, w) of a video of these settings."""
-    vae, patch = weights.vae.config, weights.dit.config.patch
-    height, width = settings.size
-    return (
-        1 + (settings.frames - 1) // vae.time_factor,
-        height // vae.space_factor // patch[1],
-        width // vae.space_factor // patch[2],
-    )
+    return Model(folders.load(folder))

@@ -7,13 +7,14 @@ from typing import Protocol
 import numpy as np
 from etils import epath
 
-from sora_jax.config import DiTRun, SamplingConfig
+from sora_jax.config import DiTRun, ModelConfig, SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import Model
-from sora_jax.weights.published import Weights, clips_of, load_vae
+from sora_jax.weights.parts import in_memory
+from sora_jax.weights.published import clips_of, load_vae
 
 PROMPTS = (
     "a big red ball bounces on a green floor",
@@ -33,14 +34,21 @@ class Trained(Protocol):
 def sample_media(config: DiTRun, trained: Trained) -> dict[str, np.ndarray]:
     """Make one video for each of a few prompts, side by side."""
     vae, fps = load_vae(config.latents), clips_of(config.latents).data.fps
-    weights = Weights(
+    described = ModelConfig(
+        name="in training",
+        vae=vae.config,
+        dit=trained.dit.config,
+        text=trained.text_encoder.config,
+        sampling=SamplingConfig(fps=fps),
+        fps=fps,
+        known="channels" if config.dit.extra_channels else "nothing",
+    )
+    weights = in_memory(
+        described,
+        Tokenizer.load(epath.Path(config.latents) / "tokenizer.model"),
         vae=vae,
         dit=trained.dit,
         text_encoder=trained.text_encoder,
-        tokenizer=Tokenizer.load(epath.Path(config.latents) / "tokenizer.model"),
-        defaults=SamplingConfig(fps=fps),
-        fps=fps,
-        name="in training",
     )
     # The nearest to 64 x 64 that the patches divide.
     units = [vae.config.space_factor * patch for patch in config.dit.patch[1:]]

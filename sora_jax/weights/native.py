@@ -24,7 +24,7 @@ from sora_jax.workdir import PathLike, write_bytes
 
 PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
 
-_PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 _SHOWN = 20  # names of each kind in an error
 
 
@@ -63,7 +63,7 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
         expected ones; lists them all.
     """
     wanted = dict(_flatten(abstract))
-    with _opened(path) as file:
+    with opened(path) as file:
         stored = {name: file.get_slice(name).get_shape() for name in file.keys()}
         _require_same(path, stored, wanted)
 
@@ -94,8 +94,8 @@ def file_hash(path: PathLike) -> str:
 
 
 @contextlib.contextmanager
-def _opened(path: PathLike) -> Iterator[Any]:
-    """Opens a safetensors file, wherever it is, or says what is wrong with it."""
+def opened(path: PathLike) -> Iterator[Any]:
+    """Open a safetensors file, wherever it is, or says what is wrong with it."""
     target = epath.Path(path)
     named = f"weights {os.fspath(path)!r}"
     _require_safetensors(target)
@@ -117,7 +117,7 @@ def _opened(path: PathLike) -> Iterator[Any]:
 
 
 def _require_safetensors(path: epath.Path) -> None:
-    if path.suffix in _PICKLES:
+    if path.suffix in PICKLES:
         raise ValueError(
             f"weights {os.fspath(path)!r} may be a pickle, which can run any code; "
             "convert it to .safetensors where you trust it"
@@ -139,9 +139,9 @@ def _require_same(
         if tuple(stored[name]) != tuple(wanted[name].shape)
     )
     problems = [
-        *_listed("missing from the file", wanted.keys() - stored.keys()),
-        *_listed("unknown to the model", stored.keys() - wanted.keys()),
-        *_listed("of another shape", misshapen),
+        *listed("missing from the file", wanted.keys() - stored.keys()),
+        *listed("unknown to the model", stored.keys() - wanted.keys()),
+        *listed("of another shape", misshapen),
     ]
     if problems:
         raise ValueError(
@@ -150,7 +150,8 @@ def _require_same(
         )
 
 
-def _listed(kind: str, names: Iterable[str]) -> list[str]:
+def listed(kind: str, names: Iterable[str]) -> list[str]:
+    """Lines of an error that list names of a kind, but not too many."""
     lines = sorted(names)
     if not lines:
         return []

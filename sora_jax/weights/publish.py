@@ -13,12 +13,13 @@ from flax import nnx
 
 from sora_jax import cli
 from sora_jax.checkpoint import Checkpoints
-from sora_jax.config import DiTRun, SamplingConfig, from_json
+from sora_jax.config import DiTRun, ModelConfig, SamplingConfig, from_json
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import published
+from sora_jax.weights.parts import in_memory
 from sora_jax.workdir import read_json
 
 _logger = logging.getLogger(__name__)
@@ -68,14 +69,21 @@ def publish(arguments: Arguments) -> None:
     if arguments.vae:
         vae = same_latents(arguments.vae, vae)
     ema = restored.state["ema"]
-    weights = published.Weights(
+    config = ModelConfig(
+        name=arguments.name or epath.Path(arguments.run).name,
+        vae=vae.config,
+        dit=run.dit,
+        text=run.text,
+        sampling=arguments.sampling,
+        fps=published.clips_of(run.latents).data.fps,
+        known="channels" if run.dit.extra_channels else "nothing",
+    )
+    weights = in_memory(
+        config,
+        Tokenizer.load(epath.Path(run.latents) / "tokenizer.model"),
         vae=vae,
         dit=nnx.merge(dit, ema["dit"]),
         text_encoder=nnx.merge(text, ema["text_encoder"]),
-        tokenizer=Tokenizer.load(epath.Path(run.latents) / "tokenizer.model"),
-        defaults=arguments.sampling,
-        fps=published.clips_of(run.latents).data.fps,
-        name=arguments.name or epath.Path(arguments.run).name,
     )
     published.save(out, weights)
     print(f"{out}: step {restored.step} of {arguments.run}")

@@ -16,20 +16,13 @@ from etils import epath
 from flax import nnx
 
 from sora_jax.checkpoint import Checkpoints
-from sora_jax.config import (
-    DiTConfig,
-    EncodeRun,
-    SamplingConfig,
-    TextConfig,
-    VAEConfig,
-    VAERun,
-    from_json,
-)
+from sora_jax.config import EncodeRun, ModelConfig, VAEConfig, VAERun, from_json
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import native
+from sora_jax.weights.parts import Weights, in_memory
 from sora_jax.workdir import PathLike, read_json, write_json
 
 M = TypeVar("M", bound=nnx.Module)
@@ -40,38 +33,13 @@ COPY = "copy the folder again"
 FILES = ("vae.safetensors", "dit.safetensors", "text_encoder.safetensors")
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Weights:
-    """Everything that makes videos.
-
-    Attributes:
-      vae: pixels to latents and back.
-      dit: the velocity field.
-      text_encoder: token ids to states.
-      tokenizer: text to token ids.
-      defaults: how to sample when nothing is asked for.
-      fps: the frame rate in which the DiT counts time.
-      name: what they are called.
-      digest: of the files that they were loaded from.
-    """
-
-    vae: VAE
-    dit: DiT
-    text_encoder: TextEncoder
-    tokenizer: Tokenizer
-    defaults: SamplingConfig
-    fps: float
-    name: str
-    digest: str = ""
-
-
 def load(folder: PathLike = ASSETS) -> Weights:
     """Load a folder of weights.
 
     Raises:
       ValueError: the folder is not one, or a file in it is missing or damaged.
     """
-    config = read_config(folder)
+    config = describe(folder)
     where = epath.Path(folder)
     missing = [name for name in (*FILES, "tokenizer.model") if not exists(where, name)]
     if missing:
@@ -79,40 +47,32 @@ def load(folder: PathLike = ASSETS) -> Weights:
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
             "it again with python -m sora_jax.weights.publish"
         )
-    dit = from_json(DiTConfig, config["dit"], whole=True)
-    text = from_json(TextConfig, config["text"], whole=True)
     digest = "-".join(native.file_hash(where / name)[:8] for name in FILES)
-    return Weights(
-        vae=load_vae(folder),
-        dit=fill(where / "dit.safetensors", lambda r: DiT(dit, rngs=r)),
-        text_encoder=fill(
-            where / "text_encoder.safetensors", lambda r: TextEncoder(text, rngs=r)
-        ),
-        tokenizer=Tokenizer.load(where / "tokenizer.model"),
-        defaults=from_json(SamplingConfig, config["sampling"], whole=True),
-        fps=config["fps"],
-        name=config["name"],
-        digest=digest,
-    )
+    networks = {
+        path.stem: fill(path, make)
+        for path, make in (
+            (where / "vae.safetensors", lambda r: VAE(config.vae, rngs=r)),
+            (where / "dit.safetensors", lambda r: DiT(config.dit, rngs=r)),
+            (
+                where / "text_encoder.safetensors",
+                lambda r: TextEncoder(config.text, rngs=r),
+            ),
+        )
+    }
+    tokenizer = Tokenizer.load(where / "tokenizer.model")
+    weights = in_memory(config, tokenizer, **networks)
+    return dataclasses.replace(weights, digest=digest)
 
 
 def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
     """Write a folder of weights; `config.json` comes last, so that it is whole."""
     where = epath.Path(folder)
-    parts = (weights.vae, weights.dit, weights.text_encoder)
-    for name, module in zip(FILES, parts, strict=True):
+    for name in FILES:
+        module = weights.parts[name.removesuffix(".safetensors")]
         native.save_tensors(where / name, parameters(module), dtype=dtype)
     weights.tokenizer.save(where / "tokenizer.model")
-    config = {
-        "vae": dataclasses.asdict(weights.vae.config),
-        "dit": dataclasses.asdict(weights.dit.config),
-        "text": dataclasses.asdict(weights.text_encoder.config),
-        "sampling": dataclasses.asdict(weights.defaults),
-        "fps": weights.fps,
-    }
-    write_json(
-        where / "config.json", {"format": "sora_jax", "name": weights.name, **config}
-    )
+    config = dataclasses.asdict(weights.config)
+    write_json(where / "config.json", {"format": "sora_jax", **config})
 
 
 def save_vae(folder: PathLike, vae: VAE) -> None:
@@ -134,7 +94,7 @@ def load_vae(folder: PathLike) -> VAE:
         if exists(where, "vae.json"):
             data = read_json(where / "vae.json", COPY)
         else:
-            data = read_config(folder)["vae"]
+            data = dataclasses.asdict(describe(folder).vae)
         config = from_json(VAEConfig, data, whole=True)
         return fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
     if not exists(where, "checkpoints"):
@@ -175,8 +135,12 @@ def source_hashes(folder: PathLike) -> dict[str, str]:
     return {name: native.file_hash(where / file) for name, file in files.items()}
 
 
-def read_config(folder: PathLike) -> dict[str, Any]:
-    """Read the description of a weights folder."""
+def describe(folder: PathLike) -> ModelConfig:
+    """Read the description of a weights folder.
+
+    Raises:
+      ValueError: the folder has none, or it is of another kind or version.
+    """
     path = epath.Path(folder) / "config.json"
     if not path.exists():
         raise ValueError(
@@ -184,15 +148,12 @@ def read_config(folder: PathLike) -> dict[str, Any]:
             "sora_jax weights"
         )
     config = read_json(path, COPY)
-    if config.get("format") != "sora_jax":
+    kind = config.pop("format", None)
+    if kind != "sora_jax":
         raise ValueError(
-            f"{path} does not describe sora_jax weights (its 'format' is "
-            f"{config.get('format')!r})"
+            f"{path} does not describe sora_jax weights (its 'format' is {kind!r})"
         )
-    missing = sorted({"vae", "dit", "text", "sampling", "fps", "name"} - set(config))
-    if missing:
-        raise ValueError(f"{path} lacks {missing}: export the weights again")
-    return config
+    return from_json(ModelConfig, config, whole=True)
 
 
 def parameters(module: nnx.Module) -> dict[str, Any]:

@@ -1,0 +1,60 @@
+"""A whole model: what a folder of weights holds and how it makes videos."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Literal
+
+from sora_jax.config.models import DiTConfig, TextConfig, VAEConfig
+from sora_jax.config.plain import require, require_within
+from sora_jax.config.sampling import SamplingConfig
+
+Known = Literal["channels", "tokens", "nothing"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    """The networks of a model, and what is done when nothing else is asked for."""
+
+    name: str
+    vae: VAEConfig
+    dit: DiTConfig
+    text: TextConfig
+    sampling: SamplingConfig
+    # The frame rate in which the DiT counts time; None: it counts latent frames,
+    # whatever their rate (Wan).
+    fps: float | None
+    # How known pixels enter: as channels beside the noise, as clean tokens at the
+    # beginning, or not at all.
+    known: Known
+    # Where two transformers share the work: the first makes the steps from this time
+    # on (1 is noise), the second those below.
+    boundary: float | None = None
+
+    def __post_init__(self):
+        require_within(
+            "",
+            self,
+            {},
+            (
+                self.fps is None or 0 < self.fps < math.inf,
+                f"fps must be > 0 or None, got {self.fps}",
+            ),
+            (
+                self.boundary is None or 0 < self.boundary < 1,
+                f"boundary must be between 0 and 1 or None, got {self.boundary}",
+            ),
+            (
+                (self.known == "channels") == (self.dit.extra_channels > 0),
+                f"known must be 'channels' just where dit.extra_channels "
+                f"({self.dit.extra_channels}) are not 0, got {self.known!r}",
+            ),
+        )
+        features = dict(self.dit.contexts).get("text")
+        require(
+            features == self.text.width and self.dit.channels == self.vae.channels,
+            "dit.contexts and dit.channels must be what text.width and vae.channels "
+            f"are, got {features}, {self.dit.channels} beside {self.text.width}, "
+            f"{self.vae.channels}",
+        )

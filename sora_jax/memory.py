@@ -1,0 +1,50 @@
+"""How much memory there is, and what fits into it."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+
+import jax
+import psutil
+
+_logger = logging.getLogger(__name__)
+
+# Share of memory that weights may take; the rest is for what is computed with them.
+WEIGHTS_SHARE = 0.8
+
+
+def available() -> int:
+    """Bytes that arrays may take, on all devices together."""
+    total = 0
+    for device in jax.devices():
+        statistics = device.memory_stats() or {}
+        if "bytes_limit" not in statistics:
+            return psutil.virtual_memory().available
+        total += statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
+    return total
+
+
+def fits_together(sizes: Mapping[str, int]) -> bool:
+    """Say what networks need, and whether all may stay at once.
+
+    Raises:
+      ValueError: the largest does not fit by itself.
+    """
+    room = available() * WEIGHTS_SHARE
+    listed = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
+    together = sum(sizes.values()) <= room
+    how = "kept" if together else "loaded in turn"
+    _logger.info("weights: %s; %s in %s", listed, how, gib(room))
+    name, largest = max(sizes.items(), key=lambda item: item[1])
+    if largest > room:
+        raise ValueError(
+            f"weights: the {name} takes {gib(largest)}, and there are {gib(room)} for "
+            "weights: take a smaller model or a machine with more memory"
+        )
+    return together
+
+
+def gib(size: int | float) -> str:
+    """Bytes as people say them."""
+    return f"{size / 2**30:.2f} GiB"

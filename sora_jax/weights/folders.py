@@ -1,0 +1,91 @@
+"""Any folder of weights: ours, or Wan's in either of its layouts.
+
+The folder's own files say what it is. Nothing large is read before all of it has been
+looked at.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+import jax
+from etils import epath
+
+from sora_jax import memory, sharding
+from sora_jax.config import ModelConfig, wan
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.weights import layout_diffusers, layout_original, published
+from sora_jax.weights.foreign import Folder
+from sora_jax.weights.parts import Parts, Weights
+from sora_jax.workdir import PathLike
+
+_logger = logging.getLogger(__name__)
+
+
+def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
+    """What a folder holds, as its configs and the headers of its files say.
+
+    Args:
+      folder: of weights.
+      insisted: the model that it must be.
+
+    Raises:
+      ValueError: the folder is none, or holds another model.
+    """
+    foreign = find(folder)
+    config = published.describe(folder) if foreign is None else foreign.config
+    if foreign is not None:
+        foreign.check()
+    if insisted is not None and insisted not in wan.MODELS:
+        raise ValueError(
+            f"model must be one of {', '.join(wan.MODELS)}, got {insisted!r}"
+        )
+    if insisted is not None and config.name != insisted:
+        wanted, found = wan.MODELS[insisted].dit, config.dit
+        raise ValueError(
+            f"model {insisted!r} has a transformer of width {wanted.width} and depth "
+            f"{wanted.depth}; {os.fspath(folder)!r} holds {config.name!r}, of width "
+            f"{found.width} and depth {found.depth}: give other --weights"
+        )
+    return config
+
+
+def load(folder: PathLike, *, exact: bool = False) -> Weights:
+    """Open a folder of weights; foreign networks are read when they are used.
+
+    Args:
+      folder: of weights.
+      exact: keep the types of the files also where less would do to compute.
+
+    Raises:
+      ValueError: the folder is none, a file is missing or damaged, or the largest of
+        the networks is larger than memory.
+    """
+    foreign = find(folder)
+    if foreign is None:
+        return published.load(folder)
+    foreign.check()
+    sizes = {name: network.bytes for name, network in foreign.networks.items()}
+    keep = memory.fits_together(sizes)
+    mesh = sharding.make_mesh({"fsdp": -1}) if jax.device_count() > 1 else None
+    loaders = {
+        name: lambda network=network: network.load(mesh, exact=exact)
+        for name, network in foreign.networks.items()
+    }
+    return Weights(
+        config=foreign.config,
+        tokenizer=Tokenizer.load(foreign.tokenizer, spells=False),
+        parts=Parts(loaders, keep=keep),
+        digest=foreign.digest,
+    )
+
+
+def find(folder: PathLike) -> Folder | None:
+    """The foreign networks of a folder; None where it is not foreign."""
+    where = epath.Path(folder)
+    if (where / layout_diffusers.INDEX).exists():
+        return layout_diffusers.read(where)
+    if layout_original.is_one(where):
+        return layout_original.read(where)
+    return None

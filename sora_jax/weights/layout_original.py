@@ -1,0 +1,181 @@
+"""Wan's models as their publishers lay them out, their pickles turned to safetensors.
+
+One folder: the transformer's shards beside its `config.json` (or two such folders, for
+high and for low noise), the VAE and the text encoder as a file each, and the tokenizer.
+The last two have no config; their sizes are read off the shapes of their tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from etils import epath
+
+from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
+from sora_jax.config.weights import Known
+from sora_jax.weights import shards
+from sora_jax.weights.foreign import Folder, Network
+from sora_jax.weights.parts import DIT_LOW
+from sora_jax.weights.shards import Stored
+from sora_jax.workdir import read_json
+
+COPY = "copy or download the folder again"
+HIGH, LOW = "high_noise_model", "low_noise_model"
+TRANSFORMER = "diffusion_pytorch_model"
+TEXT, VAE = "models_t5_*", "*VAE*"
+TOKENIZER = ("google", "umt5-xxl", "spiece.model")
+
+
+def is_one(where: epath.Path) -> bool:
+    """Whether a folder has this layout."""
+    path = where / "config.json"
+    if (where / HIGH / "config.json").exists():
+        return True
+    return path.exists() and read_json(path, COPY).get("_class_name") == "WanModel"
+
+
+def read(where: epath.Path) -> Folder:
+    """Find the networks of a folder.
+
+    Raises:
+      ValueError: a file is missing, is a pickle, or is of a kind not built here.
+    """
+    two = (where / HIGH).exists()
+    first = where / HIGH if two else where
+    data = read_json(first / "config.json", COPY)
+    vae_file, text_file = only(where, VAE), only(where, TEXT)
+    vae_stored = shards.read_headers([vae_file])
+    text_stored = shards.read_headers([text_file])
+    vae, text = vae_sizes(vae_stored), text_sizes(text_stored)
+    dit = read_dit(data, text.width)
+    known: Known = "channels" if dit.extra_channels else "nothing"
+    if data.get("model_type") == "ti2v":
+        known = "tokens"
+    published = wan.closest(dit, known, 0.5 if two else None)
+    config = ModelConfig(
+        name=published.name if published.dit == dit else where.name,
+        vae=vae,
+        dit=dit,
+        text=text,
+        sampling=published.sampling,
+        fps=None,
+        known=known,
+        boundary=published.boundary,
+    )
+    networks = {
+        "text_encoder": network(text_file, text, text_stored),
+        "dit": network(first, dit, transformer(first)),
+        "vae": dataclasses.replace(
+            network(vae_file, vae, vae_stored),
+            statistics=statistics(vae),
+        ),
+    }
+    if two:
+        networks[DIT_LOW] = network(where / LOW, dit, transformer(where / LOW))
+    return Folder(
+        config=config, networks=networks, tokenizer=where.joinpath(*TOKENIZER)
+    )
+
+
+def network(where: epath.Path, config: Any, stored: Mapping[str, Stored]) -> Network:
+    """A network of this layout."""
+    return Network(where=str(where), config=config, layout="original", stored=stored)
+
+
+def transformer(folder: epath.Path) -> dict[str, Stored]:
+    """The tensors of a transformer, whose shards lie among other files."""
+    return shards.read_headers(shards.find(folder, TRANSFORMER))
+
+
+def only(where: epath.Path, pattern: str) -> epath.Path:
+    """The one safetensors file of that name.
+
+    Raises:
+      ValueError: there is none, or a pickle in its place.
+    """
+    files = sorted(where.glob(f"{pattern}.safetensors"))
+    if files:
+        return files[0]
+    shards.refuse_pickles(where, pattern)
+    raise ValueError(f"weights folder {str(where)!r} lacks {pattern}.safetensors")
+
+
+def statistics(vae: VAEConfig) -> tuple[Sequence[float], Sequence[float]]:
+    """Mean and standard deviation of the latents, which the files do not hold.
+
+    Raises:
+      ValueError: the VAE is none of the published ones.
+    """
+    found = wan.LATENTS_22 if vae.shortcuts else wan.LATENTS_21
+    if len(found[0]) != vae.channels:
+        raise ValueError(
+            f"vae: the latents' mean and deviation are known for {len(found[0])} "
+            f"channels, got {vae.channels}: give the folder in diffusers' layout, "
+            "whose vae/config.json holds them"
+        )
+    return found
+
+
+def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
+    """The transformer, from its `config.json`."""
+    made = data["out_dim"]
+    if data.get("model_type") not in ("t2v", "ti2v", "i2v", None) or any(
+        name in data for name in ("vace_layers", "num_audio_token")
+    ):
+        raise ValueError(
+            f"transformer: model_type {data.get('model_type')!r} is not built here; "
+            "t2v and ti2v are"
+        )
+    return DiTConfig(
+        channels=made,
+        extra_channels=data["in_dim"] - made,
+        width=data["dim"],
+        depth=data["num_layers"],
+        heads=data["num_heads"],
+        mlp=data["ffn_dim"],
+        time_features=data["freq_dim"],
+        contexts=(("text", text_width),),
+    )
+
+
+def vae_sizes(stored: Mapping[str, Stored]) -> VAEConfig:
+    """The sizes of a VAE, off the shapes of its tensors."""
+    shapes = {name: item.shape for name, item in stored.items()}
+    try:
+        width, pixels = shapes["encoder.conv1.weight"][:2]
+        channels = shapes["conv2.weight"][0]
+        last = shapes["decoder.head.2.weight"][1]
+    except KeyError as error:
+        raise ValueError(f"vae: {error} is missing: this is no VAE of Wan's") from error
+    kind = wan.VAE_22 if pixels > 3 else wan.VAE_21
+    return dataclasses.replace(
+        kind, channels=channels, encoder_width=width, decoder_width=last
+    )
+
+
+def text_sizes(stored: Mapping[str, Stored]) -> TextConfig:
+    """The sizes of an umT5 encoder, off the shapes of its tensors."""
+    shapes = {name: item.shape for name, item in stored.items()}
+    layers = {m[1] for name in shapes if (m := re.match(r"blocks\.(\d+)\.", name))}
+    try:
+        vocabulary, width = shapes["token_embedding.weight"]
+        buckets, heads = shapes["blocks.0.pos_embedding.embedding.weight"]
+        inner, _ = shapes["blocks.0.attn.q.weight"]
+        mlp, _ = shapes["blocks.0.ffn.fc1.weight"]
+    except KeyError as error:
+        raise ValueError(
+            f"text_encoder: {error} is missing: this is no umT5 encoder of Wan's"
+        ) from error
+    return dataclasses.replace(
+        wan.UMT5_XXL,
+        vocabulary=vocabulary,
+        width=width,
+        depth=len(layers),
+        heads=heads,
+        head_dim=inner // heads,
+        mlp=mlp,
+        buckets=buckets,
+    )

@@ -1,0 +1,177 @@
+"""The configs of Wan's networks in diffusers' layout, read and written.
+
+What our networks cannot do, or theirs cannot, is refused by the field's name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sora_jax.config import DiTConfig, TextConfig, VAEConfig
+
+Json = Mapping[str, Any]
+
+# What a transformer's config must say, where it says anything, for our code to be it.
+DIT_FIXED = {
+    "qk_norm": "rms_norm_across_heads",
+    "cross_attn_norm": True,
+    "eps": 1e-6,
+    "image_dim": None,
+    "added_kv_proj_dim": None,
+    "pos_embed_seq_len": None,
+}
+VAE_FIXED = {"attn_scales": []}
+TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
+# And what ours must say for their code to be it.
+THEIRS = {
+    "dit": {"places": False, "theta": 10_000.0},
+    "vae": {"history": "zeros"},
+    "text": {},
+}
+
+
+def read_dit(data: Json, made: int) -> DiTConfig:
+    """A `transformer/config.json`; `made` channels of its input are the latents."""
+    require_fixed("transformer", data, DIT_FIXED)
+    head, heads = data["attention_head_dim"], data["num_attention_heads"]
+    return DiTConfig(
+        channels=made,
+        extra_channels=data["in_channels"] - made,
+        patch=tuple(data["patch_size"]),
+        width=head * heads,
+        heads=heads,
+        mlp=data["ffn_dim"],
+        depth=data["num_layers"],
+        time_features=data["freq_dim"],
+        contexts=(("text", data["text_dim"]),),
+    )
+
+
+def write_dit(config: DiTConfig) -> dict[str, Any]:
+    """Undo `read_dit`."""
+    (text,) = (features for name, features in config.contexts if name == "text")
+    return {
+        "_class_name": "WanTransformer3DModel",
+        **DIT_FIXED,
+        "patch_size": list(config.patch),
+        "num_attention_heads": config.heads,
+        "attention_head_dim": config.head_dim,
+        "in_channels": config.channels + config.extra_channels,
+        "out_channels": config.channels,
+        "text_dim": text,
+        "freq_dim": config.time_features,
+        "ffn_dim": config.mlp,
+        "num_layers": config.depth,
+        "rope_max_seq_len": 1024,
+    }
+
+
+def read_vae(data: Json) -> VAEConfig:
+    """A `vae/config.json`."""
+    require_fixed("vae", data, VAE_FIXED)
+    base = data["base_dim"]
+    return VAEConfig(
+        patch=data.get("patch_size") or 1,
+        channels=data["z_dim"],
+        encoder_width=base,
+        decoder_width=data.get("decoder_base_dim") or base,
+        multipliers=tuple(data["dim_mult"]),
+        blocks=data["num_res_blocks"],
+        stages=tuple((2 if time else 1, 2) for time in data["temperal_downsample"]),
+        shortcuts=data.get("is_residual", False),
+        history="zeros",
+    )
+
+
+def write_vae(
+    config: VAEConfig, mean: Sequence[float], std: Sequence[float]
+) -> dict[str, Any]:
+    """Undo `read_vae`; the latents' statistics are part of their config."""
+    pixels = 3 * config.patch**2
+    return {
+        "_class_name": "AutoencoderKLWan",
+        **VAE_FIXED,
+        "base_dim": config.encoder_width,
+        "decoder_base_dim": config.decoder_width,
+        "z_dim": config.channels,
+        "dim_mult": list(config.multipliers),
+        "num_res_blocks": config.blocks,
+        "temperal_downsample": [time > 1 for time, _ in config.stages],
+        "dropout": 0.0,
+        "latents_mean": list(mean),
+        "latents_std": list(std),
+        "is_residual": config.shortcuts,
+        "in_channels": pixels,
+        "out_channels": pixels,
+        "patch_size": config.patch if config.patch > 1 else None,
+        "scale_factor_temporal": config.time_factor,
+        "scale_factor_spatial": config.space_factor,
+    }
+
+
+def read_text(data: Json, pad_to: int) -> TextConfig:
+    """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
+    require_fixed("text_encoder", data, TEXT_FIXED)
+    return TextConfig(
+        vocabulary=data["vocab_size"],
+        width=data["d_model"],
+        depth=data["num_layers"],
+        heads=data["num_heads"],
+        head_dim=data["d_kv"],
+        mlp=data["d_ff"],
+        buckets=data["relative_attention_num_buckets"],
+        max_distance=data["relative_attention_max_distance"],
+        pad_to=pad_to,
+    )
+
+
+def write_text(config: TextConfig) -> dict[str, Any]:
+    """Undo `read_text`."""
+    return {
+        "architectures": ["UMT5EncoderModel"],
+        "model_type": "umt5",
+        **TEXT_FIXED,
+        "vocab_size": config.vocabulary,
+        "d_model": config.width,
+        "num_layers": config.depth,
+        "num_decoder_layers": config.depth,
+        "num_heads": config.heads,
+        "d_kv": config.head_dim,
+        "d_ff": config.mlp,
+        "relative_attention_num_buckets": config.buckets,
+        "relative_attention_max_distance": config.max_distance,
+        "is_gated_act": True,
+        "dense_act_fn": "gelu_new",
+        "is_encoder_decoder": True,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "tie_word_embeddings": False,
+    }
+
+
+def require_fixed(network: str, data: Json, fixed: Json) -> None:
+    """Refuse a network that our code is not.
+
+    Raises:
+      ValueError: lists every field that says something else.
+    """
+    problems = [
+        f"{network}: {name} must be {value!r}, got {data[name]!r}: this kind of model "
+        "is not built here"
+        for name, value in fixed.items()
+        if name in data and data[name] != value
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def problems_for_wan(section: str, config: Any) -> list[str]:
+    """What keeps one of our networks from being one of Wan's classes."""
+    fields = dataclasses.asdict(config)
+    return [
+        f"{section}.{name} must be {value!r} for Wan's classes, got {fields[name]!r}"
+        for name, value in THEIRS[section].items()
+        if fields[name] != value
+    ]

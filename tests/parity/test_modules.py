@@ -1,0 +1,165 @@
+"""Each network equals the reference's, in value and gradient."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+import torch
+from etils import epath
+from flax import nnx
+
+from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.types import Context, Tokens
+from sora_jax.weights import layout_diffusers, wan_json
+from sora_jax.weights.foreign import Network
+from sora_jax.weights.shards import find, read_headers
+
+CLOSE = 1e-4
+GRADIENT = 1e-3
+CLASS = "WanTransformer3DModel"
+
+
+def load(module, config, folder, statistics=None):
+    """Save a module of the reference and load it as ours."""
+    module.save_pretrained(folder, safe_serialization=True)
+    stored = read_headers(find(folder))
+    network = Network(
+        where=str(folder),
+        config=config,
+        layout="diffusers",
+        stored=stored,
+        statistics=statistics,
+    )
+    return network.load()
+
+
+def error(ours, theirs):
+    ours, theirs = np.asarray(ours, np.float64), np.asarray(theirs, np.float64)
+    assert ours.shape == theirs.shape
+    return np.linalg.norm(ours - theirs) / np.linalg.norm(theirs)
+
+
+def channels_last(x):
+    return np.moveaxis(np.asarray(x), 1, -1)
+
+
+@pytest.mark.parametrize("extra", [0, 5])
+@pytest.mark.parametrize("per_token", [False, True])
+def test_transformer(extra, per_token, tmp_path):
+    made, grid = 4, (3, 3, 5)
+    theirs = reference.transformer(made, extra)
+    config = wan_json.read_dit(dict(theirs.config), made)
+    written = wan_json.write_dit(config)
+    assert {**theirs.config, **written, "patch_size": 0} == {
+        **theirs.config,
+        "_class_name": CLASS,
+        "patch_size": 0,
+    }
+    ours = load(theirs, config, tmp_path)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, made + extra, 3, 6, 10)).astype(np.float32)
+    text = rng.normal(size=(1, 7, reference.TEXT_WIDTH)).astype(np.float32)
+    weights = rng.normal(size=(1, 3, 6, 10, made)).astype(np.float32)
+    clean = np.repeat([per_token, False, False], 15)
+
+    inputs = torch.tensor(x, requires_grad=True)
+    time = torch.tensor(np.where(clean, 0, 437))[None] if per_token else [437]
+    expected = theirs(inputs, torch.as_tensor(time), torch.tensor(text)).sample
+    (expected * torch.tensor(np.moveaxis(weights, -1, 1))).sum().backward()
+
+    def velocity(latents):
+        tokens = tokens_of(latents, made, grid, clean)
+        ones = jnp.ones((1, 7), jnp.int32)
+        ids = jnp.ones((1, len(clean)), jnp.int32)
+        context = Context(states=jnp.asarray(text), segments=ones, ids=ids)
+        return unpatchify(ours(tokens, {"text": context})[0], grid, (1, 2, 2))
+
+    def weighed(latents):
+        return jnp.sum(velocity(latents) * weights[0])
+
+    latents = jnp.asarray(channels_last(x)[0])
+    got = jax.jit(velocity)(latents)
+    assert error(got, channels_last(expected.detach())[0]) < CLOSE
+    gradient = jax.jit(jax.grad(weighed))(latents)
+    assert error(gradient, channels_last(inputs.grad)[0]) < GRADIENT
+
+
+def tokens_of(latents, made, grid, clean):
+    count = len(clean)
+    zeros = jnp.zeros((1, count), jnp.int32)
+    return Tokens(
+        x=patchify(latents[..., :made], (1, 2, 2))[None],
+        extra=patchify(latents[..., made:], (1, 2, 2))[None]
+        if latents.shape[-1] > made
+        else jnp.zeros((1, count, 0)),
+        coords=jnp.asarray(coordinates(grid))[None],
+        segments=zeros + 1,
+        levels=jnp.float32([[0.0, 0.437]]),
+        level_ids=jnp.asarray(~clean, jnp.int32)[None],
+        order=zeros,
+        made=zeros == 0,
+    )
+
+
+@pytest.fixture(scope="module", params=["VAE_21", "VAE_22"])
+def vaes(request, tmp_path_factory):
+    data = getattr(reference, request.param)
+    theirs = reference.vae(data)
+    config = wan_json.read_vae(theirs.config)
+    statistics = (data["latents_mean"], data["latents_std"])
+    written = wan_json.write_vae(config, *statistics)
+    assert wan_json.read_vae(written) == config
+    ours = load(theirs, config, tmp_path_factory.mktemp("vae"), statistics)
+    return nnx.split(ours), theirs, [np.float32(s) for s in statistics]
+
+
+@pytest.mark.parametrize("frames", [1, 5, 9, 17])
+def test_vae(vaes, frames):
+    (graphdef, params), theirs, (mean, std) = vaes
+    rng = np.random.default_rng(frames)
+    pixels = rng.uniform(-1, 1, size=(1, 3, frames, 32, 48)).astype(np.float32)
+    with torch.no_grad():
+        raw = theirs.encode(torch.tensor(pixels)).latent_dist.mean
+        decoded = theirs.decode(raw).sample
+    latents = (channels_last(raw) - mean) / std
+
+    @jax.jit
+    def encode(params, pixels, cache):
+        return nnx.merge(graphdef, params).encode(pixels, cache)
+
+    @jax.jit
+    def decode(params, latents, cache):
+        return nnx.merge(graphdef, params).decode(latents, cache)
+
+    whole, _ = encode(params, channels_last(pixels), None)
+    assert error(whole, latents) < CLOSE
+    made, _ = decode(params, latents, None)
+    assert error(made, channels_last(decoded)) < CLOSE
+    if frames == 9:  # streamed: 1 + 4 + 4 frames
+        pieces, cache = [], None
+        for piece in np.split(channels_last(pixels), [1, 5], axis=1):
+            part, cache = encode(params, piece, cache)
+            pieces.append(part)
+        assert error(np.concatenate(pieces, axis=1), latents) < CLOSE
+        pieces, cache = [], None
+        for i in range(latents.shape[1]):
+            part, cache = decode(params, latents[:, i : i + 1], cache)
+            pieces.append(part)
+        assert error(np.concatenate(pieces, axis=1), channels_last(decoded)) < CLOSE
+
+
+def test_text_encoder(tmp_path):
+    theirs = reference.text_encoder(64)
+    config = wan_json.read_text(theirs.config.to_dict(), 24)
+    theirs.save_pretrained(tmp_path)
+    ours = layout_diffusers.network(
+        epath.Path(tmp_path.parent), tmp_path.name, config
+    ).load()
+    ids = np.random.default_rng(0).integers(2, 64, (2, 24)).astype(np.int32)
+    ids[0, 9:] = [1] + [0] * 14
+    mask = torch.tensor(ids != 0)
+    with torch.no_grad():
+        states = theirs(torch.tensor(ids), attention_mask=mask.long())
+    expected = states.last_hidden_state * mask[..., None]
+    assert error(jax.jit(ours)(jnp.asarray(ids)), expected) < CLOSE

@@ -1,0 +1,85 @@
+"""Solvers, token ids and whole pipelines equal the reference's."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+import reference
+import torch
+from diffusers import FlowMatchEulerDiscreteScheduler
+from diffusers.pipelines.wan.pipeline_wan import prompt_clean
+from PIL import Image
+from reference import ASKED, PROMPT, noise_of, psnr, theirs_of
+
+from sora_jax.data import video
+from sora_jax.diffusion import conditioning, solvers
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.sampling.model import load
+
+
+def velocity(x, sigma):
+    return np.sin(3 * x + sigma) + sigma * x
+
+
+@pytest.mark.parametrize("shift", [1.0, 3.0, 8.0])
+@pytest.mark.parametrize("steps", [3, 20, 50])
+@pytest.mark.parametrize("solver", ["unipc", "euler"])
+def test_solvers_step_by_step(solver, steps, shift):
+    table = solvers.make_table(solver, steps, shift)
+    if solver == "unipc":
+        theirs = reference.scheduler(shift)
+        theirs.set_timesteps(steps)
+        np.testing.assert_array_equal(
+            theirs.timesteps.numpy(), np.round(table.times * 1000)
+        )
+    else:
+        theirs = FlowMatchEulerDiscreteScheduler(shift=shift)
+        theirs.set_timesteps(sigmas=np.linspace(1.0, 1 / steps, steps).tolist())
+        np.testing.assert_allclose(theirs.timesteps, table.times * 1000, rtol=1e-5)
+    sigmas = theirs.sigmas.numpy()
+    np.testing.assert_allclose(sigmas[:-1], table.sigmas, rtol=1e-5)
+    x = np.random.default_rng(0).normal(size=(1, 5)).astype(np.float32)
+    stack, sample = solvers.begin(jnp.asarray(x), table), torch.tensor(x)
+    for i, time in enumerate(theirs.timesteps):
+        v = velocity(np.asarray(stack[0]), table.sigmas[i])
+        stack = solvers.advance(stack, jnp.float32(v), jnp.float32(table.matrices[i]))
+        theirs_v = torch.tensor(velocity(sample.numpy(), table.sigmas[i]))
+        sample = theirs.step(theirs_v.float(), time, sample).prev_sample
+        np.testing.assert_allclose(stack[0], sample, rtol=1e-4, atol=1e-4)
+
+
+def test_token_ids(tokenizer):
+    theirs = reference.theirs(tokenizer)
+    ours = Tokenizer.load(tokenizer, spells=False)
+    for text in reference.texts(1000):
+        wanted = theirs(
+            prompt_clean(text), padding="max_length", max_length=64, truncation=True
+        )
+        assert ours.encode(text, 64).tolist() == wanted.input_ids
+
+
+def test_whole_pipeline(folder):
+    model = load(folder)
+    noise = noise_of(model, ASKED["frames"], ASKED["size"])
+    two = model.config.boundary is not None
+    low = {"guidance_low": 3.0} if two else {}
+    made = model.generate(PROMPT, noise=noise, **ASKED, **low)
+    pipeline = reference.WanPipeline.from_pretrained(folder)
+    low = {"guidance_scale_2": 3.0} if two else {}
+    theirs = theirs_of(pipeline, noise, **low)
+    assert np.std(theirs) > 0.05
+    assert psnr((made + 1) / 2, theirs) > 50
+
+
+def test_a_picture_comes_to_life(image_folder, tmp_path):
+    model = load(image_folder)
+    noise = noise_of(model, ASKED["frames"], ASKED["size"])
+    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
+    picture = Image.fromarray(pixels)
+    shape = (ASKED["frames"], *ASKED["size"])
+    clip = np.zeros((*shape, 3), np.float32)
+    clip[0] = video.to_float(pixels)
+    condition = conditioning.hide(clip, conditioning.frames_known(*shape, [0]))
+    made = model.generate(PROMPT, condition=condition, noise=noise, **ASKED)
+    pipeline = reference.WanImageToVideoPipeline.from_pretrained(image_folder)
+    theirs = theirs_of(pipeline, noise, image=picture)
+    assert psnr((made + 1) / 2, theirs) > 50
