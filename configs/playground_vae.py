@@ -1,7 +1,9 @@
 """The video VAE of the default model: images, clips, windows on objects, smoothing.
 
-Hardware: 2 CPU cores, about 10 + 30 + 25 + 40 + 40 minutes.
-Expected: 31.4 dB on held-out images, 26.6 on 9 frames; 30.3, 32.1 and 33.0 on 17.
+When the clips are encoded, the decoder alone goes on learning, for the same latents.
+
+Hardware: 2 CPU cores, about 10 + 30 + 25 + 40 + 40 + 50 minutes.
+Expected: 31.4 dB on held-out images, 26.6 on 9 frames; 30.3, 32.1, 33.0 and 34.3 on 17.
   (The shipped weights saw a change in their last stage: for its first 1,500 steps the
   first frame skipped the convolutions in time; its last 900 were as now.)
 Command:
@@ -10,6 +12,7 @@ Command:
   python train.py --config=configs/playground_vae.py:windows --workdir=runs/vae_windows
   python train.py --config=configs/playground_vae.py:sharp --workdir=runs/vae_sharp
   python train.py --config=configs/playground_vae.py --workdir=runs/vae
+  python train.py --config=configs/playground_vae.py:decoder --workdir=runs/vae_decoder
 """
 
 from typing import NamedTuple
@@ -35,6 +38,7 @@ STAGES = {
     "windows": Stage(1400, 8, 17, 32, 5e-3, 5 / 7, "runs/vae_short"),
     "sharp": Stage(2400, 8, 17, 32, 5e-3, 0.6, "runs/vae_windows"),
     "smooth": Stage(2400, 8, 17, 32, 5e-3, 0.7, "runs/vae_sharp"),
+    "decoder": Stage(4000, 8, 17, 32, 5e-3, 0.7, "runs/latents"),
 }
 
 
@@ -46,12 +50,13 @@ def get_config(name: str = "smooth") -> VAERun:
         )
     stage = STAGES[name]
     # Sharp first, then smooth: last, the latents are made easy to predict.
-    smooth = name == "smooth"
+    smooth = name in ("smooth", "decoder")
     return VAERun(
         steps=stage.steps,
         batch=stage.batch,
         window=stage.window,
         start_from=stage.start,
+        decoder_only=name == "decoder",
         vae=VAEConfig(history="first" if smooth else "zeros"),
         kl=2e-3 if smooth else 1e-4,
         data=PlaygroundConfig(frames=((stage.frames, 1.0),), sizes=(((64, 64), 1.0),)),
