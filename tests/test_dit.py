@@ -9,11 +9,13 @@ import pytest
 from flax import nnx
 from tiny import make
 
+from sora_jax.config import AttentionPlan
 from sora_jax.data import packing
 from sora_jax.data.packing import Sample
 from sora_jax.data.patches import coordinates
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
+from sora_jax.nn.attention import Meta, attention
 from sora_jax.types import Context
 
 PAD_TO = 8
@@ -175,3 +177,24 @@ def test_padding_has_finite_values_and_no_loss(dit, samples):
 
     moved = tokens.x.at[:, 30:].add(7.0)
     assert np.isfinite(loss(tokens.x)) and loss(tokens.x) == loss(moved)
+
+
+@pytest.mark.parametrize("n", [12, 13])
+def test_blocks_of_queries_equal_the_whole(n):
+    rng = np.random.default_rng(0)
+    q, k, v = (
+        jnp.asarray(rng.normal(size=(2, n, 3, 4)), jnp.float32) for _ in range(3)
+    )
+    segments = jnp.asarray(np.arange(n) // 5, jnp.int32)[None].repeat(2, axis=0)
+    order = jnp.asarray(rng.integers(0, 3, (2, n)), jnp.int32)
+    meta = Meta(segments=segments, order=order)
+
+    def weighed(q, most):
+        plan = AttentionPlan(most_scores=most)
+        return jnp.sum(attention(q, k, v, meta, meta, plan) * v)
+
+    whole, blocks = (
+        jax.value_and_grad(weighed)(q, most) for most in (10**9, 2 * 3 * n * 5)
+    )
+    np.testing.assert_allclose(blocks[0], whole[0], rtol=1e-5)
+    np.testing.assert_allclose(blocks[1], whole[1], atol=1e-5)

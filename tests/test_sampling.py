@@ -6,11 +6,12 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from clips import psnr, smooth_clip
 from PIL import Image
 from tiny import make
 
 import sora_jax
-from sora_jax import cli
+from sora_jax import cli, memory
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
@@ -18,7 +19,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.sampling import codec, command, job
+from sora_jax.sampling import codec, command, job, tiles
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
@@ -119,6 +120,35 @@ def test_a_long_video_is_decoded_in_chunks_that_equal_the_whole(weights):
     assert [chunk.shape[1] for chunk in chunks] == [33, 32, 16]
     whole, _ = vae.decode(latents, None)
     np.testing.assert_allclose(np.concatenate(chunks, axis=1), whole, atol=1e-5)
+
+
+def test_large_frames_go_through_the_vae_few_at_a_time(monkeypatch):
+    vae = sora_jax.load().weights.parts["vae"]
+    clip = smooth_clip(17)[None]
+    whole = codec.encode(vae, clip)
+    monkeypatch.setattr(codec, "MOST_PIXELS", 4 * 64 * 64)
+    assert codec.frames_at_once(vae.config, (64, 64)) == 1
+    latents = codec.encode(vae, clip)
+    np.testing.assert_allclose(latents, whole, atol=1e-4)
+
+
+def test_tiles_blend_into_the_whole_frame():
+    vae = sora_jax.load().weights.parts["vae"]
+    clip = smooth_clip(9, 96, 160)[None]
+    latents = codec.encode(vae, clip)
+    whole = np.concatenate(list(codec.decode(vae, latents)), axis=1)
+    tiled = np.concatenate(list(tiles.decode(vae, latents, 16)), axis=1)
+    assert tiled.shape == whole.shape and psnr(tiled, whole) > 40
+    one = np.concatenate(list(tiles.decode(vae, latents, 20)), axis=1)
+    np.testing.assert_allclose(one, whole, atol=1e-6)
+
+
+def test_frames_that_do_not_fit_are_tiled(model, monkeypatch):
+    assert tiles.choose(model.config.vae, (64, 64)) is None
+    needed = codec.decoder_bytes(model.config.vae, (512, 512))
+    monkeypatch.setattr(memory, "available", lambda: needed)
+    tile = tiles.choose(model.config.vae, (1024, 1024))
+    assert tile is not None and tiles.LEAST <= tile < 1024 // 8
 
 
 def test_time_is_counted_in_the_frame_rate_of_training(weights, model):

@@ -69,6 +69,12 @@ class AttentionPlan:
 
     # "xla" materialises the scores: the right choice for short rows.
     kernel: Literal["xla"] = "xla"
+    # Scores (batch x heads x queries x keys) held at once; what has more is computed
+    # block of queries by block.
+    most_scores: int = 2**28
+
+    def __post_init__(self):
+        require_within("attention.", self, {"most_scores": LEAST_ONE})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

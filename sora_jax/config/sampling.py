@@ -27,6 +27,9 @@ class SamplingConfig:
     size: tuple[int, int] = (64, 64)
     fps: float = 8.0
     negative_prompt: str = ""
+    # Pixels along the side of the tiles in which the VAE decodes frames; 0 for whole
+    # frames; None chooses by what memory there is.
+    tile: int | None = None
 
     def __post_init__(self):
         least = (1, math.inf)
@@ -41,6 +44,10 @@ class SamplingConfig:
             (
                 self.guidance_low is None or math.isfinite(self.guidance_low),
                 f"guidance_low must be a number or None, got {self.guidance_low}",
+            ),
+            (
+                self.tile is None or self.tile >= 0,
+                f"tile must be >= 0 or None, got {self.tile}",
             ),
             (
                 0 < self.shift < math.inf,

@@ -10,7 +10,7 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, Shaped
 
 from sora_jax.config import AttentionPlan
 
@@ -49,10 +49,41 @@ def attention(
     """
     if plan.kernel != "xla":
         raise ValueError(f"attention.kernel must be 'xla', got {plan.kernel!r}")
-    mask = visible(q_meta, kv_meta)[:, None]
+    b, n, heads, _ = q.shape
+    scores = b * n * heads * k.shape[1]
+    blocks = min(n, -(-scores // plan.most_scores))
+    if blocks == 1:
+        return attend(q, k, v, visible(q_meta, kv_meta))
+
+    @jax.checkpoint
+    def one(block: tuple[Array, Array, Array | None]) -> Array:
+        queries, segments, order = block
+        mask = visible(Meta(segments=segments, order=order), kv_meta)
+        return attend(queries, k, v, mask)
+
+    queries = (q, q_meta.segments, q_meta.order)
+    out = jax.lax.map(one, jax.tree.map(lambda x: split(x, blocks), queries))
+    return out.swapaxes(0, 1).reshape(b, -1, *out.shape[3:])[:, :n]
+
+
+def split(x: Shaped[Array, "b n ..."], blocks: int) -> Shaped[Array, "s b m ..."]:
+    """Cut queries into blocks of equal length, the last padded with zeros."""
+    b, n, *rest = x.shape
+    length = -(-n // blocks)
+    padding = [(0, 0), (0, length * blocks - n)] + [(0, 0)] * len(rest)
+    return jnp.pad(x, padding).reshape(b, blocks, length, *rest).swapaxes(0, 1)
+
+
+def attend(
+    q: Float[Array, "b n k e"],
+    k: Float[Array, "b m k e"],
+    v: Float[Array, "b m k e"],
+    mask: Bool[Array, "b n m"],
+) -> Float[Array, "b n k e"]:
+    """Attention with all scores in memory."""
     scores = jnp.einsum("bnke,bmke->bknm", q, k, preferred_element_type=jnp.float32)
     # A finite floor: rows without any visible key stay finite in value and gradient.
-    scores = jnp.where(mask, scores * q.shape[-1] ** -0.5, -1e30)
+    scores = jnp.where(mask[:, None], scores * q.shape[-1] ** -0.5, -1e30)
     weights = jax.nn.softmax(scores, axis=-1)
-    weights = jnp.where(mask, weights, 0.0).astype(v.dtype)
+    weights = jnp.where(mask[:, None], weights, 0.0).astype(v.dtype)
     return jnp.einsum("bknm,bmke->bnke", weights, v)

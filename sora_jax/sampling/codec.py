@@ -12,20 +12,36 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
+from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE
+from sora_jax.nn.layers import compute_dtype
+from sora_jax.types import AnyArray
 
 # An nnx.State, whose own generic hints upset the type checker of the tests.
 Params = Any
-# Latent frames decoded at once; a longer video streams through in chunks.
-CHUNK = 8
+# Latent frames that pass through the VAE at once; a longer video streams through.
+MOST_FRAMES = 8
+# Pixels of a chunk: where frames are large, fewer of them go at once.
+MOST_PIXELS = 2**21
+LIVE = 6  # arrays of the finest resolution that decoding holds at a time, about
 
 
 def encode(
     vae: VAE, pixels: Float[np.ndarray, "b t h w 3"]
 ) -> Float[Array, "b t2 h2 w2 z"]:
-    """Encode whole clips."""
+    """Encode whole clips, as a stream."""
     graphdef, params = nnx.split(vae)
-    return run_encoder(graphdef, params, pixels)
+    factor = vae.config.time_factor
+    step = factor * frames_at_once(vae.config, pixels.shape[2:4])
+    parts, cache, start = [], None, 0
+    while start < pixels.shape[1]:
+        stop = min(pixels.shape[1], start + step + (start == 0))
+        chunk = pixels[:, start:stop]
+        chunk = repeat_last(chunk, step) if start else chunk
+        latents, cache = run_encoder(graphdef, params, chunk, cache)
+        parts.append(latents[:, : -(-(stop - start) // factor)])
+        start = stop
+    return jnp.concatenate(parts, axis=1)
 
 
 def decode(
@@ -33,21 +49,48 @@ def decode(
 ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
     """Decode latents and yield frames; memory does not grow with their number."""
     graphdef, params = nnx.split(vae)
-    factor = vae.config.time_factor
-    frames, cache = latents.shape[1], None
-    start = 0
+    factor, space = vae.config.time_factor, vae.config.space_factor
+    size = latents.shape[2] * space, latents.shape[3] * space
+    step = frames_at_once(vae.config, size)
+    frames, cache, start = latents.shape[1], None, 0
     while start < frames:
-        stop = min(frames, start + CHUNK + (start == 0))
-        chunk = latents[:, start:stop]
-        if start and stop - start < CHUNK:
-            # Repeat the last latent, so that the last chunk needs no program of its
-            # own; being causal, the frames before it do not notice.
-            short = CHUNK - (stop - start)
-            chunk = jnp.concatenate([chunk] + [chunk[:, -1:]] * short, axis=1)
+        stop = min(frames, start + step + (start == 0))
+        chunk = (
+            repeat_last(latents[:, start:stop], step) if start else latents[:, :stop]
+        )
         pixels, cache = run_decoder(graphdef, params, chunk, cache)
         count = (stop - start) * factor - (factor - 1 if start == 0 else 0)
         yield np.asarray(pixels)[:, :count]
         start = stop
+
+
+def frames_at_once(config: VAEConfig, size: tuple[int, int]) -> int:
+    """Latent frames in a chunk of frames of so many (height, width) pixels."""
+    pixels = config.time_factor * size[0] * size[1]
+    return max(1, min(MOST_FRAMES, MOST_PIXELS // pixels))
+
+
+def repeat_last(x: AnyArray, frames: int) -> AnyArray:
+    """Repeat the last frame, so that a last, short chunk needs no program of its own.
+
+    All being causal, the frames before it do not notice.
+    """
+    short = [x[:, -1:]] * (frames - x.shape[1])
+    return x.__array_namespace__().concatenate([x, *short], axis=1) if short else x
+
+
+def decoder_bytes(config: VAEConfig, size: tuple[int, int]) -> int:
+    """About what decoding takes beside the weights, for frames of (height, width).
+
+    The finest resolution rules: the arrays of some convolutions at once, and the two
+    frames that each keeps.
+    """
+    frames = config.time_factor * frames_at_once(config, size)
+    cells = size[0] * size[1] // config.patch**2
+    width = config.decoder_width * config.multipliers[0]
+    itemsize = compute_dtype(config.dtype).itemsize
+    layers = 2 * (config.blocks + 1)
+    return cells * width * itemsize * (LIVE * frames + 2 * layers)
 
 
 def reconstruct(
@@ -58,9 +101,11 @@ def reconstruct(
 
 
 @partial(jax.jit, static_argnames="graphdef")
-def run_encoder(graphdef: nnx.GraphDef, params: Params, pixels: Array) -> Array:
-    """Encode a whole clip."""
-    return nnx.merge(graphdef, params).encode(pixels)[0]
+def run_encoder(
+    graphdef: nnx.GraphDef, params: Params, pixels: Array, cache: Any
+) -> tuple[Array, Any]:
+    """Encode a chunk, opening a stream or going on with one."""
+    return nnx.merge(graphdef, params).encode(pixels, cache)
 
 
 @partial(jax.jit, static_argnames="graphdef")

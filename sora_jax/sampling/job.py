@@ -63,6 +63,9 @@ class Arguments:
     # A folder, or a file ending in .mp4, .gif, .png (frames side by side) or .npy;
     # never overwritten.
     out: str = "videos/"
+    # Pixels along the side of the tiles in which frames are decoded, 0 for whole
+    # frames; by default as memory allows.
+    tile: int | None = None
     # A file of latents [t, h, w, z] to begin from, in the place of the seed's noise.
     init_noise: str | None = None
     # A folder of weights, ours or Wan's (in diffusers' layout or the original one as
@@ -163,7 +166,7 @@ def summarize(model: ModelConfig, settings: SamplingConfig) -> str:
 
 def settings_asked(arguments: Arguments) -> dict[str, Any]:
     """The fields of `SamplingConfig` that the flags give, but for the size."""
-    names = "negative_prompt frames fps steps solver guidance guidance_low shift"
+    names = "negative_prompt frames fps steps solver guidance guidance_low shift tile"
     asked = {name: getattr(arguments, name) for name in names.split()}
     return {name: value for name, value in asked.items() if value is not None}
 

@@ -21,7 +21,7 @@ from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, patchify, unpatchify
 from sora_jax.data.pipeline import join
 from sora_jax.diffusion import conditioning, solvers
-from sora_jax.sampling import codec, denoising
+from sora_jax.sampling import codec, denoising, tiles
 from sora_jax.sampling.request import Request, check
 from sora_jax.types import Batch, Condition, Tokens
 from sora_jax.weights import folders, published
@@ -96,7 +96,20 @@ class Model:
         )
         check(request, self.config)
         latents = self.denoise(request, progress)
-        return codec.decode(self.weights.parts["vae"], latents)
+        return self.decode(latents, request.settings)
+
+    def decode(
+        self, latents: Float[Array, "b t h w z"], settings: SamplingConfig
+    ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
+        """Decode a video, whole frames or tiles of them, as memory allows."""
+        vae = self.weights.parts["vae"]
+        tile = settings.tile
+        cells = tile and max(1, tile // self.config.vae.space_factor)
+        if tile is None:
+            cells = tiles.choose(self.config.vae, settings.size)
+        if not cells:
+            return codec.decode(vae, latents)
+        return tiles.decode(vae, latents, cells)
 
     def reconstruct(
         self, pixels: Float[np.ndarray, "b t h w 3"]

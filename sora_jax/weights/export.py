@@ -112,10 +112,30 @@ def refuse_inexpressible(config: ModelConfig) -> None:
 
 
 def write_network(where: epath.Path, begins: str, module: Module) -> None:
-    """Write a network's config and its files, with an index where there are several."""
-    values = flat(parameters(module))
+    """Write a network's config and its tensors."""
     table = MODULES[type(module.config)][1](module.config, "diffusers")
-    groups = shards_of(table, values, SHARD_BYTES)
+    values = flat(parameters(module))
+    write_tensors(where, begins, table, values, values)
+    write_json(where / "config.json", network_json(module))
+
+
+def write_tensors(
+    where: epath.Path,
+    begins: str,
+    table: Sequence[Entry],
+    shapes: Mapping[str, Any],
+    values: Mapping[str, Any],
+) -> None:
+    """Write tensors in as many files as their size asks for, and then an index.
+
+    Args:
+      where: the folder.
+      begins: how the names of the files begin.
+      table: the tensors.
+      shapes: shape and dtype of our parameters by path.
+      values: our parameters by path; each is asked for when its file is written.
+    """
+    groups = shards_of(table, shapes, SHARD_BYTES)
     count, total, listed = len(groups), 0, {}
     for i, group in enumerate(groups, start=1):
         part = f"-{i:05}-of-{count:05}" if count > 1 else ""
@@ -127,20 +147,18 @@ def write_network(where: epath.Path, begins: str, module: Module) -> None:
     if count > 1:
         index = {"metadata": {"total_size": total}, "weight_map": listed}
         write_json(where / f"{begins}.safetensors.index.json", index)
-    write_json(where / "config.json", network_json(module))
 
 
 def shards_of(
-    table: Sequence[Entry], values: Mapping[str, Any], most: int
+    table: Sequence[Entry], shapes: Mapping[str, Any], most: int
 ) -> list[list[Entry]]:
     """Split a table so that no part's tensors take more than so many bytes."""
     groups: list[list[Entry]] = [[]]
     room = most
     # Those of one parameter side by side, since they are fetched together.
     for entry in sorted(table, key=lambda entry: entry.path):
-        value = values[entry.path]
-        shape = entry.their_shape(value.shape)
-        size = math.prod(shape) * value.dtype.itemsize
+        ours = shapes[entry.path]
+        size = math.prod(entry.their_shape(ours.shape)) * ours.dtype.itemsize
         if size > room and groups[-1]:
             groups.append([])
             room = most

@@ -149,7 +149,7 @@ class Folder:
 
     @property
     def digest(self) -> str:
-        """Of all names, types and shapes: to hash the tensors themselves takes long."""
+        """Of all names, types and shapes: to hash the tensors takes too long."""
         told = [
             (name, tensor, item.dtype, item.shape)
             for name, network in sorted(self.networks.items())

@@ -7,8 +7,10 @@ a folder is known before anything large is read.
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterator, Mapping
+from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
@@ -17,6 +19,7 @@ from etils import epath
 from sora_jax.weights import native
 from sora_jax.workdir import PathLike, read_json
 
+LONGEST_HEADER = 100_000_000  # bytes: what the format allows
 DTYPES = {"F32": jnp.float32, "BF16": jnp.bfloat16, "F16": jnp.float16}
 
 
@@ -82,18 +85,21 @@ def refuse_pickles(where: epath.Path, pattern: str) -> None:
 
 
 def read_headers(files: list[epath.Path]) -> dict[str, Stored]:
-    """What tensors there are, from the headers of their files.
+    """What tensors there are; of each file only its header is read.
 
     Raises:
       ValueError: a file is damaged, or holds tensors of a type that is no weight.
     """
     found: dict[str, Stored] = {}
     for path in files:
-        with native.opened(path) as file:
-            for name in file.keys():
-                tensor = file.get_slice(name)
-                shape, dtype = tuple(tensor.get_shape()), tensor.get_dtype()
-                found[name] = Stored(path, shape, dtype)
+        header, begin = read_header(path)
+        for name, item in header.items():
+            if name != "__metadata__":
+                found[name] = Stored(path, tuple(item["shape"]), item["dtype"])
+        ends = [item["data_offsets"][1] for n, item in header.items() if n[:2] != "__"]
+        wanted, length = begin + max(ends, default=0), path.stat().length
+        if wanted != length:
+            raise damaged(path, f"it has {length} bytes in the place of {wanted}")
     odd = sorted({item.dtype for item in found.values()} - set(DTYPES))
     if odd:
         raise ValueError(
@@ -101,6 +107,31 @@ def read_headers(files: list[epath.Path]) -> dict[str, Stored]:
             "give a folder of float32, bfloat16 or float16 weights"
         )
     return found
+
+
+def read_header(path: epath.Path) -> tuple[dict[str, Any], int]:
+    """The header of a safetensors file, and where its tensors begin.
+
+    Raises:
+      ValueError: there is none.
+    """
+    with path.open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if not 2 <= size <= LONGEST_HEADER:
+            raise damaged(path, "it does not begin like a safetensors file")
+        text = file.read(size)
+    try:
+        return json.loads(text), 8 + size
+    except ValueError as error:
+        raise damaged(path, "its header is no JSON") from error
+
+
+def damaged(path: epath.Path, how: str) -> ValueError:
+    """An error that tells what is wrong with a file, and the remedy."""
+    return ValueError(
+        f"weights {str(path)!r} are damaged or cut short ({how}); copy or download the "
+        "file again"
+    )
 
 
 def tensors(stored: Mapping[str, Stored]) -> Iterator[tuple[str, np.ndarray]]:

@@ -1,0 +1,198 @@
+"""Wan's transformer and VAE at full size, beside `diffusers` on the same weights.
+
+`python benchmarks/wan_weights.py --out DIR && python benchmarks/wan.py --folder DIR` (with the
+`parity` extra): time and memory to load, one forward pass compared, one guided step of
+9 x 256 x 256 and the decoding of 17 x 256 x 256, each beside the reference's, in turn.
+"""
+
+from __future__ import annotations
+
+import gc
+import resource
+import time
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.numpy
+import torch  # pyright: ignore[reportMissingImports]
+import tyro
+from diffusers import (  # pyright: ignore[reportMissingImports]
+    AutoencoderKLWan,
+    WanTransformer3DModel,
+)
+from etils import epath
+from flax import nnx
+
+from sora_jax.config import DiTConfig
+from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.models.dit import DiT
+from sora_jax.models.vae import VAE
+from sora_jax.sampling import codec, denoising
+from sora_jax.types import Context, Tokens
+from sora_jax.weights import layout_diffusers, wan_json
+from sora_jax.weights.foreign import Network
+
+SIZE, FRAMES, DECODED = (256, 256), 9, 17
+TEXT, TIME = 512, 0.437
+
+
+def main(folder: str, rounds: int = 2) -> None:
+    """Measure one after another and print; nothing large stays from one to the next."""
+    where = epath.Path(folder)
+    vae_json = layout_diffusers.read_config(where, "vae")
+    vae_config = wan_json.read_vae(vae_json)
+    dit_json = layout_diffusers.read_config(where, "transformer")
+    config = wan_json.read_dit(dit_json, vae_config.channels)
+    statistics = (vae_json["latents_mean"], vae_json["latents_std"])
+    network = layout_diffusers.network(where, "transformer", config)
+    vae_network = layout_diffusers.network(where, "vae", vae_config)
+    vae: Any = Network(**{**vars(vae_network), "statistics": statistics}).load()
+    print(f"{jax.devices()[0].device_kind}, {folder}")
+    decoding(vae, where, rounds)
+    stepping(loading(network), config, where, rounds)
+
+
+def peak() -> float:
+    """Most memory that this process has had, in GiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+
+
+def loading(network: Network) -> Any:
+    """Load, beside a plain read of the same files."""
+    files = {item.file for item in network.stored.values()}
+
+    def read() -> None:
+        for path in files:
+            safetensors.numpy.load_file(path)
+
+    read()  # into the page cache
+    plain = seconds(read)
+    gc.collect()
+    before = peak()
+    start = time.perf_counter()
+    module = network.load()
+    jax.block_until_ready(nnx.state(module))
+    took = time.perf_counter() - start
+    arrays = sum(x.nbytes for x in jax.tree.leaves(nnx.state(module))) / 2**30
+    print(
+        f"load: {took:.1f} s, {took / plain:.2f} of a NumPy read ({plain:.1f} s); "
+        f"arrays {arrays:.2f} GiB, peak grew by {max(0.0, peak() - before):.2f} GiB"
+    )
+    return module
+
+
+def stepping(dit: Any, config: DiTConfig, where: epath.Path, rounds: int) -> None:
+    """One guided step of the transformer, and its output."""
+    rng = np.random.default_rng(0)
+    grid = (1 + (FRAMES - 1) // 4, SIZE[0] // 16, SIZE[1] // 16)
+    shape = (grid[0], grid[1] * 2, grid[2] * 2, config.channels)
+    latents = rng.normal(size=shape).astype(np.float32)
+    text = rng.normal(size=(2, TEXT, dict(config.contexts)["text"])).astype(np.float32)
+    count = int(np.prod(grid))
+    tokens = rows_of(patchify(latents, config.patch), coordinates(grid), config)
+    ids = jnp.ones((2, count), jnp.int32)
+    context = Context(
+        states=jnp.asarray(text), segments=jnp.ones((2, TEXT), jnp.int32), ids=ids
+    )
+    ours, velocity = our_forward(dit, tokens, context, rounds)
+    del dit
+    jax.clear_caches()
+    gc.collect()
+    theirs = WanTransformer3DModel.from_pretrained(
+        where / "transformer", torch_dtype=torch.float32
+    ).eval()
+    time = torch.tensor([TIME * 1000])
+    x = torch.tensor(np.moveaxis(latents, -1, 0)[None]).expand(2, -1, -1, -1, -1)
+
+    def run() -> torch.Tensor:
+        with torch.no_grad():
+            rows = [
+                theirs(x[i : i + 1], time, torch.tensor(text[i : i + 1]))
+                for i in range(2)
+            ]
+        return torch.cat([row.sample for row in rows])
+
+    expected = run()[0].numpy()
+    reference = min(seconds(run) for _ in range(rounds))
+    made = np.asarray(unpatchify(velocity[0], grid, config.patch))
+    error = np.linalg.norm(np.moveaxis(made, -1, 0) - expected)
+    print(f"forward: relative error {error / np.linalg.norm(expected):.1e}")
+    report(f"guided step, {FRAMES} x {SIZE[0]} x {SIZE[1]}", ours, reference)
+
+
+def our_forward(
+    dit: DiT, tokens: Tokens, context: Context, rounds: int
+) -> tuple[float, np.ndarray]:
+    """Seconds and result of a pass of our transformer, its memory of the text ready."""
+    graphdef, params, memory = denoising.ready(dit, {"text": context})
+
+    @jax.jit
+    def forward(params: nnx.State, tokens: Tokens) -> jax.Array:
+        return nnx.merge(graphdef, params)(tokens, {"text": context}, memory)
+
+    velocity = np.asarray(forward(params, tokens))
+    times = [
+        seconds(lambda: jax.block_until_ready(forward(params, tokens)))
+        for _ in range(rounds)
+    ]
+    return min(times), velocity
+
+
+def rows_of(x: np.ndarray, coords: np.ndarray, config: DiTConfig) -> Tokens:
+    """Two equal rows of one sample, with and without prompt."""
+    ones = np.ones((2, len(x)), np.int32)
+    tokens = Tokens(
+        x=np.stack([x, x]),
+        extra=np.zeros((2, len(x), config.extra_features), np.float32),
+        coords=np.stack([coords, coords]),
+        segments=ones,
+        levels=np.full((2, 2), TIME, np.float32),
+        level_ids=ones,
+        order=ones * 0,
+        made=ones > 0,
+    )
+    return jax.tree.map(jnp.asarray, tokens)
+
+
+def decoding(vae: VAE, where: epath.Path, rounds: int) -> None:
+    """The VAE's decoder."""
+    cells = [side // vae.config.space_factor for side in SIZE]
+    shape = (1, 1 + (DECODED - 1) // 4, *cells, vae.config.channels)
+    latents = np.random.default_rng(0).normal(size=shape).astype(np.float32)
+
+    def ours() -> np.ndarray:
+        return np.concatenate(list(codec.decode(vae, jnp.asarray(latents))), axis=1)
+
+    theirs = AutoencoderKLWan.from_pretrained(where / "vae", torch_dtype=torch.float32)
+    raw = latents * np.asarray(vae.latent_std[...]) + np.asarray(vae.latent_mean[...])
+    inputs = torch.tensor(np.moveaxis(raw, -1, 1), dtype=torch.float32)
+
+    def reference() -> np.ndarray:
+        with torch.no_grad():
+            return theirs.decode(inputs).sample.numpy()
+
+    made, expected = ours(), np.moveaxis(reference(), 1, -1)
+    error = np.linalg.norm(made - expected) / np.linalg.norm(expected)
+    print(f"decoding: relative error {error:.1e}")
+    times = [(seconds(ours), seconds(reference)) for _ in range(rounds)]
+    name = f"decoding, {DECODED} x {SIZE[0]} x {SIZE[1]}"
+    report(name, min(t for t, _ in times), min(t for _, t in times))
+
+
+def seconds(run: Callable[[], object]) -> float:
+    """How long a call takes."""
+    start = time.perf_counter()
+    run()
+    return time.perf_counter() - start
+
+
+def report(what: str, ours: float, theirs: float) -> None:
+    """Print both times and how much faster ours is."""
+    print(f"{what}: {ours:.1f} s, diffusers {theirs:.1f} s: {theirs / ours:.2f} times")
+
+
+if __name__ == "__main__":
+    tyro.cli(main)

@@ -1,0 +1,101 @@
+"""Decoding frames that are too large for memory: tile by tile, with blended seams."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+from collections.abc import Iterator
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from sora_jax import memory
+from sora_jax.config import VAEConfig
+from sora_jax.models.vae import VAE
+from sora_jax.sampling import codec
+
+_logger = logging.getLogger(__name__)
+
+OVERLAP = 0.25  # of a tile, blended with its neighbour
+LEAST = 16  # latent cells along the side of the smallest tile
+
+
+def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
+    """Latent cells along a tile's side; None where whole frames fit into memory."""
+    room = memory.available() * memory.WEIGHTS_SHARE
+    needed = codec.decoder_bytes(config, size)
+    if needed <= room:
+        return None
+    tile = max(size) // config.space_factor
+    while tile > LEAST and codec.decoder_bytes(config, side(config, tile)) > room:
+        tile //= 2
+    _logger.info(
+        "decoding takes about %s for whole frames, and there are %s: decoding tiles of "
+        "%d pixels",
+        memory.gib(needed),
+        memory.gib(room),
+        tile * config.space_factor,
+    )
+    return max(LEAST, tile)
+
+
+def side(config: VAEConfig, tile: int) -> tuple[int, int]:
+    """The pixels of a tile."""
+    return tile * config.space_factor, tile * config.space_factor
+
+
+def decode(
+    vae: VAE, latents: Float[Array, "b t h w z"], tile: int
+) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
+    """Decode tiles of frames, side by side as streams, and blend their seams.
+
+    Needs the memory of a tile where `codec.decode` needs that of a frame. What reaches
+    farther than a tile in the decoder is lost, so this is for frames that do not fit.
+
+    Args:
+      vae: whose decoder it is.
+      latents: of whole frames.
+      tile: latent cells along a tile's side.
+    """
+    space = vae.config.space_factor
+    rows = [tile_starts(size, tile) for size in latents.shape[2:4]]
+    corners = list(itertools.product(*rows))
+    streams = [
+        codec.decode(vae, latents[:, :, y : y + tile, x : x + tile]) for y, x in corners
+    ]
+    ramps = [
+        [ramp(start, min(tile, size), size) for start in starts]
+        for starts, size in zip(rows, latents.shape[2:4], strict=True)
+    ]
+    weights = [np.outer(*pair) for pair in itertools.product(*ramps)]
+    height, width = (size * space for size in latents.shape[2:4])
+    for pieces in zip(*streams, strict=True):
+        total = np.zeros((*pieces[0].shape[:2], height, width, 3), np.float32)
+        share = np.zeros((height, width, 1), np.float32)
+        for (y, x), weight, piece in zip(corners, weights, pieces, strict=True):
+            weight = np.repeat(np.repeat(weight, space, 0), space, 1)[..., None]
+            h, w = piece.shape[2:4]
+            here = np.s_[y * space : y * space + h, x * space : x * space + w]
+            total[:, :, *here] += piece * weight
+            share[here] += weight
+        yield total / share
+
+
+def tile_starts(size: int, tile: int) -> list[int]:
+    """Where tiles begin, that overlap and end where the frame ends."""
+    if size <= tile:
+        return [0]
+    step = max(1, tile - int(tile * OVERLAP))
+    return [*range(0, size - tile, step), size - tile]
+
+
+def ramp(start: int, tile: int, size: int) -> Float[np.ndarray, " tile"]:
+    """Weights along a tile: rising from its edges, but for those of the frame."""
+    overlap = max(1, int(tile * OVERLAP))
+    place = np.arange(tile, dtype=np.float32)
+    rising = np.minimum(1.0, (place + 1) / (overlap + 1))
+    falling = rising[::-1]
+    one = np.ones(tile, np.float32)
+    return np.minimum(
+        one if start == 0 else rising, one if start + tile == size else falling
+    ).astype(np.float32)
