@@ -1,8 +1,9 @@
 """Wan's transformer and VAE at full size, beside `diffusers` on the same weights.
 
-`python benchmarks/wan_weights.py --out DIR && python benchmarks/wan.py --folder DIR` (with the
-`parity` extra): time and memory to load, one forward pass compared, one guided step of
-9 x 256 x 256 and the decoding of 17 x 256 x 256, each beside the reference's, in turn.
+`python benchmarks/wan_weights.py --out DIR` makes the weights, then
+`python benchmarks/wan.py --folder DIR` (with the `parity` extra) measures: time and
+memory to load, one forward pass compared, one guided step of 9 x 256 x 256 and the
+decoding of 17 x 256 x 256, each beside the reference's.
 """
 
 from __future__ import annotations

@@ -1,27 +1,31 @@
 """Others' weights into our parameters and back, as a table says.
 
-Import: the headers of the files are held against the table, then empty parameters are
-made where they belong on the mesh, and filled tensor by tensor. At no time is more
-than one tensor held beside them.
+Import: the headers of the files are held against the table, then host memory of the
+size of our parameters is filled, file by file, by several threads. A parameter goes to
+where it belongs on the mesh as soon as it is whole; on a CPU it is there already.
 """
 
 from __future__ import annotations
 
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from functools import partial
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
+from etils import epath
+from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from sora_jax.sharding import nest
-from sora_jax.types import AnyArray
 from sora_jax.weights import native, shards
-from sora_jax.weights.table import Entry, Index
+from sora_jax.weights.table import Entry
 
+ALIGNMENT = 64  # bytes
+BLOCK = 256  # columns that are turned at once
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
 
 
@@ -75,53 +79,55 @@ def load(
       ValueError: the files hold other tensors than the table.
     """
     check(where, table, stored, ours)
-    entries = {entry.name: entry for entry in table}
+    by_file: dict[epath.Path, list[Entry]] = defaultdict(list)
+    for entry in table:
+        by_file[stored[entry.name].file].append(entry)
+    missing = Counter(entry.path for entry in table)
+    hosted: dict[str, np.ndarray] = {}
     params: dict[str, Array] = {}
-    for name, tensor in shards.tensors({name: stored[name] for name in entries}):
-        entry = entries[name]
-        wanted = ours[entry.path]
-        if entry.path not in params:
-            params[entry.path] = jnp.zeros(
-                wanted.shape, wanted.dtype, device=wanted.sharding
-            )
-        whole = params[entry.path]
-        starts, sizes = window(entry.index, whole.shape)
-        params[entry.path] = write(whole, tensor, starts, entry.turn.ours, sizes)
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, entries in by_file.items():
+            for entry in entries:
+                if entry.path not in hosted:
+                    shape = ours[entry.path]
+                    hosted[entry.path] = aligned(shape.shape, shape.dtype)
+            with shards.mapped(path) as file:
+                jobs = [
+                    pool.submit(fill, hosted[e.path][e.index], file, stored[e.name], e)
+                    for e in entries
+                ]
+                for job in jobs:
+                    job.result()
+            missing.subtract(entry.path for entry in entries)
+            for name in [name for name in hosted if not missing[name]]:
+                params[name] = jax.device_put(
+                    hosted.pop(name), ours[name].sharding, may_alias=True
+                )
     return nest({tuple(path.split("/")): value for path, value in params.items()})
 
 
-def window(
-    index: Index, shape: Sequence[int]
-) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Where the part of an array begins that an index names, and its extent."""
-    whole = [*index, *[slice(None)] * (len(shape) - len(index))]
-    starts = tuple(item if isinstance(item, int) else 0 for item in whole)
-    sizes = tuple(
-        1 if isinstance(item, int) else size
-        for item, size in zip(whole, shape, strict=True)
-    )
-    return starts, sizes
+def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
+    """Memory that JAX on a CPU takes over as it is, without a copy."""
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(kind).reshape(shape)
 
 
-@partial(jax.jit, donate_argnums=0, static_argnums=(3, 4))
-def write(
-    whole: Array,
-    tensor: AnyArray,
-    starts: Any,
-    turn: Callable[[Any], Any],
-    sizes: tuple[int, ...],
-) -> Array:
-    """Turn a tensor and write it into its place; compiled, since transposing is slow.
-
-    Args:
-      whole: our parameter, which is used up.
-      tensor: a part of it, as it lies in the file.
-      starts: where the part begins.
-      turn: from the file's axes to ours.
-      sizes: the extent of the part.
-    """
-    part = turn(jnp.asarray(tensor)).reshape(sizes).astype(whole.dtype)
-    return jax.lax.dynamic_update_slice(whole, part, starts)
+def fill(
+    part: np.ndarray, file: shards.Mapped, stored: shards.Stored, entry: Entry
+) -> None:
+    """Turn a tensor into its place, in blocks: a plain transposed copy is slow."""
+    tensor = entry.turn.ours(file.tensor(stored))
+    if part.dtype == tensor.dtype:
+        # NumPy copies plain integers faster than the types that it does not know.
+        kind = f"u{part.dtype.itemsize}"
+        part, tensor = part.view(kind), tensor.view(kind)
+    for start in range(0, part.shape[-1], BLOCK):
+        block = np.s_[..., start : start + BLOCK]
+        part[block] = tensor[block]
+    file.forget(stored)
 
 
 def export(

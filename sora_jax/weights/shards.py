@@ -6,10 +6,14 @@ a folder is known before anything large is read.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import math
-from collections.abc import Iterator, Mapping
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
 from typing import Any
 
 import jax.numpy as jnp
@@ -30,6 +34,8 @@ class Stored:
     file: epath.Path
     shape: tuple[int, ...]
     dtype: str
+    # Where it begins in the file, in bytes.
+    begin: int
 
     @property
     def numpy_dtype(self) -> np.dtype:
@@ -95,7 +101,9 @@ def read_headers(files: list[epath.Path]) -> dict[str, Stored]:
         header, begin = read_header(path)
         for name, item in header.items():
             if name != "__metadata__":
-                found[name] = Stored(path, tuple(item["shape"]), item["dtype"])
+                shape, kind = tuple(item["shape"]), item["dtype"]
+                first, _ = item["data_offsets"]
+                found[name] = Stored(path, shape, kind, begin + first)
         ends = [item["data_offsets"][1] for n, item in header.items() if n[:2] != "__"]
         wanted, length = begin + max(ends, default=0), path.stat().length
         if wanted != length:
@@ -134,12 +142,34 @@ def damaged(path: epath.Path, how: str) -> ValueError:
     )
 
 
-def tensors(stored: Mapping[str, Stored]) -> Iterator[tuple[str, np.ndarray]]:
-    """Read tensors one by one, file by file."""
-    files: dict[epath.Path, list[str]] = {}
-    for name, item in stored.items():
-        files.setdefault(item.file, []).append(name)
-    for path, names in files.items():
-        with native.opened(path) as file:
-            for name in names:
-                yield name, file.get_tensor(name)
+class Mapped:
+    """The tensors of a file, as views of its pages."""
+
+    def __init__(self, pages: mmap.mmap):
+        self.pages = pages
+
+    def tensor(self, stored: Stored) -> np.ndarray:
+        """A tensor; it is read when it is looked at."""
+        count = math.prod(stored.shape)
+        flat = np.frombuffer(self.pages, stored.numpy_dtype, count, stored.begin)
+        return flat.reshape(stored.shape)
+
+    def forget(self, stored: Stored) -> None:
+        """Give back the memory of a tensor's pages, where the system can."""
+        if hasattr(self.pages, "madvise"):
+            start = -(-stored.begin // mmap.PAGESIZE) * mmap.PAGESIZE
+            length = (stored.begin + stored.bytes - start) // mmap.PAGESIZE
+            if length > 0:
+                self.pages.madvise(mmap.MADV_DONTNEED, start, length * mmap.PAGESIZE)
+
+
+@contextlib.contextmanager
+def mapped(path: epath.Path) -> Iterator[Mapped]:
+    """Open a file, wherever it is."""
+    with contextlib.ExitStack() as stack:
+        if "://" in os.fspath(path):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = path.copy(epath.Path(folder) / path.name)
+        file = stack.enter_context(open(os.fspath(path), "rb"))
+        # Closed when the last view of it is gone.
+        yield Mapped(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

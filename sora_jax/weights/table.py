@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from functools import cache
-from typing import Any
 
 import numpy as np
 
@@ -24,12 +22,11 @@ ALL = slice(None)
 class Turn:
     """How the axes of a tensor are turned, and how they are turned back.
 
-    The functions serve NumPy and JAX arrays alike. Equal turns are one object, so that
-    a compiled function knows them again.
+    Turns are views where they can be: only rows that are long in memory are copied.
     """
 
-    ours: Callable[[Any], Any]
-    theirs: Callable[[Any], Any]
+    ours: Callable[[np.ndarray], np.ndarray]
+    theirs: Callable[[np.ndarray], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -54,24 +51,21 @@ class Entry:
         return self.turn.theirs(dummy[self.index]).shape
 
 
-@cache
 def transposed(*axes: int) -> Turn:
     """Their axes in another order."""
     back = tuple(int(axis) for axis in np.argsort(axes))
     return Turn(lambda x: x.transpose(axes), lambda x: x.transpose(back))
 
 
-@cache
 def squeezed(*lengths: int) -> Turn:
     """Axes of length one that they have beside ours: 0 stands for all of ours."""
     ones = tuple(axis for axis, length in enumerate(lengths) if length == 1)
     return Turn(
         lambda x: x.reshape([n for i, n in enumerate(x.shape) if i not in ones]),
-        lambda x: _namespace(x).expand_dims(x, ones),
+        lambda x: np.expand_dims(x, ones),
     )
 
 
-@cache
 def then(first: Turn, second: Turn) -> Turn:
     """One turn after another."""
     return Turn(
@@ -89,7 +83,6 @@ POINT_2D = then(squeezed(0, 0, 1, 1), LINEAR)
 FIRST_OF_ONE = squeezed(1, 0, 0)
 
 
-@cache
 def grouped(parts: int) -> Turn:
     """A linear map whose outputs stand in groups: (parts x out, in)."""
     return then(
@@ -101,26 +94,23 @@ def grouped(parts: int) -> Turn:
     )
 
 
-@cache
 def grouped_bias(parts: int) -> Turn:
     """Its bias."""
     return Turn(lambda x: x.reshape(parts, -1), lambda x: x.reshape(-1))
 
 
-@cache
 def halves(heads: int) -> Turn:
-    """Channels of each head, from adjacent rotary pairs to our halves (last axis)."""
+    """Channels of each head, from adjacent rotary pairs to our halves (first axis)."""
 
-    def apart(x: Any) -> Any:
-        return x.reshape(*x.shape[:-1], heads, -1, 2).swapaxes(-1, -2).reshape(x.shape)
+    def apart(x: np.ndarray) -> np.ndarray:
+        return x.reshape(heads, -1, 2, *x.shape[1:]).swapaxes(1, 2).reshape(x.shape)
 
-    def together(x: Any) -> Any:
-        return x.reshape(*x.shape[:-1], heads, 2, -1).swapaxes(-1, -2).reshape(x.shape)
+    def together(x: np.ndarray) -> np.ndarray:
+        return x.reshape(heads, 2, -1, *x.shape[1:]).swapaxes(1, 2).reshape(x.shape)
 
     return Turn(apart, together)
 
 
-@cache
 def patches(patch: tuple[int, int, int], made: int) -> Turn:
     """A convolution over patches: (out, c, t, h, w) to rows of tokens, then of extras.
 
@@ -129,20 +119,15 @@ def patches(patch: tuple[int, int, int], made: int) -> Turn:
       made: how many of the channels are the noisy latents; the others are extras.
     """
 
-    def ours(x: Any) -> Any:
+    def ours(x: np.ndarray) -> np.ndarray:
         x = x.transpose(2, 3, 4, 1, 0)
         parts = (x[..., :made, :], x[..., made:, :])
         rows = [part.reshape(-1, x.shape[-1]) for part in parts]
-        return _namespace(x).concatenate(rows)
+        return np.concatenate(rows)
 
-    def theirs(x: Any) -> Any:
+    def theirs(x: np.ndarray) -> np.ndarray:
         rows = int(np.prod(patch)) * made
         parts = [part.reshape(*patch, -1, x.shape[-1]) for part in (x[:rows], x[rows:])]
-        return _namespace(x).concatenate(parts, axis=3).transpose(4, 3, 0, 1, 2)
+        return np.concatenate(parts, axis=3).transpose(4, 3, 0, 1, 2)
 
     return Turn(ours, theirs)
-
-
-def _namespace(x: Any) -> Any:
-    """NumPy or JAX, whichever an array is of."""
-    return x.__array_namespace__()

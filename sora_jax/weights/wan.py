@@ -95,7 +95,7 @@ def block_entries(config: DiTConfig, layer: int, which: int) -> list[Entry]:
             "blocks/self_attention/qkv",
             at,
             part,
-            weight=then(LINEAR, turned) if is_turned else LINEAR,
+            weight=then(turned, LINEAR) if is_turned else LINEAR,
             bias=turned if is_turned else SAME,
         )
     for part, projection in enumerate(projections[1:]):
