@@ -12,7 +12,7 @@ import gc
 import resource
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -40,7 +40,11 @@ SIZE, FRAMES, DECODED = (256, 256), 9, 17
 TEXT, TIME = 512, 0.437
 
 
-def main(folder: str, rounds: int = 2) -> None:
+def main(
+    folder: str,
+    measure: tuple[Literal["step", "decode"], ...] = ("step", "decode"),
+    rounds: int = 2,
+) -> None:
     """Measure one after another and print; nothing large stays from one to the next."""
     where = epath.Path(folder)
     vae_json = layout_diffusers.read_config(where, "vae")
@@ -52,8 +56,10 @@ def main(folder: str, rounds: int = 2) -> None:
     vae_network = layout_diffusers.network(where, "vae", vae_config)
     vae: Any = Network(**{**vars(vae_network), "statistics": statistics}).load()
     print(f"{jax.devices()[0].device_kind}, {folder}")
-    decoding(vae, where, rounds)
-    stepping(loading(network), config, where, rounds)
+    if "decode" in measure:
+        decoding(vae, where, rounds)
+    if "step" in measure:
+        stepping(loading(network), config, where, rounds)
 
 
 def peak() -> float:

@@ -299,7 +299,9 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
     broken = dataclasses.replace(tiny, parts=Parts({**tiny.parts.loaders, "vae": stop}))
     with pytest.raises(KeyboardInterrupt):
         export(str(tmp_path / "out"), broken)
-    with pytest.raises(ValueError, match="has no config.json"):
+    with pytest.raises(
+        ValueError, match="has neither model_index.json nor config.json"
+    ):
         folders.describe(tmp_path / "out")
 
 

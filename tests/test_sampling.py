@@ -249,7 +249,9 @@ def test_prompts_that_cannot_be_read_are_one_problem(folder):
 
 def test_a_folder_without_weights_is_named(tmp_path):
     arguments = job.Arguments(prompt="a ball", weights=str(tmp_path))
-    with pytest.raises(ValueError, match="has no config.json"):
+    with pytest.raises(
+        ValueError, match="has neither model_index.json nor config.json"
+    ):
         job.prepare(arguments)
 
 

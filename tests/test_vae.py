@@ -8,6 +8,7 @@ from tiny import make
 
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE, depth_to_space, space_to_depth
+from sora_jax.nn import winograd
 from sora_jax.nn.conv import convolve
 
 FAMILIES = {
@@ -123,6 +124,26 @@ def test_convolving_by_frames_equals_xla_in_value_and_gradient(
 
     for ours, theirs in zip(results("frames"), results("volume"), strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
+
+
+@pytest.mark.parametrize(("taps", "size"), [(3, (12, 10)), (1, (2, 64))])
+def test_winograd_equals_a_plain_convolution(taps, size, monkeypatch):
+    x = jax.random.normal(jax.random.key(0), (2, 5, *size, 6))
+    filters = jax.random.normal(jax.random.key(1), (taps, 3, 3, 6, 4)) / 10
+    padding = ((1, 1), (1, 1))
+    whole = convolve(x, filters, padding=padding, implementation="volume")
+    monkeypatch.setattr(winograd, "TILES", 20)
+    made = winograd.convolve(x, filters)
+    np.testing.assert_allclose(made, whole, atol=1e-5)
+
+
+def test_winograd_takes_wide_layers_alone():
+    wide, narrow = (1, 4, 64, 64, 64), (1, 4, 64, 64, 16)
+    padding = ((1, 1), (1, 1))
+    assert winograd.suits(wide, (3, 3, 3, 64, 64), (1, 1, 1), padding)
+    assert not winograd.suits(narrow, (3, 3, 3, 16, 16), (1, 1, 1), padding)
+    assert not winograd.suits(wide, (3, 3, 3, 64, 64), (1, 2, 2), padding)
+    assert not winograd.suits(wide, (3, 1, 1, 64, 64), (1, 1, 1), ((0, 0), (0, 0)))
 
 
 def test_folding_pixels_into_channels_is_undone():

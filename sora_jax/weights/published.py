@@ -144,8 +144,8 @@ def describe(folder: PathLike) -> ModelConfig:
     path = epath.Path(folder) / "config.json"
     if not path.exists():
         raise ValueError(
-            f"weights folder {str(folder)!r} has no config.json: give a folder of "
-            "sora_jax weights"
+            f"weights folder {str(folder)!r} has neither model_index.json nor "
+            "config.json: give a folder of weights, ours or Wan's"
         )
     config = read_json(path, COPY)
     kind = config.pop("format", None)

@@ -1,5 +1,7 @@
 """Each network equals the reference's, in value and gradient."""
 
+import dataclasses
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -83,6 +85,42 @@ def test_transformer(extra, per_token, tmp_path):
     assert error(got, channels_last(expected.detach())[0]) < CLOSE
     gradient = jax.jit(jax.grad(weighed))(latents)
     assert error(gradient, channels_last(inputs.grad)[0]) < GRADIENT
+
+
+def test_transformer_drifts_less_in_bfloat16(tmp_path, capsys):
+    """As far as the reference drifts from its own float32, and no farther."""
+    made, grid = 4, (3, 3, 5)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(1, made, 3, 6, 10)).astype(np.float32)
+    text = rng.normal(size=(1, 7, reference.TEXT_WIDTH)).astype(np.float32)
+    drifts = []
+    for seed in range(4):
+        theirs = reference.transformer(made, seed=seed)
+        config = wan_json.read_dit(dict(theirs.config), made)
+        config = dataclasses.replace(config, dtype="bfloat16")
+        ours = load(theirs, config, tmp_path / str(seed))
+
+        def run(module, dtype):
+            inputs = (torch.tensor(a).to(dtype) for a in (x, text))
+            with torch.no_grad():
+                out = module(next(inputs), torch.tensor([437]), next(inputs)).sample
+            return channels_last(out.float())[0]
+
+        exact = run(theirs, torch.float32)
+        there = type(theirs).from_pretrained(
+            tmp_path / str(seed), torch_dtype=torch.bfloat16
+        )
+        tokens = tokens_of(
+            jnp.asarray(channels_last(x)[0]), made, grid, np.zeros(45, bool)
+        )
+        ones, ids = jnp.ones((1, 7), jnp.int32), jnp.ones((1, 45), jnp.int32)
+        context = Context(states=jnp.asarray(text), segments=ones, ids=ids)
+        here = unpatchify(jax.jit(ours)(tokens, {"text": context})[0], grid, (1, 2, 2))
+        drifts.append((error(here, exact), error(run(there, torch.bfloat16), exact)))
+    here, there = np.mean(drifts, axis=0)
+    with capsys.disabled():
+        print(f"bfloat16 drift: {here:.1e}, of diffusers {there:.1e}")
+    assert here <= there
 
 
 def tokens_of(latents, made, grid, clean):
