@@ -12,13 +12,13 @@ import tqdm
 import tyro
 
 from sora_jax import cli, runtime
-from sora_jax.sampling import command, job
+from sora_jax.sampling import command, flags, job
 
 
 def main(argv: list[str]) -> None:
     """Parse, check, make, write."""
     started = time.perf_counter()
-    arguments = tyro.cli(job.Arguments, args=argv, config=cli.FLAGS)
+    arguments = tyro.cli(flags.Arguments, args=argv, config=cli.FLAGS)
     asked = job.prepare(arguments)
     print(asked.summary)
     runtime.enable_compilation_cache()

@@ -68,14 +68,12 @@ def measure(frames: int, side: int) -> dict[str, float]:
     latents = jax.block_until_ready(jax.random.normal(jax.random.key(0), shape))
     # Compile the program that opens a stream and the one that goes on with it.
     graphdef, params = nnx.split(vae)
-    opening, going_on = (
-        latents[:, : codec.MOST_FRAMES + 1],
-        latents[:, : codec.MOST_FRAMES],
-    )
+    step = codec.frames_at_once(config, (side, side))
+    opening, going_on = latents[:, : step + 1], latents[:, :step]
     run = codec.run_decoder
     _, cache = jax.eval_shape(partial(run, graphdef), params, opening, None)
     programs = [run.lower(graphdef, params, opening, None).compile()]
-    if count > codec.MOST_FRAMES + 1:
+    if count > step + 1:
         programs.append(run.lower(graphdef, params, going_on, cache).compile())
     analyses: list[Any] = [program.memory_analysis() for program in programs]
     temporaries = max(found.temp_size_in_bytes for found in analyses) / MEBIBYTE

@@ -43,7 +43,9 @@ def exits(stopped: str) -> Iterator[None]:
 def _is_ours(error: BaseException) -> bool:
     """Whether this package, or a config file, raised an error."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
-    name = frame.f_globals.get("__name__", "")
+    # What `python -m` runs is called __main__; its spec has its name.
+    spec = frame.f_globals.get("__spec__")
+    name = getattr(spec, "name", None) or frame.f_globals.get("__name__", "")
     return name == _CONFIG or name.partition(".")[0] == __package__
 
 

@@ -17,7 +17,7 @@ WEIGHTS_SHARE = 0.8
 def available() -> int:
     """Bytes that arrays may take, on all devices together."""
     total = 0
-    for device in jax.devices():
+    for device in jax.local_devices():
         statistics = device.memory_stats() or {}
         if "bytes_limit" not in statistics:
             return psutil.virtual_memory().available
@@ -34,8 +34,8 @@ def fits_together(sizes: Mapping[str, int]) -> bool:
     room = available() * WEIGHTS_SHARE
     listed = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
     together = sum(sizes.values()) <= room
-    how = "kept" if together else "loaded in turn"
-    _logger.info("weights: %s; %s in %s", listed, how, gib(room))
+    how = "kept together" if together else "loaded in turn"
+    _logger.info("weights: %s; %s, with room for %s", listed, how, gib(room))
     name, largest = max(sizes.items(), key=lambda item: item[1])
     if largest > room:
         raise ValueError(

@@ -22,5 +22,8 @@ def enable_compilation_cache() -> None:
 
 def tell() -> None:
     """Show what the package has to say about what it does."""
-    logging.basicConfig(format="%(message)s")
-    logging.getLogger(__package__).setLevel(logging.INFO)
+    logger, handler = logging.getLogger(__package__), logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    logger.propagate = False

@@ -19,7 +19,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.sampling import codec, command, job, tiles
+from sora_jax.sampling import codec, command, flags, job, tiles
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
@@ -175,7 +175,7 @@ def test_weights_come_back_from_their_folder(weights, folder):
 def test_the_command_writes_video_and_sidecar(folder, tmp_path):
     image = tmp_path / "start.png"
     Image.fromarray(to_uint8(np.zeros((20, 20, 3), np.float32))).save(image)
-    arguments = job.Arguments(
+    arguments = flags.Arguments(
         prompt="a red ball",
         image=str(image),
         weights=str(folder),
@@ -227,11 +227,11 @@ def test_bad_requests_are_refused_before_loading(folder, message):
     if fields.get("prompts") == "LATIN":
         fields["prompts"] = str(latin)
     with pytest.raises(ValueError, match=message):
-        job.prepare(job.Arguments(**fields))
+        job.prepare(flags.Arguments(**fields))
 
 
 def test_several_problems_are_told_together(folder):
-    arguments = job.Arguments(
+    arguments = flags.Arguments(
         prompt="a ball", weights=str(folder), frames=6, size="40x32"
     )
     with pytest.raises(ValueError, match="(?s)--frames.*--size"):
@@ -242,13 +242,13 @@ def test_several_problems_are_told_together(folder):
 
 
 def test_prompts_that_cannot_be_read_are_one_problem(folder):
-    arguments = job.Arguments(prompts="missing.txt", weights=str(folder))
+    arguments = flags.Arguments(prompts="missing.txt", weights=str(folder))
     with pytest.raises(ValueError, match="^--prompts 'missing.txt' is no file$"):
         job.prepare(arguments)
 
 
 def test_a_folder_without_weights_is_named(tmp_path):
-    arguments = job.Arguments(prompt="a ball", weights=str(tmp_path))
+    arguments = flags.Arguments(prompt="a ball", weights=str(tmp_path))
     with pytest.raises(
         ValueError, match="has neither model_index.json nor config.json"
     ):

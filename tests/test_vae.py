@@ -137,6 +137,27 @@ def test_winograd_equals_a_plain_convolution(taps, size, monkeypatch):
     np.testing.assert_allclose(made, whole, atol=1e-5)
 
 
+def test_wide_layers_equal_xla_in_value_and_gradient():
+    x = jax.random.normal(jax.random.key(0), (1, 4, 64, 64, 64))
+    filters = jax.random.normal(jax.random.key(1), (1, 3, 3, 64, 64)) / 24
+    padding = ((1, 1), (1, 1))
+    assert winograd.suits(x.shape, filters.shape, (1, 1, 1), padding)
+
+    def value(x, implementation):
+        y = convolve(x, filters, padding=padding, implementation=implementation)
+        return jnp.sum(jnp.sin(y)), y
+
+    for dtype, close in ((jnp.float32, 1e-4), (jnp.bfloat16, 0.1)):
+        filters = filters.astype(dtype)
+        (mine, y), (theirs, z) = (
+            jax.grad(value, has_aux=True)(x.astype(dtype), implementation)
+            for implementation in ("frames", "volume")
+        )
+        assert mine.dtype == y.dtype == dtype
+        for a, b in ((mine, theirs), (y, z)):
+            np.testing.assert_allclose(np.float32(a), np.float32(b), atol=close)
+
+
 def test_winograd_takes_wide_layers_alone():
     wide, narrow = (1, 4, 64, 64, 64), (1, 4, 64, 64, 16)
     padding = ((1, 1), (1, 1))

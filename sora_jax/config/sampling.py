@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from typing import Literal
+from typing import Any, Literal
 
 from sora_jax.config.plain import FPS, require_within
 
@@ -59,9 +59,17 @@ class SamplingConfig:
             ),
         )
 
-    @property
-    def guides(self) -> bool:
-        """Whether a velocity without prompt is needed beside the one with."""
-        return any(
-            scale not in (None, 1) for scale in (self.guidance, self.guidance_low)
-        )
+    def guides(self, two: bool) -> bool:
+        """Whether a velocity without prompt is needed beside the one with.
+
+        Args:
+          two: whether there is a second transformer, with a guidance of its own.
+        """
+        scales = (self.guidance, self.guidance_low) if two else (self.guidance,)
+        return any(scale not in (None, 1) for scale in scales)
+
+    def asked(self, **settings: Any) -> SamplingConfig:
+        """These defaults but for what is asked for; guidance means both, if alone."""
+        if "guidance" in settings:
+            settings = {"guidance_low": None, **settings}
+        return dataclasses.replace(self, **settings)

@@ -37,6 +37,7 @@ VAE_21 = VAEConfig(
     stages=((1, 2), (2, 2), (2, 2)),
     shortcuts=False,
     history="zeros",
+    dtype="float32",
 )
 
 VAE_22 = VAEConfig(
@@ -49,6 +50,7 @@ VAE_22 = VAEConfig(
     stages=((1, 2), (2, 2), (2, 2)),
     shortcuts=True,
     history="zeros",
+    dtype="float32",
 )
 
 

@@ -123,7 +123,7 @@ class TextEncoder(nnx.Module):
     def __call__(self, ids: Int[Array, "b l"]) -> Float[Array, "b l d"]:
         """Encode texts; the states of padding are zeros, as Wan feeds them on."""
         mask = ids != PAD
-        x = jnp.take(self.embedding[...], ids, axis=0)
+        x = jnp.take(self.embedding[...], ids, axis=0).astype(jnp.float32)
         buckets = position_buckets(
             ids.shape[1], self.config.buckets, self.config.max_distance
         )

@@ -116,7 +116,8 @@ def _sum_of_taps(x: Array, kernel: Array, strides: tuple, padding: tuple) -> Arr
 
 
 def _fastest(x: Array, kernel: Array, strides: tuple, padding: tuple) -> Array:
-    if winograd.suits(x.shape, kernel.shape, strides, padding):
+    exact = x.dtype == kernel.dtype == jnp.float32
+    if exact and winograd.suits(x.shape, kernel.shape, strides, padding):
         return winograd.convolve(x, kernel)
     return _sum_of_taps(x, kernel, strides, padding)
 

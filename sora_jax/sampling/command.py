@@ -17,7 +17,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
         started = time.perf_counter()
-        settings = dataclasses.replace(model.config.sampling, **job.settings)
+        settings = model.config.sampling.asked(**job.settings)
         chunks = model.stream(
             prompt,
             condition=job.condition,
@@ -33,6 +33,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
                 "prompt": prompt,
                 "seed": seed,
                 **dataclasses.asdict(settings),
+                **job.files,
                 "weights": f"{model.config.name} {model.weights.digest}",
                 "seconds": round(time.perf_counter() - started, 2),
             },

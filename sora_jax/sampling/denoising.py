@@ -7,7 +7,6 @@ interrupt stops at the next step.
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +19,7 @@ from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.sampling.compiling import jit
 from sora_jax.sampling.request import Request
 from sora_jax.types import Batch, Context, Tokens
 
@@ -53,16 +53,17 @@ def encode_text(encoder: TextEncoder, batch: Batch) -> dict[str, Context]:
 def ready(dit: DiT, contexts: dict[str, Context]) -> Network:
     """Compute the cross-attention's keys and values, once per prompt."""
     graphdef, params = nnx.split(dit)
-    return Network(graphdef, params, remember(graphdef, params, contexts))
+    memory = jax.block_until_ready(remember(graphdef, params, contexts))
+    return Network(graphdef, params, memory)
 
 
-@partial(jax.jit, static_argnames="graphdef")
+@jit(static_argnames="graphdef")
 def run_text_encoder(graphdef: nnx.GraphDef, params: Params, ids: Array) -> Array:
     """Run the text encoder."""
     return nnx.merge(graphdef, params)(ids)
 
 
-@partial(jax.jit, static_argnames="graphdef")
+@jit(static_argnames="graphdef")
 def remember(
     graphdef: nnx.GraphDef, params: Params, contexts: dict[str, Context]
 ) -> Any:
@@ -87,7 +88,7 @@ def denoise_step(
     return _step(network.graphdef, stack, arrays, scalars, is_guided=is_guided)
 
 
-@partial(jax.jit, static_argnames=("graphdef", "is_guided"), donate_argnames="stack")
+@jit(static_argnames=("graphdef", "is_guided"), donate_argnames="stack")
 def _step(
     graphdef: nnx.GraphDef, stack: Array, arrays: tuple, scalars: tuple, is_guided: bool
 ) -> Array:

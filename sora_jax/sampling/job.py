@@ -1,4 +1,4 @@
-"""The flags of `sample.py` and the job that they come to, checked before any work.
+"""The job that the flags of `sample.py` come to, checked before any work.
 
 Everything that can be refused is refused here, before weights are loaded.
 """
@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
@@ -17,62 +16,13 @@ from sora_jax import cli
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.data import outputs, video
 from sora_jax.diffusion import conditioning
+from sora_jax.sampling import flags
 from sora_jax.sampling.request import SEEDS, Request, check
 from sora_jax.types import Condition
 from sora_jax.weights import folders, published
 
 # Stands for prompts that could not be read, while the other flags are checked.
 UNREADABLE = "?"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Make videos from text, or from text and an image.
-
-    What is not said is as the weights have it; it is printed.
-    """
-
-    # What the video shows.
-    prompt: str | None = None
-    # A text file with a prompt in each line, instead of --prompt.
-    prompts: str | None = None
-    # What it should not show.
-    negative_prompt: str | None = None
-    # A picture that becomes the first frame.
-    image: str | None = None
-    # WIDTHxHEIGHT in pixels, in steps of what the model can divide (default model: 16).
-    size: str | None = None
-    # Frames of the video: 1 (an image) or 1 + 4k.
-    frames: int | None = None
-    # Frames per second.
-    fps: float | None = None
-    # The same seed gives the same video; by default a new one is drawn and printed.
-    seed: int | None = None
-    # Denoising steps: more take longer and may look better.
-    steps: int | None = None
-    # How the noise levels are stepped through.
-    solver: Literal["euler", "heun", "unipc"] | None = None
-    # How closely the prompt is followed; 1 is faster.
-    guidance: float | None = None
-    # The same for the second transformer, in weights that have two.
-    guidance_low: float | None = None
-    # Moves the noise levels towards noise.
-    shift: float | None = None
-    # Videos for each prompt.
-    variations: int = 1
-    # A folder, or a file ending in .mp4, .gif, .png (frames side by side) or .npy;
-    # never overwritten.
-    out: str = "videos/"
-    # Pixels along the side of the tiles in which frames are decoded, 0 for whole
-    # frames; by default as memory allows.
-    tile: int | None = None
-    # A file of latents [t, h, w, z] to begin from, in the place of the seed's noise.
-    init_noise: str | None = None
-    # A folder of weights, ours or Wan's (in diffusers' layout or the original one as
-    # safetensors); by default those that ship with the package.
-    weights: str | None = None
-    # The model that the weights must be, such as wan21_1b3.
-    model: str | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,6 +38,7 @@ class Job:
       seed: of the noise.
       weights: folder.
       summary: what will be made, the defaults included.
+      files: what the video was made from, for its record.
     """
 
     prompts: tuple[str, ...]
@@ -98,9 +49,10 @@ class Job:
     seed: int
     weights: os.PathLike | str
     summary: str
+    files: dict[str, str]
 
 
-def prepare(arguments: Arguments) -> Job:
+def prepare(arguments: flags.Arguments) -> Job:
     """Check a command, without loading any weights.
 
     Raises:
@@ -108,8 +60,11 @@ def prepare(arguments: Arguments) -> Job:
     """
     problems: list[str] = []
     weights = arguments.weights or published.ASSETS
-    model = folders.describe(weights, arguments.model)
-    prompts = _collect(problems, read_prompts, arguments)
+    try:
+        model = folders.describe(weights, arguments.model)
+    except ValueError as error:
+        raise ValueError(flags.as_flag(str(error))) from error
+    prompts = _collect(problems, flags.read_prompts, arguments)
     if arguments.variations < 1:
         problems.append(f"--variations must be >= 1, got {arguments.variations}")
     prompts = (UNREADABLE,) if prompts is None else prompts
@@ -118,27 +73,29 @@ def prepare(arguments: Arguments) -> Job:
     last = SEEDS - max(1, len(prompts))  # each video has a seed of its own
     if not 0 <= seed <= last:
         problems.append(f"--seed must be from 0 to {last}, got {seed}")
-    asked = settings_asked(arguments)
+    asked = flags.settings_asked(arguments)
     if arguments.size is not None:
         size = _collect(problems, cli.parse_size, arguments.size)
         asked |= {"size": size} if size else {}
     noise = None
     if arguments.init_noise is not None:
-        noise = _collect(problems, read_noise, arguments.init_noise)
-    settings = _collect(problems, lambda: dataclasses.replace(model.sampling, **asked))
+        noise = _collect(problems, flags.read_noise, arguments.init_noise)
+    settings = _collect(problems, lambda: model.sampling.asked(**asked))
     if settings is not None:
         request = Request(prompts=prompts, settings=settings)
         _collect(problems, check, request, model)
         if noise is not None:
             one = dataclasses.replace(request, prompts=prompts[:1], noise=noise)
             _collect(problems, check, one, model)
-        problems += without_effect(arguments, settings, model)
+        problems += flags.without_effect(arguments, settings, model)
     outs = _collect(problems, choose_outs, arguments.out, prompts, settings) or ()
     condition = None
     if arguments.image is not None and settings is not None and not problems:
         condition = _collect(problems, first_frame, arguments.image, settings)
     if problems:
-        raise ValueError("\n".join(_as_flag(line) for line in dict.fromkeys(problems)))
+        raise ValueError(
+            "\n".join(flags.as_flag(line) for line in dict.fromkeys(problems))
+        )
     return Job(
         prompts=prompts,
         outs=outs,
@@ -148,6 +105,11 @@ def prepare(arguments: Arguments) -> Job:
         seed=seed,
         weights=weights,
         summary=summarize(model, settings or model.sampling),
+        files={
+            name: value
+            for name in ("image", "init_noise")
+            if (value := getattr(arguments, name)) is not None
+        },
     )
 
 
@@ -160,66 +122,12 @@ def summarize(model: ModelConfig, settings: SamplingConfig) -> str:
         f"{model.name}: {settings.frames} frames of {width}x{height} at "
         f"{settings.fps:g} fps, {settings.steps} steps of {settings.solver}, guidance "
         f"{guidance}, shift {settings.shift:g}"
-        + (f", without: {settings.negative_prompt}" if settings.negative_prompt else "")
+        + (
+            f", negative prompt: {settings.negative_prompt}"
+            if settings.negative_prompt
+            else ""
+        )
     )
-
-
-def settings_asked(arguments: Arguments) -> dict[str, Any]:
-    """The fields of `SamplingConfig` that the flags give, but for the size."""
-    names = "negative_prompt frames fps steps solver guidance guidance_low shift tile"
-    asked = {name: getattr(arguments, name) for name in names.split()}
-    return {name: value for name, value in asked.items() if value is not None}
-
-
-def without_effect(
-    arguments: Arguments, settings: SamplingConfig, model: ModelConfig
-) -> list[str]:
-    """Problems with flags that would do nothing beside the others."""
-    problems = []
-    if arguments.negative_prompt and not settings.guides:
-        problems.append(
-            f"--negative-prompt {arguments.negative_prompt!r} does nothing with "
-            "--guidance 1: leave one of them out"
-        )
-    if arguments.image is not None and model.known == "nothing":
-        problems.append(
-            f"--image {arguments.image!r}: the model {model.name} makes videos from "
-            "text alone; leave --image out, or give other --weights"
-        )
-    if arguments.guidance_low is not None and model.boundary is None:
-        problems.append(
-            f"--guidance-low {arguments.guidance_low} is for models of two "
-            f"transformers, and {model.name} has one: leave it out"
-        )
-    if arguments.image is not None and settings.frames == 1:
-        problems.append(
-            f"--image {arguments.image!r} is the first frame, and with --frames 1 "
-            "nothing is left to make: leave one of them out"
-        )
-    return problems
-
-
-def read_prompts(arguments: Arguments) -> tuple[str, ...]:
-    """The prompts of the command line or of a file."""
-    if arguments.prompts is None:
-        return () if arguments.prompt is None else (arguments.prompt,)
-    if arguments.prompt is not None:
-        raise ValueError("--prompt and --prompts are both given: leave one out")
-    path = Path(arguments.prompts)
-    if not path.is_file():
-        raise ValueError(f"--prompts {arguments.prompts!r} is no file")
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"--prompts {arguments.prompts!r} is not UTF-8 text ({error}): save it as "
-            "UTF-8"
-        ) from error
-    lines = [line.strip() for line in text.splitlines()]
-    prompts = tuple(line for line in lines if line)
-    if not prompts:
-        raise ValueError(f"--prompts {arguments.prompts!r} holds no prompt")
-    return prompts
 
 
 def choose_outs(
@@ -246,39 +154,9 @@ def first_frame(image: str, settings: SamplingConfig) -> Condition:
     return conditioning.hide(pixels, mask)
 
 
-def read_noise(path: str) -> np.ndarray:
-    """Read latents [t, h, w, z] to begin from, as those of one video.
-
-    Raises:
-      ValueError: the file is none, or holds other things than finite numbers.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f"--init-noise {path!r} is no file")
-    try:
-        noise = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError) as error:
-        raise ValueError(
-            f"--init-noise {path!r} holds no array ({error}): save one with np.save"
-        ) from error
-    if not (np.issubdtype(noise.dtype, np.floating) and np.isfinite(noise).all()):
-        raise ValueError(
-            f"--init-noise {path!r} must hold finite floating-point numbers, got "
-            f"{noise.dtype}"
-        )
-    return noise[None] if noise.ndim == 4 else noise
-
-
 def draw_seed() -> int:
     """A seed that is short enough to be typed again."""
     return int.from_bytes(os.urandom(3), "big")
-
-
-def _as_flag(problem: str) -> str:
-    """Name the flag where a problem begins with a field."""
-    field = re.split(r"\W", problem, maxsplit=1)[0]
-    names = {item.name for item in dataclasses.fields(Arguments)}
-    flag = f"--{field.replace('_', '-')}"
-    return flag + problem[len(field) :] if field in names else problem
 
 
 def _collect(problems: list[str], function: Any, *args: Any) -> Any:

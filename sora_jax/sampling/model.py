@@ -6,7 +6,6 @@ latents -> VAE decoder -> pixels. `denoising` and `codec` hold the compiled part
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
@@ -89,7 +88,7 @@ class Model:
         """Make videos and yield their frames in order, chunk by chunk."""
         request = Request(
             prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
-            settings=dataclasses.replace(self.config.sampling, **settings),
+            settings=self.config.sampling.asked(**settings),
             condition=condition,
             noise=noise,
             seed=seed,
@@ -123,12 +122,15 @@ class Model:
         """Make the latents of a request.
 
         Networks are used one after another, so that they need not fit into memory
-        together: the text encoder, the VAE's encoder, the transformer (or two).
+        together: the VAE's encoder, the text encoder, the transformer (or two).
         """
         settings, parts = request.settings, self.weights.parts
-        is_guided = settings.guides
+        is_guided = settings.guides(self.config.boundary is not None)
         batch = self.rows(request, 2 if is_guided else 1)
-        contexts = denoising.encode_text(parts["text_encoder"], batch)
+        # Waited for, so that the encoder can go before the transformer comes.
+        contexts = jax.block_until_ready(
+            denoising.encode_text(parts["text_encoder"], batch)
+        )
         table = solvers.make_table(settings.solver, settings.steps, settings.shift)
         noise = self.first_tokens(request, batch.tokens)
         stack = solvers.begin(noise, table)

@@ -85,8 +85,10 @@ def _check_noise(request: Request, model: ModelConfig) -> list[str]:
     if request.noise is None or request.noise.shape == wanted:
         return []
     return [
-        f"noise must be of shape {wanted} (videos, frames, height, width, channels of "
-        f"the latents), got {request.noise.shape}"
+        f"noise must be latents of shape {wanted[1:]} (frames, height, width, "
+        f"channels), or with the number of videos ({wanted[0]}) before, for this size "
+        f"and number of frames; got {request.noise.shape}: change the file, --frames "
+        "or --size"
     ]
 
 

@@ -1,4 +1,4 @@
-"""Decoding frames that are too large for memory: tile by tile, with blended seams."""
+"""Decoding frames that are too large for the device: tile by tile, seams blended."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ _logger = logging.getLogger(__name__)
 
 OVERLAP = 0.25  # of a tile, blended with its neighbour
 LEAST = 16  # latent cells along the side of the smallest tile
+MOST_FRAMES = 16  # that are handed on at a time
 
 
 def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
@@ -28,7 +29,7 @@ def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
         return None
     tile = max(size) // config.space_factor
     while tile > LEAST and codec.decoder_bytes(config, side(config, tile)) > room:
-        tile //= 2
+        tile = max(LEAST, tile // 2)
     _logger.info(
         "decoding takes about %s for whole frames, and there are %s: decoding tiles of "
         "%d pixels",
@@ -36,7 +37,7 @@ def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
         memory.gib(room),
         tile * config.space_factor,
     )
-    return max(LEAST, tile)
+    return tile
 
 
 def side(config: VAEConfig, tile: int) -> tuple[int, int]:
@@ -47,38 +48,43 @@ def side(config: VAEConfig, tile: int) -> tuple[int, int]:
 def decode(
     vae: VAE, latents: Float[Array, "b t h w z"], tile: int
 ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
-    """Decode tiles of frames, side by side as streams, and blend their seams.
+    """Decode tiles of frames, each through all of its time, and blend their seams.
 
-    Needs the memory of a tile where `codec.decode` needs that of a frame. What reaches
-    farther than a tile in the decoder is lost, so this is for frames that do not fit.
+    On the device it needs the memory of a tile where `codec.decode` needs that of a
+    frame; the video is put together on the host. What reaches farther than a tile in
+    the decoder is lost, so this is for frames that do not fit.
 
     Args:
       vae: whose decoder it is.
       latents: of whole frames.
       tile: latent cells along a tile's side.
     """
-    space = vae.config.space_factor
-    rows = [tile_starts(size, tile) for size in latents.shape[2:4]]
-    corners = list(itertools.product(*rows))
-    streams = [
-        codec.decode(vae, latents[:, :, y : y + tile, x : x + tile]) for y, x in corners
-    ]
+    space, sizes = vae.config.space_factor, latents.shape[2:4]
+    rows = [tile_starts(size, tile) for size in sizes]
     ramps = [
         [ramp(start, min(tile, size), size) for start in starts]
-        for starts, size in zip(rows, latents.shape[2:4], strict=True)
+        for starts, size in zip(rows, sizes, strict=True)
     ]
-    weights = [np.outer(*pair) for pair in itertools.product(*ramps)]
-    height, width = (size * space for size in latents.shape[2:4])
-    for pieces in zip(*streams, strict=True):
-        total = np.zeros((*pieces[0].shape[:2], height, width, 3), np.float32)
-        share = np.zeros((height, width, 1), np.float32)
-        for (y, x), weight, piece in zip(corners, weights, pieces, strict=True):
-            weight = np.repeat(np.repeat(weight, space, 0), space, 1)[..., None]
-            h, w = piece.shape[2:4]
-            here = np.s_[y * space : y * space + h, x * space : x * space + w]
-            total[:, :, *here] += piece * weight
-            share[here] += weight
-        yield total / share
+    frames = 1 + (latents.shape[1] - 1) * vae.config.time_factor
+    height, width = (size * space for size in sizes)
+    total = np.zeros((len(latents), frames, height, width, 3), np.float32)
+    share = np.zeros((height, width, 1), np.float32)
+    for (y, x), pair in zip(
+        itertools.product(*rows), itertools.product(*ramps), strict=True
+    ):
+        cut = latents[:, :, y : y + tile, x : x + tile]
+        weight = np.outer(*pair).repeat(space, axis=0).repeat(space, axis=1)[..., None]
+        here = np.s_[
+            y * space : y * space + len(weight), x * space : x * space + weight.shape[1]
+        ]
+        share[here] += weight
+        start = 0
+        for piece in codec.decode(vae, cut):
+            stop = start + piece.shape[1]
+            total[:, start:stop, *here] += piece * weight
+            start = stop
+    total /= share
+    yield from np.split(total, range(MOST_FRAMES, frames, MOST_FRAMES), axis=1)
 
 
 def tile_starts(size: int, tile: int) -> list[int]:

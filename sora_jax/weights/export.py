@@ -51,7 +51,7 @@ CLASSES = {
 class Arguments:
     """Write weights for diffusers."""
 
-    # The folder to write; it must not hold weights yet.
+    # The folder to write; it must be empty, or not be there yet.
     out: str
     # A folder of weights; by default those that ship with the package.
     weights: str | None = None
@@ -61,12 +61,12 @@ def export(out: str, weights: Weights) -> None:
     """Write a folder in diffusers' layout; `model_index.json` comes last.
 
     Raises:
-      ValueError: the folder is taken, or Wan's classes cannot express the model; names
-        every field.
+      ValueError: the folder is not empty, or Wan's classes cannot express the model;
+        names every field.
     """
     where = epath.Path(out)
-    if (where / layout_diffusers.INDEX).exists():
-        raise ValueError(f"--out {out!r} holds weights already: name another")
+    if where.exists() and any(where.iterdir()):
+        raise ValueError(f"--out {out!r} is not empty: name another folder")
     config = weights.config
     refuse_inexpressible(config)
     files, tokenizer_class = tokenizer_files(weights.tokenizer, config.text.pad_to)

@@ -18,6 +18,7 @@ from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.weights import layout_diffusers, layout_original, published
 from sora_jax.weights.foreign import Folder
 from sora_jax.weights.parts import Parts, Weights
+from sora_jax.weights.tokenizer_json import spells
 from sora_jax.workdir import PathLike
 
 _logger = logging.getLogger(__name__)
@@ -66,8 +67,13 @@ def load(folder: PathLike, *, exact: bool = False) -> Weights:
     if foreign is None:
         return published.load(folder)
     foreign.check()
-    sizes = {name: network.bytes for name, network in foreign.networks.items()}
+    sizes = {name: part.bytes(exact) for name, part in foreign.networks.items()}
     keep = memory.fits_together(sizes)
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"weights are loaded by one host so far, got {jax.process_count()}: start "
+            "one process"
+        )
     mesh = sharding.make_mesh({"fsdp": -1}) if jax.device_count() > 1 else None
     loaders = {
         name: lambda network=network: network.load(mesh, exact=exact)
@@ -75,7 +81,7 @@ def load(folder: PathLike, *, exact: bool = False) -> Weights:
     }
     return Weights(
         config=foreign.config,
-        tokenizer=Tokenizer.load(foreign.tokenizer, spells=False),
+        tokenizer=Tokenizer.load(foreign.tokenizer, spells=spells(foreign.tokenizer)),
         parts=Parts(loaders, keep=keep),
         digest=foreign.digest,
     )
@@ -84,8 +90,15 @@ def load(folder: PathLike, *, exact: bool = False) -> Weights:
 def find(folder: PathLike) -> Folder | None:
     """The foreign networks of a folder; None where it is not foreign."""
     where = epath.Path(folder)
-    if (where / layout_diffusers.INDEX).exists():
-        return layout_diffusers.read(where)
-    if layout_original.is_one(where):
-        return layout_original.read(where)
+    try:
+        if (where / layout_diffusers.INDEX).exists():
+            return layout_diffusers.read(where)
+        if layout_original.is_one(where):
+            return layout_original.read(where)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise ValueError(
+            f"weights folder {os.fspath(folder)!r}: a config or an index in it lacks a "
+            f"field or holds another type than the published ones ({error!r}): copy or "
+            "download the folder again"
+        ) from error
     return None

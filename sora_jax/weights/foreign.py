@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 from flax import nnx
+from jax.sharding import NamedSharding, PartitionSpec
 
 from sora_jax import sharding
 from sora_jax.config import RULES, DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
@@ -39,6 +41,7 @@ MODULES: dict[type, tuple[Callable[..., nnx.Module], Callable[..., list[Entry]]]
     VAEConfig: (VAE, vae_table),
     TextConfig: (TextEncoder, text_table),
 }
+HASHED = 2**20  # bytes at each end of a file
 # What is computed in float32 stays in float32, wherever the rest is computed.
 FLOAT32 = frozenset(("time", "time_table", "modulation", "head_modulation", "scale"))
 
@@ -66,10 +69,10 @@ class Network:
         """Its tensors beside our parameters."""
         return MODULES[type(self.config)][1](self.config, self.layout)
 
-    @property
-    def bytes(self) -> int:
-        """What its parameters take in memory."""
-        return sum(item.bytes for item in self.stored.values())
+    def bytes(self, exact: bool = False) -> int:
+        """What its parameters take in memory (see `load`)."""
+        _, ours = self.abstract(exact=exact)
+        return sum(math.prod(x.shape) * x.dtype.itemsize for x in ours.values())
 
     def abstract(
         self, mesh: Mesh | None = None, exact: bool = False
@@ -90,7 +93,7 @@ class Network:
             if not exact and not FLOAT32.intersection(path.split("/")):
                 kept = min(kept, dtype, key=lambda kind: jnp.dtype(kind).itemsize)
             described[path] = jax.ShapeDtypeStruct(
-                shape.shape, kept, sharding=placed.get(path)
+                shape.shape, kept, sharding=divisible(placed.get(path), shape.shape)
             )
         return graphdef, described
 
@@ -149,13 +152,24 @@ class Folder:
 
     @property
     def digest(self) -> str:
-        """Of all names, types and shapes: to hash the tensors takes too long."""
-        told = [
-            (name, tensor, item.dtype, item.shape)
-            for name, network in sorted(self.networks.items())
-            for tensor, item in sorted(network.stored.items())
-        ]
-        return hashlib.sha256(repr(told).encode()).hexdigest()[:16]
+        """Of the length, the beginning and the end of each file.
+
+        To hash all of them would take longer than to load them.
+        """
+        files = {
+            item.file
+            for network in self.networks.values()
+            for item in network.stored.values()
+        }
+        digest = hashlib.sha256()
+        for path in sorted(files, key=str):
+            length = path.stat().length
+            digest.update(f"{path.name} {length}".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(HASHED))
+                file.seek(max(0, length - HASHED))
+                digest.update(file.read(HASHED))
+        return digest.hexdigest()[:16]
 
     def check(self) -> None:
         """Look at all files without reading any tensor.
@@ -176,6 +190,19 @@ class Folder:
             )
         if problems:
             raise ValueError("\n".join(problems))
+
+
+def divisible(
+    placed: NamedSharding | None, shape: tuple[int, ...]
+) -> NamedSharding | None:
+    """A sharding, or where it does not divide a parameter, a copy on each device."""
+    if placed is None:
+        return None
+    try:
+        placed.shard_shape(shape)
+    except ValueError:
+        return NamedSharding(placed.mesh, PartitionSpec())
+    return placed
 
 
 def looks_like(stored: Mapping[str, Stored]) -> str:

@@ -60,7 +60,20 @@ def read(where: epath.Path) -> Folder:
         ),
     }
     if config.boundary is not None:
+        second = read_config(where, "transformer_2")
+        if wan_json.read_dit(second, vae.channels) != dit:
+            raise ValueError(
+                f"weights folder {str(where)!r}: transformer_2 is of another kind or "
+                "size than transformer: copy or download the folder again"
+            )
         networks[DIT_LOW] = network(where, "transformer_2", dit)
+    wrong = [
+        f"vae: {name} must be {vae.channels} numbers, got {len(vae_json[name])}"
+        for name in ("latents_mean", "latents_std")
+        if len(vae_json[name]) != vae.channels
+    ]
+    if wrong:
+        raise ValueError("\n".join(wrong))
     return Folder(
         config=config, networks=networks, tokenizer=where / "tokenizer" / "spiece.model"
     )
@@ -118,7 +131,9 @@ def read_config(where: epath.Path, name: str) -> dict[str, Any]:
     """
     path = where / name / "config.json"
     if not path.exists():
-        raise ValueError(f"weights folder {str(where)!r} lacks {name}/config.json")
+        raise ValueError(
+            f"weights folder {str(where)!r} lacks {name}/config.json: {COPY}"
+        )
     return read_json(path, COPY)
 
 

@@ -16,7 +16,7 @@ from etils import epath
 
 from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
 from sora_jax.config.weights import Known
-from sora_jax.weights import shards
+from sora_jax.weights import shards, wan_json
 from sora_jax.weights.foreign import Folder, Network
 from sora_jax.weights.parts import DIT_LOW
 from sora_jax.weights.shards import Stored
@@ -26,6 +26,8 @@ COPY = "copy or download the folder again"
 HIGH, LOW = "high_noise_model", "low_noise_model"
 TRANSFORMER = "diffusion_pytorch_model"
 TEXT, VAE = "models_t5_*", "*VAE*"
+# What a transformer's config must say, where it says anything.
+FIXED = {"eps": 1e-6, "qk_norm": True, "cross_attn_norm": True}
 TOKENIZER = ("google", "umt5-xxl", "spiece.model")
 
 
@@ -49,7 +51,8 @@ def read(where: epath.Path) -> Folder:
     vae_file, text_file = only(where, VAE), only(where, TEXT)
     vae_stored = shards.read_headers([vae_file])
     text_stored = shards.read_headers([text_file])
-    vae, text = vae_sizes(vae_stored), text_sizes(text_stored)
+    vae = vae_sizes(vae_stored)
+    text = text_sizes(text_stored, data.get("text_len", wan.UMT5_XXL.pad_to))
     dit = read_dit(data, text.width)
     known: Known = "channels" if dit.extra_channels else "nothing"
     if data.get("model_type") == "ti2v":
@@ -97,10 +100,17 @@ def only(where: epath.Path, pattern: str) -> epath.Path:
       ValueError: there is none, or a pickle in its place.
     """
     files = sorted(where.glob(f"{pattern}.safetensors"))
+    if len(files) > 1:
+        raise ValueError(
+            f"weights folder {str(where)!r} holds {len(files)} files {pattern}: leave "
+            "the one that is meant"
+        )
     if files:
         return files[0]
     shards.refuse_pickles(where, pattern)
-    raise ValueError(f"weights folder {str(where)!r} lacks {pattern}.safetensors")
+    raise ValueError(
+        f"weights folder {str(where)!r} lacks {pattern}.safetensors: " + COPY
+    )
 
 
 def statistics(vae: VAEConfig) -> tuple[Sequence[float], Sequence[float]]:
@@ -121,14 +131,13 @@ def statistics(vae: VAEConfig) -> tuple[Sequence[float], Sequence[float]]:
 
 def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
     """The transformer, from its `config.json`."""
-    made = data["out_dim"]
-    if data.get("model_type") not in ("t2v", "ti2v", "i2v", None) or any(
-        name in data for name in ("vace_layers", "num_audio_token")
-    ):
+    if data.get("model_type", "t2v") not in ("t2v", "ti2v"):
         raise ValueError(
-            f"transformer: model_type {data.get('model_type')!r} is not built here; "
-            "t2v and ti2v are"
+            f"transformer: model_type {data['model_type']!r} is not built here; t2v "
+            "and ti2v are"
         )
+    wan_json.require_fixed("transformer", data, FIXED)
+    made = data["out_dim"]
     return DiTConfig(
         channels=made,
         extra_channels=data["in_dim"] - made,
@@ -156,7 +165,7 @@ def vae_sizes(stored: Mapping[str, Stored]) -> VAEConfig:
     )
 
 
-def text_sizes(stored: Mapping[str, Stored]) -> TextConfig:
+def text_sizes(stored: Mapping[str, Stored], pad_to: int) -> TextConfig:
     """The sizes of an umT5 encoder, off the shapes of its tensors."""
     shapes = {name: item.shape for name, item in stored.items()}
     layers = {m[1] for name in shapes if (m := re.match(r"blocks\.(\d+)\.", name))}
@@ -178,4 +187,5 @@ def text_sizes(stored: Mapping[str, Stored]) -> TextConfig:
         head_dim=inner // heads,
         mlp=mlp,
         buckets=buckets,
+        pad_to=pad_to,
     )

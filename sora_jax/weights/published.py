@@ -65,7 +65,16 @@ def load(folder: PathLike = ASSETS) -> Weights:
 
 
 def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
-    """Write a folder of weights; `config.json` comes last, so that it is whole."""
+    """Write a folder of weights; `config.json` comes last, so that it is whole.
+
+    Raises:
+      ValueError: there are two transformers.
+    """
+    if weights.config.boundary is not None:
+        raise ValueError(
+            f"the model {weights.config.name} has two transformers, for which our own "
+            "folders have no place: write it with sora_jax.weights.export"
+        )
     where = epath.Path(folder)
     for name in FILES:
         module = weights.parts[name.removesuffix(".safetensors")]
@@ -142,6 +151,8 @@ def describe(folder: PathLike) -> ModelConfig:
       ValueError: the folder has none, or it is of another kind or version.
     """
     path = epath.Path(folder) / "config.json"
+    if not path.parent.is_dir():
+        raise ValueError(f"weights folder {str(folder)!r} is no folder: check the name")
     if not path.exists():
         raise ValueError(
             f"weights folder {str(folder)!r} has neither model_index.json nor "
@@ -151,7 +162,8 @@ def describe(folder: PathLike) -> ModelConfig:
     kind = config.pop("format", None)
     if kind != "sora_jax":
         raise ValueError(
-            f"{path} does not describe sora_jax weights (its 'format' is {kind!r})"
+            f"{path} does not describe sora_jax weights (its 'format' is {kind!r}); of "
+            "a download in diffusers' layout, give the folder with model_index.json"
         )
     return from_json(ModelConfig, config, whole=True)
 

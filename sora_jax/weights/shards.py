@@ -74,7 +74,8 @@ def find(folder: PathLike, begins: str = "") -> list[epath.Path]:
     if not files:
         refuse_pickles(where, f"{begins}*")
         raise ValueError(
-            f"weights folder {str(folder)!r} holds no {begins}*.safetensors"
+            f"weights folder {str(folder)!r} holds no {begins}*.safetensors: copy or "
+            "download it again"
         )
     return files
 
@@ -98,22 +99,43 @@ def read_headers(files: list[epath.Path]) -> dict[str, Stored]:
     """
     found: dict[str, Stored] = {}
     for path in files:
-        header, begin = read_header(path)
-        for name, item in header.items():
-            if name != "__metadata__":
-                shape, kind = tuple(item["shape"]), item["dtype"]
-                first, _ = item["data_offsets"]
-                found[name] = Stored(path, shape, kind, begin + first)
-        ends = [item["data_offsets"][1] for n, item in header.items() if n[:2] != "__"]
-        wanted, length = begin + max(ends, default=0), path.stat().length
-        if wanted != length:
-            raise damaged(path, f"it has {length} bytes in the place of {wanted}")
+        for name, tensor in tensors_in(path).items():
+            if name in found:
+                raise ValueError(
+                    f"tensor {name!r} is in {found[name].file} and in {path}: leave "
+                    "the one file that is meant"
+                )
+            found[name] = tensor
     odd = sorted({item.dtype for item in found.values()} - set(DTYPES))
     if odd:
         raise ValueError(
             f"weights in {str(files[0].parent)!r} are of type {', '.join(odd)}; "
             "give a folder of float32, bfloat16 or float16 weights"
         )
+    return found
+
+
+def tensors_in(path: epath.Path) -> dict[str, Stored]:
+    """Where the tensors of a file lie.
+
+    Raises:
+      ValueError: its header does not fit its length, or a tensor its shape.
+    """
+    header, begin = read_header(path)
+    found, end = {}, begin
+    for name, item in header.items():
+        if name == "__metadata__":
+            continue
+        first, last = item["data_offsets"]
+        tensor = Stored(path, tuple(item["shape"]), item["dtype"], begin + first)
+        known = tensor.dtype in DTYPES  # others are refused by who reads them
+        if known and (min((0, *tensor.shape)) < 0 or tensor.bytes != last - first):
+            shape = list(tensor.shape)
+            raise damaged(path, f"{name} has {last - first} bytes for {shape}")
+        found[name], end = tensor, max(end, begin + last)
+    length = path.stat().length
+    if end != length:
+        raise damaged(path, f"it has {length} bytes in the place of {end}")
     return found
 
 

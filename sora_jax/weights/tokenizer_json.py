@@ -6,12 +6,40 @@ import base64
 import json
 from typing import Any
 
+from etils import epath
+from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
 
 from sora_jax.models.tokenizer import END, PAD, UNKNOWN, Tokenizer
 
 UNIGRAM = 1  # of SentencePiece's trainer_spec.model_type
 SPACE = "▁"
+
+
+def spells(path: epath.Path) -> bool:
+    """Whether transformers spells what the vocabulary lacks in bytes.
+
+    It does for byte pairs, and never for unigrams, whatever the model says.
+    """
+    model = read(path.read_bytes())
+    is_unigram = model.trainer_spec.model_type == UNIGRAM
+    return model.trainer_spec.byte_fallback and not is_unigram
+
+
+def read(model: bytes) -> Any:
+    """The description in a SentencePiece model file.
+
+    Raises:
+      ValueError: the file is none.
+    """
+    # Type checkers cannot see what protobuf makes at import.
+    try:
+        return sentencepiece_model_pb2.ModelProto.FromString(model)  # pyright: ignore
+    except DecodeError as error:
+        raise ValueError(
+            "the tokenizer is not a SentencePiece model or is cut short; copy or "
+            "download the file again"
+        ) from error
 
 
 def tokenizer_files(tokenizer: Tokenizer, pad_to: int) -> tuple[dict[str, bytes], str]:
@@ -21,9 +49,7 @@ def tokenizer_files(tokenizer: Tokenizer, pad_to: int) -> tuple[dict[str, bytes]
       tokenizer: of unigrams (T5's) or byte pairs.
       pad_to: how many tokens a text becomes.
     """
-    # Type checkers cannot see what protobuf makes at import.
-    kind_of_model = sentencepiece_model_pb2.ModelProto  # pyright: ignore
-    model = kind_of_model.FromString(tokenizer.model)
+    model = read(tokenizer.model)
     config: dict[str, Any] = {
         "model_max_length": pad_to,
         "pad_token": "<pad>",

@@ -82,6 +82,7 @@ def read_vae(data: Json) -> VAEConfig:
         stages=tuple((2 if time else 1, 2) for time in data["temperal_downsample"]),
         shortcuts=data.get("is_residual", False),
         history="zeros",
+        dtype="float32",  # as its publishers run it
     )
 
 
