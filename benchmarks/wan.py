@@ -9,7 +9,7 @@ decoding of 17 x 256 x 256, each beside the reference's.
 from __future__ import annotations
 
 import gc
-import resource
+import threading
 import time
 from collections.abc import Callable
 from typing import Any, Literal
@@ -17,6 +17,7 @@ from typing import Any, Literal
 import jax
 import jax.numpy as jnp
 import numpy as np
+import psutil
 import safetensors.numpy
 import torch  # pyright: ignore[reportMissingImports]
 import tyro
@@ -37,7 +38,7 @@ from sora_jax.weights import layout_diffusers, wan_json
 from sora_jax.weights.foreign import Network
 
 SIZE, FRAMES, DECODED = (256, 256), 9, 17
-TEXT, TIME = 512, 0.437
+TEXT, TIME, MOVE, GUIDANCE = 512, 0.437, -0.05, 5.0
 
 
 def main(
@@ -56,15 +57,30 @@ def main(
     vae_network = layout_diffusers.network(where, "vae", vae_config)
     vae: Any = Network(**{**vars(vae_network), "statistics": statistics}).load()
     print(f"{jax.devices()[0].device_kind}, {folder}")
-    if "decode" in measure:
-        decoding(vae, where, rounds)
     if "step" in measure:
         stepping(loading(network), config, where, rounds)
+    if "decode" in measure:
+        decoding(vae, where, rounds)
 
 
-def peak() -> float:
-    """Most memory that this process has had, in GiB."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+class Peak:
+    """The most memory that this process has while the block inside runs, in bytes."""
+
+    def __enter__(self) -> Peak:
+        self.process, self.done = psutil.Process(), threading.Event()
+        self.before = self.most = self.process.memory_info().rss
+        self.thread = threading.Thread(target=self.watch)
+        self.thread.start()
+        return self
+
+    def watch(self) -> None:
+        """Look, often."""
+        while not self.done.wait(0.01):
+            self.most = max(self.most, self.process.memory_info().rss)
+
+    def __exit__(self, *_: object) -> None:
+        self.done.set()
+        self.thread.join()
 
 
 def loading(network: Network) -> Any:
@@ -78,15 +94,16 @@ def loading(network: Network) -> Any:
     read()  # into the page cache
     plain = seconds(read)
     gc.collect()
-    before = peak()
-    start = time.perf_counter()
-    module = network.load()
-    jax.block_until_ready(nnx.state(module))
-    took = time.perf_counter() - start
-    arrays = sum(x.nbytes for x in jax.tree.leaves(nnx.state(module))) / 2**30
+    with Peak() as peak:
+        start = time.perf_counter()
+        module = network.load()
+        jax.block_until_ready(nnx.state(module))
+        took = time.perf_counter() - start
+    arrays = sum(x.nbytes for x in jax.tree.leaves(nnx.state(module)))
     print(
         f"load: {took:.1f} s, {took / plain:.2f} of a NumPy read ({plain:.1f} s); "
-        f"arrays {arrays:.2f} GiB, peak grew by {max(0.0, peak() - before):.2f} GiB"
+        f"arrays {arrays / 2**30:.2f} GiB, "
+        f"peak {(peak.most - peak.before) / 2**30:.2f} GiB above what was there"
     )
     return module
 
@@ -104,48 +121,56 @@ def stepping(dit: Any, config: DiTConfig, where: epath.Path, rounds: int) -> Non
     context = Context(
         states=jnp.asarray(text), segments=jnp.ones((2, TEXT), jnp.int32), ids=ids
     )
-    ours, velocity = our_forward(dit, tokens, context, rounds)
+    ours, moved = our_step(dit, tokens, context, rounds)
     del dit
     jax.clear_caches()
     gc.collect()
     theirs = WanTransformer3DModel.from_pretrained(
         where / "transformer", torch_dtype=torch.float32
     ).eval()
-    time = torch.tensor([TIME * 1000])
+    when = torch.tensor([TIME * 1000])
     x = torch.tensor(np.moveaxis(latents, -1, 0)[None]).expand(2, -1, -1, -1, -1)
 
     def run() -> torch.Tensor:
         with torch.no_grad():
-            rows = [
-                theirs(x[i : i + 1], time, torch.tensor(text[i : i + 1]))
+            with_prompt, without = (
+                theirs(x[:1], when, torch.tensor(text[i : i + 1])).sample
                 for i in range(2)
-            ]
-        return torch.cat([row.sample for row in rows])
+            )
+        return x[:1] + MOVE * (without + GUIDANCE * (with_prompt - without))
 
     expected = run()[0].numpy()
     reference = min(seconds(run) for _ in range(rounds))
-    made = np.asarray(unpatchify(velocity[0], grid, config.patch))
-    error = np.linalg.norm(np.moveaxis(made, -1, 0) - expected)
-    print(f"forward: relative error {error / np.linalg.norm(expected):.1e}")
+    made = np.asarray(unpatchify(moved, grid, config.patch))
+    change, wanted = made - latents, np.moveaxis(expected, 0, -1) - latents
+    error = np.linalg.norm(change - wanted) / np.linalg.norm(wanted)
+    print(f"guided step: relative error of the change {error:.1e}")
     report(f"guided step, {FRAMES} x {SIZE[0]} x {SIZE[1]}", ours, reference)
 
 
-def our_forward(
+def our_step(
     dit: DiT, tokens: Tokens, context: Context, rounds: int
 ) -> tuple[float, np.ndarray]:
-    """Seconds and result of a pass of our transformer, its memory of the text ready."""
-    graphdef, params, memory = denoising.ready(dit, {"text": context})
+    """Seconds and result of a guided Euler step, the text's keys and values ready."""
+    contexts = {"text": context}
+    network = denoising.ready(dit, contexts)
 
-    @jax.jit
-    def forward(params: nnx.State, tokens: Tokens) -> jax.Array:
-        return nnx.merge(graphdef, params)(tokens, {"text": context}, memory)
+    def step() -> jax.Array:
+        return jax.block_until_ready(
+            denoising.denoise_step(
+                network,
+                tokens.x[None, :1],
+                tokens,
+                contexts,
+                jnp.float32(TIME),
+                jnp.float32([[1.0, MOVE]]),
+                jnp.float32(GUIDANCE),
+                is_guided=True,
+            )
+        )
 
-    velocity = np.asarray(forward(params, tokens))
-    times = [
-        seconds(lambda: jax.block_until_ready(forward(params, tokens)))
-        for _ in range(rounds)
-    ]
-    return min(times), velocity
+    moved = np.asarray(step())[0, 0]
+    return min(seconds(step) for _ in range(rounds)), moved
 
 
 def rows_of(x: np.ndarray, coords: np.ndarray, config: DiTConfig) -> Tokens:

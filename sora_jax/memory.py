@@ -3,26 +3,42 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Mapping
+from pathlib import Path
 
 import jax
 import psutil
 
 _logger = logging.getLogger(__name__)
 
+# Where Linux tells the limits of a container.
+CGROUP = Path("/sys/fs/cgroup")
 # Share of memory that weights may take; the rest is for what is computed with them.
 WEIGHTS_SHARE = 0.8
 
 
-def available() -> int:
+def available() -> int | float:
     """Bytes that arrays may take, on all devices together."""
     total = 0
     for device in jax.local_devices():
         statistics = device.memory_stats() or {}
         if "bytes_limit" not in statistics:
-            return psutil.virtual_memory().available
+            return min(psutil.virtual_memory().available, in_container())
         total += statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
     return total
+
+
+def in_container() -> float:
+    """Bytes that the container of this process leaves it; infinite without one."""
+    try:
+        most, used = (
+            (CGROUP / name).read_text().strip()
+            for name in ("memory.max", "memory.current")
+        )
+        return math.inf if most == "max" else int(most) - int(used)
+    except (OSError, ValueError):
+        return math.inf
 
 
 def fits_together(sizes: Mapping[str, int]) -> bool:
