@@ -17,8 +17,8 @@ import tyro
 from etils import epath
 
 from sora_jax.config import DiTConfig, VAEConfig, wan
-from sora_jax.weights import export, wan_json
-from sora_jax.weights.foreign import MODULES, flat
+from sora_jax.weights import export, native, wan_json
+from sora_jax.weights.foreign import MODULES
 from sora_jax.weights.published import abstract_of
 from sora_jax.workdir import write_json
 
@@ -69,7 +69,7 @@ def main(
         _, shapes = abstract_of(lambda r, m=module, c=config: m(c, rngs=r))
         kinds = {
             path: jax.ShapeDtypeStruct(shape.shape, jnp.dtype(dtype))
-            for path, shape in flat(shapes).items()
+            for path, shape in native.flatten(shapes).items()
         }
         begins = export.NETWORKS["text_encoder" if name == "text" else name][1]
         export.write_tensors(

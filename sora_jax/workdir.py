@@ -74,10 +74,12 @@ def read_json(path: epath.Path, remedy: str) -> Any:
     """Reads a JSON file.
 
     Raises:
-      ValueError: it is none; says so, and the remedy.
+      ValueError: it is missing, or is none; says so, and the remedy.
     """
     try:
         return json.loads(path.read_text())
+    except FileNotFoundError as error:
+        raise ValueError(f"{path} is missing; {remedy}") from error
     except ValueError as error:
         raise ValueError(f"{path} is not JSON ({error}); {remedy}") from error
 

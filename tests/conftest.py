@@ -1,6 +1,7 @@
 """Small models that every test shares."""
 
 import os
+import shutil
 from pathlib import Path
 
 # Compiling takes longer than running here; programs that tests start inherit this.
@@ -8,9 +9,11 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 import jax  # noqa: E402
 import pytest  # noqa: E402
+import tiny_wan  # noqa: E402
 
 from sora_jax import cli  # noqa: E402
 from sora_jax.config import VAEConfig  # noqa: E402
+from sora_jax.weights.export import export  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
@@ -33,3 +36,29 @@ def dit_config():
 @pytest.fixture(scope="session")
 def text_config():
     return DEBUG.text
+
+
+@pytest.fixture(scope="session")
+def tiny(text_config):
+    """A Wan model of two experts."""
+    return tiny_wan.two_experts(text_config)
+
+
+@pytest.fixture(scope="session")
+def exported(tiny, tmp_path_factory):
+    """The same in diffusers' layout."""
+    path = tmp_path_factory.mktemp("exported") / "tiny"
+    export(str(path), tiny)
+    return path
+
+
+@pytest.fixture(scope="session")
+def original(tiny, exported, tmp_path_factory):
+    """The same as its publishers would lay it out."""
+    return tiny_wan.lay_out(tiny, exported, tmp_path_factory.mktemp("original"))
+
+
+@pytest.fixture
+def copy(exported, tmp_path):
+    """One that a test may change."""
+    return shutil.copytree(exported, tmp_path / "copy")

@@ -1,10 +1,8 @@
-"""Wan's models, exported and read again in both layouts, whole or damaged."""
+"""Wan's models, exported and read again in both layouts."""
 
 import dataclasses
-import json
 import math
 import os
-import shutil
 import subprocess
 import sys
 
@@ -14,118 +12,20 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from flax import nnx
-from tiny import make
 
-from sora_jax import memory
-from sora_jax.config import DiTConfig, ModelConfig, SamplingConfig, VAEConfig, wan
+from sora_jax.config import DiTConfig, wan
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
-from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.sampling import flags, job
 from sora_jax.sampling.model import Model, load
-from sora_jax.weights import convert, folders, published, shards
+from sora_jax.weights import folders, native, published, shards
 from sora_jax.weights.export import export, shards_of
-from sora_jax.weights.foreign import MODULES, flat
-from sora_jax.weights.parts import Parts, in_memory
-
-
-@pytest.fixture(scope="module")
-def tiny(text_config):
-    """A Wan model of two experts; the text encoder is of the usual kind."""
-    text = dataclasses.replace(text_config, pad_to=16)
-    config = ModelConfig(
-        name="tiny",
-        vae=VAEConfig(
-            patch=1,
-            channels=16,
-            encoder_width=4,
-            decoder_width=4,
-            multipliers=(1, 2, 4, 4),
-            blocks=2,
-            stages=((1, 2), (2, 2), (2, 2)),
-            shortcuts=False,
-            history="zeros",
-            dtype="float32",
-        ),
-        dit=DiTConfig(
-            channels=16,
-            extra_channels=0,
-            width=24,
-            heads=2,
-            depth=2,
-            mlp=32,
-            time_features=16,
-            contexts=(("text", text.width),),
-        ),
-        text=text,
-        sampling=SamplingConfig(
-            steps=3, frames=5, size=(32, 32), guidance_low=2.0, shift=12.0
-        ),
-        fps=None,
-        known="nothing",
-        boundary=0.875,
-    )
-    words = ["a red ball moves right", "a blue square", "on a green floor"] * 40
-    return in_memory(
-        config,
-        train_tokenizer(words, vocab_size=320),
-        vae=make(VAE, config.vae),
-        dit=make(DiT, config.dit),
-        dit_low=make(DiT, config.dit, seed=1),
-        text_encoder=make(TextEncoder, config.text),
-    )
-
-
-@pytest.fixture(scope="module")
-def exported(tiny, tmp_path_factory):
-    path = tmp_path_factory.mktemp("exported") / "tiny"
-    export(str(path), tiny)
-    return path
-
-
-@pytest.fixture
-def copy(exported, tmp_path):
-    return shutil.copytree(exported, tmp_path / "copy")
-
-
-@pytest.fixture(scope="module")
-def original(tiny, exported, tmp_path_factory):
-    """The same model as its publishers would lay it out."""
-    path = tmp_path_factory.mktemp("original")
-
-    def write(name, file):
-        module = tiny.parts[name]
-        table = MODULES[type(module.config)][1](module.config, "original")
-        tensors = dict(convert.export(table, flat(published.parameters(module))))
-        file.parent.mkdir(parents=True, exist_ok=True)
-        safetensors.numpy.save_file(tensors, file)
-
-    dit = tiny.config.dit
-    told = {
-        "_class_name": "WanModel",
-        "model_type": "t2v",
-        "dim": dit.width,
-        "ffn_dim": dit.mlp,
-        "freq_dim": dit.time_features,
-        "in_dim": 16,
-        "num_heads": dit.heads,
-        "num_layers": dit.depth,
-        "out_dim": 16,
-    }
-    for name, folder in (("dit", "high_noise_model"), ("dit_low", "low_noise_model")):
-        write(name, path / folder / "diffusion_pytorch_model.safetensors")
-        (path / folder / "config.json").write_text(json.dumps(told))
-    write("vae", path / "Wan2.1_VAE.safetensors")
-    write("text_encoder", path / "models_t5_umt5-xxl-enc-bf16.safetensors")
-    tokenizer = path / "google" / "umt5-xxl" / "spiece.model"
-    tokenizer.parent.mkdir(parents=True)
-    shutil.copy(exported / "tokenizer" / "spiece.model", tokenizer)
-    return path
+from sora_jax.weights.foreign import MODULES
+from sora_jax.weights.parts import Parts
 
 
 def same_parameters(a, b):
-    a, b = (flat(published.parameters(module)) for module in (a, b))
+    a, b = (native.flatten(published.parameters(module)) for module in (a, b))
     assert a.keys() == b.keys()
     for path in a:
         np.testing.assert_array_equal(a[path], b[path], err_msg=path)
@@ -211,140 +111,6 @@ def test_published_sizes(model):
     assert count(TextEncoder, model.text) == 5_680_910_336
 
 
-def damage_shard(folder):
-    index = {"weight_map": {"a": "one.safetensors", "b": "two.safetensors"}}
-    name = "diffusion_pytorch_model.safetensors.index.json"
-    (folder / "transformer" / name).write_text(json.dumps(index))
-
-
-def damage_cut(folder):
-    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
-    path.write_bytes(path.read_bytes()[:-100])
-
-
-def damage_pickle(folder):
-    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    path.rename(path.with_suffix(".bin"))
-
-
-def damage_names(folder):
-    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    tensors = safetensors.numpy.load_file(path)
-    tensors["proj_out.other"] = tensors.pop("proj_out.bias")
-    tensors["proj_out.weight"] = tensors["proj_out.weight"][:, :3].copy()
-    safetensors.numpy.save_file(tensors, path)
-
-
-def damage_dtype(folder):
-    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    tensors = safetensors.numpy.load_file(path)
-    tensors["proj_out.bias"] = tensors["proj_out.bias"].astype(np.int8)
-    safetensors.numpy.save_file(tensors, path)
-
-
-def damage_offsets(folder):
-    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
-    content = path.read_bytes()
-    size = int.from_bytes(content[:8], "little")
-    header = json.loads(content[8 : 8 + size])
-    header["proj_out.bias"]["shape"][0] += 1
-    text = json.dumps(header).encode()
-    start = len(text).to_bytes(8, "little")
-    path.write_bytes(start + text + content[8 + size :])
-
-
-def damage_twice(folder):
-    path = folder / "vae" / "diffusion_pytorch_model.safetensors"
-    shutil.copy(path, path.with_name("diffusion_pytorch_model.fp16.safetensors"))
-
-
-def damage_field(folder):
-    path = folder / "vae" / "config.json"
-    config = json.loads(path.read_text())
-    del config["base_dim"]
-    path.write_text(json.dumps(config))
-
-
-def damage_index(folder):
-    name = "diffusion_pytorch_model.safetensors.index.json"
-    (folder / "transformer" / name).write_text("[]")
-
-
-def damage_statistics(folder):
-    path = folder / "vae" / "config.json"
-    config = json.loads(path.read_text()) | {"latents_std": [1.0]}
-    path.write_text(json.dumps(config))
-
-
-def damage_second(folder):
-    path = folder / "transformer_2" / "config.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"ffn_dim": 8}))
-
-
-def damage_tokenizer(folder):
-    (folder / "tokenizer" / "spiece.model").unlink()
-
-
-def damage_kind(folder):
-    path = folder / "transformer" / "config.json"
-    config = json.loads(path.read_text()) | {"image_dim": 1280, "qk_norm": None}
-    path.write_text(json.dumps(config))
-
-
-def damage_pipeline(folder):
-    (folder / "model_index.json").write_text('{"_class_name": "FluxPipeline"}')
-
-
-def damage_depth(folder):
-    for name in ("transformer", "transformer_2"):
-        path = folder / name / "config.json"
-        config = json.loads(path.read_text()) | {"num_layers": 3}
-        path.write_text(json.dumps(config))
-
-
-@pytest.mark.parametrize(
-    ("damage", "message"),
-    [
-        (damage_shard, "lacks one.safetensors, two.safetensors of its 2 shards"),
-        (damage_cut, "damaged or cut short"),
-        (damage_pickle, "pickles and can run any code"),
-        (
-            damage_names,
-            "(?s)missing.*proj_out.bias.*unexpected.*other.*of another shape",
-        ),
-        (damage_dtype, "of type I8"),
-        (damage_offsets, "proj_out.bias has .* bytes for"),
-        (damage_twice, "is in .* and in .*: leave the one file"),
-        (damage_field, "lacks a field .*base_dim"),
-        (damage_index, "an index in it lacks a field"),
-        (damage_statistics, "latents_std must be 16 numbers, got 1"),
-        (damage_second, "transformer_2 is of another kind or size"),
-        (damage_tokenizer, "tokenizer .* is missing"),
-        (damage_kind, "(?s)qk_norm must be .*image_dim must be None, got 1280"),
-        (damage_pipeline, "is of a FluxPipeline"),
-        (damage_depth, r"(?s)missing.*blocks.2.*looks like .*depth 2"),
-    ],
-)
-def test_damaged_folders_are_refused(copy, damage, message):
-    damage(copy)
-    with pytest.raises(ValueError, match=message):
-        job.prepare(flags.Arguments(prompt="a ball", weights=str(copy)))
-
-
-def test_another_model_than_insisted_is_refused(exported):
-    asked = flags.Arguments(prompt="a ball", weights=str(exported), model="wan21_14b")
-    with pytest.raises(ValueError, match="width 5120 and depth 40; .* holds 'tiny'"):
-        job.prepare(asked)
-    with pytest.raises(ValueError, match="model must be one of"):
-        job.prepare(dataclasses.replace(asked, model="wan"))
-
-
-def test_too_little_memory_is_said_before_loading(exported, monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda: 1000)
-    with pytest.raises(ValueError, match="takes .* and there are 0.00 GiB"):
-        folders.load(exported)
-
-
 def test_networks_leave_where_they_do_not_fit_together():
     loads = []
     names = {name: lambda name=name: loads.append(name) or name for name in "ab"}
@@ -379,7 +145,7 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
 
 def test_large_networks_are_split(tiny, tmp_path, monkeypatch):
     module = tiny.parts["dit"]
-    values = flat(published.parameters(module))
+    values = native.flatten(published.parameters(module))
     table = MODULES[DiTConfig][1](module.config)
     groups = shards_of(table, values, most=20_000)
     assert len(groups) > 2 and sum(map(len, groups)) == len(table)

@@ -76,8 +76,8 @@ def test_all_that_does_not_fit_in_one_error(tmp_path):
     with pytest.raises(ValueError, match="do not fit the model.*config.json") as error:
         native.load_tensors(path, wanted)
     message = str(error.value)
-    assert "missing from the file:\n    blocks/0/bias\n" in message
-    assert "extra00" in message and "and 5 more" in message
+    assert "missing:\n    blocks/0/bias\n" in message
+    assert "unexpected:\n    extra00\n" in message and "and 5 more" in message
     assert "blocks/0/kernel: [4, 6] in the file, [6, 4] wanted" in message
 
 

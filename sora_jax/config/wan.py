@@ -5,6 +5,8 @@ Defaults are the publishers' own, those of their `generate.py` and model cards.
 
 from __future__ import annotations
 
+import dataclasses
+
 from sora_jax.config.models import DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.config.weights import Known, ModelConfig
@@ -40,17 +42,13 @@ VAE_21 = VAEConfig(
     dtype="float32",
 )
 
-VAE_22 = VAEConfig(
+VAE_22 = dataclasses.replace(
+    VAE_21,
     patch=2,
     channels=48,
     encoder_width=160,
     decoder_width=256,
-    multipliers=(1, 2, 4, 4),
-    blocks=2,
-    stages=((1, 2), (2, 2), (2, 2)),
     shortcuts=True,
-    history="zeros",
-    dtype="float32",
 )
 
 
@@ -85,59 +83,32 @@ WAN21_1B3 = ModelConfig(
     known="nothing",
 )
 
-WAN21_14B = ModelConfig(
+WAN21_14B = dataclasses.replace(
+    WAN21_1B3,
     name="wan21_14b",
-    vae=VAE_21,
     dit=dit(width=5120, depth=40, heads=40, mlp=13_824),
-    text=UMT5_XXL,
-    sampling=SamplingConfig(
-        steps=50,
-        guidance=5.0,
-        shift=5.0,
-        frames=81,
-        size=(720, 1280),
-        fps=16.0,
-        negative_prompt=NEGATIVE,
+    sampling=dataclasses.replace(
+        WAN21_1B3.sampling, guidance=5.0, shift=5.0, size=(720, 1280)
     ),
-    fps=None,
-    known="nothing",
 )
 
-WAN22_5B = ModelConfig(
+WAN22_5B = dataclasses.replace(
+    WAN21_14B,
     name="wan22_5b",
     vae=VAE_22,
     dit=dit(width=3072, depth=30, heads=24, mlp=14_336, channels=48),
-    text=UMT5_XXL,
-    sampling=SamplingConfig(
-        steps=50,
-        guidance=5.0,
-        shift=5.0,
-        frames=121,
-        size=(704, 1280),
-        fps=24.0,
-        negative_prompt=NEGATIVE,
+    sampling=dataclasses.replace(
+        WAN21_14B.sampling, frames=121, size=(704, 1280), fps=24.0
     ),
-    fps=None,
     known="tokens",
 )
 
-WAN22_A14B = ModelConfig(
+WAN22_A14B = dataclasses.replace(
+    WAN21_14B,
     name="wan22_a14b",
-    vae=VAE_21,
-    dit=dit(width=5120, depth=40, heads=40, mlp=13_824),
-    text=UMT5_XXL,
-    sampling=SamplingConfig(
-        steps=40,
-        guidance=4.0,
-        guidance_low=3.0,
-        shift=12.0,
-        frames=81,
-        size=(720, 1280),
-        fps=16.0,
-        negative_prompt=NEGATIVE,
+    sampling=dataclasses.replace(
+        WAN21_14B.sampling, steps=40, guidance=4.0, guidance_low=3.0, shift=12.0
     ),
-    fps=None,
-    known="nothing",
     boundary=0.875,
 )
 

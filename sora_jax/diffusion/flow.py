@@ -14,10 +14,12 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
 from sora_jax.config import FlowConfig
-from sora_jax.types import Tokens
+from sora_jax.types import AnyArray, Tokens
 
 
-def shifted(t: Float[Array, "*b"], shift: Float[Array, "*b"]) -> Float[Array, "*b"]:
+def shifted(
+    t: Float[AnyArray, "*b"], shift: int | float | Float[AnyArray, "*b"]
+) -> Float[AnyArray, "*b"]:
     """Move times towards noise (Esser et al. 2024, equation 23)."""
     return shift * t / (1 + (shift - 1) * t)
 

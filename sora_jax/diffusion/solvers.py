@@ -15,6 +15,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from sora_jax.diffusion.flow import shifted
+
 SOLVERS = ("euler", "heun", "unipc")
 Number = int | float
 
@@ -52,11 +54,6 @@ def noise_levels(solver: str, steps: int, shift: Number) -> Float[np.ndarray, " 
     sigmas = shifted(np.linspace(1.0, 0.001, steps + 1), shift)
     sigmas[0], sigmas[-1] = 1 - 1e-6, 0.0
     return sigmas
-
-
-def shifted(sigmas: Float[np.ndarray, " r"], shift: Number) -> Float[np.ndarray, " r"]:
-    """Move levels towards noise (see `flow.shifted`)."""
-    return shift * sigmas / (1 + (shift - 1) * sigmas)
 
 
 def make_table(

@@ -40,17 +40,10 @@ def check(
     Raises:
       ValueError: lists every tensor that is missing, unexpected or of another shape.
     """
-    wanted = {entry.name: entry.their_shape(ours[entry.path].shape) for entry in table}
-    misshapen = (
-        f"{name}: {list(stored[name].shape)} in the file, {list(wanted[name])} wanted"
-        for name in stored.keys() & wanted.keys()
-        if stored[name].shape != wanted[name]
+    problems = native.differences(
+        {name: tensor.shape for name, tensor in stored.items()},
+        {entry.name: entry.their_shape(ours[entry.path].shape) for entry in table},
     )
-    problems = [
-        *native.listed("missing", wanted.keys() - stored.keys()),
-        *native.listed("unexpected", stored.keys() - wanted.keys()),
-        *native.listed("of another shape", misshapen),
-    ]
     if problems:
         raise ValueError(
             f"weights {where!r} are not those of the model that its config describes:\n"

@@ -22,8 +22,8 @@ from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
-from sora_jax.weights import convert, folders, layout_diffusers, wan_json
-from sora_jax.weights.foreign import MODULES, flat
+from sora_jax.weights import convert, folders, layout_diffusers, native, wan_json
+from sora_jax.weights.foreign import MODULES
 from sora_jax.weights.parts import DIT_LOW, Weights
 from sora_jax.weights.published import ASSETS, parameters
 from sora_jax.weights.table import Entry
@@ -114,7 +114,7 @@ def refuse_inexpressible(config: ModelConfig) -> None:
 def write_network(where: epath.Path, begins: str, module: Module) -> None:
     """Write a network's config and its tensors."""
     table = MODULES[type(module.config)][1](module.config, "diffusers")
-    values = flat(parameters(module))
+    values = native.flatten(parameters(module))
     write_tensors(where, begins, table, values, values)
     write_json(where / "config.json", network_json(module))
 

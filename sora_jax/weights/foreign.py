@@ -21,12 +21,13 @@ from jax.sharding import NamedSharding, PartitionSpec
 
 from sora_jax import sharding
 from sora_jax.config import RULES, DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
+from sora_jax.config.weights import Known
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
 from sora_jax.nn.layers import compute_dtype
 from sora_jax.sharding import Mesh
-from sora_jax.weights import convert
+from sora_jax.weights import convert, native
 from sora_jax.weights.published import abstract_of
 from sora_jax.weights.shards import Stored
 from sora_jax.weights.table import Entry
@@ -41,6 +42,7 @@ MODULES: dict[type, tuple[Callable[..., nnx.Module], Callable[..., list[Entry]]]
     VAEConfig: (VAE, vae_table),
     TextConfig: (TextEncoder, text_table),
 }
+COPY = "copy or download the folder again"
 HASHED = 2**20  # bytes at each end of a file
 # What is computed in float32 stays in float32, wherever the rest is computed.
 FLOAT32 = frozenset(("time", "time_table", "modulation", "head_modulation", "scale"))
@@ -86,9 +88,9 @@ class Network:
         if mesh is not None:
             module = nnx.eval_shape(lambda: make(self.config, rngs=nnx.Rngs(0)))
             with sharding.use(mesh, RULES):
-                placed = flat(sharding.parameter_shardings(module, mesh))
+                placed = native.flatten(sharding.parameter_shardings(module, mesh))
         described = {}
-        for path, shape in flat(shapes).items():
+        for path, shape in native.flatten(shapes).items():
             kept = kinds.get(path, shape.dtype)
             if not exact and not FLOAT32.intersection(path.split("/")):
                 kept = min(kept, dtype, key=lambda kind: jnp.dtype(kind).itemsize)
@@ -205,6 +207,13 @@ def divisible(
     return placed
 
 
+def how_known(extra_channels: int, is_image_too: bool) -> Known:
+    """How a model takes known pixels: one of text and image takes clean tokens."""
+    if extra_channels:
+        return "channels"
+    return "tokens" if is_image_too else "nothing"
+
+
 def looks_like(stored: Mapping[str, Stored]) -> str:
     """What a transformer seems to be, by its tensors; nothing where it is none."""
     embed = stored.get("patch_embedding.weight")
@@ -223,9 +232,3 @@ def looks_like(stored: Mapping[str, Stored]) -> str:
         f"\nwhat is there looks like a transformer of width {width}, depth "
         f"{len(layers)} and {channels} input channels{known}"
     )
-
-
-def flat(tree: Mapping[str, Any]) -> dict[str, Any]:
-    """Nested dicts by paths with slashes."""
-    leaves = nnx.traversals.flatten_mapping(tree)
-    return {"/".join(str(key) for key in path): leaf for path, leaf in leaves.items()}

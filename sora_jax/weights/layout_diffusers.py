@@ -17,13 +17,11 @@ from sora_jax.config import (
     from_json,
     wan,
 )
-from sora_jax.config.weights import Known
 from sora_jax.weights import shards, wan_json
-from sora_jax.weights.foreign import Folder, Network
+from sora_jax.weights.foreign import COPY, Folder, Network, how_known
 from sora_jax.weights.parts import DIT_LOW
 from sora_jax.workdir import read_json
 
-COPY = "copy or download the folder again"
 INDEX = "model_index.json"
 # What diffusers has no place for, in folders that we export.
 OURS = "sora_jax.json"
@@ -105,13 +103,6 @@ def describe(
     )
 
 
-def how_known(extra_channels: int, expand_timesteps: bool) -> Known:
-    """How a model of these traits takes known pixels."""
-    if extra_channels:
-        return "channels"
-    return "tokens" if expand_timesteps else "nothing"
-
-
 def network(where: epath.Path, name: str, config: Any) -> Network:
     """A network in a folder of its own."""
     stored = shards.read_headers(shards.find(where / name))
@@ -124,17 +115,8 @@ def network(where: epath.Path, name: str, config: Any) -> Network:
 
 
 def read_config(where: epath.Path, name: str) -> dict[str, Any]:
-    """The config of a network.
-
-    Raises:
-      ValueError: there is none.
-    """
-    path = where / name / "config.json"
-    if not path.exists():
-        raise ValueError(
-            f"weights folder {str(where)!r} lacks {name}/config.json: {COPY}"
-        )
-    return read_json(path, COPY)
+    """The config of a network."""
+    return read_json(where / name / "config.json", COPY)
 
 
 def read_text(where: epath.Path) -> TextConfig:

@@ -15,14 +15,12 @@ from typing import Any
 from etils import epath
 
 from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
-from sora_jax.config.weights import Known
 from sora_jax.weights import shards, wan_json
-from sora_jax.weights.foreign import Folder, Network
+from sora_jax.weights.foreign import COPY, Folder, Network, how_known
 from sora_jax.weights.parts import DIT_LOW
 from sora_jax.weights.shards import Stored
 from sora_jax.workdir import read_json
 
-COPY = "copy or download the folder again"
 HIGH, LOW = "high_noise_model", "low_noise_model"
 TRANSFORMER = "diffusion_pytorch_model"
 TEXT, VAE = "models_t5_*", "*VAE*"
@@ -54,9 +52,7 @@ def read(where: epath.Path) -> Folder:
     vae = vae_sizes(vae_stored)
     text = text_sizes(text_stored, data.get("text_len", wan.UMT5_XXL.pad_to))
     dit = read_dit(data, text.width)
-    known: Known = "channels" if dit.extra_channels else "nothing"
-    if data.get("model_type") == "ti2v":
-        known = "tokens"
+    known = how_known(dit.extra_channels, data.get("model_type") == "ti2v")
     published = wan.closest(dit, known, 0.5 if two else None)
     config = ModelConfig(
         name=published.name if published.dit == dit else where.name,
@@ -77,6 +73,12 @@ def read(where: epath.Path) -> Folder:
         ),
     }
     if two:
+        low = read_json(where / LOW / "config.json", COPY)
+        if read_dit(low, text.width) != dit:
+            raise ValueError(
+                f"weights folder {str(where)!r}: {LOW} is of another kind or size than "
+                f"{HIGH}: {COPY}"
+            )
         networks[DIT_LOW] = network(where / LOW, dit, transformer(where / LOW))
     return Folder(
         config=config, networks=networks, tokenizer=where.joinpath(*TOKENIZER)

@@ -10,7 +10,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -23,6 +23,8 @@ from etils import epath
 from sora_jax.workdir import PathLike, write_bytes
 
 PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
+
+Shapes = Mapping[str, Sequence[int]]  # of tensors, by name
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 _SHOWN = 20  # names of each kind in an error
@@ -43,7 +45,7 @@ def save_tensors(
     target = epath.Path(path)
     _require_safetensors(target)
     flat = {}
-    for name, value in _flatten(tensors):
+    for name, value in flatten(tensors).items():
         array = np.array(value, order="C")
         if dtype is not None and jnp.issubdtype(array.dtype, jnp.floating):
             array = np.asarray(array.astype(jnp.dtype(dtype)))
@@ -62,10 +64,15 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
       ValueError: the file is missing or damaged, or its names or shapes are not the
         expected ones; lists them all.
     """
-    wanted = dict(_flatten(abstract))
-    with opened(path) as file:
+    wanted = flatten(abstract)
+    with _opened(path) as file:
         stored = {name: file.get_slice(name).get_shape() for name in file.keys()}
-        _require_same(path, stored, wanted)
+        problems = differences(stored, {n: x.shape for n, x in wanted.items()})
+        if problems:
+            raise ValueError(
+                f"weights {os.fspath(path)!r} do not fit the model; use them with the "
+                "config.json of their own folder:\n" + "\n".join(problems)
+            )
 
         # Inside, so that one tensor at a time is held twice.
         def fill(node: PureDict, prefix: str) -> dict[Any, Any]:
@@ -94,7 +101,7 @@ def file_hash(path: PathLike) -> str:
 
 
 @contextlib.contextmanager
-def opened(path: PathLike) -> Iterator[Any]:
+def _opened(path: PathLike) -> Iterator[Any]:
     """Open a safetensors file, wherever it is, or says what is wrong with it."""
     target = epath.Path(path)
     named = f"weights {os.fspath(path)!r}"
@@ -129,28 +136,21 @@ def _require_safetensors(path: epath.Path) -> None:
         )
 
 
-def _require_same(
-    path: PathLike, stored: Mapping[str, list[int]], wanted: Mapping[str, Any]
-) -> None:
-    """Raises one error with all names that are missing, unknown or misshapen."""
+def differences(stored: Shapes, wanted: Shapes) -> list[str]:
+    """Lines that tell which tensors are missing, unexpected or of another shape."""
     misshapen = (
-        f"{name}: {list(stored[name])} in the file, {list(wanted[name].shape)} wanted"
+        f"{name}: {list(stored[name])} in the file, {list(wanted[name])} wanted"
         for name in stored.keys() & wanted.keys()
-        if tuple(stored[name]) != tuple(wanted[name].shape)
+        if tuple(stored[name]) != tuple(wanted[name])
     )
-    problems = [
-        *listed("missing from the file", wanted.keys() - stored.keys()),
-        *listed("unknown to the model", stored.keys() - wanted.keys()),
-        *listed("of another shape", misshapen),
+    return [
+        *_listed("missing", wanted.keys() - stored.keys()),
+        *_listed("unexpected", stored.keys() - wanted.keys()),
+        *_listed("of another shape", misshapen),
     ]
-    if problems:
-        raise ValueError(
-            f"weights {os.fspath(path)!r} do not fit the model; use them with the "
-            "config.json of their own folder:\n" + "\n".join(problems)
-        )
 
 
-def listed(kind: str, names: Iterable[str]) -> list[str]:
+def _listed(kind: str, names: Iterable[str]) -> list[str]:
     """Lines of an error that list names of a kind, but not too many."""
     lines = sorted(names)
     if not lines:
@@ -159,12 +159,15 @@ def listed(kind: str, names: Iterable[str]) -> list[str]:
     return [f"  {kind}:", *(f"    {line}" for line in lines[:_SHOWN]), *more]
 
 
-def _flatten(node: PureDict, prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flatten(node: PureDict, prefix: str = "") -> dict[str, Any]:
+    """Nested dicts by paths with slashes."""
+    flat: dict[str, Any] = {}
     for key, child in node.items():
         name = f"{prefix}{key}"
         if "/" in str(key):
             raise ValueError(f"parameter name {name!r} must not contain '/' in a key")
         if isinstance(child, Mapping):
-            yield from _flatten(child, f"{name}/")
+            flat |= flatten(child, f"{name}/")
         else:
-            yield name, child
+            flat[name] = child
+    return flat

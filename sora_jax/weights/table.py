@@ -14,6 +14,8 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
+# Of the names of tensors: diffusers' (and transformers'), and the publishers' own.
+LAYOUTS = ("diffusers", "original")
 Index = tuple[int | slice, ...]
 ALL = slice(None)
 

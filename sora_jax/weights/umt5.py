@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sora_jax.config import TextConfig
-from sora_jax.weights.table import ALL, LINEAR, SAME, Entry, Index
+from sora_jax.weights.table import ALL, LAYOUTS, LINEAR, SAME, Entry, Index
 
 ATTENTION = ("layer.0.SelfAttention", "attn")
 # (our path, index behind the layer, name in Hugging Face's layout, in the original)
@@ -37,7 +37,7 @@ def text_table(config: TextConfig, layout: str = "diffusers") -> list[Entry]:
       config: the encoder.
       layout: "diffusers" (Hugging Face's) or "original".
     """
-    which = ("diffusers", "original").index(layout)
+    which = LAYOUTS.index(layout)
     entries = [
         Entry(name=EMBEDDING[which], path="embedding", turn=SAME),
         Entry(name=LAST_NORM[which], path="norm/scale", turn=SAME),

@@ -6,6 +6,7 @@ from sora_jax.config import DiTConfig
 from sora_jax.weights.table import (
     ALL,
     FIRST_OF_ONE,
+    LAYOUTS,
     LINEAR,
     SAME,
     Entry,
@@ -46,7 +47,6 @@ HEAD_MODULATION = ("scale_shift_table", "head.modulation")
 MODULATION = ("scale_shift_table", "modulation")
 SELF, CROSS = ("attn1", "self_attn"), ("attn2", "cross_attn")
 NORM_CROSS = ("norm2", "norm3")
-LAYOUTS = ("diffusers", "original")
 
 
 def dit_table(config: DiTConfig, layout: str = "diffusers") -> list[Entry]:

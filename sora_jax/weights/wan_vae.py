@@ -8,6 +8,7 @@ from sora_jax.config import VAEConfig
 from sora_jax.weights.table import (
     CONV_2D,
     CONV_3D,
+    LAYOUTS,
     POINT_2D,
     POINT_3D,
     SAME,
@@ -49,7 +50,7 @@ def vae_table(config: VAEConfig, layout: str = "diffusers") -> list[Entry]:
       config: the VAE.
       layout: "diffusers" or "original".
     """
-    which = ("diffusers", "original").index(layout)
+    which = LAYOUTS.index(layout)
     entries: list[Entry] = []
     for side in ("encoder", "decoder"):
         for path, *names in ENDS[side]:
