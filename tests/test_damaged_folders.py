@@ -19,6 +19,11 @@ def damage_shard(folder):
     (folder / "transformer" / name).write_text(json.dumps(index))
 
 
+def damage_numbered(folder):
+    path = folder / "transformer" / "diffusion_pytorch_model.safetensors"
+    path.rename(path.with_name("model-00001-of-00002.safetensors"))
+
+
 def damage_cut(folder):
     path = folder / "vae" / "diffusion_pytorch_model.safetensors"
     path.write_bytes(path.read_bytes()[:-100])
@@ -108,6 +113,7 @@ def damage_depth(folder):
     ("damage", "message"),
     [
         (damage_shard, "lacks one.safetensors, two.safetensors of its 2 shards"),
+        (damage_numbered, "holds 1 of 2 shards and no index"),
         (damage_cut, "damaged or cut short"),
         (damage_pickle, "pickles and can run any code"),
         (

@@ -39,6 +39,15 @@ class Model:
         self.weights = weights
         self.config = weights.config
 
+    def __repr__(self) -> str:
+        """Name the weights and what they make by default."""
+        settings = self.config.sampling
+        height, width = settings.size
+        return (
+            f"Model({self.config.name!r}, {settings.frames} frames of {width}x{height} "
+            f"at {settings.fps:g} fps)"
+        )
+
     def generate(
         self,
         prompts: str | Sequence[str],
@@ -103,7 +112,7 @@ class Model:
         """Decode a video, whole frames or tiles of them, as memory allows."""
         vae = self.weights.parts["vae"]
         tile = settings.tile
-        cells = tile and max(1, tile // self.config.vae.space_factor)
+        cells = tile and tile // self.config.vae.space_factor
         if tile is None:
             cells = tiles.choose(self.config.vae, settings.size)
         if not cells:

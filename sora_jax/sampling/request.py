@@ -73,6 +73,10 @@ def check(request: Request, model: ModelConfig) -> None:
             problems.append(
                 f"size: {name} must be a multiple of {unit}, got {size}: try {near}"
             )
+    tile, cell = settings.tile or 0, model.vae.space_factor
+    if tile % cell:
+        near = max(cell, round(tile / cell) * cell)
+        problems.append(f"tile must be a multiple of {cell}, got {tile}: try {near}")
     if not problems:
         problems += _check_noise(request, model)
         problems += _check_condition(request, model)

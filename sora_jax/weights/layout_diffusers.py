@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ from sora_jax.weights import shards, wan_json
 from sora_jax.weights.foreign import COPY, Folder, Network, how_known
 from sora_jax.weights.parts import DIT_LOW
 from sora_jax.workdir import read_json
+
+_logger = logging.getLogger(__name__)
 
 INDEX = "model_index.json"
 # What diffusers has no place for, in folders that we export.
@@ -136,5 +139,12 @@ def scheduling(where: epath.Path) -> dict[str, Any]:
         return {}
     scheduler = read_json(path, COPY)
     shift = scheduler.get("flow_shift") or scheduler.get("shift")
-    found = {"solver": SOLVERS.get(scheduler.get("_class_name")), "shift": shift}
+    named = scheduler.get("_class_name")
+    if named and named not in SOLVERS:
+        _logger.warning(
+            "%s asks for %s, which is not built here: the model's usual solver is used",
+            path,
+            named,
+        )
+    found = {"solver": SOLVERS.get(named), "shift": shift}
     return {name: value for name, value in found.items() if value is not None}

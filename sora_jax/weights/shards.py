@@ -12,6 +12,7 @@ import json
 import math
 import mmap
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from typing import Any
@@ -24,6 +25,7 @@ from sora_jax.weights import native
 from sora_jax.workdir import PathLike, read_json
 
 LONGEST_HEADER = 100_000_000  # bytes: what the format allows
+SHARD = re.compile(r"-of-(\d+)\.safetensors$")
 DTYPES = {"F32": jnp.float32, "BF16": jnp.bfloat16, "F16": jnp.float16}
 
 
@@ -71,6 +73,13 @@ def find(folder: PathLike, begins: str = "") -> list[epath.Path]:
             )
         return [where / name for name in names]
     files = sorted(where.glob(f"{begins}*.safetensors"))
+    numbered = [SHARD.search(path.name) for path in files]
+    counts = {int(match[1]) for match in numbered if match}
+    if counts and (len(counts) > 1 or counts != {len(files)}):
+        raise ValueError(
+            f"weights folder {str(folder)!r} holds {len(files)} of "
+            f"{max(counts)} shards and no index: copy or download it again"
+        )
     if not files:
         refuse_pickles(where, f"{begins}*")
         raise ValueError(
