@@ -8,7 +8,6 @@ from __future__ import annotations
 import sys
 import time
 
-import tqdm
 import tyro
 
 from sora_jax import cli, runtime
@@ -18,12 +17,14 @@ from sora_jax.sampling import command, flags, job
 def main(argv: list[str]) -> None:
     """Parse, check, make, write."""
     started = time.perf_counter()
-    arguments = tyro.cli(flags.Arguments, args=argv, config=cli.FLAGS)
+    arguments = tyro.cli(
+        flags.Arguments, args=argv, config=(tyro.conf.FlagCreatePairsOff,)
+    )
     asked = job.prepare(arguments)
     print(asked.summary)
     runtime.enable_compilation_cache()
     runtime.tell()
-    for path in command.run(asked, progress=lambda x: tqdm.tqdm(x, unit="step")):
+    for path in command.run(asked, progress=cli.bars):
         print(path)
     seconds = time.perf_counter() - started
     print(f"seed {asked.seed}, {seconds:.1f} s")

@@ -9,10 +9,11 @@ import inspect
 import re
 import sys
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
+import tqdm
 import tyro
 
 T = TypeVar("T")
@@ -120,7 +121,7 @@ def join_pair(argv: Sequence[str], flag: str) -> list[str]:
     return joined
 
 
-def parse_size(text: str) -> tuple[int, int]:
+def parse_size(text: str, field: str = "--size") -> tuple[int, int]:
     """Read "WIDTHxHEIGHT" as (height, width).
 
     Raises:
@@ -128,8 +129,13 @@ def parse_size(text: str) -> tuple[int, int]:
     """
     match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
     if match is None:
-        raise ValueError(f"--size must be WIDTHxHEIGHT, such as 64x64, got {text!r}")
+        raise ValueError(f"{field} must be WIDTHxHEIGHT, such as 64x64, got {text!r}")
     return int(match[2]), int(match[1])
+
+
+def bars(numbers: Sequence[int], unit: str) -> Iterable[int]:
+    """Progress with the time that is left: of windows and, below it, of their steps."""
+    return tqdm.tqdm(numbers, desc=f"{unit}s", unit=unit, leave=None)
 
 
 def output_name(prompt: str) -> str:

@@ -19,7 +19,8 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.sampling import codec, command, flags, job, tiles
+from sora_jax.sampling import codec, command, flags, job, known, tiles
+from sora_jax.sampling.making import Maker, Window, silent
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
@@ -81,21 +82,20 @@ def test_the_prompt_and_the_image_matter(model):
     pixels = np.full((5, 32, 32, 3), 0.5, np.float32)
     condition = conditioning.hide(pixels, mask)
     assert isinstance(condition, Condition)
-    known = model.generate("a red ball", seed=3, condition=condition)
-    assert np.abs(plain - known).max() > 1e-4
+    shown = model.generate("a red ball", seed=3, condition=condition)
+    assert np.abs(plain - shown).max() > 1e-4
 
 
 def test_what_lies_below_unknown_pixels_does_not_matter(model):
     mask = conditioning.frames_known(5, 32, 32, [0])
     pixels = np.full((5, 32, 32, 3), 0.5, np.float32)
 
-    def known(condition):
-        settings = model.config.sampling
-        request = Request(prompts=("a",), settings=settings, condition=condition)
-        return model.known(request)[1]
+    def seen(condition):
+        _, extras = known.enter(model.weights, [(1.0, [condition])])
+        return extras[0][1]
 
-    hidden = known(conditioning.hide(pixels, mask))
-    np.testing.assert_array_equal(hidden, known(Condition(pixels=pixels, mask=mask)))
+    hidden = seen(conditioning.hide(pixels, mask))
+    np.testing.assert_array_equal(hidden, seen(Condition(pixels=pixels, mask=mask)))
     assert np.abs(hidden).max() > 0
 
 
@@ -151,11 +151,11 @@ def test_frames_that_do_not_fit_are_tiled(model, monkeypatch):
     assert tile is not None and tiles.LEAST <= tile < 1024 // 8
 
 
-def test_time_is_counted_in_the_frame_rate_of_training(weights, model):
+def test_time_is_counted_in_the_frame_rate_of_training(weights):
     for fps, last in ((8.0, 1.0), (16.0, 0.5)):
         settings = dataclasses.replace(weights.config.sampling, fps=fps)
         request = Request(prompts=("a red ball",), settings=settings)
-        rows = model.rows(request, 1)
+        rows = Maker(weights, request, silent).rows(Window(frames=2))
         assert rows.tokens.coords[..., 0].max() == last
 
 
@@ -177,7 +177,7 @@ def test_the_command_writes_video_and_sidecar(folder, tmp_path):
     Image.fromarray(to_uint8(np.zeros((20, 20, 3), np.float32))).save(image)
     arguments = flags.Arguments(
         prompt="a red ball",
-        image=str(image),
+        image=(str(image),),
         weights=str(folder),
         out=str(tmp_path / "clip.npy"),
         seed=5,
@@ -185,7 +185,7 @@ def test_the_command_writes_video_and_sidecar(folder, tmp_path):
     paths = [
         path
         for _ in range(2)
-        for path in command.run(job.prepare(arguments), progress=iter)
+        for path in command.run(job.prepare(arguments), progress=silent)
     ]
     assert [path.rsplit("/", 1)[1] for path in paths] == ["clip.npy", "clip-1.npy"]
     first, second = (np.load(path) for path in paths)
@@ -205,9 +205,9 @@ BAD = {
     "--fps must be from .* got nan": {"fps": float("nan")},
     "--fps must be from .* got 0.0001": {"fps": 0.0001},
     "--guidance must be a number": {"guidance": float("inf")},
-    "with --frames 1 nothing is left": {"image": "a.png", "frames": 1},
+    "with --frames 1 nothing is left": {"image": ("a.png",), "frames": 1},
     "is not UTF-8": {"prompt": None, "prompts": "LATIN"},
-    "--image": {"image": "missing.png"},
+    "--image": {"image": ("missing.png",)},
     "--out": {"out": "/proc/none/clip.mp4"},
     "--seed must be from 0": {"seed": -1},
     "--variations must be >= 1": {"variations": 0},

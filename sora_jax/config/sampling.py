@@ -23,6 +23,11 @@ class SamplingConfig:
     # training, it does not grow with the number of tokens.
     shift: float = 2.0
     frames: int = 17
+    # Frames that are made at once; a longer video is made window by window. None: as
+    # many as `frames` are by default.
+    window: int | None = None
+    # Frames that a window sees of what was made, or is known, before it.
+    context: int = 5
     # (height, width) in pixels.
     size: tuple[int, int] = (64, 64)
     fps: float = 8.0
@@ -36,7 +41,11 @@ class SamplingConfig:
         require_within(
             "",
             self,
-            {"steps": least, "frames": least, "fps": FPS},
+            {"steps": least, "frames": least, "context": least, "fps": FPS},
+            (
+                self.window is None or self.window > self.context,
+                f"window must be more than context ({self.context}), got {self.window}",
+            ),
             (
                 math.isfinite(self.guidance),
                 f"guidance must be a number, got {self.guidance}",

@@ -28,6 +28,9 @@ class ModelConfig:
     # How known pixels enter: as channels beside the noise, as clean tokens at the
     # beginning, or not at all.
     known: Known
+    # Whether the DiT was trained to go on from clean latents of the middle of a video,
+    # so that a long one is made in latents, without a way through pixels.
+    headless: bool = False
     # Where two transformers share the work: the first makes the steps from this time
     # on (1 is noise), the second those below.
     boundary: float | None = None

@@ -123,7 +123,14 @@ def fold_mask(
 
 
 def channels(
-    mask: Float[np.ndarray, "t h w f"], latents: Float[np.ndarray, "t h w z"]
-) -> Float[np.ndarray, "t h w q"]:
-    """Join mask and latents of the known pixels; zeros where nothing is known."""
-    return np.concatenate([mask, latents * bool(mask.any())], axis=-1)
+    mask: Mask, latents: Float[np.ndarray, "t2 h2 w2 z"], time_factor: int
+) -> Float[np.ndarray, "t2 h2 w2 q"]:
+    """Join mask and latents of the known pixels; zeros where nothing is known.
+
+    Args:
+      mask: of the pixels.
+      latents: of the clip whose unknown pixels are grey.
+      time_factor: frames in each latent frame but the first.
+    """
+    folded = fold_mask(mask, time_factor, mask.shape[1] // latents.shape[1])
+    return np.concatenate([folded, latents * bool(mask.any())], axis=-1)

@@ -60,7 +60,7 @@ def make_table(
     solver: str,
     steps: int,
     shift: Number,
-    strength: float = 1.0,
+    strength: Number = 1,
 ) -> Table:
     """Write down a solver.
 
@@ -68,12 +68,15 @@ def make_table(
       solver: "euler", "heun" (second order, two evaluations a step) or "unipc".
       steps: steps of a whole generation.
       shift: moves the levels towards noise.
-      strength: share of the path that is run, from its end: 1 starts at pure noise.
+      strength: share of the path that is run, from its end: 1 starts at pure noise,
+        and 0 leaves nothing to run.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {list(SOLVERS)}, got {solver!r}")
     sigmas = noise_levels(solver, steps, shift)
-    sigmas = sigmas[steps - max(1, round(strength * steps)) :]
+    sigmas = sigmas[steps - round(strength * steps) :]
+    if len(sigmas) == 1:
+        return Table(sigmas=sigmas[:0], times=sigmas[:0], matrices=np.zeros((0, 1, 2)))
     evaluated, matrices = {"euler": _euler, "heun": _heun, "unipc": _unipc}[solver](
         sigmas
     )

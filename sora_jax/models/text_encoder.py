@@ -135,6 +135,23 @@ class TextEncoder(nnx.Module):
         return jnp.where(mask[..., None], self.norm(x), 0.0)
 
 
+def encode_captions(
+    encoder: TextEncoder, text: Int[Array, "b s l"]
+) -> tuple[Float[Array, "b m d"], Int[Array, "b m"]]:
+    """Encode the captions of rows; each becomes a segment of its row's memory.
+
+    Returns:
+      States, and the segment of each, counted from 1; m = s * l.
+    """
+    b, captions, length = text.shape
+    states = encoder(text.reshape(b * captions, length))
+    segments = jnp.repeat(jnp.arange(1, captions + 1, dtype=jnp.int32), length)
+    return (
+        states.reshape(b, captions * length, -1),
+        jnp.broadcast_to(segments, (b, captions * length)),
+    )
+
+
 def position_buckets(
     length: int, buckets: int, max_distance: int
 ) -> Float[np.ndarray, "l m r"]:

@@ -8,7 +8,9 @@ from collections.abc import Iterator
 
 from sora_jax.data import outputs
 from sora_jax.sampling.job import Job
-from sora_jax.sampling.model import Progress, load
+from sora_jax.sampling.making import Progress
+from sora_jax.sampling.model import load
+from sora_jax.sampling.tasks.brief import Brief
 
 
 def run(job: Job, progress: Progress) -> Iterator[str]:
@@ -17,23 +19,23 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
         started = time.perf_counter()
-        settings = model.config.sampling.asked(**job.settings)
-        chunks = model.stream(
-            prompt,
-            condition=job.condition,
-            noise=job.noise,
+        brief = Brief(
+            model=model.config,
+            prompts=(prompt,),
+            settings=job.settings,
             seed=seed,
-            progress=progress,
-            **job.settings,
+            noise=job.noise,
         )
-        path = outputs.write(out, (chunk[0] for chunk in chunks), settings.fps)
+        chunks = model.perform(job.build(brief), progress)
+        path = outputs.write(out, (chunk[0] for chunk in chunks), job.settings.fps)
         outputs.write_sidecar(
             path,
             {
+                "task": job.task,
                 "prompt": prompt,
                 "seed": seed,
-                **dataclasses.asdict(settings),
-                **job.files,
+                **dataclasses.asdict(job.settings),
+                **job.record,
                 "weights": f"{model.config.name} {model.weights.digest}",
                 "seconds": round(time.perf_counter() - started, 2),
             },

@@ -11,14 +11,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
 from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.text_encoder import TextEncoder, encode_captions
 from sora_jax.sampling.compiling import jit
 from sora_jax.sampling.request import Request
 from sora_jax.types import Batch, Context, Tokens
@@ -35,19 +34,23 @@ class Network(NamedTuple):
     memory: Any
 
 
-def draw_noise(request: Request, shape: tuple[int, ...]) -> Float[Array, "b n p"]:
-    """Noise of its own for each video, whatever others are made beside it."""
+def draw_noise(
+    request: Request, window: int, shape: tuple[int, ...]
+) -> Float[Array, "b n p"]:
+    """Noise of its own for each video and window, whatever is made beside it."""
     key = jax.random.key(request.seed)
     keys = [jax.random.fold_in(key, i) for i in range(len(request.prompts))]
+    for number in (request.part, window):
+        keys = [jax.random.fold_in(key, number) if number else key for key in keys]
     return jnp.stack([jax.random.normal(key, shape) for key in keys])
 
 
-def encode_text(encoder: TextEncoder, batch: Batch) -> dict[str, Context]:
-    """Encode the captions of rows that have one each."""
-    graphdef, params = nnx.split(encoder)
-    states = run_text_encoder(graphdef, params, batch.text[:, 0])
-    segments = np.ones(states.shape[:2], np.int32)
-    return {"text": Context(states=states, segments=segments, ids=batch.text_ids)}
+def encode_text(encoder: TextEncoder, batch: Batch) -> Context:
+    """Encode the captions of rows, and wait, so that the encoder can go."""
+    states, segments = jax.block_until_ready(
+        run_text_encoder(*nnx.split(encoder), batch.text)
+    )
+    return Context(states=states, segments=segments, ids=batch.text_ids)
 
 
 def ready(dit: DiT, contexts: dict[str, Context]) -> Network:
@@ -58,9 +61,11 @@ def ready(dit: DiT, contexts: dict[str, Context]) -> Network:
 
 
 @jit(static_argnames="graphdef")
-def run_text_encoder(graphdef: nnx.GraphDef, params: Params, ids: Array) -> Array:
+def run_text_encoder(
+    graphdef: nnx.GraphDef, params: Params, text: Array
+) -> tuple[Array, Array]:
     """Run the text encoder."""
-    return nnx.merge(graphdef, params)(ids)
+    return encode_captions(nnx.merge(graphdef, params), text)
 
 
 @jit(static_argnames="graphdef")

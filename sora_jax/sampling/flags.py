@@ -1,43 +1,90 @@
-"""The flags of `sample.py`: what they mean, and what they say about files."""
+"""The flags of `sample.py`."""
 
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-import zipfile
-from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
+import tyro
 
 from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.sampling.tasks.joining import Direction
+
+# What a video's record says of it beside its settings and files.
+RECORDED = ("direction", "span", "strength", "fit", "outpaint")
+Fit = Literal["crop", "pad", "stretch"]
+Task = Literal[
+    "generate",
+    "animate",
+    "extend",
+    "loop",
+    "connect",
+    "edit",
+    "inpaint",
+    "insert",
+    "remove",
+    "storyboard",
+    "upscale",
+]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:
-    """Make videos from text, or from text and an image.
+    """Make videos from text, pictures and clips.
 
     What is not said is as the weights have it; it is printed.
     """
 
+    # What is done: videos from text, or through pictures; a clip extended, made a loop,
+    # connected with another, edited, painted anew in a region or around it, with scenes
+    # inserted or spans removed; a storyboard followed; a clip or a draft refined.
+    task: Task = "generate"
     # What the video shows.
     prompt: str | None = None
     # A text file with a prompt in each line, instead of --prompt.
     prompts: str | None = None
     # What it should not show.
     negative_prompt: str | None = None
-    # A picture that becomes the first frame.
-    image: str | None = None
+    # A picture that the video goes through, as FILE, FILE@FRAME or FILE@FRAME:STRENGTH
+    # (-1 is the last frame; a strength below 1 lets the video leave it); repeatable.
+    image: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    # A clip that the task is about; two for connect.
+    video: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    # An image or a video as large as the clip: what is white is made anew (inpaint).
+    mask: str | None = None
+    # WIDTHxHEIGHT, larger than the clip's --size (outpaint).
+    outpaint: str | None = None
+    # A YAML or JSON file of prompts, pictures and their times (storyboard).
+    storyboard: str | None = None
+    # Which end of the clip is extended.
+    direction: Direction = "forward"
+    # FROM:TO in seconds, to insert or to remove; repeatable.
+    span: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
+    # How much is changed: 0 nothing, 1 all (edit: 0.7, upscale: 0.4).
+    strength: float | None = None
+    # How pictures and clips are brought to the size.
+    fit: Fit = "crop"
     # WIDTHxHEIGHT in pixels, in steps of what the model can divide (default model: 16).
     size: str | None = None
-    # Frames of the video: 1 (an image) or 1 + 4k.
+    # Frames of the video, 1 (an image) or 1 + 4k; where a clip is extended, connected,
+    # made a loop or bridged, the number of new frames.
     frames: int | None = None
+    # The same in seconds.
+    seconds: float | None = None
     # Frames per second.
     fps: float | None = None
+    # Frames that are made at once; a longer video is made window by window.
+    window: int | None = None
+    # Frames that a window sees of what is before it.
+    context: int | None = None
     # The same seed gives the same video; by default a new one is drawn and printed.
     seed: int | None = None
     # Denoising steps: more take longer and may look better.
     steps: int | None = None
+    # A quick look, in a quarter of the steps.
+    preview: bool = False
     # How the noise levels are stepped through.
     solver: Literal["euler", "heun", "unipc"] | None = None
     # How closely the prompt is followed; 1 is faster.
@@ -62,97 +109,37 @@ class Arguments:
     # The model that the weights must be, such as wan21_1b3.
     model: str | None = None
 
-
-def settings_asked(arguments: Arguments) -> dict[str, Any]:
-    """The fields of `SamplingConfig` that the flags give, but for the size."""
-    names = "negative_prompt frames fps steps solver guidance guidance_low shift tile"
-    asked = {name: getattr(arguments, name) for name in names.split()}
-    return {name: value for name, value in asked.items() if value is not None}
+    def __post_init__(self):
+        if self.task == "generate" and self.image:
+            object.__setattr__(self, "task", "animate")
 
 
-def without_effect(
-    arguments: Arguments, settings: SamplingConfig, model: ModelConfig
-) -> list[str]:
-    """Problems with flags that would do nothing beside the others."""
-    problems = []
-    if arguments.negative_prompt and not settings.guides(model.boundary is not None):
-        problems.append(
-            f"--negative-prompt {arguments.negative_prompt!r} does nothing with "
-            "--guidance 1: leave one of them out"
-        )
-    if arguments.image is not None and model.known == "nothing":
-        problems.append(
-            f"--image {arguments.image!r}: the model {model.name} makes videos from "
-            "text alone; leave --image out, or give other --weights"
-        )
-    if arguments.init_noise is not None and arguments.seed is not None:
-        problems.append(
-            f"--seed {arguments.seed} does nothing beside --init-noise: leave one out"
-        )
-    if arguments.init_noise is not None and arguments.variations > 1:
-        problems.append(
-            f"--variations {arguments.variations} would be equal videos with "
-            "--init-noise: leave one of them out"
-        )
-    if arguments.guidance_low is not None and model.boundary is None:
-        problems.append(
-            f"--guidance-low {arguments.guidance_low} is for models of two "
-            f"transformers, and {model.name} has one: leave it out"
-        )
-    if arguments.image is not None and settings.frames == 1:
-        problems.append(
-            f"--image {arguments.image!r} is the first frame, and with --frames 1 "
-            "nothing is left to make: leave one of them out"
-        )
-    return problems
+def settings_asked(arguments: Arguments, model: ModelConfig) -> SamplingConfig:
+    """The model's settings, but for what the flags say (--size apart)."""
+    names = "negative_prompt frames fps window context steps solver guidance"
+    names += " guidance_low shift tile"
+    asked: dict[str, Any] = {
+        name: value
+        for name in names.split()
+        if (value := getattr(arguments, name)) is not None
+    }
+    if arguments.preview:
+        asked["steps"] = max(4, model.sampling.steps // 4)
+    if arguments.seconds is not None:
+        asked["frames"] = frames_in(arguments, model)
+    return model.sampling.asked(**asked)
 
 
-def read_prompts(arguments: Arguments) -> tuple[str, ...]:
-    """The prompts of the command line or of a file."""
-    if arguments.prompts is None:
-        return () if arguments.prompt is None else (arguments.prompt,)
-    if arguments.prompt is not None:
-        raise ValueError("--prompt and --prompts are both given: leave one out")
-    path = Path(arguments.prompts)
-    if not path.is_file():
-        raise ValueError(f"--prompts {arguments.prompts!r} is no file")
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"--prompts {arguments.prompts!r} is not UTF-8 text ({error}): save it as "
-            "UTF-8"
-        ) from error
-    lines = [line.strip() for line in text.splitlines()]
-    prompts = tuple(line for line in lines if line)
-    if not prompts:
-        raise ValueError(f"--prompts {arguments.prompts!r} holds no prompt")
-    return prompts
-
-
-def read_noise(path: str) -> np.ndarray:
-    """Read latents [t, h, w, z] to begin from, as those of one video.
-
-    Raises:
-      ValueError: the file is none, or holds other things than finite numbers.
-    """
-    if not Path(path).is_file():
-        raise ValueError(f"--init-noise {path!r} is no file")
-    try:
-        noise = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(
-            f"--init-noise {path!r} holds no array ({error}): save one with np.save"
-        ) from error
-    kind = getattr(noise, "dtype", type(noise).__name__)
-    if not isinstance(noise, np.ndarray) or not np.issubdtype(kind, np.floating):
-        raise ValueError(
-            f"--init-noise {path!r} must hold one array of floating-point numbers, got "
-            f"{kind}: save it with np.save"
-        )
-    if not np.isfinite(noise).all():
-        raise ValueError(f"--init-noise {path!r} holds numbers that are not finite")
-    return noise.astype(np.float32)[None] if noise.ndim == 4 else noise
+def frames_in(arguments: Arguments, model: ModelConfig) -> int:
+    """The frames of --seconds: of a whole video, as the VAE divides them."""
+    assert arguments.seconds is not None
+    fps = model.sampling.fps if arguments.fps is None else arguments.fps
+    count, unit = arguments.seconds * fps, model.vae.time_factor
+    if not math.isfinite(count) or count <= 0:
+        raise ValueError(f"--seconds must be > 0, got {arguments.seconds}")
+    # Of a clip, new frames are counted, in any number.
+    is_whole = not arguments.video
+    return 1 + unit * round(count / unit) if is_whole else max(1, round(count))
 
 
 def as_flag(problem: str) -> str:

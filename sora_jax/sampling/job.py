@@ -14,15 +14,14 @@ import numpy as np
 
 from sora_jax import cli
 from sora_jax.config import ModelConfig, SamplingConfig
-from sora_jax.data import outputs, video
-from sora_jax.diffusion import conditioning
-from sora_jax.sampling import flags
-from sora_jax.sampling.request import SEEDS, Request, check
-from sora_jax.types import Condition
+from sora_jax.data import outputs
+from sora_jax.sampling import duties, flags, inputs
+from sora_jax.sampling.parts import check_parts
+from sora_jax.sampling.request import SEEDS
+from sora_jax.sampling.tasks.brief import Brief
 from sora_jax.weights import folders, published
 
-# Stands for prompts that could not be read, while the other flags are checked.
-UNREADABLE = "?"
+FILES = ("image", "video", "mask", "storyboard", "init_noise")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,26 +29,28 @@ class Job:
     """A checked command.
 
     Attributes:
+      task: its name.
       prompts: one for each video.
       outs: where each goes; a taken name is given a number.
-      settings: fields of `SamplingConfig` that were asked for.
-      condition: known pixels.
+      settings: how all are made.
+      build: from a prompt and a seed to the parts of its video.
       noise: latents to begin from.
-      seed: of the noise.
+      seed: of the first video's noise; the next has the next.
       weights: folder.
       summary: what will be made, the defaults included.
-      files: what the video was made from, for its record.
+      record: flags that say what the videos were made from.
     """
 
+    task: str
     prompts: tuple[str, ...]
     outs: tuple[str, ...]
-    settings: dict[str, Any]
-    condition: Condition | None
+    settings: SamplingConfig
+    build: inputs.Build
     noise: np.ndarray | None
     seed: int
     weights: os.PathLike | str
     summary: str
-    files: dict[str, str]
+    record: dict[str, Any]
 
 
 def prepare(arguments: flags.Arguments) -> Job:
@@ -58,68 +59,72 @@ def prepare(arguments: flags.Arguments) -> Job:
     Raises:
       ValueError: names each flag that is wrong, its value and the remedy.
     """
-    problems: list[str] = []
     weights = arguments.weights or published.ASSETS
     try:
         model = folders.describe(weights, arguments.model)
     except ValueError as error:
         raise ValueError(flags.as_flag(str(error))) from error
-    prompts = _collect(problems, flags.read_prompts, arguments)
+    problems = duties.check_task(arguments)
+    prompts = _collect(problems, inputs.read_prompts, arguments) or ("",)
     if arguments.variations < 1:
         problems.append(f"--variations must be >= 1, got {arguments.variations}")
-    prompts = (UNREADABLE,) if prompts is None else prompts
     prompts = tuple(p for p in prompts for _ in range(max(1, arguments.variations)))
     seed = draw_seed() if arguments.seed is None else arguments.seed
     last = SEEDS - max(1, len(prompts))  # each video has a seed of its own
     if not 0 <= seed <= last:
         problems.append(f"--seed must be from 0 to {last}, got {seed}")
-    asked = flags.settings_asked(arguments)
-    if arguments.size is not None:
-        size = _collect(problems, cli.parse_size, arguments.size)
-        asked |= {"size": size} if size else {}
     noise = None
     if arguments.init_noise is not None:
-        noise = _collect(problems, flags.read_noise, arguments.init_noise)
-    settings = _collect(problems, lambda: model.sampling.asked(**asked))
+        noise = _collect(problems, inputs.read_noise, arguments.init_noise)
+    settings = _collect(problems, flags.settings_asked, arguments, model)
+    if arguments.size is not None:
+        size = _collect(problems, cli.parse_size, arguments.size)
+        if size is not None and settings is not None:
+            settings = dataclasses.replace(settings, size=size)
+    build, frames = None, None
     if settings is not None:
-        request = Request(prompts=prompts, settings=settings)
-        _collect(problems, check, request, model)
-        if noise is not None:
-            one = dataclasses.replace(request, prompts=prompts[:1], noise=noise)
-            _collect(problems, check, one, model)
-        problems += flags.without_effect(arguments, settings, model)
-    outs = _collect(problems, choose_outs, arguments.out, prompts, settings) or ()
-    condition = None
-    if arguments.image is not None and settings is not None and not problems:
-        condition = _collect(problems, first_frame, arguments.image, settings)
-    if problems:
+        problems += duties.without_effect(arguments, settings, model)
+        brief = Brief(
+            model=model, prompts=prompts[:1], settings=settings, seed=0, noise=noise
+        )
+        # Files are read where the rest is right, since that may take long.
+        if not problems or not any(getattr(arguments, name) for name in FILES):
+            build = _collect(problems, inputs.read, arguments, settings, model)
+        if build is not None:
+            frames = _collect(problems, lambda: check_parts(build(brief), model))
+    name = arguments.task if prompts == ("",) else ""
+    outs = _collect(problems, choose_outs, arguments.out, prompts, frames, name) or ()
+    if problems or settings is None or build is None:
         raise ValueError(
             "\n".join(flags.as_flag(line) for line in dict.fromkeys(problems))
         )
     return Job(
+        task=arguments.task,
         prompts=prompts,
         outs=outs,
-        settings=asked,
-        condition=condition,
+        settings=settings,
+        build=build,
         noise=noise,
         seed=seed,
         weights=weights,
-        summary=summarize(model, settings or model.sampling),
-        files={
+        summary=summarize(arguments.task, model, settings, frames),
+        record={
             name: value
-            for name in ("image", "init_noise")
-            if (value := getattr(arguments, name)) is not None
+            for name in (*flags.RECORDED, *FILES)
+            if (value := getattr(arguments, name)) not in (None, ())
         },
     )
 
 
-def summarize(model: ModelConfig, settings: SamplingConfig) -> str:
+def summarize(
+    task: str, model: ModelConfig, settings: SamplingConfig, frames: int | None
+) -> str:
     """Tell in a line how a video is made."""
     height, width = settings.size
     low = settings.guidance_low
     guidance = f"{settings.guidance:g}" + ("" if low is None else f" then {low:g}")
     return (
-        f"{model.name}: {settings.frames} frames of {width}x{height} at "
+        f"{model.name}, {task}: {frames} frames of {width}x{height} at "
         f"{settings.fps:g} fps, {settings.steps} steps of {settings.solver}, guidance "
         f"{guidance}, shift {settings.shift:g}"
         + (
@@ -131,27 +136,18 @@ def summarize(model: ModelConfig, settings: SamplingConfig) -> str:
 
 
 def choose_outs(
-    out: str, prompts: tuple[str, ...], settings: SamplingConfig | None
+    out: str, prompts: tuple[str, ...], frames: int | None, name: str
 ) -> tuple[str, ...]:
     """A file for each video; a folder gets names that tell what is in them."""
     if out.endswith("/") or Path(out).is_dir():
-        suffix = ".png" if settings is not None and settings.frames == 1 else ".mp4"
-        outs = [os.path.join(out, cli.output_name(p) + suffix) for p in prompts]
+        suffix = ".png" if frames == 1 else ".mp4"
+        names = [name or cli.output_name(prompt) for prompt in prompts]
+        outs = [os.path.join(out, name + suffix) for name in names]
     else:
         outs = [out] * len(prompts)
     for path in dict.fromkeys(outs):
         outputs.check_output(path)
     return tuple(outs)
-
-
-def first_frame(image: str, settings: SamplingConfig) -> Condition:
-    """The condition of image-to-video: the first frame is known."""
-    height, width = settings.size
-    frame = video.fit(video.read_image(image), height, width)
-    pixels = np.zeros((settings.frames, height, width, 3), np.float32)
-    pixels[0] = frame[0]
-    mask = conditioning.frames_known(settings.frames, height, width, [0])
-    return conditioning.hide(pixels, mask)
 
 
 def draw_seed() -> int:

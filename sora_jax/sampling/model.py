@@ -1,38 +1,48 @@
-"""The model as people use it: prompts in, videos out.
+"""The model as people use it: prompts, pictures and clips in, videos out.
 
-prompt -> text states -> keys and values, once; noise -> [DiT, solver step] x N ->
-latents -> VAE decoder -> pixels. `denoising` and `codec` hold the compiled parts.
+Every task becomes parts (`tasks`), every part windows (`rolling`), every window latents
+(`making`): prompt -> text states -> keys and values, once; noise -> [DiT, solver step]
+x N -> latents -> VAE decoder -> pixels.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import dataclasses
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Float
 
-from sora_jax.config import SamplingConfig
-from sora_jax.data.packing import Sample, pack_row
-from sora_jax.data.patches import coordinates, patchify, unpatchify
-from sora_jax.data.pipeline import join
-from sora_jax.diffusion import conditioning, solvers
-from sora_jax.sampling import codec, denoising, tiles
-from sora_jax.sampling.request import Request, check
-from sora_jax.types import Batch, Condition, Tokens
+from sora_jax.sampling import codec
+from sora_jax.sampling.making import Progress, silent
+from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts, perform
+from sora_jax.sampling.rolling import Frames
+from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
+from sora_jax.sampling.tasks.brief import Brief
+from sora_jax.sampling.tasks.joining import Direction
+from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.sampling.tasks.retouching import Size
+from sora_jax.sampling.tasks.splicing import Span
+from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.types import Condition
 from sora_jax.weights import folders, published
-from sora_jax.weights.parts import DIT_LOW, Weights
+from sora_jax.weights.parts import Weights
 from sora_jax.workdir import PathLike
-
-# Turns the steps into something that shows progress, such as tqdm.
-Progress = Callable[[Sequence[int]], Iterable[int]]
 
 
 class Model:
-    """Weights that answer requests."""
+    """Weights that answer requests.
+
+    Clips are `[t h w 3]` in [-1, 1], of a size that the model can make; what is known
+    of them comes back as it is. Every method also takes
+
+      seed: of the noise; the same seed gives the same video.
+      progress: wraps the windows and the steps: (numbers, unit) -> numbers.
+      **settings: fields of `SamplingConfig` that differ from the weights' own.
+
+    and raises a ValueError, before any work, that names every field that is wrong.
+    """
 
     def __init__(self, weights: Weights):
         """Keep the weights; nothing is loaded or compiled before it is asked for."""
@@ -49,40 +59,10 @@ class Model:
         )
 
     def generate(
-        self,
-        prompts: str | Sequence[str],
-        *,
-        condition: Condition | None = None,
-        noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
-        seed: int = 0,
-        progress: Progress = iter,
-        **settings: Any,
+        self, prompts: str | Sequence[str], **options: Any
     ) -> Float[np.ndarray, "b t h w 3"]:
-        """Make videos.
-
-        Args:
-          prompts: what each video shows.
-          condition: pixels that are known, the same for every video.
-          noise: latents to begin from, in the place of those that the seed gives.
-          seed: of the noise; the same seed gives the same videos.
-          progress: wraps the steps, for instance `tqdm.tqdm`.
-          **settings: fields of `SamplingConfig` that differ from the weights' own.
-
-        Returns:
-          Pixels in [-1, 1].
-
-        Raises:
-          ValueError: the model cannot make what is asked for; names every field.
-        """
-        chunks = self.stream(
-            prompts,
-            condition=condition,
-            noise=noise,
-            seed=seed,
-            progress=progress,
-            **settings,
-        )
-        return np.concatenate(list(chunks), axis=1)
+        """Make videos: see `stream`."""
+        return np.concatenate(list(self.stream(prompts, **options)), axis=1)
 
     def stream(
         self,
@@ -91,33 +71,184 @@ class Model:
         condition: Condition | None = None,
         noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
         seed: int = 0,
-        progress: Progress = iter,
+        progress: Progress = silent,
         **settings: Any,
-    ) -> Iterator[Float[np.ndarray, "b t h w 3"]]:
-        """Make videos and yield their frames in order, chunk by chunk."""
-        request = Request(
-            prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
-            settings=self.config.sampling.asked(**settings),
-            condition=condition,
-            noise=noise,
-            seed=seed,
-        )
-        check(request, self.config)
-        latents = self.denoise(request, progress)
-        return self.decode(latents, request.settings)
+    ) -> Iterator[Frames]:
+        """Make videos and yield their frames in order, chunk by chunk.
 
-    def decode(
-        self, latents: Float[Array, "b t h w z"], settings: SamplingConfig
-    ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
-        """Decode a video, whole frames or tiles of them, as memory allows."""
-        vae = self.weights.parts["vae"]
-        tile = settings.tile
-        cells = tile and tile // self.config.vae.space_factor
-        if tile is None:
-            cells = tiles.choose(self.config.vae, settings.size)
-        if not cells:
-            return codec.decode(vae, latents)
-        return tiles.decode(vae, latents, cells)
+        Args:
+          prompts: what each video shows.
+          condition: pixels that are known, the same for every video.
+          noise: latents to begin from, in the place of those that the seed gives.
+          seed: of the noise; the same seed gives the same videos.
+          progress: wraps the windows and the steps.
+          **settings: fields of `SamplingConfig` that differ from the weights' own.
+        """
+        brief = self.brief(prompts, seed=seed, settings=settings)
+        frames = brief.settings.frames
+        brief = dataclasses.replace(brief, noise=noise)
+        request = brief.request(frames, condition=condition)
+        return self.perform([Canvas(request=request, stop=frames)], progress)
+
+    def animate(
+        self, images: Clip | Sequence[Keyframe], prompt: str = "", **options: Any
+    ) -> Clip:
+        """Make a video that begins with a picture, or goes through several.
+
+        Args:
+          images: one frame `[1 h w 3]`, or keyframes.
+          prompt: what is shown.
+          **options: see the class; `frames` are those of the whole video.
+        """
+        keys = [Keyframe(pixels=images)] if isinstance(images, np.ndarray) else images
+        return self.run(
+            keys[0].pixels,
+            prompt,
+            lambda brief: keyframes.animate(brief, keys, brief.settings.frames),
+            **options,
+        )
+
+    def extend(
+        self,
+        clip: Clip,
+        prompt: str = "",
+        *,
+        frames: int,
+        direction: Direction = "forward",
+        **options: Any,
+    ) -> Clip:
+        """Continue a clip by so many frames, forward, backward, or both."""
+        return self.run(
+            clip,
+            prompt,
+            lambda brief: joining.extend(brief, clip, frames, direction),
+            **options,
+        )
+
+    def loop(
+        self, clip: Clip | None = None, prompt: str = "", *, frames: int, **options: Any
+    ) -> Clip:
+        """Make a video whose last frame flows into its first.
+
+        Args:
+          clip: that is to loop; without one a video is made from the prompt.
+          prompt: what is shown.
+          frames: that are added to the clip, or, without one, of the whole.
+          **options: see the class.
+        """
+
+        def parts(brief: Brief) -> list[Part]:
+            if clip is None:
+                return joining.loop_from_prompt(brief, frames)
+            return joining.loop(brief, clip, frames)
+
+        return self.run(clip, prompt, parts, **options)
+
+    def connect(
+        self,
+        first: Clip,
+        second: Clip,
+        prompt: str = "",
+        *,
+        frames: int,
+        **options: Any,
+    ) -> Clip:
+        """Show two clips with a transition of so many frames between them."""
+        return self.run(
+            first,
+            prompt,
+            lambda brief: joining.connect(brief, first, second, frames),
+            **options,
+        )
+
+    def insert(
+        self, clip: Clip, prompt: str, *, spans: Sequence[Span], **options: Any
+    ) -> Clip:
+        """Insert scenes, which fill those spans (seconds) of the result."""
+        return self.run(
+            clip, prompt, lambda brief: splicing.insert(brief, clip, spans), **options
+        )
+
+    def remove(
+        self,
+        clip: Clip,
+        prompt: str = "",
+        *,
+        spans: Sequence[Span],
+        frames: int | None = None,
+        **options: Any,
+    ) -> Clip:
+        """Take spans (seconds) out and bridge each with new frames (half a second)."""
+        return self.run(
+            clip,
+            prompt,
+            lambda brief: splicing.remove(brief, clip, spans, frames),
+            **options,
+        )
+
+    def edit(
+        self, clip: Clip, prompt: str, *, strength: int | float = 0.7, **options: Any
+    ) -> Clip:
+        """Keep motion and layout and change the content: less at 0, all at 1."""
+        return self.run(
+            clip,
+            prompt,
+            lambda brief: retouching.edit(brief, clip, strength),
+            **options,
+        )
+
+    def inpaint(
+        self,
+        clip: Clip,
+        mask: Float[np.ndarray, "t h w"],
+        prompt: str = "",
+        **options: Any,
+    ) -> Clip:
+        """Make anew what the mask does not know (0); keep the rest (1)."""
+        return self.run(
+            clip, prompt, lambda brief: retouching.inpaint(brief, clip, mask), **options
+        )
+
+    def outpaint(
+        self, clip: Clip, prompt: str = "", *, size: Size, **options: Any
+    ) -> Clip:
+        """Make the surroundings of a clip, up to a size (height, width)."""
+        return self.run(
+            None,
+            prompt,
+            lambda brief: retouching.outpaint(brief, clip),
+            size=size,
+            **options,
+        )
+
+    def storyboard(
+        self, stretches: Sequence[Stretch], *, frames: int, **options: Any
+    ) -> Clip:
+        """Make one video that follows a storyboard."""
+        return self.run(
+            None,
+            "",
+            lambda brief: story.storyboard(brief, stretches, frames),
+            **options,
+        )
+
+    def upscale(
+        self,
+        clip: Clip | None = None,
+        prompt: str = "",
+        *,
+        size: Size,
+        strength: int | float = 0.4,
+        **options: Any,
+    ) -> Clip:
+        """Refine a clip, or a draft from the prompt, at a size (height, width)."""
+
+        def parts(brief: Brief) -> list[Part]:
+            if clip is None:
+                return retouching.upscale_draft(brief, strength)
+            return retouching.upscale(brief, clip, strength)
+
+        return self.run(None, prompt, parts, size=size, **options)
 
     def reconstruct(
         self, pixels: Float[np.ndarray, "b t h w 3"]
@@ -125,123 +256,37 @@ class Model:
         """Pass clips through the VAE."""
         return codec.reconstruct(self.weights.parts["vae"], pixels)
 
-    def denoise(
-        self, request: Request, progress: Progress
-    ) -> Float[Array, "b t h w z"]:
-        """Make the latents of a request.
+    def run(
+        self,
+        clip: Clip | None,
+        prompt: str,
+        task: Any,
+        *,
+        seed: int = 0,
+        progress: Progress = silent,
+        **settings: Any,
+    ) -> Clip:
+        """Perform a task, at the size of a clip unless another is asked for."""
+        if clip is not None:
+            settings = {"size": clip.shape[1:3], **settings}
+        parts = task(self.brief(prompt, seed=seed, settings=settings))
+        return np.concatenate(list(self.perform(parts, progress)), axis=1)[0]
 
-        Networks are used one after another, so that they need not fit into memory
-        together: the VAE's encoder, the text encoder, the transformer (or two).
-        """
-        settings, parts = request.settings, self.weights.parts
-        is_guided = settings.guides(self.config.boundary is not None)
-        batch = self.rows(request, 2 if is_guided else 1)
-        # Waited for, so that the encoder can go before the transformer comes.
-        contexts = jax.block_until_ready(
-            denoising.encode_text(parts["text_encoder"], batch)
+    def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
+        """Check parts, then make them and yield their frames in order."""
+        check_parts(parts, self.config)
+        return perform(self.weights, parts, progress)
+
+    def brief(
+        self, prompts: str | Sequence[str], *, seed: int, settings: dict[str, Any]
+    ) -> Brief:
+        """What a task is told."""
+        return Brief(
+            model=self.config,
+            prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
+            settings=self.config.sampling.asked(**settings),
+            seed=seed,
         )
-        table = solvers.make_table(settings.solver, settings.steps, settings.shift)
-        noise = self.first_tokens(request, batch.tokens)
-        stack = solvers.begin(noise, table)
-        used, network = "", None
-        for i in progress(range(len(table.sigmas))):
-            name, guidance = self.expert(table.times[i], settings)
-            if network is None or name != used:
-                network = None  # goes before the other comes
-                network = denoising.ready(parts[name], contexts)
-                used = name
-            stack = denoising.denoise_step(
-                network,
-                stack,
-                batch.tokens,
-                contexts,
-                jnp.float32(table.times[i]),
-                jnp.asarray(table.matrices[i], jnp.float32),
-                jnp.float32(guidance),
-                is_guided=is_guided,
-            )
-            jax.block_until_ready(stack)
-        clean = batch.tokens.x[: len(noise)]
-        made = batch.tokens.made[: len(noise), :, None]
-        tokens = jnp.where(made, stack[0], clean)
-        grid, patch = request.grid(self.config), self.config.dit.patch
-        return jnp.stack([unpatchify(row, grid, patch) for row in tokens])
-
-    def expert(self, time: float, settings: SamplingConfig) -> tuple[str, float]:
-        """The transformer that makes a step, and its guidance."""
-        boundary = self.config.boundary
-        if boundary is None or time >= boundary:
-            return "dit", settings.guidance
-        low = settings.guidance_low
-        return DIT_LOW, settings.guidance if low is None else low
-
-    def first_tokens(self, request: Request, tokens: Tokens) -> Float[Array, "b n p"]:
-        """The noise that a video begins as: what was given, or what the seed gives."""
-        if request.noise is None:
-            return denoising.draw_noise(request, tokens.x.shape[1:])
-        patch = self.config.dit.patch
-        return jnp.stack([patchify(x, patch) for x in jnp.asarray(request.noise)])
-
-    def rows(self, request: Request, times: int) -> Batch:
-        """One row for each video, then, with guidance, one for each without prompt."""
-        settings, pad_to = request.settings, self.config.text.pad_to
-        x, extra, clean = self.known(request)
-        fps = self.config.fps
-        rate = 1.0 if fps is None else fps / settings.fps
-        coords = coordinates(request.grid(self.config), rate=rate)
-        prompts = list(request.prompts)
-        prompts += [settings.negative_prompt] * (len(prompts) * (times - 1))
-        tokenizer = self.weights.tokenizer
-        rows = [
-            pack_row(
-                [
-                    Sample(
-                        x=x,
-                        extra=extra,
-                        coords=coords,
-                        clean=clean,
-                        captions=tokenizer.encode(prompt, pad_to)[None],
-                        caption_ids=np.zeros(len(x), np.int32),
-                    )
-                ],
-                len(x),
-                1,
-                pad_to,
-            )
-            for prompt in prompts
-        ]
-        return join(rows)
-
-    def known(
-        self, request: Request
-    ) -> tuple[
-        Float[np.ndarray, "n p"], Float[np.ndarray, "n q"], Bool[np.ndarray, " n"]
-    ]:
-        """What is known of a video: clean tokens, channels, and which are clean."""
-        config, grid = self.config, request.grid(self.config)
-        count = math.prod(grid)
-        x = np.zeros((count, config.dit.patch_features), np.float32)
-        extra = np.zeros((count, config.dit.extra_features), np.float32)
-        clean = np.zeros(count, bool)
-        if request.condition is None:
-            return x, extra, clean
-        vae, patch = self.weights.parts["vae"], config.dit.patch
-        mask = np.asarray(request.condition.mask, np.float32)
-        # Grey where nothing is known, as in training, whatever the caller left there.
-        shown = conditioning.hide(
-            np.asarray(request.condition.pixels, np.float32), mask
-        ).pixels
-        if config.known == "tokens":
-            beginning = shown[: conditioning.beginning(mask)]
-            tokens = patchify(np.asarray(codec.encode(vae, beginning[None])[0]), patch)
-            x[: len(tokens)], clean[: len(tokens)] = tokens, True
-        else:
-            latents = np.asarray(codec.encode(vae, shown[None])[0])
-            folded = conditioning.fold_mask(
-                mask, config.vae.time_factor, config.vae.space_factor
-            )
-            extra = patchify(conditioning.channels(folded, latents), patch)
-        return x, np.asarray(extra, np.float32), clean
 
 
 def load(folder: PathLike = published.ASSETS) -> Model:

@@ -42,6 +42,7 @@ def sample_media(config: DiTRun, trained: Trained) -> dict[str, np.ndarray]:
         sampling=SamplingConfig(fps=fps),
         fps=fps,
         known="channels" if config.dit.extra_channels else "nothing",
+        headless=config.packing.headless > 0,
     )
     weights = in_memory(
         described,

@@ -15,21 +15,42 @@ SEEDS = 2**32  # JAX keeps no more of a seed
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request for videos of one shape.
+    """A request for videos of one shape: what is known of them, and what to make.
 
     Attributes:
       prompts: one for each video.
       settings: shape, solver and guidance.
-      condition: known pixels, the same for every video.
+      condition: known pixels, the same for every video; they come back as they are.
+      fading: keyframes that the video may leave: (strength, condition), the weakest
+        first. A condition holds for that share of the denoising, from its beginning,
+        and stands for all that is known until then.
+      source: pixels `[t h w 3]` that denoising starts from, part-way (SDEdit, Meng et
+        al. 2021).
+      strength: which share of the denoising the source goes through: 0 leaves it as
+        the VAE sees it, 1 forgets it.
+      story: (frame, prompt) of the stretches of time that follow the first, which
+        has its video's prompt.
       noise: latents `[b t h w z]` to begin from; without them the seed draws some.
       seed: of the noise; the same seed gives the same videos.
+      part: which of the parts that a longer video is made of; each has its own noise.
     """
 
     prompts: tuple[str, ...]
     settings: SamplingConfig
     condition: Condition | None = None
+    fading: tuple[tuple[int | float, Condition], ...] = ()
+    source: np.ndarray | None = None
+    strength: int | float = 1.0
+    story: tuple[tuple[int, str], ...] = ()
     noise: np.ndarray | None = None
     seed: int = 0
+    part: int = 0
+
+    @property
+    def conditions(self) -> list[tuple[int | float, Condition]]:
+        """Every condition, and the share of the denoising in which it holds."""
+        lasting = [] if self.condition is None else [(1.0, self.condition)]
+        return [*self.fading, *lasting]
 
     def latent_shape(self, model: ModelConfig) -> tuple[int, int, int, int]:
         """The shape (t, h, w, z) of a video's latents."""
@@ -39,10 +60,9 @@ class Request:
         cells = height // vae.space_factor, width // vae.space_factor
         return (frames, *cells, vae.channels)
 
-    def grid(self, model: ModelConfig) -> tuple[int, int, int]:
-        """Patches along (t, h, w)."""
-        t, h, w, _ = self.latent_shape(model)
-        return t, h // model.dit.patch[1], w // model.dit.patch[2]
+    def window(self, model: ModelConfig) -> int:
+        """Frames that are made at once."""
+        return min(self.settings.frames, self.settings.window or model.sampling.frames)
 
 
 def check(request: Request, model: ModelConfig) -> None:
@@ -54,16 +74,16 @@ def check(request: Request, model: ModelConfig) -> None:
     settings, problems = request.settings, []
     if not request.prompts:
         problems.append("prompt is missing: say what the video shows")
-    if any(not prompt.strip() for prompt in request.prompts):
-        problems.append("prompt is empty: say what the video shows")
     if not 0 <= request.seed < SEEDS:
         problems.append(f"seed must be from 0 to {SEEDS - 1}, got {request.seed}")
+    if not 0 <= request.strength <= 1:
+        problems.append(f"strength must be from 0 to 1, got {request.strength}")
     time = model.vae.time_factor
-    if (settings.frames - 1) % time:
-        near = max(1, 1 + round((settings.frames - 1) / time) * time)
-        problems.append(
-            f"frames must be 1 + {time}k, got {settings.frames}: try {near}"
-        )
+    for name in ("frames", "window"):
+        count = getattr(settings, name) or 1
+        if (count - 1) % time:
+            near = max(1, 1 + round((count - 1) / time) * time)
+            problems.append(f"{name} must be 1 + {time}k, got {count}: try {near}")
     for name, size, patch in zip(
         ("height", "width"), settings.size, model.dit.patch[1:], strict=True
     ):
@@ -78,28 +98,49 @@ def check(request: Request, model: ModelConfig) -> None:
         near = max(cell, round(tile / cell) * cell)
         problems.append(f"tile must be a multiple of {cell}, got {tile}: try {near}")
     if not problems:
+        problems += _check_window(request, model)
         problems += _check_noise(request, model)
-        problems += _check_condition(request, model)
+        for _, condition in request.conditions:
+            problems += _check_condition(condition, settings, model)
+        problems += _check_fading(request, model)
     if problems:
-        raise ValueError("\n".join(problems))
+        raise ValueError("\n".join(dict.fromkeys(problems)))
 
 
-def _check_noise(request: Request, model: ModelConfig) -> list[str]:
-    wanted = (len(request.prompts), *request.latent_shape(model))
-    if request.noise is None or request.noise.shape == wanted:
+def _check_window(request: Request, model: ModelConfig) -> list[str]:
+    frames, window = request.settings.frames, request.window(model)
+    if window == frames or model.known != "nothing":
         return []
     return [
-        f"noise must be latents of shape {wanted[1:]} (frames, height, width, "
-        f"channels), or with the number of videos ({wanted[0]}) before, for this size "
-        f"and number of frames; got {request.noise.shape}: change the file, --frames "
-        "or --size"
+        f"frames: the model {model.name} makes {window} frames at once and cannot go "
+        f"on from them, got {frames}: make fewer, try --window {frames} (it was not "
+        "trained so), or take weights that know of pictures"
     ]
 
 
-def _check_condition(request: Request, model: ModelConfig) -> list[str]:
-    condition, settings = request.condition, request.settings
-    if condition is None:
+def _check_noise(request: Request, model: ModelConfig) -> list[str]:
+    if request.noise is None:
         return []
+    wanted = (len(request.prompts), *request.latent_shape(model))
+    problems = []
+    if request.noise.shape != wanted:
+        problems.append(
+            f"noise must be latents of shape {wanted[1:]} (frames, height, width, "
+            f"channels), or with the number of videos ({wanted[0]}) before, for this "
+            f"size and number of frames; got {request.noise.shape}: change the file, "
+            "--frames or --size"
+        )
+    if request.window(model) < request.settings.frames:
+        problems.append(
+            f"noise is for videos made at once, got {request.settings.frames} frames "
+            f"in windows of {request.window(model)}: leave it out, or raise --window"
+        )
+    return problems
+
+
+def _check_condition(
+    condition: Condition, settings: SamplingConfig, model: ModelConfig
+) -> list[str]:
     problems = []
     if model.known == "nothing":
         problems.append(
@@ -119,6 +160,25 @@ def _check_condition(request: Request, model: ModelConfig) -> list[str]:
             problems.append(
                 f"condition.mask: the model {model.name} takes whole frames at the "
                 f"beginning alone, 1 + {model.vae.time_factor}k of them: leave out "
-                "what else is known, or take other weights"
+                "what else is known, or take weights with conditioning channels, such "
+                "as the default ones"
             )
     return problems
+
+
+def _check_fading(request: Request, model: ModelConfig) -> list[str]:
+    strengths = [strength for strength, _ in request.fading]
+    if any(not 0 < strength < 1 for strength in strengths):
+        return [f"fading: strengths must be between 0 and 1, got {strengths}"]
+    if strengths and model.known != "channels":
+        return [
+            f"fading: the model {model.name} keeps known frames whole: leave strengths "
+            "out, or take weights with conditioning channels, such as the default ones"
+        ]
+    if strengths and request.window(model) < request.settings.frames:
+        return [
+            f"fading: strengths {strengths} are for videos made at once "
+            f"({request.window(model)} frames), got {request.settings.frames}: leave "
+            "them out, or make fewer frames"
+        ]
+    return []

@@ -24,7 +24,7 @@ from sora_jax.data.packing import plan_rows, statistics
 from sora_jax.data.records import Records
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.text_encoder import TextEncoder, encode_captions
 from sora_jax.training import optim
 from sora_jax.training.flops import count_flops
 from sora_jax.training.latents import Latents, open_latents
@@ -177,21 +177,10 @@ def flow_loss(
 ) -> Float[Array, ""]:
     """The loss of packed rows at given noise levels."""
     tokens, target = flow.add_noise(key, batch.tokens, levels)
-    contexts = {"text": text_context(trained.text_encoder, batch)}
-    velocity = trained.dit(tokens, contexts)
+    states, segments = encode_captions(trained.text_encoder, batch.text)
+    context = Context(states=states, segments=segments, ids=batch.text_ids)
+    velocity = trained.dit(tokens, {"text": context})
     return flow.loss(velocity, target, batch.tokens.made)
-
-
-def text_context(encoder: TextEncoder, batch: Batch) -> Context:
-    """Encode a batch's captions; each becomes one segment of the memory."""
-    b, captions, length = batch.text.shape
-    states = encoder(batch.text.reshape(b * captions, length))
-    segments = jnp.repeat(jnp.arange(1, captions + 1, dtype=jnp.int32), length)
-    return Context(
-        states=states.reshape(b, captions * length, -1),
-        segments=jnp.broadcast_to(segments, (b, captions * length)),
-        ids=batch.text_ids,
-    )
 
 
 def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:

@@ -182,10 +182,9 @@ def encode_group(
         conditions.append(conditioning.hide(clip, mask))
     latents = np.asarray(run(pad(pixels, config.batch)))
     known = np.asarray(run(pad([c.pixels for c in conditions], config.batch)))
-    time, space = vae.config.time_factor, vae.config.space_factor
+    time = vae.config.time_factor
     records = []
     for i, (index, sample) in enumerate(group):
-        mask = conditioning.fold_mask(conditions[i].mask, time, space)
         texts = [source.captions(index, phrasing) for phrasing in range(PHRASINGS)]
         stretches = tuple(
             # A cut falls between latent frames: frame 1 + 4k starts latent 1 + k.
@@ -195,7 +194,7 @@ def encode_group(
         records.append(
             Record(
                 latents=latents[i],
-                known=conditioning.channels(mask, known[i]),
+                known=conditioning.channels(conditions[i].mask, known[i], time),
                 captions=tuple(text for _, text in texts),
                 stretches=stretches,
             )

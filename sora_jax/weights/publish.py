@@ -77,6 +77,7 @@ def publish(arguments: Arguments) -> None:
         sampling=arguments.sampling,
         fps=published.clips_of(run.latents).data.fps,
         known="channels" if run.dit.extra_channels else "nothing",
+        headless=run.packing.headless > 0,
     )
     weights = in_memory(
         config,

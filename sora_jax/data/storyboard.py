@@ -1,0 +1,218 @@
+"""Storyboards: a YAML or JSON file in, what a video shows from which time on out."""
+
+from __future__ import annotations
+
+import collections
+import json
+import math
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeVar
+
+import msgspec
+import yaml
+from etils import epath
+
+from sora_jax.data import video
+from sora_jax.workdir import PathLike
+
+T = TypeVar("T")
+
+
+class Shot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a video shows from a time on.
+
+    Attributes:
+      at: seconds since the video's beginning.
+      prompt: what is to be seen.
+      image: path of a picture that the video shows at that time.
+      cut: a new shot begins, where the one before would go on otherwise.
+    """
+
+    at: float
+    prompt: str
+    image: str | None = None
+    cut: bool = False
+
+
+class Storyboard(msgspec.Struct, frozen=True, kw_only=True):
+    """A video told in time.
+
+    Attributes:
+      seconds: length of the whole video.
+      shots: the first is at 0, each later one after the one before.
+    """
+
+    seconds: float
+    shots: tuple[Shot, ...]
+
+
+class _Outline(msgspec.Struct, forbid_unknown_fields=True):
+    """A storyboard whose shots are not read, so that each can tell what it lacks."""
+
+    seconds: float
+    shots: list[Any]
+
+
+REMEDIES: Mapping[type, str] = {
+    _Outline: "a storyboard has the fields seconds (a number) and shots (a list)",
+    Shot: "a shot has the fields at (seconds) and prompt (text, in quotes if it could "
+    "be taken for something else), and if wanted image (a path), cut (true or false)",
+}
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML in which nothing is said twice: a forgotten dash would swallow a shot."""
+
+    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
+        try:
+            _once([(key.value, value) for key, value in node.value])
+        except ValueError as error:
+            raise yaml.MarkedYAMLError(
+                problem=str(error), problem_mark=node.start_mark
+            ) from error
+        return super().construct_mapping(node, deep)
+
+
+def read(path: PathLike, *, field: str = "--storyboard") -> Storyboard:
+    """Reads a storyboard.
+
+    ```yaml
+    seconds: 6  # length of the whole video
+    shots:
+      - at: 0  # seconds
+        prompt: a red ball moves right on a green floor
+      - at: 2.5
+        prompt: a blue square spins
+        image: start.png  # if any; relative to this file's folder
+        cut: true  # false if it is not said
+    ```
+
+    Args:
+      path: JSON where it ends in `.json`, otherwise YAML; may be `gs://`.
+      field: the flag or config field that error messages name.
+
+    Raises:
+      ValueError: the file cannot be read, or makes no sense; lists each place, what is
+        wrong with it and the remedy.
+    """
+    source = video.existing(path, field)
+    named = f"{field} {os.fspath(path)!r}"
+    data, problems = _parse(source, named), []
+    outline = _convert(data, _Outline, "", problems)
+    shots: list[Shot | None] = []
+    if outline is not None:
+        for index, item in enumerate(outline.shots):
+            shots.append(_convert(item, Shot, f"shots[{index}]", problems))
+        problems += _check_times(outline.seconds, shots)
+        problems += _check_content(shots, source.parent)
+    if outline is None or problems:
+        raise ValueError("\n".join(f"{named}: {problem}" for problem in problems))
+    whole = (_resolved(shot, source.parent) for shot in shots if shot is not None)
+    return Storyboard(seconds=outline.seconds, shots=tuple(whole))
+
+
+def _parse(source: epath.Path, named: str) -> Any:
+    try:
+        text = source.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{named} is not UTF-8 text ({error}): save it as UTF-8"
+        ) from error
+    try:
+        if source.suffix.lower() == ".json":
+            return json.loads(text, object_pairs_hook=_once)
+        return yaml.load(text, _Loader)
+    # YAML's constructors of dates and numbers raise what Python's do.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        mark = getattr(error, "problem_mark", None)
+        what = getattr(error, "problem", None) or str(error)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ValueError(
+            f"{named} is no storyboard ({' '.join(what.split())}{where}): correct "
+            "it; in YAML a dash begins each shot, and prompts with a colon need quotes"
+        ) from error
+
+
+def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
+    counts = collections.Counter(str(key) for key, _ in pairs)
+    for key, count in counts.items():
+        if count > 1:
+            raise ValueError(f"{key!r} is given {count} times in one place")
+    return {str(key): value for key, value in pairs}
+
+
+def _convert(data: Any, kind: type[T], place: str, problems: list[str]) -> T | None:
+    """Makes a struct of plain data, or notes where and why it cannot."""
+    try:
+        return msgspec.convert(data, kind)
+    except msgspec.ValidationError as error:
+        # Such as "Expected `str`, got `bool` - at `$.prompt`".
+        what, _, where = str(error).partition(" - at ")
+        place = (place + where.partition("$")[2].strip("`")).removeprefix(".")
+        problems.append(f"{place or 'the file'}: {what}: {REMEDIES[kind]}")
+        return None
+
+
+def _check_times(seconds: float, shots: Sequence[Shot | None]) -> list[str]:
+    problems, before, end = [], -math.inf, seconds
+    if not 0 < seconds < math.inf:
+        problems.append(
+            f"seconds must be > 0, got {seconds}: say how long the video is"
+        )
+        end = math.inf
+    if not shots:
+        problems.append("shots is empty: say what the video shows, from 0 seconds on")
+    for index, shot in enumerate(shots):
+        if shot is None:
+            continue
+        place, at = f"shots[{index}].at", shot.at
+        if index == 0 and at != 0:
+            problems.append(
+                f"{place} must be 0, where the video begins, got {at:g}: move it, or "
+                "put another shot before"
+            )
+        elif not at > before:
+            problems.append(
+                f"{place} must be > {before:g}, where the shot before begins, got "
+                f"{at:g}: put the shots in the order of time"
+            )
+        elif not at < end:
+            problems.append(
+                f"{place} must be < {end:g}, the video's seconds, got {at:g}: leave "
+                "the shot out, or make the video longer"
+            )
+        else:
+            before = at
+    return problems
+
+
+def _check_content(shots: Sequence[Shot | None], folder: epath.Path) -> list[str]:
+    problems = []
+    for index, shot in enumerate(shots):
+        place = f"shots[{index}]"
+        if shot is None:
+            continue
+        if not shot.prompt.strip():
+            problems.append(f"{place}.prompt is empty: say what is to be seen")
+        if shot.image is not None and not _beside(folder, shot.image).is_file():
+            problems.append(
+                f"{place}.image {shot.image!r} is no file: give a path as it is from "
+                f"the storyboard's folder, {os.fspath(folder)!r}"
+            )
+        if index == 0 and shot.cut:
+            problems.append(
+                f"{place}.cut must be false, since nothing is before it: leave it out"
+            )
+    return problems
+
+
+def _beside(folder: epath.Path, image: str) -> epath.Path:
+    return epath.Path(image) if "://" in image else folder / image
+
+
+def _resolved(shot: Shot, folder: epath.Path) -> Shot:
+    """A shot with a clean prompt, and its picture's path as it is from here."""
+    image = None if shot.image is None else os.fspath(_beside(folder, shot.image))
+    prompt = " ".join(shot.prompt.split())  # YAML has ways to write several lines
+    return msgspec.structs.replace(shot, prompt=prompt, image=image)

@@ -1,0 +1,203 @@
+"""The files that flags name, read and brought to the size and frame rate asked for."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from sora_jax import cli
+from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.data import footage, storyboard
+from sora_jax.sampling.flags import Arguments
+from sora_jax.sampling.parts import Clip, Part
+from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
+from sora_jax.sampling.tasks.brief import Brief
+from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.sampling.tasks.story import Stretch
+
+EDIT, REFINE = 0.7, 0.4  # how much is changed where --strength says nothing
+# What is left of a task when its files are read: from prompt and seed to parts.
+Build = Callable[[Brief], list[Part]]
+
+
+def read(arguments: Arguments, settings: SamplingConfig, model: ModelConfig) -> Build:
+    """Read the files of a task.
+
+    Raises:
+      ValueError: a file is none, is damaged, or does not fit the others.
+    """
+    frames = settings.frames
+    match arguments.task:
+        case "generate":
+            return lambda brief: keyframes.generate(brief, frames)
+        case "animate":
+            keys = [
+                read_keyframe(text, arguments, settings) for text in arguments.image
+            ]
+            return lambda brief: keyframes.animate(brief, keys, frames)
+        case "storyboard":
+            return read_storyboard(arguments, settings)
+        case "inpaint":
+            return read_painting(arguments, settings)
+        case "insert" | "remove":
+            return read_spans(arguments, settings)
+        case "edit" | "upscale":
+            return read_retouched(arguments, settings)
+    clips = [read_clip(path, arguments, settings) for path in arguments.video]
+    if arguments.task == "loop" and not clips:
+        return lambda brief: joining.loop_from_prompt(brief, frames)
+    new = frames if counted(arguments) else model.sampling.frames - 1
+    if arguments.task == "extend":
+        return lambda brief: joining.extend(brief, clips[0], new, arguments.direction)
+    # A transition takes half of what an extension does.
+    new = frames if counted(arguments) else max(1, new // 2)
+    if arguments.task == "loop":
+        return lambda brief: joining.loop(brief, clips[0], new)
+    return lambda brief: joining.connect(brief, clips[0], clips[1], new)
+
+
+def counted(arguments: Arguments) -> bool:
+    """Whether the number of frames was given."""
+    return arguments.frames is not None or arguments.seconds is not None
+
+
+def read_clip(path: str, arguments: Arguments, settings: SamplingConfig) -> Clip:
+    """A clip at the size and frame rate of the video."""
+    found = footage.read(
+        path, fps=settings.fps, size=settings.size, fit=arguments.fit, field="--video"
+    )
+    return found.clip.pixels
+
+
+def read_keyframe(
+    text: str, arguments: Arguments, settings: SamplingConfig
+) -> Keyframe:
+    """A picture given as FILE, FILE@FRAME or FILE@FRAME:STRENGTH."""
+    match = re.fullmatch(r"(.+?)(?:@(-?\d+)(?::([0-9.]+))?)?", text)
+    assert match is not None
+    path, frame, strength = match.groups()
+    if frame is None and "@" in path and not Path(path).exists():
+        raise ValueError(
+            f"--image {text!r} must be FILE, FILE@FRAME or FILE@FRAME:STRENGTH, such "
+            "as end.png@-1:0.8"
+        )
+    pixels = footage.read_image(path, size=settings.size, fit=arguments.fit)
+    return Keyframe(pixels=pixels, frame=int(frame or 0), strength=float(strength or 1))
+
+
+def read_storyboard(arguments: Arguments, settings: SamplingConfig) -> Build:
+    """A storyboard and its pictures."""
+    assert arguments.storyboard is not None
+    board = storyboard.read(arguments.storyboard)
+    stretches = [
+        Stretch(
+            frame=round(shot.at * settings.fps),
+            prompt=shot.prompt,
+            cut=shot.cut,
+            picture=None
+            if shot.image is None
+            else footage.read_image(
+                shot.image, size=settings.size, fit=arguments.fit, field="--storyboard"
+            ),
+        )
+        for shot in board.shots
+    ]
+    frames = max(1, round(board.seconds * settings.fps))
+    return lambda brief: story.storyboard(brief, stretches, frames)
+
+
+def read_painting(arguments: Arguments, settings: SamplingConfig) -> Build:
+    """A clip, and the mask of what is made anew in it or the frame around it."""
+    how = {"fps": settings.fps, "size": settings.size, "fit": arguments.fit}
+    found = footage.read(arguments.video[0], **how)
+    clip = found.clip.pixels
+    if arguments.mask is None:
+        assert arguments.outpaint is not None
+        size = cli.parse_size(arguments.outpaint, field="--outpaint")
+        return lambda brief: retouching.outpaint(brief.sized(size), clip)
+    mask = footage.read_mask(arguments.mask, found, **how)
+    return lambda brief: retouching.inpaint(brief, clip, mask)
+
+
+def read_spans(arguments: Arguments, settings: SamplingConfig) -> Build:
+    """A clip, and the spans of seconds that are inserted or removed."""
+    clip = read_clip(arguments.video[0], arguments, settings)
+    spans = [parse_span(text) for text in arguments.span]
+    if arguments.task == "insert":
+        return lambda brief: splicing.insert(brief, clip, spans)
+    bridge = settings.frames if counted(arguments) else None
+    return lambda brief: splicing.remove(brief, clip, spans, bridge)
+
+
+def read_retouched(arguments: Arguments, settings: SamplingConfig) -> Build:
+    """A clip with new content, or refined; without a clip a draft is refined."""
+    usual = EDIT if arguments.task == "edit" else REFINE
+    strength = usual if arguments.strength is None else arguments.strength
+    if not arguments.video:
+        return lambda brief: retouching.upscale_draft(brief, strength)
+    clip = read_clip(arguments.video[0], arguments, settings)
+    # Fitted to its size once, an enlarged clip is a source like any other.
+    return lambda brief: retouching.edit(brief, clip, strength)
+
+
+def parse_span(text: str) -> tuple[float, float]:
+    """Read "FROM:TO" in seconds."""
+    match = re.fullmatch(r"(\d*\.?\d+):(\d*\.?\d+)", text.strip())
+    if match is None:
+        raise ValueError(f"--span must be FROM:TO in seconds, like 1:2.5, got {text!r}")
+    return float(match[1]), float(match[2])
+
+
+def read_prompts(arguments: Arguments) -> tuple[str, ...]:
+    """The prompts of the command line or of a file."""
+    if arguments.prompts is None:
+        prompt = arguments.prompt
+        if prompt is not None and not prompt.strip():
+            raise ValueError("--prompt is empty: say what the video shows")
+        return ("",) if prompt is None else (prompt,)
+    if arguments.prompt is not None:
+        raise ValueError("--prompt and --prompts are both given: leave one out")
+    path = Path(arguments.prompts)
+    if not path.is_file():
+        raise ValueError(f"--prompts {arguments.prompts!r} is no file")
+    try:
+        text = path.read_text("utf-8")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"--prompts {arguments.prompts!r} is not UTF-8 text ({error}): save it as "
+            "UTF-8"
+        ) from error
+    lines = [line.strip() for line in text.splitlines()]
+    prompts = tuple(line for line in lines if line)
+    if not prompts:
+        raise ValueError(f"--prompts {arguments.prompts!r} holds no prompt")
+    return prompts
+
+
+def read_noise(path: str) -> np.ndarray:
+    """Read latents [t, h, w, z] to begin from, as those of one video.
+
+    Raises:
+      ValueError: the file is none, or holds other things than finite numbers.
+    """
+    if not Path(path).is_file():
+        raise ValueError(f"--init-noise {path!r} is no file")
+    try:
+        noise = np.load(path, allow_pickle=False)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(
+            f"--init-noise {path!r} holds no array ({error}): save one with np.save"
+        ) from error
+    kind = getattr(noise, "dtype", type(noise).__name__)
+    if not isinstance(noise, np.ndarray) or not np.issubdtype(kind, np.floating):
+        raise ValueError(
+            f"--init-noise {path!r} must hold one array of floating-point numbers, got "
+            f"{kind}: save it with np.save"
+        )
+    if not np.isfinite(noise).all():
+        raise ValueError(f"--init-noise {path!r} holds numbers that are not finite")
+    return noise.astype(np.float32)[None] if noise.ndim == 4 else noise

@@ -1,0 +1,77 @@
+"""How known pixels enter the transformer: as clean tokens, or as channels.
+
+Either way they are encoded from known pixels alone, so that nothing of what is hidden
+reaches the model. Training encodes its conditions by the same functions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import Array, Float
+
+from sora_jax.config import ModelConfig
+from sora_jax.diffusion import conditioning
+from sora_jax.models.vae import VAE
+from sora_jax.sampling import codec
+from sora_jax.types import Condition
+from sora_jax.weights.parts import Weights
+
+# Until which share of the steps something is known, and what, of each video.
+Schedule = Sequence[tuple[int | float, Sequence[Condition]]]
+Extras = tuple[tuple[int | float, np.ndarray], ...]
+
+
+def enter(weights: Weights, schedule: Schedule) -> tuple[Array | None, Extras]:
+    """Encode what is known: a prefix of clean latents `[b t h w z]`, and channels."""
+    if not schedule:
+        return None, ()
+    vae, conditions = weights.parts["vae"], schedule[-1][1]
+    if len(schedule) == 1 and is_prefix(weights.config, conditions[0].mask):
+        return clean_latents(vae, conditions), ()
+    return None, tuple((until, channels(vae, known)) for until, known in schedule)
+
+
+def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:
+    """Whether known pixels enter as clean tokens.
+
+    A model that was trained on both takes the frames of whole latents so, but not the
+    one frame that a video is animated from.
+    """
+    if config.known == "tokens":
+        return True
+    count = conditioning.beginning(np.asarray(mask))
+    return (
+        config.headless and bool(count) and count % config.vae.time_factor == 1 < count
+    )
+
+
+def clean_latents(
+    vae: VAE, conditions: Sequence[Condition]
+) -> Float[Array, "b t h w z"]:
+    """The latents of the known beginnings of videos."""
+    count = conditioning.beginning(np.asarray(conditions[0].mask))
+    return codec.encode(
+        vae, np.stack([np.asarray(c.pixels)[:count] for c in conditions])
+    )
+
+
+def channels(
+    vae: VAE, conditions: Sequence[Condition]
+) -> Float[np.ndarray, "b t h w q"]:
+    """The channels that tell of known pixels: their mask, and their latents."""
+    masks = [np.asarray(condition.mask, np.float32) for condition in conditions]
+    # Grey where nothing is known, as in training, whatever the caller left there.
+    shown = [
+        conditioning.hide(np.asarray(condition.pixels, np.float32), mask).pixels
+        for condition, mask in zip(conditions, masks, strict=True)
+    ]
+    latents = np.asarray(codec.encode(vae, np.stack(shown)))
+    factor = vae.config.time_factor
+    return np.stack(
+        [
+            conditioning.channels(mask, known, factor)
+            for mask, known in zip(masks, latents, strict=True)
+        ]
+    ).astype(np.float32)

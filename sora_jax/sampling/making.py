@@ -1,0 +1,194 @@
+"""One window of video in latents: noise, or a noisy source, to what the prompt says.
+
+prompts -> text states -> keys and values, once; noise -> [DiT, solver step] x N ->
+latents. `denoising` holds the compiled parts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from sora_jax.data.packing import Sample, pack_row
+from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
+from sora_jax.data.pipeline import join
+from sora_jax.diffusion import solvers
+from sora_jax.sampling import denoising
+from sora_jax.sampling.request import Request
+from sora_jax.types import AnyArray, Batch, Context, Tokens
+from sora_jax.weights.parts import DIT_LOW, Weights
+
+# Turns numbers into something that shows progress, and says of what: (range, unit).
+Progress = Callable[[Sequence[int], str], Iterable[int]]
+
+
+def silent(numbers: Sequence[int], unit: str) -> Iterable[int]:
+    """Show no progress."""
+    del unit
+    return numbers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Window:
+    """What one run of the transformer makes, and from what.
+
+    Attributes:
+      number: of the window; each has noise of its own.
+      frames: of latents.
+      prefix: clean latents at the beginning, for each video.
+      is_headless: whether it goes on with a video, so that its first latent is not the
+        one frame that opens one.
+      extras: channels of what is known beside the noise, and until which share of the
+        steps they hold, the first to end first; then nothing is known.
+      source: latents that denoising starts from.
+      story: (latent frame, prompt) of each stretch of time, from 0 on; None is the
+        video's own prompt.
+    """
+
+    number: int = 0
+    frames: int
+    prefix: Float[AnyArray, "b _ h w z"] | None = None
+    is_headless: bool = False
+    extras: tuple[tuple[int | float, Float[np.ndarray, "b t h w q"]], ...] = ()
+    source: Float[AnyArray, "t h w z"] | None = None
+    story: tuple[tuple[int, str | None], ...] = ((0, None),)
+
+
+class Maker:
+    """Makes the windows of a request, whose prompts it reads but once."""
+
+    def __init__(self, weights: Weights, request: Request, progress: Progress = silent):
+        self.weights, self.request, self.progress = weights, request, progress
+        self.config, settings = weights.config, request.settings
+        self.is_guided = settings.guides(self.config.boundary is not None)
+        self.table = solvers.make_table(
+            settings.solver, settings.steps, settings.shift, request.strength
+        )
+        self._read: tuple[bytes, Context] | None = None
+        self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
+
+    def make(self, window: Window) -> Float[Array, "b t h w z"]:
+        """Make the latents of a window.
+
+        Networks are used one after another, so that they need not fit into memory
+        together: the text encoder, then the transformer (or two).
+        """
+        steps, videos = len(self.table.sigmas), len(self.request.prompts)
+        if window.source is not None and steps == 0:
+            return jnp.stack([jnp.asarray(window.source)] * videos)
+        batch = self.rows(window)
+        contexts = {"text": self.read(batch)}
+        schedule = [(until, self.spread(x, batch)) for until, x in window.extras]
+        stack = solvers.begin(self.start(window, batch.tokens), self.table)
+        for i in self.progress(range(steps), "step"):
+            name, guidance = self.expert(self.table.times[i])
+            known = [tokens for until, tokens in schedule if i < round(until * steps)]
+            stack = denoising.denoise_step(
+                self.network(name, batch, contexts),
+                stack,
+                known[0] if known else batch.tokens,
+                contexts,
+                jnp.float32(self.table.times[i]),
+                jnp.asarray(self.table.matrices[i], jnp.float32),
+                jnp.float32(guidance),
+                is_guided=self.is_guided,
+            )
+            jax.block_until_ready(stack)
+        if not self.weights.parts.keep:
+            self._network = None
+        made = batch.tokens.made[:videos, :, None]
+        tokens = jnp.where(made, stack[0], batch.tokens.x[:videos])
+        grid, patch = self.grid(window), self.config.dit.patch
+        return jnp.stack([unpatchify(row, grid, patch) for row in tokens])
+
+    def grid(self, window: Window) -> tuple[int, int, int]:
+        """Patches of a window along (t, h, w)."""
+        shape = (window.frames, *self.request.latent_shape(self.config)[1:])
+        return grid_of(shape, self.config.dit.patch)
+
+    def read(self, batch: Batch) -> Context:
+        """Encode the captions, unless the window before had the same."""
+        key = batch.text.tobytes()
+        if self._read is None or self._read[0] != key:
+            encoder = self.weights.parts["text_encoder"]
+            self._read = key, denoising.encode_text(encoder, batch)
+        return dataclasses.replace(self._read[1], ids=batch.text_ids)
+
+    def network(
+        self, name: str, batch: Batch, contexts: dict[str, Context]
+    ) -> denoising.Network:
+        """The transformer of a step, with the prompts' keys and values."""
+        key = name, batch.text.tobytes()
+        if self._network is None or self._network[0] != key:
+            self._network = None  # goes before the other comes
+            self._network = key, denoising.ready(self.weights.parts[name], contexts)
+        return self._network[1]
+
+    def expert(self, time: float) -> tuple[str, float]:
+        """The transformer that makes a step, and its guidance."""
+        boundary, settings = self.config.boundary, self.request.settings
+        if boundary is None or time >= boundary:
+            return "dit", settings.guidance
+        low = settings.guidance_low
+        return DIT_LOW, settings.guidance if low is None else low
+
+    def start(self, window: Window, tokens: Tokens) -> Float[Array, "b n p"]:
+        """What denoising starts from: noise, over what is left of the source."""
+        request, patch = self.request, self.config.dit.patch
+        if request.noise is None:
+            noise = denoising.draw_noise(request, window.number, tokens.x.shape[1:])
+        else:
+            given = jnp.asarray(request.noise)
+            noise = jnp.stack([patchify(latents, patch) for latents in given])
+        if window.source is None or request.strength == 1:
+            return noise
+        sigma = float(self.table.sigmas[0])
+        source = jnp.asarray(patchify(window.source, patch))[None]
+        return (1 - sigma) * source + sigma * noise
+
+    def rows(self, window: Window) -> Batch:
+        """One row for each video, then, with guidance, one for each without prompt."""
+        grid, patch = self.grid(window), self.config.dit.patch
+        count, per_frame = math.prod(grid), grid[1] * grid[2]
+        fps, settings = self.config.fps, self.request.settings
+        coords = coordinates(
+            grid,
+            start=1.0 if window.is_headless else 0.0,
+            rate=1.0 if fps is None else fps / settings.fps,
+        )
+        starts = np.array([start for start, _ in window.story])
+        stretch = np.searchsorted(starts, np.arange(grid[0]), side="right") - 1
+        encode, pad_to = self.weights.tokenizer.encode, self.config.text.pad_to
+        prompts, negative = self.request.prompts, settings.negative_prompt
+        told = [[text or prompt for _, text in window.story] for prompt in prompts]
+        untold = [[negative] * len(starts)] * len(prompts) * self.is_guided
+        rows = []
+        for number, texts in enumerate(told + untold):
+            x = np.zeros((count, self.config.dit.patch_features), np.float32)
+            clean = np.zeros(count, bool)
+            if window.prefix is not None:
+                given = np.asarray(window.prefix[number % len(prompts)])
+                given = patchify(given, patch)
+                x[: len(given)], clean[: len(given)] = given, True
+            sample = Sample(
+                x=x,
+                extra=np.zeros((count, self.config.dit.extra_features), np.float32),
+                coords=coords,
+                clean=clean,
+                captions=np.stack([encode(text, pad_to) for text in texts]),
+                caption_ids=np.repeat(stretch, per_frame).astype(np.int32),
+            )
+            rows.append(pack_row([sample], count, len(starts), pad_to))
+        return join(rows)
+
+    def spread(self, channels: Float[np.ndarray, "b t h w q"], batch: Batch) -> Tokens:
+        """The tokens with the channels of what is known, with prompt and without."""
+        rows = [patchify(known, self.config.dit.patch) for known in channels]
+        times = len(batch.text) // len(rows)
+        return dataclasses.replace(batch.tokens, extra=np.stack(rows * times))

@@ -1,0 +1,207 @@
+"""A whole canvas from windows: in latents where the model can, else through pixels.
+
+A video that fits a window is one run of the transformer. A longer one is made window
+by window, each going on from the end of the one before:
+
+* in latents, by a model that was trained on videos without their beginning: the
+  windows join into one stream of latents, which is decoded once;
+* through pixels, by others, and where pixels are known later than in the first window:
+  what was made is known to the next window as any other pixels are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from sora_jax.config import ModelConfig
+from sora_jax.diffusion import conditioning
+from sora_jax.models.vae import VAE
+from sora_jax.sampling import codec, known, tiles
+from sora_jax.sampling.making import Maker, Progress, Window
+from sora_jax.sampling.request import Request
+from sora_jax.types import Condition
+from sora_jax.weights.parts import Weights
+
+Frames = Float[np.ndarray, "_ _ _ _ 3"]  # [b t h w 3]
+
+
+class Span(NamedTuple):
+    """Latent frames of a window, of which the first ones are made before it."""
+
+    start: int
+    stop: int
+    before: int
+
+
+def spans(frames: int, window: int, context: int) -> list[Span]:
+    """Cut latent frames into windows of one length; the last ends where they end."""
+    if frames <= window:
+        return [Span(0, frames, 0)]
+    found, done = [Span(0, window, 0)], window
+    while done < frames:
+        stop = min(frames, done + window - context)
+        found.append(Span(stop - window, stop, done - (stop - window)))
+        done = stop
+    return found
+
+
+def plan(request: Request, model: ModelConfig) -> list[Span]:
+    """The windows of a request."""
+    factor = model.vae.time_factor
+    window = 1 + (request.window(model) - 1) // factor
+    context = 1 + (request.settings.context - 1) // factor
+    frames = request.latent_shape(model)[0]
+    return spans(frames, window, max(1, min(context, window - 1)))
+
+
+def play(weights: Weights, request: Request, progress: Progress) -> Iterator[Frames]:
+    """Make the frames of a request and yield them in order, chunk by chunk."""
+    windows = plan(request, weights.config)
+    stays = len(windows) == 1 or goes_on_in_latents(request, weights.config)
+    way = through_latents if stays else through_pixels
+    start = 0
+    for chunk in way(weights, request, windows, progress):
+        yield keep_known(chunk, request.condition, start)
+        start += chunk.shape[1]
+
+
+def goes_on_in_latents(request: Request, model: ModelConfig) -> bool:
+    """Whether later windows need nothing but the latents of those before them."""
+    later = request.window(model)
+    condition = request.condition
+    return model.headless and (
+        condition is None or not np.asarray(condition.mask)[later:].any()
+    )
+
+
+def through_latents(
+    weights: Weights, request: Request, windows: list[Span], progress: Progress
+) -> Iterator[Frames]:
+    """Windows that join into one stream of latents, decoded once."""
+    maker, videos = Maker(weights, request, progress), len(request.prompts)
+    frames = request.window(weights.config)
+    schedule = [
+        (until, [cut(condition, 0, frames)] * videos)
+        for until, condition in request.conditions
+    ]
+    prefix, extras = known.enter(weights, schedule)
+    source = None
+    if request.source is not None:
+        source = codec.encode(weights.parts["vae"], request.source[None])[0]
+    made: list[Array] = []
+    for number in counted(windows, progress):
+        start, stop, before = windows[number]
+        if made:
+            prefix, extras = jnp.concatenate(made, axis=1)[:, start:], ()
+        window = Window(
+            number=number,
+            frames=stop - start,
+            prefix=prefix,
+            is_headless=start > 0,
+            extras=extras,
+            source=None if source is None else source[start:stop],
+            story=story_of(request, windows[number], weights.config),
+        )
+        made.append(maker.make(window)[:, before:])
+    del maker  # and the transformer with it
+    yield from decode(weights.parts["vae"], jnp.concatenate(made, axis=1), request)
+
+
+def through_pixels(
+    weights: Weights, request: Request, windows: list[Span], progress: Progress
+) -> Iterator[Frames]:
+    """Windows that know the frames made before them as any other known pixels."""
+    maker, videos = Maker(weights, request, progress), len(request.prompts)
+    factor = weights.config.vae.time_factor
+    last: Frames | None = None
+    for number in counted(windows, progress):
+        start, stop, before = windows[number]
+        first, frames = factor * start, 1 + factor * (stop - start - 1)
+        given = blank(frames, request.settings.size)
+        if request.condition is not None:
+            given = cut(request.condition, first, frames)
+        overlap = 1 + factor * (before - 1) if before else 0
+        conditions = [given] * videos
+        if last is not None:
+            conditions = [follow(given, frames[-overlap:]) for frames in last]
+        is_known = any(np.asarray(c.mask).any() for c in conditions)
+        prefix, extras = known.enter(weights, [(1.0, conditions)] if is_known else [])
+        source = None
+        if request.source is not None:
+            clip = request.source[first : first + frames]
+            source = codec.encode(weights.parts["vae"], clip[None])[0]
+        window = Window(
+            number=number,
+            frames=stop - start,
+            prefix=prefix,
+            extras=extras,
+            source=source,
+            story=story_of(request, windows[number], weights.config),
+        )
+        chunks = decode(weights.parts["vae"], maker.make(window), request)
+        last = np.concatenate(list(chunks), axis=1)
+        last = keep_known(last, request.condition, first)
+        yield last[:, overlap:]
+
+
+def counted(windows: list[Span], progress: Progress) -> Iterable[int]:
+    """The windows' numbers, with progress where there are several."""
+    numbers = range(len(windows))
+    return numbers if len(windows) == 1 else progress(numbers, "window")
+
+
+def story_of(
+    request: Request, span: Span, model: ModelConfig
+) -> tuple[tuple[int, str | None], ...]:
+    """The stretches of time that a window shows, in its own latent frames."""
+    factor = model.vae.time_factor
+    # As in training: frame 1 + 4k starts latent 1 + k.
+    stretches = [(0, None), *((-(-at // factor), text) for at, text in request.story)]
+    begun = [text for at, text in stretches if at <= span.start]
+    later = [(at, text) for at, text in stretches if span.start < at < span.stop]
+    return (0, begun[-1]), *((at - span.start, text) for at, text in later)
+
+
+def blank(frames: int, size: tuple[int, int]) -> Condition:
+    """Frames of which nothing is known."""
+    mask = conditioning.nothing(frames, *size)
+    return Condition(pixels=np.zeros((*mask.shape, 3), np.float32), mask=mask)
+
+
+def cut(condition: Condition, start: int, frames: int) -> Condition:
+    """What is known of some of a video's frames."""
+    here = slice(start, start + frames)
+    return Condition(pixels=condition.pixels[here], mask=condition.mask[here])
+
+
+def follow(condition: Condition, before: Float[np.ndarray, "t h w 3"]) -> Condition:
+    """What is known where the first frames are known from the window before."""
+    pixels, mask = np.array(condition.pixels), np.array(condition.mask)
+    pixels[: len(before)], mask[: len(before)] = before, 1
+    return Condition(pixels=pixels, mask=mask)
+
+
+def keep_known(frames: Frames, condition: Condition | None, start: int) -> Frames:
+    """Put known pixels back as they are, in frames from `start` on."""
+    if condition is None:
+        return frames
+    known = cut(condition, start, frames.shape[1])
+    return np.where(np.asarray(known.mask)[..., None] > 0, known.pixels, frames)
+
+
+def decode(
+    vae: VAE, latents: Float[Array, "b t h w z"], request: Request
+) -> Iterator[Frames]:
+    """Decode a video, whole frames or tiles of them, as memory allows."""
+    tile = request.settings.tile
+    cells = tile and tile // vae.config.space_factor
+    if tile is None:
+        cells = tiles.choose(vae.config, request.settings.size)
+    if not cells:
+        return codec.decode(vae, latents)
+    return tiles.decode(vae, latents, cells)

@@ -1,0 +1,330 @@
+from __future__ import annotations
+
+import math
+import os
+import tracemalloc
+import weakref
+from collections.abc import Sequence
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from clips import psnr, smooth_clip
+from PIL import Image
+
+from sora_jax import memory
+from sora_jax.data import footage, outputs, video
+
+# Real clips, where a folder of them stands beside the project: more of the same.
+MEDIA = Path(__file__).parents[2] / "shared/media"
+needs_media = pytest.mark.skipif(not MEDIA.exists(), reason="no real clips here")
+# (codec, pixels) that lose nothing.
+EXACT = {".mkv": ("ffv1", "bgr0"), ".mov": ("png", "rgb24"), ".avi": ("ffv1", "bgr0")}
+
+
+def write(
+    path: Path,
+    frames: np.ndarray,
+    fps: int = 30,
+    *,
+    times: Sequence[int] | None = None,
+    pixels: str | None = None,
+    aspect: Fraction | None = None,
+    turn: int = 0,
+) -> Path:
+    """Writes uint8 frames, losslessly, at `times` in units of 1 / fps."""
+    codec, layout = EXACT[path.suffix]
+    with av.open(os.fspath(path), "w") as container:
+        stream = container.add_stream(codec, rate=fps)
+        stream.height, stream.width = frames.shape[1:3]
+        stream.pix_fmt = pixels or layout
+        if aspect is not None:
+            stream.codec_context.sample_aspect_ratio = aspect
+        if turn:
+            stream.set_display_rotation(turn)
+        for index, image in enumerate(frames):
+            colours = "rgba" if image.shape[-1] == 4 else "rgb24"
+            frame = av.VideoFrame.from_ndarray(image, format=colours)
+            frame.pts = times[index] if times else index
+            frame.time_base = Fraction(1, fps)
+            container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def numbered(count: int, height: int = 6, width: int = 10) -> np.ndarray:
+    """Frames that show their number."""
+    values = np.arange(count, dtype=np.uint8)[:, None, None, None]
+    return np.broadcast_to(values, (count, height, width, 3)).copy()
+
+
+def numbers(clip: np.ndarray) -> list[int]:
+    return video.to_uint8(clip)[:, 0, 0, 0].tolist()
+
+
+def noise(count: int, height: int, width: int, channels: int = 3) -> np.ndarray:
+    shape = (count, height, width, channels)
+    return np.random.default_rng(0).integers(0, 256, shape, np.uint8)
+
+
+@pytest.mark.parametrize("suffix", list(EXACT))
+def test_pixels_come_back_to_the_byte(tmp_path, suffix):
+    frames = noise(5, 12, 18)
+    read = footage.read(write(tmp_path / f"a{suffix}", frames, 8), fps=8, size=(12, 18))
+    np.testing.assert_array_equal(video.to_uint8(read.clip.pixels), frames)
+    assert (read.source_size, read.source_frames, read.clip.fps) == ((12, 18), 5, 8.0)
+
+
+@pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
+def test_frames_are_fitted_as_pictures_are(tmp_path, fit):
+    frames = noise(3, 21, 35)
+    path = write(tmp_path / "a.mkv", frames, 8)
+    read = footage.read(path, fps=8, size=(16, 16), fit=fit)
+    expected = video.to_uint8(video.fit(video.to_float(frames), 16, 16, fit))
+    np.testing.assert_array_equal(read.clip.pixels, video.to_float(expected))
+    Image.fromarray(frames[1]).save(tmp_path / "a.png")
+    image = footage.read_image(tmp_path / "a.png", size=(16, 16), fit=fit)
+    np.testing.assert_array_equal(image, read.clip.pixels[1:2])
+
+
+@pytest.mark.parametrize("suffix", list(EXACT))
+@pytest.mark.parametrize(("source", "fps"), [(30, 8), (5, 8), (24, 30), (30, 12.5)])
+def test_each_frame_is_the_one_on_the_screen(tmp_path, suffix, source, fps):
+    path = write(tmp_path / f"a{suffix}", numbered(20), source)
+    read = footage.read(path, fps=fps, size=(6, 10))
+    count = round(20 / source * fps)
+    expected = [math.floor(Fraction(i * source) / Fraction(fps)) for i in range(count)]
+    assert numbers(read.clip.pixels) == list(read.picks) == expected
+    assert read.source_seconds == pytest.approx(20 / source, abs=1e-3)
+
+
+@pytest.mark.parametrize("fps", [8, 15, 24, 30])
+@pytest.mark.parametrize("suffix", [".mp4", ".gif", *EXACT])
+def test_the_same_rate_changes_nothing(tmp_path, suffix, fps):
+    # Matroska rounds times to thousandths of a second, GIF to hundredths.
+    path = tmp_path / f"a{suffix}"
+    if suffix in EXACT:
+        write(path, numbered(17), fps)
+    else:
+        outputs.write(path, [numbered(17)], fps)
+    read = footage.read(path, fps=fps, size=(6, 10))
+    assert read.picks == tuple(range(17))
+
+
+@pytest.mark.parametrize("suffix", [".mkv", ".mov"])
+def test_variable_rates(tmp_path, suffix):
+    times = [0, 1, 2, 12, 13, 24]
+    path = write(tmp_path / f"a{suffix}", numbered(6), 24, times=times)
+    read = footage.read(path, fps=12, size=(6, 10))
+    # At 0, 2, 4, ... 24 of 25 twenty-fourths.
+    assert read.picks == (0, 2, 2, 2, 2, 2, 3, 4, 4, 4, 4, 4)
+
+
+def test_times_that_go_back_or_are_missing(tmp_path):
+    raw = b""
+    for name in ("a.ts", "b.h264"):
+        with av.open(os.fspath(tmp_path / name), "w") as container:
+            stream = container.add_stream("libx264", rate=25)
+            stream.height, stream.width, stream.pix_fmt = 16, 16, "yuv420p"
+            for image in noise(10, 16, 16):
+                frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+                container.mux(stream.encode(frame))
+            container.mux(stream.encode())
+        raw = (tmp_path / name).read_bytes()
+        # The second half begins at the time of the first.
+        (tmp_path / name).write_bytes(raw + raw)
+        read = footage.read(tmp_path / name, fps=25, size=(16, 16))
+        assert read.picks == tuple(range(20))
+
+
+def test_one_frame_is_a_video(tmp_path):
+    path = write(tmp_path / "a.mov", numbered(1), 30)
+    assert footage.read(path, fps=8, size=(6, 10)).picks == (0,)
+
+
+@pytest.mark.parametrize(("turn", "size"), [(0, (20, 45)), (90, (45, 20))])
+def test_the_screen_shows_it_upright_and_in_its_aspect(tmp_path, turn, size):
+    frames = video.to_uint8(smooth_clip(2, 20, 30))
+    aspect = Fraction(3, 2)
+    path = write(tmp_path / "a.mov", frames, 8, aspect=aspect, turn=turn)
+    read = footage.read(path, fps=8, size=(15, 15))
+    assert read.source_size == size
+    shown = video.fit(video.to_float(frames), 20, 45, "stretch")
+    expected = video.fit(np.rot90(shown, turn // 90, axes=(1, 2)), 15, 15)
+    assert psnr(read.clip.pixels, expected) > 35
+    assert video.read_video(path).pixels.shape == (2, *size, 3)
+
+
+def test_transparency_shows_grey(tmp_path):
+    frames = noise(2, 6, 8, 4)
+    frames[..., 3] = np.where(np.arange(8) < 4, 0, 255)
+    path = write(tmp_path / "a.mov", frames, 8, pixels="rgba")
+    pixels = video.to_uint8(footage.read(path, fps=8, size=(6, 8)).clip.pixels)
+    assert (pixels[:, :, :4] == 128).all()
+    np.testing.assert_array_equal(pixels[:, :, 4:], frames[:, :, 4:, :3])
+
+
+def test_frames_do_not_pile_up(tmp_path, monkeypatch):
+    peaks, alive, most, decode = {}, [], 0, video.decode
+
+    def counted(*args, **kwargs):
+        nonlocal most
+        for shown in decode(*args, **kwargs):
+            alive.append(weakref.ref(shown))
+            most = max(most, sum(one() is not None for one in alive))
+            yield shown
+
+    monkeypatch.setattr(video, "decode", counted)
+    for count in (4, 4, 32):  # the first one imports
+        path = write(tmp_path / f"{count}.mkv", numbered(count, 160, 240))
+        tracemalloc.start()
+        footage.read(path, fps=30, size=(16, 24))
+        peaks[count] = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+    # One waits until the next tells how long it was on the screen.
+    assert most <= 3
+    picture, small = 160 * 240 * 3, 16 * 24 * 3 * footage.BYTES
+    assert peaks[32] - peaks[4] < 28 * small + picture
+
+
+def test_what_memory_does_not_hold_is_refused_on_the_way(tmp_path, monkeypatch):
+    path = write(tmp_path / "a.mkv", numbered(40), 8)
+    frame = 6 * 10 * 3 * footage.BYTES
+    monkeypatch.setattr(memory, "in_container", lambda: 16.5 * frame)
+    with pytest.raises(ValueError, match="too long: the memory holds 2 sec.*ffmpeg -i"):
+        footage.read(path, fps=8, size=(6, 10))
+    assert len(footage.read(path, fps=3, size=(6, 10)).picks) == 15
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".gif", ".bmp"])
+def test_pictures_are_no_videos(tmp_path, suffix):
+    Image.fromarray(noise(1, 8, 8)[0]).save(tmp_path / f"a{suffix}")
+    with pytest.raises(ValueError, match="--clip .* is a picture.* give it as --image"):
+        footage.read(tmp_path / f"a{suffix}", fps=8, size=(8, 8), field="--clip")
+
+
+def test_bad_videos(tmp_path):
+    def read(name: str):
+        return footage.read(tmp_path / name, fps=8, size=(8, 8))
+
+    with pytest.raises(ValueError, match="--video .*missing.mp4' does not exist"):
+        read("missing.mp4")
+    with pytest.raises(ValueError, match="is a folder"):
+        read("")
+    (tmp_path / "text.mp4").write_text("not a video")
+    with pytest.raises(ValueError, match="text.mp4.* at its start"):
+        read("text.mp4")
+    with pytest.raises(ValueError, match="--fps must be from .* got 0"):
+        footage.read(write(tmp_path / "a.mkv", numbered(2)), fps=0, size=(8, 8))
+    data = outputs.write(tmp_path / "a.mp4", [noise(24, 32, 32)], 8).read_bytes()
+    (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
+    with pytest.raises(ValueError, match=r"after \d+ good frames: .* of its 3 seconds"):
+        read("cut.mp4")
+
+
+def paint(path: Path, height: int, width: int, rows: slice) -> Path:
+    mask = np.zeros((height, width), np.uint8)
+    mask[rows] = 255
+    Image.fromarray(mask).save(path)
+    return path
+
+
+def test_a_picture_masks_every_frame(tmp_path):
+    how = {"fps": 8, "size": (12, 18)}
+    clip = footage.read(write(tmp_path / "a.mkv", noise(5, 24, 36), 8), **how)
+    path = paint(tmp_path / "a.png", 24, 36, slice(0, 8))
+    mask = footage.read_mask(path, clip, **how)
+    assert mask.shape == (5, 12, 18) and mask.dtype == np.float32
+    assert (mask[:, :4] == 0).all() and (mask[:, 4:] == 1).all()
+    everything = paint(tmp_path / "all.png", 24, 36, slice(None))
+    assert not footage.read_mask(everything, clip, **how).any()
+
+
+def test_bars_are_known(tmp_path):
+    how = {"fps": 8, "size": (16, 16), "fit": "pad"}
+    clip = footage.read(write(tmp_path / "a.mkv", noise(2, 12, 24), 8), **how)
+    path = paint(tmp_path / "a.png", 12, 24, slice(None))
+    mask = footage.read_mask(path, clip, **how)
+    assert (mask[:, 4:12] == 0).all()
+    assert (mask[:, :4] == 1).all() and (mask[:, 12:] == 1).all()
+
+
+def moving_mask(path: Path, count: int, fps: int, size: tuple[int, int] = (6, 10)):
+    """Frame k is white where its binary digits are ones."""
+    columns = np.arange(size[1])
+    frames = (np.arange(count)[:, None] >> columns & 1).astype(np.uint8) * 255
+    shape = (count, size[0], size[1], 3)
+    return write(path, np.broadcast_to(frames[:, None, :, None], shape), fps)
+
+
+def masked(mask: np.ndarray) -> list[int]:
+    return ((1 - mask[:, 0]) @ 2.0 ** np.arange(mask.shape[2])).astype(int).tolist()
+
+
+def test_a_video_masks_frame_by_frame_or_by_time(tmp_path):
+    how = {"fps": 8, "size": (6, 10)}
+    clip = footage.read(write(tmp_path / "a.mkv", numbered(30), 30), **how)
+    same = moving_mask(tmp_path / "same.mkv", 30, 30)
+    assert masked(footage.read_mask(same, clip, **how)) == list(clip.picks)
+    as_many = moving_mask(tmp_path / "many.mov", 30, 24)
+    assert masked(footage.read_mask(as_many, clip, **how)) == list(clip.picks)
+    as_long = moving_mask(tmp_path / "long.mkv", 8, 8)
+    assert masked(footage.read_mask(as_long, clip, **how)) == list(range(8))
+    a_bit_short = moving_mask(tmp_path / "short.mkv", 7, 8)
+    expected = [*range(7), 6]
+    assert masked(footage.read_mask(a_bit_short, clip, **how)) == expected
+
+
+def test_bad_masks(tmp_path):
+    how = {"fps": 8, "size": (6, 10)}
+    clip = footage.read(write(tmp_path / "a.mkv", numbered(30), 30), **how)
+
+    def refused(path: Path, message: str):
+        with pytest.raises(ValueError, match=message):
+            footage.read_mask(path, clip, **how, field="--hole")
+
+    refused(
+        paint(tmp_path / "large.png", 12, 20, slice(None)),
+        "--hole .*large.png' is 20x12, and the video 10x6: make the mask as large",
+    )
+    refused(
+        moving_mask(tmp_path / "large.mkv", 30, 30, (12, 20)),
+        "--hole .*large.mkv' is 20x12, and the video 10x6",
+    )
+    refused(
+        moving_mask(tmp_path / "short.mkv", 15, 30),
+        "short.mkv' has 15 frames in 0.5 seconds, and the video 30 in 1: give as many",
+    )
+    refused(paint(tmp_path / "black.png", 6, 10, slice(0)), "no white .* paint white")
+    refused(write(tmp_path / "black.mkv", numbered(30), 30), "no white .* paint white")
+    refused(tmp_path / "none.png", "does not exist")
+    (tmp_path / "text.png").write_text("not a picture")
+    refused(tmp_path / "text.png", "cannot be read")
+
+
+@needs_media
+@pytest.mark.parametrize(("turn", "quarters"), [(0, 0), (90, 3), (180, 2), (270, 1)])
+def test_real_clips_stand_upright(turn, quarters):
+    # `quarters` makes the keyboard in these clips stand upright.
+    path = MEDIA / f"awkward/video_{turn}.mov"
+    with av.open(os.fspath(path)) as container:
+        stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
+    upright = video.to_float(np.rot90(stored, quarters))[None]
+    read = footage.read(path, fps=30, size=(64, 64))
+    assert read.source_size == upright.shape[1:3]
+    assert psnr(read.clip.pixels[:1], video.fit(upright, 64, 64)) > 35
+
+
+@needs_media
+def test_real_clips_that_are_awkward():
+    unordered = MEDIA / "awkward/unordered.mov"
+    assert footage.read(unordered, fps=32, size=(50, 50)).picks == (0, 1, 2, 3)
+    with pytest.raises(ValueError, match="corrupted.mp4.* after 28 good frames"):
+        footage.read(MEDIA / "awkward/corrupted.mp4", fps=10, size=(36, 64))
+    pancake = footage.read(MEDIA / "pancake.mkv", fps=10, size=(24, 42))
+    assert pancake.picks == tuple(range(0, 309, 3))
+    wrestling = footage.read(MEDIA / "arm_wrestling.mp4", fps=8, size=(64, 96))
+    assert wrestling.source_size == (256, 427)
+    assert wrestling.picks == tuple(math.floor(i * 3.5) for i in range(80))

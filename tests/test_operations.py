@@ -1,0 +1,374 @@
+"""With an oracle in place of the transformer, every task gives back the true clip.
+
+So joins, coordinates, windows, masks and solvers are exact before any model is good.
+"""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from oracle import PATCH, Oracle, window
+from tiny import make
+
+from sora_jax.config import ModelConfig, PlaygroundConfig, SamplingConfig
+from sora_jax.data import outputs
+from sora_jax.data.patches import patchify
+from sora_jax.data.playground import Playground
+from sora_jax.data.video import to_uint8
+from sora_jax.diffusion import conditioning
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import train_tokenizer
+from sora_jax.models.vae import VAE
+from sora_jax.sampling import codec, known
+from sora_jax.sampling.making import Maker, Window, silent
+from sora_jax.sampling.model import Model
+from sora_jax.sampling.request import Request
+from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.types import Condition
+from sora_jax.weights.parts import in_memory
+
+PROMPT = "a red ball moves right"
+FRAMES = 29
+
+
+@pytest.fixture(scope="module")
+def parts(vae_config, dit_config, text_config):
+    tokenizer = train_tokenizer([PROMPT, "a blue square"] * 60, vocab_size=320)
+    config = ModelConfig(
+        name="oracle",
+        vae=vae_config,
+        dit=dataclasses.replace(dit_config, channels=4, extra_channels=8),
+        text=text_config,
+        # Euler steps are exact where the velocity is.
+        sampling=SamplingConfig(
+            solver="euler", steps=2, guidance=1.0, frames=9, size=(32, 32), context=5
+        ),
+        fps=8.0,
+        known="channels",
+        headless=True,
+    )
+    return config, tokenizer, make(VAE, vae_config), make(TextEncoder, text_config)
+
+
+@pytest.fixture(scope="module")
+def clip():
+    config = PlaygroundConfig(frames=((FRAMES, 1.0),), sizes=(((32, 32), 1.0),))
+    return Playground(config)[0].clip.pixels
+
+
+class World:
+    """What the truth is, and models that know it."""
+
+    def __init__(self, parts, clip):
+        self.config, self.tokenizer, self.vae, self.text_encoder = parts
+        self.clip = clip
+
+    def latents(self, clip):
+        """A clip's latents."""
+        return codec.encode(self.vae, clip[None])[0]
+
+    def seen(self, clip):
+        """A clip through the VAE."""
+        return codec.reconstruct(self.vae, clip[None])[0]
+
+    def given(self, clip, mask):
+        """A window with channels for a mask, as training encodes them."""
+        shown = conditioning.hide(clip, mask)
+        latents = np.asarray(encode_clip(self.vae, shown.pixels))
+        factor = self.vae.config.time_factor
+        return window(self.latents(clip), conditioning.channels(mask, latents, factor))
+
+    def model(self, *windows, **changes):
+        """A model whose transformer is an oracle of those windows."""
+        config = dataclasses.replace(self.config, **changes)
+        weights = in_memory(
+            config,
+            self.tokenizer,
+            vae=self.vae,
+            dit=Oracle(windows),
+            text_encoder=self.text_encoder,
+        )
+        return Model(weights)
+
+
+def encode_clip(vae, pixels):
+    """As `training.encode` runs the VAE."""
+    return vae.encode(jnp.asarray(pixels)[None])[0][0]
+
+
+@pytest.fixture(scope="module")
+def world(parts, clip):
+    return World(parts, clip)
+
+
+def frames_mask(frames, known):
+    return conditioning.frames_known(frames, 32, 32, known)
+
+
+def assert_made(made, wanted):
+    """Frames are what the VAE sees of the truth."""
+    np.testing.assert_allclose(made, wanted, atol=2e-3)
+
+
+def test_generate(world):
+    model = world.model(window(world.latents(world.clip[:9])))
+    assert_made(model.generate(PROMPT)[0], world.seen(world.clip[:9]))
+
+
+def test_a_long_video_is_exact_at_every_window_edge(world):
+    latents = world.latents(world.clip)
+    # Windows of three latents, of which two are those of the window before.
+    windows = [window(latents[i : i + 3]) for i in range(6)]
+    made = world.model(*windows).generate(PROMPT, frames=FRAMES)[0]
+    assert_made(made, world.seen(world.clip))
+
+
+def test_a_minute_is_exact(world):
+    rng = np.random.default_rng(0)
+    latents = rng.normal(size=(121, 4, 4, 4)).astype(np.float32)
+    windows = [window(latents[i : i + 9]) for i in range(0, 113)]
+    model = world.model(*windows)
+    made = model.generate(PROMPT, frames=481, window=33, context=9, steps=1)[0]
+    wanted = np.concatenate(
+        list(codec.decode(world.vae, jnp.asarray(latents)[None])), axis=1
+    )[0]
+    assert made.shape == (481, 32, 32, 3)
+    assert_made(made, wanted)
+
+
+def test_animate(world):
+    clip = world.clip[:9]
+    model = world.model(world.given(clip, frames_mask(9, [0, 8])))
+    keys = [Keyframe(pixels=clip[:1]), Keyframe(pixels=clip[8:9], frame=-1)]
+    made = model.animate(keys, PROMPT)
+    np.testing.assert_array_equal(made[[0, 8]], clip[[0, 8]])
+    assert_made(made[1:8], world.seen(clip)[1:8])
+
+
+def test_a_weak_keyframe_is_known_at_first_alone(world):
+    clip = world.clip[:9]
+    both, one = (world.given(clip, frames_mask(9, at)) for at in ([0, 8], [0]))
+    keys = [
+        Keyframe(pixels=clip[:1]),
+        Keyframe(pixels=clip[8:9], frame=8, strength=0.5),
+    ]
+    made = world.model(both, one).animate(keys, PROMPT)
+    assert_made(made[1:], world.seen(clip)[1:])
+    # It is needed in the first step, and the other alone in the second.
+    for windows in ([both], [one]):
+        assert np.isnan(world.model(*windows).animate(keys, PROMPT)[1:]).all()
+
+
+def test_extend_forward_through_windows(world):
+    canvas = world.clip[4:]  # five frames are known of it
+    latents = world.latents(canvas)
+    windows = [window(latents[i : i + 3]) for i in range(5)]
+    made = world.model(*windows).extend(world.clip[:9], PROMPT, frames=20)
+    np.testing.assert_array_equal(made[:9], world.clip[:9])
+    assert_made(made[9:], world.seen(canvas)[5:])
+
+
+def test_extend_by_any_number_of_frames(world):
+    canvas = np.concatenate([world.clip[4:9], world.clip[9:13]])
+    made = world.model(window(world.latents(canvas))).extend(
+        world.clip[:9], PROMPT, frames=3
+    )
+    assert made.shape[0] == 12
+    assert_made(made[9:], world.seen(canvas)[5:8])
+
+
+def test_extend_backward_in_pieces(world):
+    clip, count = world.clip, 4
+    # Nine frames at once, five of them known: four are made, then four before them.
+    near = clip[4:13]
+    first = world.given(near, frames_mask(9, [4, 5, 6, 7, 8]))
+    made_first = world.seen(near)[:count]
+    far = np.concatenate([clip[:4], made_first, clip[8:9]])
+    second = world.given(far, frames_mask(9, [4, 5, 6, 7, 8]))
+    made = world.model(first, second).extend(
+        clip[8:], PROMPT, frames=7, direction="backward"
+    )
+    np.testing.assert_array_equal(made[7:], clip[8:])
+    assert_made(made[3:7], made_first)
+    assert made.shape[0] == 7 + len(clip) - 8
+
+
+def test_connect_and_loop(world):
+    clip = world.clip[:13]
+    model = world.model(
+        world.given(clip, frames_mask(13, [0, 1, 2, 3, 4, 8, 9, 10, 11, 12]))
+    )
+    made = model.connect(clip[:5], clip[8:], PROMPT, frames=3, window=13)
+    np.testing.assert_array_equal(made[:5], clip[:5])
+    np.testing.assert_array_equal(made[8:], clip[8:])
+    assert_made(made[5:8], world.seen(clip)[5:8])
+    ring = np.concatenate([clip[8:], clip[5:8], clip[:5]])
+    model = world.model(
+        world.given(ring, frames_mask(13, [0, 1, 2, 3, 4, 8, 9, 10, 11, 12]))
+    )
+    whole = np.concatenate([clip[:5], clip[8:]])
+    made = model.loop(whole, PROMPT, frames=3, window=13)
+    np.testing.assert_array_equal(made[:10], whole)
+    assert_made(made[10:], world.seen(ring)[5:8])
+
+
+def test_insert_and_remove(world):
+    clip = world.clip[:13]
+    known = [0, 1, 2, 3, 4, 8, 9, 10, 11, 12]
+    model = world.model(world.given(clip, frames_mask(13, known)))
+    shown = np.concatenate([clip[:5], clip[8:]])
+    made = model.insert(shown, PROMPT, spans=[(5 / 8, 1.0)], window=13)
+    np.testing.assert_array_equal(made[known], clip[known])
+    assert_made(made[5:8], world.seen(clip)[5:8])
+    longer = np.concatenate([clip[:5], np.zeros_like(clip[:6]), clip[8:]])
+    made = model.remove(longer, PROMPT, spans=[(5 / 8, 11 / 8)], frames=3, window=13)
+    np.testing.assert_array_equal(made[known], clip[known])
+    assert_made(made[5:8], world.seen(clip)[5:8])
+
+
+def test_edit_goes_from_the_clip_to_a_new_one(world):
+    clip = world.clip[:7]
+    source = np.concatenate([clip, clip[-1:], clip[-1:]])
+    other = world.latents(world.clip[12:21])
+    model = world.model(window(other))
+    unchanged = model.edit(clip, PROMPT, strength=0)
+    np.testing.assert_allclose(unchanged, world.seen(source)[:7], atol=1e-5)
+    fresh = model.edit(clip, PROMPT, strength=1.0, seed=5)
+    np.testing.assert_array_equal(fresh, model.generate(PROMPT, seed=5)[0][:7])
+    assert_made(
+        model.edit(clip, PROMPT, strength=0.5), world.seen(world.clip[12:21])[:7]
+    )
+
+
+def test_inpaint_and_outpaint(world):
+    clip = world.clip[:9]
+    mask = conditioning.region_unknown(9, 32, 32, (8, 4, 24, 20))
+    mask[4:, :8] = 0  # a mask may change in time
+    made = world.model(world.given(clip, mask)).inpaint(clip, mask, PROMPT)
+    np.testing.assert_array_equal(made[mask > 0], clip[mask > 0])
+    assert_made(made[mask == 0], world.seen(clip)[mask == 0])
+    inside = conditioning.region_known(9, 32, 32, (8, 8, 24, 24))
+    made = world.model(world.given(clip, inside)).outpaint(
+        clip[:, 8:24, 8:24], PROMPT, size=(32, 32)
+    )
+    np.testing.assert_array_equal(
+        to_uint8(made[inside > 0]), to_uint8(clip[inside > 0])
+    )
+    assert_made(made[inside == 0], world.seen(clip)[inside == 0])
+
+
+def test_a_long_clip_is_inpainted_through_windows(world):
+    clip = world.clip[:17]
+    mask = conditioning.region_unknown(17, 32, 32, (8, 4, 24, 20))
+    first = world.given(clip[:9], mask[:9])
+    made = [np.where(mask[:9, ..., None] > 0, clip[:9], world.seen(clip[:9]))]
+    windows = [first]
+    for start in (4, 8):
+        span = slice(start, start + 9)
+        here, known = clip[span].copy(), mask[span].copy()
+        here[:5], known[:5] = made[-1][4:], 1
+        windows.append(world.given(here, known))
+        made.append(np.where(mask[span, ..., None] > 0, clip[span], world.seen(here)))
+    got = world.model(*windows).inpaint(clip, mask, PROMPT)
+    np.testing.assert_array_equal(got[mask > 0], clip[mask > 0])
+    assert_made(got[:9], made[0])
+    assert_made(got[9:13], made[1][5:])
+    assert_made(got[13:], made[2][5:])
+
+
+def test_upscale_refines_what_is_enlarged(world):
+    clip = world.clip[:9]
+    model = world.model(window(world.latents(clip)))
+    made = model.upscale(clip[:, ::2, ::2], PROMPT, size=(32, 32), strength=0.5)
+    assert_made(made, world.seen(clip))
+
+
+def test_storyboard(world):
+    clip = world.clip
+    picture = frames_mask(9, [0])
+    windows = [window(world.latents(clip[:9])), world.given(clip[12:21], picture)]
+    stretches = [
+        Stretch(frame=0, prompt=PROMPT),
+        Stretch(frame=4, prompt="a blue square"),
+        Stretch(frame=8, prompt=PROMPT, picture=clip[12:13], cut=True),
+    ]
+    made = world.model(*windows).storyboard(stretches, frames=15)
+    assert_made(made[:8], world.seen(clip[:9])[:8])
+    np.testing.assert_array_equal(made[8], clip[12])
+    assert_made(made[9:], world.seen(clip[12:21])[1:7])
+
+
+def test_no_condition_lets_unknown_pixels_through(world):
+    """By perturbation, in what training and in what tasks encode."""
+    rng = np.random.default_rng(0)
+    clip = world.clip[:9]
+    other = rng.uniform(-1, 1, clip.shape).astype(np.float32)
+    for _ in range(12):
+        mask = conditioning.draw_mask(rng, 9, 32, 32)
+        changed = np.where(mask[..., None] > 0, clip, other)
+        pair = [world.given(c, mask)[1] for c in (clip, changed)]
+        np.testing.assert_array_equal(*pair)
+        task = [
+            known.channels(world.vae, [Condition(pixels=c, mask=mask)])
+            for c in (clip, changed)
+        ]
+        np.testing.assert_array_equal(*task)
+        np.testing.assert_allclose(patchify(task[0][0], PATCH), pair[0], atol=1e-5)
+
+
+def test_no_gradient_reaches_unknown_pixels(world):
+    mask = conditioning.region_unknown(9, 32, 32, (8, 4, 24, 20))
+
+    def total(clip):
+        shown = clip * mask[..., None]  # as conditioning.hide, of a traced array
+        return jnp.square(encode_clip(world.vae, shown)).sum()
+
+    gradient = np.asarray(jax.grad(total)(jnp.asarray(world.clip[:9])))
+    assert (gradient[mask == 0] == 0).all() and np.abs(gradient[mask > 0]).max() > 0
+
+
+def test_a_token_reads_the_text_of_its_stretch_alone(world, dit_config):
+    # One block: further ones pass on what other tokens have read.
+    config = dataclasses.replace(dit_config, depth=1)
+    dit = make(DiT, config)
+    weights = in_memory(
+        dataclasses.replace(world.config, dit=config),
+        world.tokenizer,
+        vae=world.vae,
+        dit=dit,
+        text_encoder=world.text_encoder,
+    )
+    settings = dataclasses.replace(world.config.sampling, frames=17)
+    request = Request(prompts=(PROMPT,), settings=settings)
+    maker = Maker(weights, request, silent)
+    batch = jax.tree.map(
+        jnp.asarray,
+        maker.rows(Window(frames=5, story=((0, None), (2, "a blue square")))),
+    )
+    context = maker.read(batch)
+
+    def velocity(states):
+        read = {"text": dataclasses.replace(context, states=states)}
+        return dit(batch.tokens, read)[0].reshape(5, -1)
+
+    read = np.abs(jax.jacfwd(velocity)(context.states)).sum(axis=(1, 2, 4))
+    per_text = read.reshape(5, 2, -1).sum(axis=-1)  # latent frames x prompts
+    assert (per_text[:2, 1] == 0).all() and (per_text[2:, 0] == 0).all()
+    assert (per_text[:2, 0] > 0).all() and (per_text[2:, 1] > 0).all()
+
+
+def test_an_interrupt_leaves_nothing(world, tmp_path):
+    def interrupted(numbers, unit):
+        del unit
+        yield numbers[0]
+        raise KeyboardInterrupt
+
+    model = world.model(window(world.latents(world.clip[:9])))
+    chunks = model.stream(PROMPT, progress=interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        outputs.write(tmp_path / "clip.mp4", (chunk[0] for chunk in chunks), 8)
+    assert not list(tmp_path.iterdir())
