@@ -10,10 +10,18 @@ os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 import jax  # noqa: E402
 import pytest  # noqa: E402
 import tiny_wan  # noqa: E402
+from tiny import make  # noqa: E402
 
 from sora_jax import cli  # noqa: E402
-from sora_jax.config import VAEConfig  # noqa: E402
+from sora_jax.config import ModelConfig, SamplingConfig, VAEConfig  # noqa: E402
+from sora_jax.models.dit import DiT  # noqa: E402
+from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
+from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
+from sora_jax.models.vae import VAE  # noqa: E402
+from sora_jax.sampling.model import Model  # noqa: E402
+from sora_jax.weights import published  # noqa: E402
 from sora_jax.weights.export import export  # noqa: E402
+from sora_jax.weights.parts import in_memory  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
@@ -62,3 +70,37 @@ def original(tiny, exported, tmp_path_factory):
 def copy(exported, tmp_path):
     """One that a test may change."""
     return shutil.copytree(exported, tmp_path / "copy")
+
+
+@pytest.fixture(scope="session")
+def weights(vae_config, dit_config, text_config):
+    words = ["a red ball moves right", "a blue square", "on a green floor"] * 40
+    tokenizer = train_tokenizer(words, vocab_size=320)
+    config = ModelConfig(
+        name="tiny",
+        vae=vae_config,
+        dit=dit_config,
+        text=text_config,
+        sampling=SamplingConfig(steps=3, frames=5, size=(32, 32)),
+        fps=8.0,
+        known="channels",
+    )
+    return in_memory(
+        config,
+        tokenizer,
+        vae=make(VAE, vae_config),
+        dit=make(DiT, dit_config),
+        text_encoder=make(TextEncoder, text_config),
+    )
+
+
+@pytest.fixture(scope="session")
+def folder(weights, tmp_path_factory):
+    path = tmp_path_factory.mktemp("weights")
+    published.save(path, weights)
+    return path
+
+
+@pytest.fixture(scope="session")
+def model(weights):
+    return Model(weights)

@@ -8,58 +8,17 @@ import numpy as np
 import pytest
 from clips import psnr, smooth_clip
 from PIL import Image
-from tiny import make
 
 import sora_jax
 from sora_jax import cli, memory
-from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.config import SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
-from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
-from sora_jax.models.tokenizer import train_tokenizer
-from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, command, flags, job, known, tiles
 from sora_jax.sampling.making import Maker, Window, silent
-from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
 from sora_jax.weights import published
-from sora_jax.weights.parts import in_memory
-
-
-@pytest.fixture(scope="module")
-def weights(vae_config, dit_config, text_config):
-    words = ["a red ball moves right", "a blue square", "on a green floor"] * 40
-    tokenizer = train_tokenizer(words, vocab_size=320)
-    config = ModelConfig(
-        name="tiny",
-        vae=vae_config,
-        dit=dit_config,
-        text=text_config,
-        sampling=SamplingConfig(steps=3, frames=5, size=(32, 32)),
-        fps=8.0,
-        known="channels",
-    )
-    return in_memory(
-        config,
-        tokenizer,
-        vae=make(VAE, vae_config),
-        dit=make(DiT, dit_config),
-        text_encoder=make(TextEncoder, text_config),
-    )
-
-
-@pytest.fixture(scope="module")
-def folder(weights, tmp_path_factory):
-    path = tmp_path_factory.mktemp("weights")
-    published.save(path, weights)
-    return path
-
-
-@pytest.fixture(scope="module")
-def model(weights):
-    return Model(weights)
 
 
 def test_the_same_seed_gives_the_same_video(model):

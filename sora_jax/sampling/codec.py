@@ -45,10 +45,11 @@ def encode(
 
 
 def decode(
-    vae: VAE, latents: Float[Array, "b t h w z"]
+    vae: VAE, latents: Float[AnyArray, "b t h w z"]
 ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
     """Decode latents and yield frames; memory does not grow with their number."""
     graphdef, params = nnx.split(vae)
+    latents = np.asarray(latents)  # on the device each cut would be compiled for
     factor, space = vae.config.time_factor, vae.config.space_factor
     size = latents.shape[2] * space, latents.shape[3] * space
     step = frames_at_once(vae.config, size)

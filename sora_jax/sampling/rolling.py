@@ -14,9 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
@@ -24,7 +23,7 @@ from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, known, tiles
 from sora_jax.sampling.making import Maker, Progress, Window
 from sora_jax.sampling.request import Request
-from sora_jax.types import Condition
+from sora_jax.types import AnyArray, Condition
 from sora_jax.weights.parts import Weights
 
 Frames = Float[np.ndarray, "_ _ _ _ 3"]  # [b t h w 3]
@@ -93,11 +92,12 @@ def through_latents(
     source = None
     if request.source is not None:
         source = codec.encode(weights.parts["vae"], request.source[None])[0]
-    made: list[Array] = []
+    # On the host: on the device each length would be compiled for.
+    made: list[np.ndarray] = []
     for number in counted(windows, progress):
         start, stop, before = windows[number]
         if made:
-            prefix, extras = jnp.concatenate(made, axis=1)[:, start:], ()
+            prefix, extras = np.concatenate(made, axis=1)[:, start:], ()
         window = Window(
             number=number,
             frames=stop - start,
@@ -107,9 +107,9 @@ def through_latents(
             source=None if source is None else source[start:stop],
             story=story_of(request, windows[number], weights.config),
         )
-        made.append(maker.make(window)[:, before:])
+        made.append(np.asarray(maker.make(window))[:, before:])
     del maker  # and the transformer with it
-    yield from decode(weights.parts["vae"], jnp.concatenate(made, axis=1), request)
+    yield from decode(weights.parts["vae"], np.concatenate(made, axis=1), request)
 
 
 def through_pixels(
@@ -195,7 +195,7 @@ def keep_known(frames: Frames, condition: Condition | None, start: int) -> Frame
 
 
 def decode(
-    vae: VAE, latents: Float[Array, "b t h w z"], request: Request
+    vae: VAE, latents: Float[AnyArray, "b t h w z"], request: Request
 ) -> Iterator[Frames]:
     """Decode a video, whole frames or tiles of them, as memory allows."""
     tile = request.settings.tile

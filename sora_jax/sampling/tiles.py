@@ -7,12 +7,13 @@ import logging
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from sora_jax import memory
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec
+from sora_jax.types import AnyArray
 
 _logger = logging.getLogger(__name__)
 
@@ -46,7 +47,7 @@ def side(config: VAEConfig, tile: int) -> tuple[int, int]:
 
 
 def decode(
-    vae: VAE, latents: Float[Array, "b t h w z"], tile: int
+    vae: VAE, latents: Float[AnyArray, "b t h w z"], tile: int
 ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
     """Decode tiles of frames, each through all of its time, and blend their seams.
 

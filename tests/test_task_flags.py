@@ -1,0 +1,195 @@
+"""What `sample.py` refuses of tasks, and what it makes of real files."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sora_jax.data import outputs
+from sora_jax.sampling import command, flags, job
+from sora_jax.sampling.making import silent
+from sora_jax.sampling.model import Model
+from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.weights.parts import in_memory
+
+FPS = 8
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A clip of twelve frames, pictures, masks and storyboards."""
+    path = tmp_path_factory.mktemp("files")
+    rng = np.random.default_rng(0)
+    clip = rng.integers(0, 255, (12, 32, 32, 3)).astype(np.uint8)
+    outputs.write(path / "clip.mp4", [clip], FPS)
+    Image.fromarray(clip[0]).save(path / "start.png")
+    white = np.zeros((32, 32), np.uint8)
+    white[8:16, 8:16] = 255
+    Image.fromarray(white).save(path / "mask.png")
+    Image.fromarray(white[:16]).save(path / "small.png")
+    shots = [{"at": 0, "prompt": "a red ball"}, {"at": 0.5, "prompt": "a blue square"}]
+    board = {"seconds": 1, "shots": shots}
+    (path / "board.json").write_text(json.dumps(board))
+    close = [shots[0], {"at": 0.01, "prompt": "a blue square"}]
+    (path / "close.json").write_text(json.dumps({"seconds": 1, "shots": close}))
+    unknown = {**board, "shots": [{**shots[0], "colour": "red"}]}
+    (path / "unknown.json").write_text(json.dumps(unknown))
+    return path
+
+
+def ask(folder, files, **fields):
+    """A command whose files lie in their folder."""
+    named = {
+        name: str(files / value) if name in ("mask", "storyboard") else value
+        for name, value in fields.items()
+    }
+    for name in ("video", "image"):
+        if name in named:
+            named[name] = tuple(str(files / value) for value in named[name])
+    fields = {"weights": str(folder), "out": str(files / "made.npy"), **named}
+    return job.prepare(flags.Arguments(**fields))
+
+
+CLIP = ("clip.mp4",)
+GOOD = {
+    # What is asked for, and the frames that come back.
+    "animate": ({"image": ("start.png@0", "start.png@-1:0.5")}, 5),
+    "extend": ({"video": CLIP, "frames": 3}, 15),
+    "loop": ({"video": CLIP, "frames": 2}, 14),
+    "connect": ({"video": (*CLIP, *CLIP), "frames": 2}, 26),
+    "edit": ({"video": CLIP, "prompt": "a blue square"}, 12),
+    "inpaint": ({"video": CLIP, "mask": "mask.png"}, 12),
+    "insert": ({"video": CLIP, "span": ("0.5:0.75",)}, 14),
+    "remove": ({"video": CLIP, "span": ("0.5:1",), "frames": 2}, 10),
+    "storyboard": ({"storyboard": "board.json"}, 8),
+    "upscale": ({"video": CLIP, "size": "64x64"}, 12),
+}
+
+
+@pytest.mark.parametrize("task", GOOD)
+def test_every_task_is_prepared(folder, files, task):
+    fields, frames = GOOD[task]
+    prepared = ask(folder, files, task=task, window=13, **fields)
+    assert f"{task}: {frames} frames" in prepared.summary
+
+
+def test_a_clip_is_extended_from_file_to_file(folder, files):
+    prepared = ask(
+        folder, files, task="extend", video=CLIP, frames=4, steps=1, seed=3, prompt="a"
+    )
+    (path,) = command.run(prepared, silent)
+    made, record = np.load(path), json.loads((files / "made.npy.json").read_text())
+    assert made.shape == (16, 32, 32, 3)
+    assert record["task"] == "extend" and record["video"] == [str(files / "clip.mp4")]
+
+
+BAD = {
+    "--video is missing: --task extend needs": {"task": "extend"},
+    "--video must be given 2 times": {"task": "connect", "video": CLIP},
+    "--mask does nothing with --task extend.*try --task inpaint": {
+        "task": "extend",
+        "video": CLIP,
+        "mask": "mask.png",
+    },
+    "needs --mask FILE or --outpaint": {"task": "inpaint", "video": CLIP},
+    "--prompt is missing": {"task": "edit", "video": CLIP},
+    "--prompt does nothing": {
+        "task": "storyboard",
+        "storyboard": "board.json",
+        "prompt": "a",
+    },
+    "--frames does nothing": {
+        "task": "edit",
+        "video": CLIP,
+        "prompt": "a",
+        "frames": 9,
+    },
+    "--seconds.*--frames.*both given": {"prompt": "a", "seconds": 1.0, "frames": 9},
+    "--seconds must be > 0": {"prompt": "a", "seconds": -1.0},
+    "--steps 4 contradicts --preview": {"prompt": "a", "steps": 4, "preview": True},
+    "--image: frame 9 is outside a video of 5": {"image": ("start.png@9",)},
+    "--image: frames .0. are given twice": {"image": ("start.png", "start.png@-5")},
+    "--image: strengths must be": {"image": ("start.png@0:1.5",)},
+    "--image .* must be FILE, FILE@FRAME": {"image": ("start.png@first",)},
+    "--image .* does not exist": {"image": ("none.png",)},
+    "--span must be FROM:TO": {"task": "remove", "video": CLIP, "span": ("1",)},
+    "overlap or are not sorted": {
+        "task": "remove",
+        "video": CLIP,
+        "span": ("0.5:1", "0.75:1.25"),
+    },
+    "leaves nothing of the clip": {
+        "task": "remove",
+        "video": CLIP,
+        "span": ("0.5:9",),
+    },
+    "begins after the clip's end at 1.5 seconds": {
+        "task": "insert",
+        "video": CLIP,
+        "span": ("4:5",),
+    },
+    "--mask .* 32x16|--mask .*16": {
+        "task": "inpaint",
+        "video": CLIP,
+        "mask": "small.png",
+    },
+    "--outpaint must be larger": {
+        "task": "inpaint",
+        "video": CLIP,
+        "outpaint": "32x32",
+    },
+    "--size: height must be a multiple of 16, got 40: try": {
+        "task": "extend",
+        "video": CLIP,
+        "size": "32x40",
+    },
+    "--strength must be from 0 to 1": {
+        "task": "edit",
+        "video": CLIP,
+        "prompt": "a",
+        "strength": 2.0,
+    },
+    "unknown field": {"task": "storyboard", "storyboard": "unknown.json"},
+    "set their times farther apart": {
+        "task": "storyboard",
+        "storyboard": "close.json",
+    },
+    "--window must be 1 \\+ 4k": {"prompt": "a", "window": 8},
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_tasks_are_refused_before_loading(folder, files, message):
+    before = set(files.iterdir())
+    with pytest.raises(ValueError, match=message):
+        ask(folder, files, **BAD[message])
+    assert set(files.iterdir()) == before
+
+
+def test_a_task_that_a_model_cannot_do_is_refused(weights):
+    clip = np.zeros((9, 32, 32, 3), np.float32)
+    config = dataclasses.replace(weights.config, headless=False)
+    from_text = dataclasses.replace(
+        config, known="nothing", dit=dataclasses.replace(config.dit, extra_channels=0)
+    )
+    model = Model(in_memory(from_text, weights.tokenizer))
+    with pytest.raises(ValueError, match="makes videos from text alone.*take weights"):
+        model.extend(clip, frames=4)
+    with pytest.raises(ValueError, match="cannot go on from them, got 21"):
+        model.generate("a", frames=21)
+    model = Model(
+        in_memory(dataclasses.replace(from_text, known="tokens"), weights.tokenizer)
+    )
+    with pytest.raises(ValueError, match="beginning alone, .*the default ones"):
+        model.connect(clip, clip, frames=3)
+    with pytest.raises(ValueError, match="keeps known frames whole"):
+        model.animate([Keyframe(pixels=clip[:1], strength=0.5)], "a ball", frames=5)
+
+
+def test_a_picture_comes_back_as_it_was(folder, files):
+    prepared = ask(folder, files, image=("start.png",), steps=1, seed=1)
+    (path,) = command.run(prepared, silent)
+    shown = np.round(np.load(path)[0] * 255).astype(np.uint8)
+    np.testing.assert_array_equal(shown, np.asarray(Image.open(files / "start.png")))
