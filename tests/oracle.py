@@ -36,7 +36,7 @@ class Oracle(DiT):
 
         def error(x, extra):
             prefix = jnp.max(jnp.abs(jnp.where(given, tokens.x - x, 0)), axis=(1, 2))
-            channels = jnp.max(jnp.abs(tokens.extra - extra), axis=(1, 2))
+            channels = jnp.abs(tokens.extra - extra).max(axis=(1, 2), initial=0)
             return jnp.maximum(prefix, channels)
 
         errors = jax.vmap(error)(self.x[...][:, None], self.extra[...][:, None])
@@ -46,9 +46,9 @@ class Oracle(DiT):
         return jnp.where(is_known, (tokens.x - truth) / time, jnp.nan)
 
 
-def window(latents, channels=None):
+def window(latents, channels=None, features=32):
     """A window that an oracle expects: its latents, and the channels beside them."""
-    latents = np.asarray(latents)
+    x = patchify(np.asarray(latents), PATCH)
     if channels is None:
-        channels = np.zeros((*latents.shape[:3], latents.shape[3] + 4), np.float32)
-    return patchify(latents, PATCH), patchify(np.asarray(channels), PATCH)
+        return x, np.zeros((len(x), features), np.float32)
+    return x, patchify(np.asarray(channels), PATCH)

@@ -280,6 +280,18 @@ def test_a_long_clip_is_inpainted_through_windows(world):
     assert_made(got[13:], made[2][5:])
 
 
+def test_a_model_of_clean_tokens_goes_on_through_pixels(world):
+    clip = world.clip[:13]
+    made = world.seen(clip[:9])
+    after = np.concatenate([made[4:9], clip[9:13]])
+    windows = [window(world.latents(c), features=0) for c in (clip[:9], after)]
+    dit = dataclasses.replace(world.config.dit, extra_channels=0)
+    model = world.model(*windows, dit=dit, known="tokens", headless=False)
+    got = model.generate(PROMPT, frames=13)[0]
+    assert_made(got[:9], made)
+    assert_made(got[9:], world.seen(after)[5:])
+
+
 def test_upscale_refines_what_is_enlarged(world):
     clip = world.clip[:9]
     model = world.model(window(world.latents(clip)))

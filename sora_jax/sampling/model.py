@@ -8,7 +8,7 @@ x N -> latents -> VAE decoder -> pixels.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -260,7 +260,7 @@ class Model:
         self,
         clip: Clip | None,
         prompt: str,
-        task: Any,
+        task: Callable[[Brief], list[Part]],
         *,
         seed: int = 0,
         progress: Progress = silent,
