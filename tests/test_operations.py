@@ -4,11 +4,15 @@ So joins, coordinates, windows, masks and solvers are exact before any model is 
 """
 
 import dataclasses
+import gc
+import itertools
+import weakref
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 from oracle import PATCH, Oracle, window
 from tiny import make
 
@@ -22,14 +26,17 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.sampling import codec, known
-from sora_jax.sampling.making import Maker, Window, silent
+from sora_jax.sampling import codec, denoising, known, rolling
+from sora_jax.sampling.making import Maker, Reader, Window
 from sora_jax.sampling.model import Model
+from sora_jax.sampling.parts import Canvas
 from sora_jax.sampling.request import Request
+from sora_jax.sampling.rolling import Span
+from sora_jax.sampling.tasks import joining, keyframes, splicing, story
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.types import Condition
-from sora_jax.weights.parts import in_memory
+from sora_jax.weights.parts import Parts, in_memory
 
 PROMPT = "a red ball moves right"
 FRAMES = 29
@@ -122,7 +129,7 @@ def test_generate(world):
 def test_a_long_video_is_exact_at_every_window_edge(world):
     latents = world.latents(world.clip)
     # Windows of three latents, of which two are those of the window before.
-    windows = [window(latents[i : i + 3]) for i in range(6)]
+    windows = [window(latents[i : i + 3], start=min(i, 1)) for i in range(6)]
     made = world.model(*windows).generate(PROMPT, frames=FRAMES)[0]
     assert_made(made, world.seen(world.clip))
 
@@ -130,7 +137,7 @@ def test_a_long_video_is_exact_at_every_window_edge(world):
 def test_a_minute_is_exact(world):
     rng = np.random.default_rng(0)
     latents = rng.normal(size=(121, 4, 4, 4)).astype(np.float32)
-    windows = [window(latents[i : i + 9]) for i in range(0, 113)]
+    windows = [window(latents[i : i + 9], start=min(i, 1)) for i in range(113)]
     model = world.model(*windows)
     made = model.generate(PROMPT, frames=481, window=33, context=9, steps=1)[0]
     wanted = np.concatenate(
@@ -166,7 +173,7 @@ def test_a_weak_keyframe_is_known_at_first_alone(world):
 def test_extend_forward_through_windows(world):
     canvas = world.clip[4:]  # five frames are known of it
     latents = world.latents(canvas)
-    windows = [window(latents[i : i + 3]) for i in range(5)]
+    windows = [window(latents[i : i + 3], start=min(i, 1)) for i in range(5)]
     made = world.model(*windows).extend(world.clip[:9], PROMPT, frames=20)
     np.testing.assert_array_equal(made[:9], world.clip[:9])
     assert_made(made[9:], world.seen(canvas)[5:])
@@ -182,52 +189,82 @@ def test_extend_by_any_number_of_frames(world):
 
 
 def test_extend_backward_in_pieces(world):
-    clip, count = world.clip, 4
-    # Nine frames at once, five of them known: four are made, then four before them.
+    clip = world.clip
+    # Nine frames at once, of which four are known: five are made, then more before.
     near = clip[4:13]
-    first = world.given(near, frames_mask(9, [4, 5, 6, 7, 8]))
-    made_first = world.seen(near)[:count]
-    far = np.concatenate([clip[:4], made_first, clip[8:9]])
-    second = world.given(far, frames_mask(9, [4, 5, 6, 7, 8]))
+    first = world.given(near, frames_mask(9, [5, 6, 7, 8]))
+    made_first = world.seen(near)[:5]
+    far = np.concatenate([clip[:5], made_first[:4]])
+    second = world.given(far, frames_mask(9, [5, 6, 7, 8]))
     made = world.model(first, second).extend(
-        clip[8:], PROMPT, frames=7, direction="backward"
+        clip[9:], PROMPT, frames=7, direction="backward"
     )
-    np.testing.assert_array_equal(made[7:], clip[8:])
-    assert_made(made[3:7], made_first)
-    assert made.shape[0] == 7 + len(clip) - 8
+    np.testing.assert_array_equal(made[7:], clip[9:])
+    assert_made(made[2:7], made_first)
+    # Of the five frames that come whole latents, the two next to them are wanted.
+    assert_made(made[:2], world.seen(far)[3:5])
+    assert made.shape[0] == 7 + len(clip) - 9
+
+
+KNOWN = [0, 1, 2, 3, 4, 9, 10, 11, 12]
 
 
 def test_connect_and_loop(world):
     clip = world.clip[:13]
-    model = world.model(
-        world.given(clip, frames_mask(13, [0, 1, 2, 3, 4, 8, 9, 10, 11, 12]))
-    )
-    made = model.connect(clip[:5], clip[8:], PROMPT, frames=3, window=13)
-    np.testing.assert_array_equal(made[:5], clip[:5])
-    np.testing.assert_array_equal(made[8:], clip[8:])
-    assert_made(made[5:8], world.seen(clip)[5:8])
-    ring = np.concatenate([clip[8:], clip[5:8], clip[:5]])
-    model = world.model(
-        world.given(ring, frames_mask(13, [0, 1, 2, 3, 4, 8, 9, 10, 11, 12]))
-    )
-    whole = np.concatenate([clip[:5], clip[8:]])
-    made = model.loop(whole, PROMPT, frames=3, window=13)
-    np.testing.assert_array_equal(made[:10], whole)
-    assert_made(made[10:], world.seen(ring)[5:8])
+    model = world.model(world.given(clip, frames_mask(13, KNOWN)))
+    made = model.connect(clip[:5], clip[9:], PROMPT, frames=4, window=13)
+    np.testing.assert_array_equal(made[KNOWN], clip[KNOWN])
+    assert_made(made[5:9], world.seen(clip)[5:9])
+    ring = np.concatenate([clip[8:], clip[5:9], clip[:4]])
+    model = world.model(world.given(ring, frames_mask(13, KNOWN)))
+    whole = np.concatenate([clip[:4], clip[8:]])
+    made = model.loop(whole, PROMPT, frames=4, window=13)
+    np.testing.assert_array_equal(made[:9], whole)
+    assert_made(made[9:], world.seen(ring)[5:9])
+
+
+def test_a_loop_from_a_prompt_closes(world):
+    clip = world.clip[:5]
+    opening = world.seen(clip)
+    ring = np.concatenate([opening, world.clip[5:9], opening[:4]])
+    channels = world.given(ring, frames_mask(13, KNOWN))
+    # Windows of one size for the oracle: the opening as the first of thirteen frames.
+    model = world.model(channels)
+    made = model.loop(opening, PROMPT, frames=4, window=13)
+    assert_made(made[5:], world.seen(ring)[5:9])
+    brief = model.brief(PROMPT, seed=0, settings={"window": 13})
+    (part,) = joining.loop_from_prompt(brief, 9)
+    assert part.canvas.stop == 5
+    shown, canvas = part.parts(opening)
+    np.testing.assert_array_equal(shown, opening)
+    assert (canvas.start, canvas.stop) == (5, 9)
+    with pytest.raises(ValueError, match="frames of a loop must be >= 2"):
+        model.loop(prompt=PROMPT, frames=1)
 
 
 def test_insert_and_remove(world):
     clip = world.clip[:13]
-    known = [0, 1, 2, 3, 4, 8, 9, 10, 11, 12]
-    model = world.model(world.given(clip, frames_mask(13, known)))
-    shown = np.concatenate([clip[:5], clip[8:]])
-    made = model.insert(shown, PROMPT, spans=[(5 / 8, 1.0)], window=13)
-    np.testing.assert_array_equal(made[known], clip[known])
-    assert_made(made[5:8], world.seen(clip)[5:8])
-    longer = np.concatenate([clip[:5], np.zeros_like(clip[:6]), clip[8:]])
-    made = model.remove(longer, PROMPT, spans=[(5 / 8, 11 / 8)], frames=3, window=13)
-    np.testing.assert_array_equal(made[known], clip[known])
-    assert_made(made[5:8], world.seen(clip)[5:8])
+    model = world.model(world.given(clip, frames_mask(13, KNOWN)))
+    shown = np.concatenate([clip[:5], clip[9:]])
+    # Two spans that touch are one.
+    spans = [(5 / 8, 7 / 8), (7 / 8, 9 / 8)]
+    made = model.insert(shown, PROMPT, spans=spans, window=13)
+    np.testing.assert_array_equal(made[KNOWN], clip[KNOWN])
+    assert_made(made[5:9], world.seen(clip)[5:9])
+    longer = np.concatenate([clip[:5], np.zeros_like(clip[:6]), clip[9:]])
+    made = model.remove(longer, PROMPT, spans=[(5 / 8, 11 / 8)], frames=4, window=13)
+    np.testing.assert_array_equal(made[KNOWN], clip[KNOWN])
+    assert_made(made[5:9], world.seen(clip)[5:9])
+
+
+def test_scenes_at_the_ends_are_extensions(world):
+    clip = world.clip[:9]
+    model = world.model(window(world.latents(clip)))
+    made = model.insert(clip[:5], PROMPT, spans=[(5 / 8, 9 / 8)])
+    assert_made(made[5:], world.seen(clip)[5:])
+    model = world.model(world.given(clip, frames_mask(9, [5, 6, 7, 8])))
+    made = model.insert(clip[5:], PROMPT, spans=[(0, 5 / 8)])
+    assert_made(made[:5], world.seen(clip)[:5])
 
 
 def test_edit_goes_from_the_clip_to_a_new_one(world):
@@ -336,7 +373,7 @@ def test_no_gradient_reaches_unknown_pixels(world):
     mask = conditioning.region_unknown(9, 32, 32, (8, 4, 24, 20))
 
     def total(clip):
-        shown = clip * mask[..., None]  # as conditioning.hide, of a traced array
+        shown = conditioning.hide(clip, mask).pixels
         return jnp.square(encode_clip(world.vae, shown)).sum()
 
     gradient = np.asarray(jax.grad(total)(jnp.asarray(world.clip[:9])))
@@ -356,12 +393,13 @@ def test_a_token_reads_the_text_of_its_stretch_alone(world, dit_config):
     )
     settings = dataclasses.replace(world.config.sampling, frames=17)
     request = Request(prompts=(PROMPT,), settings=settings)
-    maker = Maker(weights, request, silent)
+    reader = Reader(weights)
+    maker = Maker(weights, reader, request, captions=2)
     batch = jax.tree.map(
         jnp.asarray,
         maker.rows(Window(frames=5, story=((0, None), (2, "a blue square")))),
     )
-    context = maker.read(batch)
+    context = reader.read(batch)
 
     def velocity(states):
         read = {"text": dataclasses.replace(context, states=states)}
@@ -371,6 +409,100 @@ def test_a_token_reads_the_text_of_its_stretch_alone(world, dit_config):
     per_text = read.reshape(5, 2, -1).sum(axis=-1)  # latent frames x prompts
     assert (per_text[:2, 1] == 0).all() and (per_text[2:, 0] == 0).all()
     assert (per_text[:2, 0] > 0).all() and (per_text[2:, 1] > 0).all()
+
+
+def test_every_window_and_part_has_its_own_noise(world):
+    settings = world.config.sampling
+    drawn = [
+        np.asarray(
+            denoising.draw_noise(
+                Request(prompts=(PROMPT, PROMPT), settings=settings, part=part),
+                number,
+                (4, 4),
+            )
+        )
+        for part, number in itertools.product(range(3), range(3))
+    ]
+    every = np.concatenate(drawn).reshape(18, -1)
+    assert len({row.tobytes() for row in every}) == 18
+
+
+def test_windows_tell_their_stretches(world):
+    story = ((5, "second"), (13, "third"))
+    request = Request(prompts=(PROMPT,), settings=world.config.sampling, story=story)
+    told = [
+        rolling.story_of(request, span, world.config)
+        for span in (Span(0, 3, 0), Span(1, 4, 2), Span(2, 5, 2), Span(5, 8, 2))
+    ]
+    assert told == [
+        ((0, None), (2, "second")),
+        ((0, None), (1, "second")),
+        ((0, "second"), (2, "third")),
+        ((0, "third"),),
+    ]
+
+
+def test_networks_make_room_for_one_another(world):
+    clip = world.clip[:13]
+    made = world.seen(clip[:9])
+    after = np.concatenate([made[4:9], clip[9:13]])
+    windows = [window(world.latents(c), features=0) for c in (clip[:9], after)]
+    dit = dataclasses.replace(world.config.dit, extra_channels=0)
+    parts = world.model(*windows, dit=dit, known="tokens", headless=False).weights
+    alive = weakref.WeakSet()
+    crowds = []
+
+    def loader(name):
+        def load():
+            gc.collect()
+            crowds.append((name, len(alive)))
+            loaded = nnx.clone(parts.parts[name])
+            alive.add(loaded)
+            return loaded
+
+        return load
+
+    names = ("vae", "dit", "text_encoder")
+    turns = Parts({name: loader(name) for name in names}, keep=False)
+    model = Model(dataclasses.replace(parts, parts=turns))
+    got = model.generate(PROMPT, frames=13)[0]
+    assert_made(got[:9], made)
+    assert [count for _, count in crowds] == [0] * len(crowds), crowds
+
+
+def drawn_frames(mask):
+    """Whether whole frames are known as training draws them."""
+    flat = mask.reshape(len(mask), -1)
+    assert (flat.min(axis=1) == flat.max(axis=1)).all()
+    known = flat[:, 0].astype(int)
+    begin = len(known) if known.all() else int(known.argmin())
+    end = 0 if known.all() else int(known[::-1].argmin())
+    inner = known[begin : len(known) - end]
+    return inner.sum() <= 3 and not (inner.any() and end > 1)
+
+
+def test_tasks_know_what_training_draws(world):
+    """Every mask that a task of whole frames builds is of a kind that is drawn."""
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        mask = conditioning.draw_mask(rng, 17, 32, 32)
+        if np.ptp(mask, axis=(1, 2)).max() == 0:
+            assert drawn_frames(mask)
+    clip, model = world.clip[:12], world.model(window(world.latents(world.clip[:9])))
+    brief = model.brief(PROMPT, seed=0, settings={"window": 29, "context": 9})
+    picture = Stretch(frame=0, prompt=PROMPT, picture=clip[:1])
+    keys = [Keyframe(pixels=clip[:1], frame=frame) for frame in (0, 7, -1)]
+    parts = [
+        *keyframes.animate(brief, keys, 17),
+        *joining.extend(brief, clip, 7, "both"),
+        *joining.loop(brief, clip, 5),
+        *joining.connect(brief, clip[:3], clip[:2], 6),
+        *splicing.insert(brief, clip, [(0, 0.5), (1, 1.25)]),
+        *splicing.remove(brief, clip, [(0.5, 1)]),
+        *story.storyboard(brief, [picture], 9),
+    ]
+    masks = [np.asarray(p.request.condition.mask) for p in parts if type(p) is Canvas]
+    assert len(masks) == 9 and all(drawn_frames(mask) for mask in masks)
 
 
 def test_an_interrupt_leaves_nothing(world, tmp_path):

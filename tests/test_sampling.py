@@ -15,7 +15,7 @@ from sora_jax.config import SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec, command, flags, job, known, tiles
-from sora_jax.sampling.making import Maker, Window, silent
+from sora_jax.sampling.making import Maker, Reader, Window, silent
 from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
 from sora_jax.weights import published
@@ -114,7 +114,7 @@ def test_time_is_counted_in_the_frame_rate_of_training(weights):
     for fps, last in ((8.0, 1.0), (16.0, 0.5)):
         settings = dataclasses.replace(weights.config.sampling, fps=fps)
         request = Request(prompts=("a red ball",), settings=settings)
-        rows = Maker(weights, request, silent).rows(Window(frames=2))
+        rows = Maker(weights, Reader(weights), request).rows(Window(frames=2))
         assert rows.tokens.coords[..., 0].max() == last
 
 

@@ -87,13 +87,33 @@ def test_a_clip_is_extended_from_file_to_file(folder, files):
 
 BAD = {
     "--video is missing: --task extend needs": {"task": "extend"},
+    "--video is missing: --task connect needs": {"task": "connect"},
+    "--image is missing: --task animate needs": {"task": "animate"},
+    "--span is missing: --task insert needs": {"task": "insert", "video": CLIP},
+    "--storyboard is missing": {"task": "storyboard"},
+    "--size is missing: --task upscale needs": {"task": "upscale", "prompt": "a"},
+    "--size must be larger than 32x32": {
+        "task": "upscale",
+        "prompt": "a",
+        "size": "32x32",
+    },
+    "--fit pad does nothing without files": {"prompt": "a", "fit": "pad"},
+    "--size must be .height, width. of 1": {"prompt": "a", "size": "0x0"},
+    "--fps must be from": {"prompt": "a", "seconds": 2.0, "fps": 0.0},
+    "--context must be at most the window": {
+        "prompt": "a",
+        "context": 13,
+        "window": 9,
+        "frames": 21,
+    },
+    "frames of a loop must be >= 2": {"task": "loop", "prompt": "a", "frames": 1},
     "--video must be given 2 times": {"task": "connect", "video": CLIP},
     "--mask does nothing with --task extend.*try --task inpaint": {
         "task": "extend",
         "video": CLIP,
         "mask": "mask.png",
     },
-    "needs --mask FILE or --outpaint": {"task": "inpaint", "video": CLIP},
+    "needs either --mask FILE or --outpaint": {"task": "inpaint", "video": CLIP},
     "--prompt is missing": {"task": "edit", "video": CLIP},
     "--prompt does nothing": {
         "task": "storyboard",
@@ -130,7 +150,7 @@ BAD = {
         "video": CLIP,
         "span": ("4:5",),
     },
-    "--mask .* 32x16|--mask .*16": {
+    "--mask .* 32x16": {
         "task": "inpaint",
         "video": CLIP,
         "mask": "small.png",
@@ -184,6 +204,14 @@ def test_a_task_that_a_model_cannot_do_is_refused(weights):
     )
     with pytest.raises(ValueError, match="beginning alone, .*the default ones"):
         model.connect(clip, clip, frames=3)
+    with pytest.raises(ValueError, match="clips must be of one size"):
+        model.connect(clip, clip[:, :16], frames=3)
+    with pytest.raises(ValueError, match=r"floats in \[-1, 1\], got .* to 255"):
+        model.extend(clip + 255, frames=4)
+    with pytest.raises(ValueError, match="frames must be >= 1 new"):
+        model.extend(clip, frames=0)
+    with pytest.raises(ValueError, match="image is missing"):
+        model.animate([])
     with pytest.raises(ValueError, match="keeps known frames whole"):
         model.animate([Keyframe(pixels=clip[:1], strength=0.5)], "a ball", frames=5)
 

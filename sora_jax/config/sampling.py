@@ -43,16 +43,16 @@ class SamplingConfig:
             self,
             {"steps": least, "frames": least, "context": least, "fps": FPS},
             (
-                self.window is None or self.window > self.context,
-                f"window must be more than context ({self.context}), got {self.window}",
-            ),
-            (
                 math.isfinite(self.guidance),
                 f"guidance must be a number, got {self.guidance}",
             ),
             (
                 self.guidance_low is None or math.isfinite(self.guidance_low),
                 f"guidance_low must be a number or None, got {self.guidance_low}",
+            ),
+            (
+                self.window is None or self.window >= 1,
+                f"window must be >= 1 or None, got {self.window}",
             ),
             (
                 self.tile is None or self.tile >= 0,

@@ -11,7 +11,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax.types import Condition
+from sora_jax.types import AnyArray, Condition
 
 Mask = Float[np.ndarray, "t h w"]
 # How often each condition is drawn in training.
@@ -64,26 +64,52 @@ def beginning(mask: Mask) -> int | None:
 
 def draw_mask(rng: np.random.Generator, frames: int, height: int, width: int) -> Mask:
     """Draw what is known, as the tasks would ask for it (never nothing at all)."""
-    shape = (frames, height, width)
     kinds = ["inside", "outside"] if frames == 1 else list(_DRAWN)
     odds = np.array([_DRAWN[kind] for kind in kinds])
     kind = kinds[rng.choice(len(kinds), p=odds / odds.sum())]
     if kind in ("inside", "outside"):
-        box = draw_box(rng, height, width)
-        make = region_unknown if kind == "inside" else region_known
-        return make(*shape, box)
+        return draw_region(rng, frames, height, width, kind == "inside")
+    known = draw_known_frames(rng, frames, kind)
+    return frames_known(frames, height, width, known)
+
+
+def draw_known_frames(rng: np.random.Generator, frames: int, kind: str) -> list[int]:
+    """Draw which whole frames are known."""
     span = int(rng.integers(1, frames))
-    first, last = list(range(span)), list(range(frames - span, frames))
-    ends = max(1, span // 2)
-    known = {
+    split = int(rng.integers(0, span + 1))  # of frames at both ends
+    count = int(rng.integers(1, min(3, frames) + 1))
+    keyframes = rng.choice(frames, count, replace=False).tolist()
+    # Of a long video, keyframes may come after what was made before.
+    before = span // 2 if rng.random() < 0.25 else 0
+    return {
         "first": [0],
         "ends": [0, frames - 1],
-        "keyframes": rng.choice(frames, min(3, frames), replace=False).tolist(),
-        "beginning": first,
-        "ending": last,
-        "both": [*range(ends), *range(frames - ends, frames)],
+        "keyframes": [*range(before), *keyframes],
+        "beginning": list(range(span)),
+        "ending": list(range(frames - span, frames)),
+        "both": [*range(split), *range(frames - (span - split), frames)],
     }[kind]
-    return frames_known(*shape, known)
+
+
+def draw_region(
+    rng: np.random.Generator, frames: int, height: int, width: int, inside: bool
+) -> Mask:
+    """Draw a box that may move, unknown inside or outside.
+
+    Where it is part of a longer video, what was made before is known besides.
+    """
+    start, stop = (np.array(draw_box(rng, height, width)) for _ in range(2))
+    moves = rng.random() < 0.5
+    mask = nothing(frames, height, width)
+    for frame, share in enumerate(np.linspace(0, 1, frames)):
+        top, left, bottom, right = (
+            np.rint(start + share * (stop - start)).astype(int) if moves else start
+        )
+        mask[frame, top:bottom, left:right] = 1
+    mask = 1 - mask if inside else mask
+    if frames > 1 and rng.random() < 0.25:
+        mask[: int(rng.integers(1, frames))] = 1
+    return mask
 
 
 def draw_box(
@@ -99,7 +125,7 @@ def draw_box(
     return top, left, bottom, right
 
 
-def hide(pixels: Float[np.ndarray, "t h w c"], mask: Mask) -> Condition:
+def hide(pixels: Float[AnyArray, "t h w c"], mask: Mask) -> Condition:
     """Grey out what is unknown."""
     return Condition(pixels=pixels * mask[..., None], mask=mask)
 

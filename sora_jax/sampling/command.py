@@ -34,7 +34,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
                 "task": job.task,
                 "prompt": prompt,
                 "seed": seed,
-                **dataclasses.asdict(job.settings),
+                **dataclasses.asdict(job.made),
                 **job.record,
                 "weights": f"{model.config.name} {model.weights.digest}",
                 "seconds": round(time.perf_counter() - started, 2),

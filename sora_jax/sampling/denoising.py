@@ -24,6 +24,7 @@ from sora_jax.types import Batch, Context, Tokens
 
 # An nnx.State, whose own generic hints upset the type checker of the tests.
 Params = Any
+MOST_WINDOWS = 100_000  # of one part
 
 
 class Network(NamedTuple):
@@ -40,8 +41,9 @@ def draw_noise(
     """Noise of its own for each video and window, whatever is made beside it."""
     key = jax.random.key(request.seed)
     keys = [jax.random.fold_in(key, i) for i in range(len(request.prompts))]
-    for number in (request.part, window):
-        keys = [jax.random.fold_in(key, number) if number else key for key in keys]
+    number = request.part * MOST_WINDOWS + window
+    if number:
+        keys = [jax.random.fold_in(key, number) for key in keys]
     return jnp.stack([jax.random.normal(key, shape) for key in keys])
 
 

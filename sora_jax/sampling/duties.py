@@ -36,10 +36,11 @@ TASKS = {
     "insert": Kind(needs=("video", "span")),
     "remove": Kind(needs=("video", "span"), frames="new"),
     "storyboard": Kind(needs=("storyboard",), prompt="no"),
-    "upscale": Kind(may=("video", "strength"), frames="whole"),
+    "upscale": Kind(needs=("size",), may=("video", "strength"), frames="whole"),
 }
 # Flags that belong to some tasks alone.
 SPECIAL = {flag for kind in TASKS.values() for flag in (*kind.needs, *kind.may)}
+SPECIAL -= {"size"}
 
 
 def check_task(arguments: Arguments) -> list[str]:
@@ -47,7 +48,7 @@ def check_task(arguments: Arguments) -> list[str]:
     task, kind, problems = arguments.task, TASKS[arguments.task], []
     given = {name for name in SPECIAL if is_given(arguments, name)}
     for name in kind.needs:
-        if name not in given:
+        if not is_given(arguments, name):
             problems.append(f"--{name} is missing: --task {task} needs one")
     for name in sorted(given - {*kind.needs, *kind.may}):
         takers = [other for other, k in TASKS.items() if name in (*k.needs, *k.may)]
@@ -62,7 +63,11 @@ def check_task(arguments: Arguments) -> list[str]:
             f"{len(arguments.video)}"
         )
     if task == "inpaint" and ("mask" in given) == ("outpaint" in given):
-        problems.append("--task inpaint needs --mask FILE or --outpaint WIDTHxHEIGHT")
+        problems.append("--task inpaint needs either --mask FILE or --outpaint WxH")
+    if arguments.fit != "crop" and not {"video", "image", "storyboard"} & given:
+        problems.append(
+            f"--fit {arguments.fit} does nothing without files: leave it out"
+        )
     has_prompt = arguments.prompt is not None or arguments.prompts is not None
     bare = task in ("loop", "upscale") and "video" not in given
     if not has_prompt and (kind.prompt == "needed" or bare):

@@ -12,8 +12,6 @@ import tyro
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.sampling.tasks.joining import Direction
 
-# What a video's record says of it beside its settings and files.
-RECORDED = ("direction", "span", "strength", "fit", "outpaint")
 Fit = Literal["crop", "pad", "stretch"]
 Task = Literal[
     "generate",
@@ -135,6 +133,8 @@ def frames_in(arguments: Arguments, model: ModelConfig) -> int:
     assert arguments.seconds is not None
     fps = model.sampling.fps if arguments.fps is None else arguments.fps
     count, unit = arguments.seconds * fps, model.vae.time_factor
+    if not 0 < fps < math.inf:
+        return 1  # refused elsewhere
     if not math.isfinite(count) or count <= 0:
         raise ValueError(f"--seconds must be > 0, got {arguments.seconds}")
     # Of a clip, new frames are counted, in any number.
@@ -142,11 +142,15 @@ def frames_in(arguments: Arguments, model: ModelConfig) -> int:
     return 1 + unit * round(count / unit) if is_whole else max(1, round(count))
 
 
-def as_flag(problem: str) -> str:
+def as_flag(problem: str, arguments: Arguments | None = None) -> str:
     """Name the flag where a problem begins with a field."""
     field = re.split(r"\W", problem, maxsplit=1)[0]
+    rest = problem[len(field) :]
     names = {item.name for item in dataclasses.fields(Arguments)}
     if field == "noise":
-        return "--init-noise" + problem[len(field) :]
-    flag = f"--{field.replace('_', '-')}"
-    return flag + problem[len(field) :] if field in names else problem
+        return "--init-noise" + rest
+    if field == "condition" and arguments is not None:
+        return f"--task {arguments.task}: what it knows of the video is no use:{rest}"
+    if field == "size" and arguments is not None and arguments.outpaint is not None:
+        return f"--outpaint{rest}"
+    return f"--{field.replace('_', '-')}{rest}" if field in names else problem

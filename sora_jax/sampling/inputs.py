@@ -6,12 +6,14 @@ import re
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from sora_jax import cli
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.data import footage, storyboard
+from sora_jax.sampling.duties import TASKS
 from sora_jax.sampling.flags import Arguments
 from sora_jax.sampling.parts import Clip, Part
 from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
@@ -19,7 +21,7 @@ from sora_jax.sampling.tasks.brief import Brief
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.sampling.tasks.story import Stretch
 
-EDIT, REFINE = 0.7, 0.4  # how much is changed where --strength says nothing
+FILES = ("image", "video", "mask", "storyboard", "init_noise")
 # What is left of a task when its files are read: from prompt and seed to parts.
 Build = Callable[[Brief], list[Part]]
 
@@ -77,7 +79,7 @@ def read_keyframe(
     text: str, arguments: Arguments, settings: SamplingConfig
 ) -> Keyframe:
     """A picture given as FILE, FILE@FRAME or FILE@FRAME:STRENGTH."""
-    match = re.fullmatch(r"(.+?)(?:@(-?\d+)(?::([0-9.]+))?)?", text)
+    match = re.fullmatch(r"(.+?)(?:@(-?\d+)(?::(\d*\.?\d+))?)?", text)
     assert match is not None
     path, frame, strength = match.groups()
     if frame is None and "@" in path and not Path(path).exists():
@@ -135,13 +137,29 @@ def read_spans(arguments: Arguments, settings: SamplingConfig) -> Build:
 
 def read_retouched(arguments: Arguments, settings: SamplingConfig) -> Build:
     """A clip with new content, or refined; without a clip a draft is refined."""
-    usual = EDIT if arguments.task == "edit" else REFINE
-    strength = usual if arguments.strength is None else arguments.strength
+    strength = strength_of(arguments)
     if not arguments.video:
         return lambda brief: retouching.upscale_draft(brief, strength)
     clip = read_clip(arguments.video[0], arguments, settings)
     # Fitted to its size once, an enlarged clip is a source like any other.
     return lambda brief: retouching.edit(brief, clip, strength)
+
+
+def strength_of(arguments: Arguments) -> float:
+    """How much of a clip is changed."""
+    usual = retouching.EDIT if arguments.task == "edit" else retouching.REFINE
+    return usual if arguments.strength is None else arguments.strength
+
+
+def record(arguments: Arguments) -> dict[str, Any]:
+    """What a video's record says of it beside its settings: what it was made from."""
+    kind = TASKS[arguments.task]
+    said = {name: getattr(arguments, name) for name in (*kind.needs, *kind.may)}
+    if "strength" in said:
+        said["strength"] = strength_of(arguments)
+    if any(said.get(name) for name in FILES[:4]):
+        said["fit"] = arguments.fit
+    return {name: value for name, value in said.items() if value not in (None, ())}
 
 
 def parse_span(text: str) -> tuple[float, float]:

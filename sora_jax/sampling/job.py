@@ -6,6 +6,7 @@ Everything that can be refused is refused here, before weights are loaded.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,6 @@ from sora_jax.sampling.request import SEEDS
 from sora_jax.sampling.tasks.brief import Brief
 from sora_jax.weights import folders, published
 
-FILES = ("image", "video", "mask", "storyboard", "init_noise")
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
@@ -33,6 +32,7 @@ class Job:
       prompts: one for each video.
       outs: where each goes; a taken name is given a number.
       settings: how all are made.
+      made: the same, with the frames and the size that come of it.
       build: from a prompt and a seed to the parts of its video.
       noise: latents to begin from.
       seed: of the first video's noise; the next has the next.
@@ -45,6 +45,7 @@ class Job:
     prompts: tuple[str, ...]
     outs: tuple[str, ...]
     settings: SamplingConfig
+    made: SamplingConfig
     build: inputs.Build
     noise: np.ndarray | None
     seed: int
@@ -65,6 +66,7 @@ def prepare(arguments: flags.Arguments) -> Job:
     except ValueError as error:
         raise ValueError(flags.as_flag(str(error))) from error
     problems = duties.check_task(arguments)
+    is_clear = not problems
     prompts = _collect(problems, inputs.read_prompts, arguments) or ("",)
     if arguments.variations < 1:
         problems.append(f"--variations must be >= 1, got {arguments.variations}")
@@ -77,54 +79,56 @@ def prepare(arguments: flags.Arguments) -> Job:
     if arguments.init_noise is not None:
         noise = _collect(problems, inputs.read_noise, arguments.init_noise)
     settings = _collect(problems, flags.settings_asked, arguments, model)
-    if arguments.size is not None:
+    if arguments.size is not None and settings is not None:
         size = _collect(problems, cli.parse_size, arguments.size)
-        if size is not None and settings is not None:
-            settings = dataclasses.replace(settings, size=size)
-    build, frames = None, None
+        if size is not None:
+            resized = functools.partial(dataclasses.replace, settings, size=size)
+            settings = _collect(problems, resized) or settings
+    build, shown = None, None
     if settings is not None:
         problems += duties.without_effect(arguments, settings, model)
         brief = Brief(
             model=model, prompts=prompts[:1], settings=settings, seed=0, noise=noise
         )
         # Files are read where the rest is right, since that may take long.
-        if not problems or not any(getattr(arguments, name) for name in FILES):
+        has_files = any(getattr(arguments, name) for name in inputs.FILES)
+        if is_clear and not (problems and has_files):
             build = _collect(problems, inputs.read, arguments, settings, model)
         if build is not None:
-            frames = _collect(problems, lambda: check_parts(build(brief), model))
-    name = arguments.task if prompts == ("",) else ""
+            shown = _collect(problems, lambda: check_parts(build(brief), model))
+    frames, size = shown or (None, None)
+    name = "" if any(prompts) else arguments.task
     outs = _collect(problems, choose_outs, arguments.out, prompts, frames, name) or ()
     if problems or settings is None or build is None:
         raise ValueError(
-            "\n".join(flags.as_flag(line) for line in dict.fromkeys(problems))
+            "\n".join(
+                flags.as_flag(line, arguments) for line in dict.fromkeys(problems)
+            )
         )
+    assert frames is not None and size is not None
+    made = dataclasses.replace(settings, frames=frames, size=size)
     return Job(
         task=arguments.task,
         prompts=prompts,
         outs=outs,
         settings=settings,
+        made=made,
         build=build,
         noise=noise,
         seed=seed,
         weights=weights,
-        summary=summarize(arguments.task, model, settings, frames),
-        record={
-            name: value
-            for name in (*flags.RECORDED, *FILES)
-            if (value := getattr(arguments, name)) not in (None, ())
-        },
+        summary=summarize(arguments.task, model, made),
+        record=inputs.record(arguments),
     )
 
 
-def summarize(
-    task: str, model: ModelConfig, settings: SamplingConfig, frames: int | None
-) -> str:
+def summarize(task: str, model: ModelConfig, settings: SamplingConfig) -> str:
     """Tell in a line how a video is made."""
     height, width = settings.size
     low = settings.guidance_low
     guidance = f"{settings.guidance:g}" + ("" if low is None else f" then {low:g}")
     return (
-        f"{model.name}, {task}: {frames} frames of {width}x{height} at "
+        f"{model.name}, {task}: {settings.frames} frames of {width}x{height} at "
         f"{settings.fps:g} fps, {settings.steps} steps of {settings.solver}, guidance "
         f"{guidance}, shift {settings.shift:g}"
         + (

@@ -60,18 +60,59 @@ class Window:
     story: tuple[tuple[int, str | None], ...] = ((0, None),)
 
 
-class Maker:
-    """Makes the windows of a request, whose prompts it reads but once."""
+class Reader:
+    """Reads prompts, once: their states, and the keys and values of a transformer."""
 
-    def __init__(self, weights: Weights, request: Request, progress: Progress = silent):
-        self.weights, self.request, self.progress = weights, request, progress
+    def __init__(self, weights: Weights):
+        self.parts = weights.parts
+        self._read: tuple[bytes, Context] | None = None
+        self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
+
+    def read(self, batch: Batch) -> Context:
+        """Encode the captions, unless those before were the same."""
+        key = batch.text.tobytes()
+        if self._read is None or self._read[0] != key:
+            self._read = key, denoising.encode_text(self.parts["text_encoder"], batch)
+        return dataclasses.replace(self._read[1], ids=batch.text_ids)
+
+    def network(
+        self, name: str, batch: Batch, contexts: dict[str, Context]
+    ) -> denoising.Network:
+        """The transformer of a step, with the prompts' keys and values."""
+        key = name, batch.text.tobytes()
+        if self._network is None or self._network[0] != key:
+            self._network = None  # goes before the other comes
+            self._network = key, denoising.ready(self.parts[name], contexts)
+        return self._network[1]
+
+    def rest(self) -> None:
+        """Let the transformer go, where another network needs its place."""
+        if not self.parts.keep:
+            self._network = None
+
+
+class Maker:
+    """Makes the windows of a request.
+
+    Attributes:
+      captions: room for so many stretches of time in a window.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        reader: Reader,
+        request: Request,
+        progress: Progress = silent,
+        captions: int = 1,
+    ):
+        self.weights, self.reader, self.captions = weights, reader, captions
+        self.request, self.progress = request, progress
         self.config, settings = weights.config, request.settings
         self.is_guided = settings.guides(self.config.boundary is not None)
         self.table = solvers.make_table(
             settings.solver, settings.steps, settings.shift, request.strength
         )
-        self._read: tuple[bytes, Context] | None = None
-        self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
 
     def make(self, window: Window) -> Float[Array, "b t h w z"]:
         """Make the latents of a window.
@@ -83,14 +124,14 @@ class Maker:
         if window.source is not None and steps == 0:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
-        contexts = {"text": self.read(batch)}
+        contexts = {"text": self.reader.read(batch)}
         schedule = [(until, self.spread(x, batch)) for until, x in window.extras]
         stack = solvers.begin(self.start(window, batch.tokens), self.table)
         for i in self.progress(range(steps), "step"):
             name, guidance = self.expert(self.table.times[i])
             known = [tokens for until, tokens in schedule if i < round(until * steps)]
             stack = denoising.denoise_step(
-                self.network(name, batch, contexts),
+                self.reader.network(name, batch, contexts),
                 stack,
                 known[0] if known else batch.tokens,
                 contexts,
@@ -100,8 +141,7 @@ class Maker:
                 is_guided=self.is_guided,
             )
             jax.block_until_ready(stack)
-        if not self.weights.parts.keep:
-            self._network = None
+        self.reader.rest()
         made = batch.tokens.made[:videos, :, None]
         tokens = jnp.where(made, stack[0], batch.tokens.x[:videos])
         grid, patch = self.grid(window), self.config.dit.patch
@@ -111,24 +151,6 @@ class Maker:
         """Patches of a window along (t, h, w)."""
         shape = (window.frames, *self.request.latent_shape(self.config)[1:])
         return grid_of(shape, self.config.dit.patch)
-
-    def read(self, batch: Batch) -> Context:
-        """Encode the captions, unless the window before had the same."""
-        key = batch.text.tobytes()
-        if self._read is None or self._read[0] != key:
-            encoder = self.weights.parts["text_encoder"]
-            self._read = key, denoising.encode_text(encoder, batch)
-        return dataclasses.replace(self._read[1], ids=batch.text_ids)
-
-    def network(
-        self, name: str, batch: Batch, contexts: dict[str, Context]
-    ) -> denoising.Network:
-        """The transformer of a step, with the prompts' keys and values."""
-        key = name, batch.text.tobytes()
-        if self._network is None or self._network[0] != key:
-            self._network = None  # goes before the other comes
-            self._network = key, denoising.ready(self.weights.parts[name], contexts)
-        return self._network[1]
 
     def expert(self, time: float) -> tuple[str, float]:
         """The transformer that makes a step, and its guidance."""
@@ -184,7 +206,7 @@ class Maker:
                 captions=np.stack([encode(text, pad_to) for text in texts]),
                 caption_ids=np.repeat(stretch, per_frame).astype(np.int32),
             )
-            rows.append(pack_row([sample], count, len(starts), pad_to))
+            rows.append(pack_row([sample], count, self.captions, pad_to))
         return join(rows)
 
     def spread(self, channels: Float[np.ndarray, "b t h w q"], batch: Batch) -> Tokens:

@@ -16,13 +16,13 @@ from jaxtyping import Float
 
 from sora_jax.sampling import codec
 from sora_jax.sampling.making import Progress, silent
-from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts, perform
+from sora_jax.sampling.parts import Canvas, Clip, Part, Player, check_parts
 from sora_jax.sampling.rolling import Frames
 from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
 from sora_jax.sampling.tasks.brief import Brief
 from sora_jax.sampling.tasks.joining import Direction
 from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.retouching import Size
+from sora_jax.sampling.tasks.retouching import EDIT, REFINE, Size
 from sora_jax.sampling.tasks.splicing import Span
 from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.types import Condition
@@ -35,7 +35,7 @@ class Model:
     """Weights that answer requests.
 
     Clips are `[t h w 3]` in [-1, 1], of a size that the model can make; what is known
-    of them comes back as it is. Every method also takes
+    of them comes back as it is. Every method that makes a video also takes
 
       seed: of the noise; the same seed gives the same video.
       progress: wraps the windows and the steps: (numbers, unit) -> numbers.
@@ -102,7 +102,7 @@ class Model:
         """
         keys = [Keyframe(pixels=images)] if isinstance(images, np.ndarray) else images
         return self.run(
-            keys[0].pixels,
+            keys[0].pixels if keys else None,
             prompt,
             lambda brief: keyframes.animate(brief, keys, brief.settings.frames),
             **options,
@@ -187,7 +187,7 @@ class Model:
         )
 
     def edit(
-        self, clip: Clip, prompt: str, *, strength: int | float = 0.7, **options: Any
+        self, clip: Clip, prompt: str, *, strength: int | float = EDIT, **options: Any
     ) -> Clip:
         """Keep motion and layout and change the content: less at 0, all at 1."""
         return self.run(
@@ -238,7 +238,7 @@ class Model:
         prompt: str = "",
         *,
         size: Size,
-        strength: int | float = 0.4,
+        strength: int | float = REFINE,
         **options: Any,
     ) -> Clip:
         """Refine a clip, or a draft from the prompt, at a size (height, width)."""
@@ -267,6 +267,8 @@ class Model:
         **settings: Any,
     ) -> Clip:
         """Perform a task, at the size of a clip unless another is asked for."""
+        if not isinstance(prompt, str):
+            raise ValueError(f"prompt must be one text, got {prompt!r}")
         if clip is not None:
             settings = {"size": clip.shape[1:3], **settings}
         parts = task(self.brief(prompt, seed=seed, settings=settings))
@@ -275,7 +277,7 @@ class Model:
     def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
         """Check parts, then make them and yield their frames in order."""
         check_parts(parts, self.config)
-        return perform(self.weights, parts, progress)
+        return Player(self.weights, progress).perform(parts)
 
     def brief(
         self, prompts: str | Sequence[str], *, seed: int, settings: dict[str, Any]

@@ -7,6 +7,7 @@ all that can be refused is refused, without any weights.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
@@ -14,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sora_jax.config import ModelConfig
-from sora_jax.sampling.making import Progress
+from sora_jax.sampling.making import Progress, Reader
 from sora_jax.sampling.request import Request, check
 from sora_jax.sampling.rolling import Frames, play
 from sora_jax.weights.parts import Weights
@@ -49,53 +50,60 @@ class Then:
 Part: TypeAlias = Clip | Canvas | Then
 
 
-def check_parts(parts: Sequence[Part], model: ModelConfig) -> int:
+def check_parts(
+    parts: Sequence[Part], model: ModelConfig
+) -> tuple[int, tuple[int, int]]:
     """Refuse what the model cannot make.
 
     Returns:
-      The number of frames that are shown.
+      The number of frames that are shown, and their size (height, width).
 
     Raises:
       ValueError: names each field, its value and the remedy.
     """
-    shown = 0
+    shown, size = 0, (0, 0)
     for part in parts:
         if isinstance(part, Canvas):
             check(part.request, model)
-            shown += part.stop - part.start
+            shown, size = shown + part.stop - part.start, part.request.settings.size
         elif isinstance(part, Then):
             canvas = part.canvas
             check(canvas.request, model)
             shape = (canvas.stop - canvas.start, *canvas.request.settings.size, 3)
-            shown += check_parts(part.parts(np.zeros(shape, np.float32)), model)
+            later, size = check_parts(part.parts(np.zeros(shape, np.float32)), model)
+            shown += later
         else:
             shown += len(part)
-    return shown
+    return shown, size
 
 
-def perform(
-    weights: Weights, parts: Sequence[Part], progress: Progress
-) -> Iterator[Frames]:
-    """Make the parts and yield their frames in order, chunk by chunk."""
-    for number, part in enumerate(parts):
-        if isinstance(part, Canvas):
-            yield from show(weights, part, number, progress)
-        elif isinstance(part, Then):
-            chunks = list(show(weights, part.canvas, number, progress))
-            made = np.concatenate(chunks, axis=1)
-            yield from perform(weights, part.parts(made[0]), progress)
-        elif len(part):
-            yield part[None]
+class Player:
+    """Makes parts; their prompts are read but once, and each has its own noise."""
 
+    def __init__(self, weights: Weights, progress: Progress):
+        self.weights, self.progress = weights, progress
+        self.reader, self.numbers = Reader(weights), itertools.count()
 
-def show(
-    weights: Weights, canvas: Canvas, number: int, progress: Progress
-) -> Iterator[Frames]:
-    """Make a canvas and yield the frames of it that are shown."""
-    request = dataclasses.replace(canvas.request, part=canvas.request.part + number)
-    at = 0
-    for chunk in play(weights, request, progress):
-        first, last = max(canvas.start, at) - at, min(canvas.stop, at + chunk.shape[1])
-        at, last = at + chunk.shape[1], last - at
-        if first < last:
-            yield chunk[:, first:last]
+    def perform(self, parts: Sequence[Part]) -> Iterator[Frames]:
+        """Make the parts and yield their frames in order, chunk by chunk."""
+        for part in parts:
+            if isinstance(part, Canvas):
+                yield from self.show(part)
+            elif isinstance(part, Then):
+                made = np.concatenate(list(self.show(part.canvas)), axis=1)
+                yield from self.perform(part.parts(made[0]))
+            elif len(part):
+                yield part[None]
+
+    def show(self, canvas: Canvas) -> Iterator[Frames]:
+        """Make a canvas and yield the frames of it that are shown."""
+        request = dataclasses.replace(canvas.request, part=next(self.numbers))
+        at = 0
+        for chunk in play(self.weights, self.reader, request, self.progress):
+            first, last = (
+                max(canvas.start, at) - at,
+                min(canvas.stop, at + chunk.shape[1]),
+            )
+            at, last = at + chunk.shape[1], last - at
+            if first < last:
+                yield chunk[:, first:last]

@@ -21,6 +21,7 @@ class Request:
       prompts: one for each video.
       settings: shape, solver and guidance.
       condition: known pixels, the same for every video; they come back as they are.
+        Beyond its last frame nothing is known.
       fading: keyframes that the video may leave: (strength, condition), the weakest
         first. A condition holds for that share of the denoising, from its beginning,
         and stands for all that is known until then.
@@ -109,7 +110,12 @@ def check(request: Request, model: ModelConfig) -> None:
 
 def _check_window(request: Request, model: ModelConfig) -> list[str]:
     frames, window = request.settings.frames, request.window(model)
-    if window == frames or model.known != "nothing":
+    if window == frames:
+        return []
+    context = request.settings.context
+    if context > window:
+        return [f"context must be at most the window ({window}), got {context}"]
+    if model.known != "nothing":
         return []
     return [
         f"frames: the model {model.name} makes {window} frames at once and cannot go "
@@ -144,10 +150,12 @@ def _check_condition(
     problems = []
     if model.known == "nothing":
         problems.append(
-            f"condition: the model {model.name} makes videos from text alone; leave it "
-            "out, or take weights that know of pictures"
+            f"condition: the model {model.name} makes videos from text alone: leave "
+            "pictures and clips out, or take weights that know of them, such as the "
+            "default ones"
         )
-    shape = (settings.frames, *settings.size)
+    frames = len(condition.mask)
+    shape = (min(frames, settings.frames), *settings.size)
     found = {"mask": condition.mask.shape, "pixels": condition.pixels.shape[:3]}
     problems += [
         f"condition.{name} must be of shape {shape} (frames, height, width), got {got}"
@@ -158,10 +166,10 @@ def _check_condition(
         known = conditioning.beginning(np.asarray(condition.mask))
         if known is None or known % model.vae.time_factor != 1:
             problems.append(
-                f"condition.mask: the model {model.name} takes whole frames at the "
-                f"beginning alone, 1 + {model.vae.time_factor}k of them: leave out "
-                "what else is known, or take weights with conditioning channels, such "
-                "as the default ones"
+                f"condition: the model {model.name} takes whole frames at the "
+                f"beginning alone, 1 + {model.vae.time_factor}k of them: animate from "
+                "a first picture or extend forward, or take weights with conditioning "
+                "channels, such as the default ones"
             )
     return problems
 

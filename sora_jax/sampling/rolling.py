@@ -21,7 +21,7 @@ from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, known, tiles
-from sora_jax.sampling.making import Maker, Progress, Window
+from sora_jax.sampling.making import Maker, Progress, Reader, Window
 from sora_jax.sampling.request import Request
 from sora_jax.types import AnyArray, Condition
 from sora_jax.weights.parts import Weights
@@ -58,15 +58,30 @@ def plan(request: Request, model: ModelConfig) -> list[Span]:
     return spans(frames, window, max(1, min(context, window - 1)))
 
 
-def play(weights: Weights, request: Request, progress: Progress) -> Iterator[Frames]:
+def play(
+    weights: Weights, reader: Reader, request: Request, progress: Progress
+) -> Iterator[Frames]:
     """Make the frames of a request and yield them in order, chunk by chunk."""
     windows = plan(request, weights.config)
-    stays = len(windows) == 1 or goes_on_in_latents(request, weights.config)
-    way = through_latents if stays else through_pixels
+    maker = Maker(
+        weights,
+        reader,
+        request,
+        progress,
+        captions=most_told(request, windows, weights.config),
+    )
+    if len(windows) > 1 and not goes_on_in_latents(request, weights.config):
+        yield from through_pixels(maker, windows)
+        return
     start = 0
-    for chunk in way(weights, request, windows, progress):
+    for chunk in through_latents(maker, windows):
         yield keep_known(chunk, request.condition, start)
         start += chunk.shape[1]
+
+
+def most_told(request: Request, windows: list[Span], model: ModelConfig) -> int:
+    """The most stretches of time in a window: with room for so many, one program."""
+    return max(len(story_of(request, span, model)) for span in windows)
 
 
 def goes_on_in_latents(request: Request, model: ModelConfig) -> bool:
@@ -78,14 +93,13 @@ def goes_on_in_latents(request: Request, model: ModelConfig) -> bool:
     )
 
 
-def through_latents(
-    weights: Weights, request: Request, windows: list[Span], progress: Progress
-) -> Iterator[Frames]:
+def through_latents(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
     """Windows that join into one stream of latents, decoded once."""
-    maker, videos = Maker(weights, request, progress), len(request.prompts)
+    weights, request = maker.weights, maker.request
+    videos = len(request.prompts)
     frames = request.window(weights.config)
     schedule = [
-        (until, [cut(condition, 0, frames)] * videos)
+        (until, [cut(condition, 0, frames, request.settings.size)] * videos)
         for until, condition in request.conditions
     ]
     prefix, extras = known.enter(weights, schedule)
@@ -94,7 +108,7 @@ def through_latents(
         source = codec.encode(weights.parts["vae"], request.source[None])[0]
     # On the host: on the device each length would be compiled for.
     made: list[np.ndarray] = []
-    for number in counted(windows, progress):
+    for number in counted(windows, maker.progress):
         start, stop, before = windows[number]
         if made:
             prefix, extras = np.concatenate(made, axis=1)[:, start:], ()
@@ -108,27 +122,23 @@ def through_latents(
             story=story_of(request, windows[number], weights.config),
         )
         made.append(np.asarray(maker.make(window))[:, before:])
-    del maker  # and the transformer with it
     yield from decode(weights.parts["vae"], np.concatenate(made, axis=1), request)
 
 
-def through_pixels(
-    weights: Weights, request: Request, windows: list[Span], progress: Progress
-) -> Iterator[Frames]:
+def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
     """Windows that know the frames made before them as any other known pixels."""
-    maker, videos = Maker(weights, request, progress), len(request.prompts)
+    weights, request = maker.weights, maker.request
+    videos = len(request.prompts)
     factor = weights.config.vae.time_factor
     last: Frames | None = None
-    for number in counted(windows, progress):
+    for number in counted(windows, maker.progress):
         start, stop, before = windows[number]
         first, frames = factor * start, 1 + factor * (stop - start - 1)
-        given = blank(frames, request.settings.size)
-        if request.condition is not None:
-            given = cut(request.condition, first, frames)
+        given = cut(request.condition, first, frames, request.settings.size)
         overlap = 1 + factor * (before - 1) if before else 0
         conditions = [given] * videos
         if last is not None:
-            conditions = [follow(given, frames[-overlap:]) for frames in last]
+            conditions = [follow(given, shown[-overlap:]) for shown in last]
         is_known = any(np.asarray(c.mask).any() for c in conditions)
         prefix, extras = known.enter(weights, [(1.0, conditions)] if is_known else [])
         source = None
@@ -143,9 +153,9 @@ def through_pixels(
             source=source,
             story=story_of(request, windows[number], weights.config),
         )
-        chunks = decode(weights.parts["vae"], maker.make(window), request)
-        last = np.concatenate(list(chunks), axis=1)
-        last = keep_known(last, request.condition, first)
+        latents = maker.make(window)  # before the VAE takes the place of its networks
+        chunks = list(decode(weights.parts["vae"], latents, request))
+        last = keep_known(np.concatenate(chunks, axis=1), request.condition, first)
         yield last[:, overlap:]
 
 
@@ -167,16 +177,17 @@ def story_of(
     return (0, begun[-1]), *((at - span.start, text) for at, text in later)
 
 
-def blank(frames: int, size: tuple[int, int]) -> Condition:
-    """Frames of which nothing is known."""
-    mask = conditioning.nothing(frames, *size)
-    return Condition(pixels=np.zeros((*mask.shape, 3), np.float32), mask=mask)
-
-
-def cut(condition: Condition, start: int, frames: int) -> Condition:
-    """What is known of some of a video's frames."""
-    here = slice(start, start + frames)
-    return Condition(pixels=condition.pixels[here], mask=condition.mask[here])
+def cut(
+    condition: Condition | None, start: int, frames: int, size: tuple[int, int]
+) -> Condition:
+    """What is known of some of a video's frames: nothing, where the condition ends."""
+    mask = conditioning.nothing(frames, size[0], size[1])
+    pixels = np.zeros((*mask.shape, 3), np.float32)
+    if condition is not None:
+        here = slice(start, start + frames)
+        found = len(condition.mask[here])
+        mask[:found], pixels[:found] = condition.mask[here], condition.pixels[here]
+    return Condition(pixels=pixels, mask=mask)
 
 
 def follow(condition: Condition, before: Float[np.ndarray, "t h w 3"]) -> Condition:
@@ -190,8 +201,8 @@ def keep_known(frames: Frames, condition: Condition | None, start: int) -> Frame
     """Put known pixels back as they are, in frames from `start` on."""
     if condition is None:
         return frames
-    known = cut(condition, start, frames.shape[1])
-    return np.where(np.asarray(known.mask)[..., None] > 0, known.pixels, frames)
+    known = cut(condition, start, frames.shape[1], frames.shape[2:4])
+    return np.where(known.mask[..., None] > 0, known.pixels, frames)
 
 
 def decode(

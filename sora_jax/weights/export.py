@@ -77,7 +77,7 @@ def export(out: str, weights: Weights) -> None:
     for name, (folder, begins) in NETWORKS.items():
         if name in weights.parts.loaders:
             write_network(where / folder, begins, weights.parts[name])
-    ours = {"name": config.name, "fps": config.fps}
+    ours = {"name": config.name, "fps": config.fps, "headless": config.headless}
     ours["sampling"] = dataclasses.asdict(config.sampling)
     write_json(where / layout_diffusers.OURS, ours)
     index = index_json(config, tokenizer_class, scheduler_class)

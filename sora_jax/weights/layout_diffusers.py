@@ -88,12 +88,12 @@ def describe(
     known = how_known(dit.extra_channels, index.get("expand_timesteps", False))
     published = wan.closest(dit, known, boundary)
     name = published.name if published.dit == dit else where.name
-    sampling, fps = published.sampling, published.fps
+    sampling, fps, headless = published.sampling, published.fps, False
     sampling = dataclasses.replace(sampling, **scheduling(where))
     if (where / OURS).exists():
         ours = read_json(where / OURS, COPY)
         sampling = from_json(SamplingConfig, ours["sampling"], whole=True)
-        name, fps = ours["name"], ours["fps"]
+        name, fps, headless = ours["name"], ours["fps"], ours["headless"]
     return ModelConfig(
         name=name,
         vae=vae,
@@ -102,6 +102,7 @@ def describe(
         sampling=sampling,
         fps=fps,
         known=known,
+        headless=headless,
         boundary=boundary,
     )
 

@@ -57,9 +57,42 @@ class Brief:
         """Frames that are made at once."""
         return self.settings.window or self.model.sampling.frames
 
+    @property
+    def context(self) -> int:
+        """Frames that a window sees of a clip, so that something is left to make."""
+        return max(1, min(self.settings.context, self.window - 1))
+
 
 def known_frames(pixels: Clip, known: list[int]) -> Condition:
     """The condition of whole frames that are known."""
     frames, height, width, _ = pixels.shape
     mask = conditioning.frames_known(frames, height, width, known)
     return conditioning.hide(pixels, mask)
+
+
+def check_clips(*clips: Clip) -> None:
+    """Refuse what are no clips of one size.
+
+    Raises:
+      ValueError: says what each must be.
+    """
+    for clip in clips:
+        if clip.ndim != 4 or clip.shape[-1] != 3 or not len(clip):
+            raise ValueError(
+                "clip must be [t h w 3] with a frame or more, got an array of shape "
+                f"{clip.shape}"
+            )
+        if clip.dtype.kind != "f" or not -1.001 <= clip.min() <= clip.max() <= 1.001:
+            raise ValueError(
+                f"clip must hold floats in [-1, 1], got {clip.dtype} from "
+                f"{clip.min():g} to {clip.max():g}: see sora_jax.data.video.to_float"
+            )
+    sizes = sorted({f"{clip.shape[2]}x{clip.shape[1]}" for clip in clips})
+    if len(sizes) > 1:
+        raise ValueError(f"clips must be of one size, got {' and '.join(sizes)}")
+
+
+def check_new(frames: int) -> None:
+    """Refuse a number of new frames that is none."""
+    if frames < 1:
+        raise ValueError(f"frames must be >= 1 new frame, got {frames}")

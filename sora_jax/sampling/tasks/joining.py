@@ -10,7 +10,12 @@ from typing import Literal
 import numpy as np
 
 from sora_jax.sampling.parts import Canvas, Clip, Part, Then
-from sora_jax.sampling.tasks.brief import Brief, known_frames
+from sora_jax.sampling.tasks.brief import (
+    Brief,
+    check_clips,
+    check_new,
+    known_frames,
+)
 
 Direction = Literal["forward", "backward", "both"]
 
@@ -19,80 +24,90 @@ def extend(
     brief: Brief, clip: Clip, frames: int, direction: Direction = "forward"
 ) -> list[Part]:
     """A clip with new frames after it, before it, or both."""
+    check_clips(clip)
+    check_new(frames)
     before = backward(brief, clip, frames) if direction != "forward" else []
     after = [forward(brief, clip, frames)] if direction != "backward" else []
     return [*before, clip, *after]
 
 
 def forward(brief: Brief, clip: Clip, frames: int) -> Canvas:
-    """The new frames after a clip."""
+    """The new frames after a clip; whole latents of it are known."""
     factor = brief.model.vae.time_factor
-    longest = min(len(clip), brief.settings.context)
-    known = 1 + (longest - 1) // factor * factor
-    total = brief.whole(known + frames)
-    pixels = np.zeros((total, *clip.shape[1:]), np.float32)
-    pixels[:known] = clip[-known:]
-    request = brief.request(total, condition=known_frames(pixels, list(range(known))))
+    known = 1 + (min(len(clip), brief.context) - 1) // factor * factor
+    request = brief.request(
+        brief.whole(known + frames),
+        condition=known_frames(clip[-known:], list(range(known))),
+    )
     return Canvas(request=request, start=known, stop=known + frames)
 
 
 def backward(brief: Brief, clip: Clip, frames: int) -> list[Part]:
-    """The new frames before a clip, those next to it made first."""
-    room = brief.window - brief.settings.context
-    count = min(frames, max(1, room))
-    known = min(len(clip), brief.settings.context)
-    total = brief.whole(count + known)
-    pixels = np.zeros((total, *clip.shape[1:]), np.float32)
+    """The new frames before a clip, those next to it made first.
+
+    More are made than wanted where that lets the clip begin with a whole latent.
+    """
+    factor = brief.model.vae.time_factor
+    known = max(1, brief.context // factor) * factor
+    room = 1 + max(0, brief.window - known - 1) // factor * factor
+    made = min(brief.whole(frames), room)
+    shown = min(frames, made)
+    pixels = np.zeros((made + known, *clip.shape[1:]), np.float32)
     # Where the clip is too short, its last frame stands still beyond it.
-    shown = np.minimum(np.arange(total - count), len(clip) - 1)
-    pixels[count:] = clip[shown]
-    request = brief.request(
-        total, condition=known_frames(pixels, list(range(count, total)))
-    )
-    canvas = Canvas(request=request, stop=count)
-    if count == frames:
+    pixels[made:] = clip[np.minimum(np.arange(known), len(clip) - 1)]
+    condition = known_frames(pixels, list(range(made, made + known)))
+    request = brief.request(made + known, condition=condition)
+    canvas = Canvas(request=request, start=made - shown, stop=made)
+    if shown == frames:
         return [canvas]
-    return [
-        Then(
-            canvas=canvas,
-            parts=lambda made: [*backward(brief, made, frames - count), made],
-        )
-    ]
+
+    def earlier(piece: Clip) -> list[Part]:
+        after = np.concatenate([piece, clip[:known]])
+        return [*backward(brief, after, frames - shown), piece]
+
+    return [Then(canvas=canvas, parts=earlier)]
 
 
 def connect(brief: Brief, first: Clip, second: Clip, frames: int) -> list[Part]:
     """Two clips with a transition between them."""
+    check_clips(first, second)
+    check_new(frames)
     return [first, between(brief, first, second, frames), second]
 
 
 def loop(brief: Brief, clip: Clip, frames: int) -> list[Part]:
     """A clip whose end flows into its beginning, connected to itself."""
+    check_clips(clip)
+    check_new(frames)
     return [clip, between(brief, clip, clip, frames)]
 
 
 def loop_from_prompt(brief: Brief, frames: int) -> list[Part]:
     """A video whose last frame flows into its first: half of it closes the loop."""
-    opening = max(1, brief.whole(frames // 2))
-    request = brief.request(opening)
+    if frames < 2:
+        raise ValueError(f"frames of a loop must be >= 2, got {frames}")
+    factor = brief.model.vae.time_factor
+    opening = 1 + max(0, round((frames // 2 - 1) / factor)) * factor
     return [
         Then(
-            canvas=Canvas(request=request, stop=opening),
+            canvas=Canvas(request=brief.request(opening), stop=opening),
             parts=lambda made: loop(brief, made, frames - opening),
         )
     ]
 
 
 def between(brief: Brief, first: Clip, second: Clip, frames: int) -> Canvas:
-    """The transition between two clips."""
-    context = brief.settings.context
-    before, after = min(len(first), context), min(len(second), context)
-    total = brief.whole(before + frames + after)
-    # What is too much for the VAE's units is known rather than made; where a clip is
-    # too short, its far end stands still beyond it.
-    before = total - frames - after
-    shown = np.maximum(np.arange(-before, 0) + len(first), 0)
-    pixels = np.zeros((total, *first.shape[1:]), np.float32)
-    pixels[:before], pixels[total - after :] = first[shown], second[:after]
-    known = [*range(before), *range(total - after, total)]
+    """The transition between two clips, which begins with a whole latent."""
+    factor, context = brief.model.vae.time_factor, brief.context
+    before = 1 + (min(len(first), context) - 1) // factor * factor
+    after = min(len(second), context)
+    after -= (frames + after) % factor
+    if after < 1:  # a clip too short; its last frame stands still beyond it
+        after += factor
+    shown = np.minimum(np.arange(after), len(second) - 1)
+    gap = np.zeros((frames, *first.shape[1:]), np.float32)
+    pixels = np.concatenate([first[-before:], gap, second[shown]])
+    total = len(pixels)
+    known = [*range(before), *range(before + frames, total)]
     request = brief.request(total, condition=known_frames(pixels, known))
     return Canvas(request=request, start=before, stop=before + frames)

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sora_jax.sampling.parts import Canvas, Clip, Part
-from sora_jax.sampling.tasks.brief import Brief, known_frames
+from sora_jax.sampling.tasks.brief import Brief, check_clips, known_frames
 from sora_jax.types import Condition
 
 
@@ -35,6 +35,9 @@ def generate(brief: Brief, frames: int) -> list[Part]:
 
 def animate(brief: Brief, keyframes: Sequence[Keyframe], frames: int) -> list[Part]:
     """A video through the keyframes."""
+    if not keyframes:
+        raise ValueError("image is missing: give a keyframe or more")
+    check_clips(*(key.pixels for key in keyframes))
     places = [_place(key.frame, frames) for key in keyframes]
     twice = sorted({place for place in places if places.count(place) > 1})
     if twice:

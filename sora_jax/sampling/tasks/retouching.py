@@ -11,14 +11,16 @@ from jaxtyping import Float
 from sora_jax.data.video import fit
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling.parts import Canvas, Clip, Part, Then
-from sora_jax.sampling.tasks.brief import Brief
+from sora_jax.sampling.tasks.brief import Brief, check_clips
 
+EDIT, REFINE = 0.7, 0.4  # how much is changed where nothing is said
 Size = tuple[int, int]
 Frames = Float[np.ndarray, "_ *shape"]
 
 
 def edit(brief: Brief, clip: Clip, strength: int | float) -> list[Part]:
     """The same motion and layout with new content (SDEdit, Meng et al. 2021)."""
+    check_clips(clip)
     source = repeat_last(clip, brief.whole(len(clip)))
     request = brief.request(len(source), source=source, strength=strength)
     return [Canvas(request=request, stop=len(clip))]
@@ -26,6 +28,7 @@ def edit(brief: Brief, clip: Clip, strength: int | float) -> list[Part]:
 
 def inpaint(brief: Brief, clip: Clip, mask: Float[np.ndarray, "t h w"]) -> list[Part]:
     """A clip made anew where the mask is 0; the rest comes back as it is."""
+    check_clips(clip)
     if mask.shape != clip.shape[:3]:
         raise ValueError(
             f"mask must be of the clip's shape {clip.shape[:3]} (frames, height, "
@@ -57,19 +60,33 @@ def outpaint(brief: Brief, clip: Clip) -> list[Part]:
 
 def upscale(brief: Brief, clip: Clip, strength: int | float) -> list[Part]:
     """A clip refined at the settings' size, by the same transformer."""
+    check_larger(brief, clip.shape[1:3])
     return edit(brief, fit(clip, *brief.settings.size), strength)
 
 
 def upscale_draft(brief: Brief, strength: int | float) -> list[Part]:
     """A video made at the model's own size, then refined at the settings' size."""
-    frames = brief.settings.frames
-    request = brief.sized(brief.model.sampling.size).request(frames)
+    frames, small = brief.settings.frames, brief.model.sampling.size
+    check_larger(brief, small)
+    request = brief.sized(small).request(frames)
     return [
         Then(
             canvas=Canvas(request=request, stop=frames),
             parts=lambda made: upscale(brief, made, strength),
         )
     ]
+
+
+def check_larger(brief: Brief, small: tuple[int, ...]) -> None:
+    """Refuse a size that is none to refine at."""
+    size = brief.settings.size
+    if min(large - old for large, old in zip(size, small, strict=True)) < 0 or (
+        size == tuple(small)
+    ):
+        raise ValueError(
+            f"size must be larger than {small[1]}x{small[0]} to refine it, got "
+            f"{size[1]}x{size[0]}"
+        )
 
 
 def repeat_last(frames: Frames, count: int) -> Frames:

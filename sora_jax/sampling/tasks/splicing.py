@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sora_jax.sampling.parts import Clip, Part
-from sora_jax.sampling.tasks.brief import Brief
+from sora_jax.sampling.tasks.brief import Brief, check_clips, check_new
 from sora_jax.sampling.tasks.joining import backward, between, forward
 
 Span = tuple[int | float, int | float]
@@ -13,6 +13,7 @@ Span = tuple[int | float, int | float]
 
 def insert(brief: Brief, clip: Clip, spans: Sequence[Span]) -> list[Part]:
     """Footage with scenes inserted, which fill the spans of the result."""
+    check_clips(clip)
     cuts = _in_frames(brief, spans)
     shown = len(clip) + sum(stop - start for start, stop in cuts)
     if cuts[-1][1] > shown:
@@ -44,6 +45,8 @@ def remove(
     frames: int | None = None,
 ) -> list[Part]:
     """Footage with spans taken out, each bridged by new frames (half a second)."""
+    check_clips(clip)
+    check_new(1 if frames is None else frames)
     cuts = _in_frames(brief, spans)
     parts: list[Part] = []
     begin = 0
@@ -51,7 +54,8 @@ def remove(
         end = cuts[number + 1][0] if number + 1 < len(cuts) else len(clip)
         if start <= begin or stop >= end:
             raise ValueError(
-                "span: {:g}:{:g} leaves nothing".format(*spans[number])
+                f"span: {start / brief.settings.fps:g}:{stop / brief.settings.fps:g} "
+                "leaves nothing"
                 + f" of the clip ({len(clip) / brief.settings.fps:g} seconds) on one "
                 "of its sides, so that there is nothing to bridge: take less out, or "
                 "cut the clip instead"
@@ -84,4 +88,9 @@ def _in_frames(brief: Brief, spans: Sequence[Span]) -> list[tuple[int, int]]:
     ]
     if problems or not spans:
         raise ValueError("\n".join(problems) or "span is missing: give FROM:TO")
-    return [(round(start * fps), round(stop * fps)) for start, stop in spans]
+    cuts: list[tuple[int, int]] = []
+    for start, stop in ((round(a * fps), round(b * fps)) for a, b in spans):
+        # Spans that touch are one.
+        begin = cuts.pop()[0] if cuts and cuts[-1][1] == start else start
+        cuts.append((begin, stop))
+    return cuts

@@ -52,7 +52,13 @@ def storyboard(brief: Brief, stretches: Sequence[Stretch], frames: int) -> list[
 
 def shot(brief: Brief, stretches: Sequence[Stretch], start: int, stop: int) -> Canvas:
     """The frames between two cuts."""
-    total = brief.whole(stop - start)
+    total, factor = brief.whole(stop - start), brief.model.vae.time_factor
+    latents = [-(-(s.frame - start) // factor) for s in stretches]
+    if len(set(latents)) < len(latents):
+        raise ValueError(
+            f"storyboard: shots at frames {[s.frame for s in stretches]} begin in the "
+            f"same latent of {factor} frames: set them {factor} frames apart or more"
+        )
     pictures = {s.frame - start: s.picture for s in stretches if s.picture is not None}
     condition = None
     if pictures:

@@ -1,0 +1,93 @@
+"""Which clips of the test split an operation is tried on.
+
+Their pixels are bytes as floats, as those of people's files are, so that what is known
+of them can come back unchanged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator
+
+import numpy as np
+from jaxtyping import Float32
+
+from sora_jax.config import PlaygroundConfig
+from sora_jax.data import playground, video, world
+from sora_jax.evals import seams
+
+FPS = 8.0
+SIZE = (64, 64)
+_JUMP = 4  # frames
+Found = Iterator[tuple[int, playground.Sample]]
+
+LINES = tuple(name for name, item in world.MOTIONS.items() if any(item.direction))
+PERPETUAL = ("circle", "spin")  # which go on for as long as one likes
+
+
+def find(
+    seed: int,
+    frames: int,
+    is_wanted: Callable[[world.Scene], bool] = lambda scene: True,
+    kind: str = "one",
+) -> Found:
+    """Find clips of a kind and length, in their order."""
+    config = PlaygroundConfig(
+        split="test",
+        seed=seed,
+        fps=FPS,
+        frames=((frames, 1.0),),
+        sizes=((SIZE, 1.0),),
+        kinds=((kind, 1.0),),
+    )
+    source = playground.Playground(config)
+    for index in itertools.count():
+        if is_wanted(source.scene(index)):
+            yield index, _in_bytes(source[index])
+
+
+def lively(found: Found) -> Found:
+    """Keep the clips in which both a standstill and a jump can be seen.
+
+    What bounces comes to rest in every arc. What is small and fast leaves its place in
+    one frame, and could not change more in a jump.
+    """
+    return (
+        (index, sample)
+        for index, sample in found
+        if motion(sample.scene) != "bounce" and _is_lively(sample.clip.pixels)
+    )
+
+
+def told(found: Found) -> Found:
+    """Keep the clips whose captions say what the first object does."""
+    return (
+        (index, sample)
+        for index, sample in found
+        if "motion.0" in sample.captions[0].stated
+    )
+
+
+def _is_lively(pixels: Float32[np.ndarray, "t h w 3"]) -> bool:
+    steps, jumps = seams.changes(pixels), seams.changes(pixels[::_JUMP])
+    return bool(steps.min() >= seams.LEAST and jumps.min() >= 2 * steps.max())
+
+
+def motion(scene: world.Scene) -> str:
+    """Return what the first object does."""
+    return scene.stretches[0].bodies[0].motion
+
+
+def is_perpetual(scene: world.Scene) -> bool:
+    """Say whether a scene could go on for ever, and would look the same."""
+    (stretch,) = scene.stretches
+    is_steady = stretch.camera == "still" and stretch.light == "steady"
+    return is_steady and motion(scene) in PERPETUAL
+
+
+def _in_bytes(sample: playground.Sample) -> playground.Sample:
+    pixels = video.to_float(video.to_uint8(sample.clip.pixels))
+    return dataclasses.replace(
+        sample, clip=dataclasses.replace(sample.clip, pixels=pixels)
+    )
