@@ -11,7 +11,7 @@ import pytest
 from clips import psnr, smooth_clip
 from PIL import Image
 
-from sora_jax.data import encoders, outputs, video
+from sora_jax.data import encoders, outputs, pictures, video
 
 
 class Stopped(BaseException):
@@ -70,9 +70,9 @@ def test_gif_keeps_frames_and_time(tmp_path):
 
 def test_png_is_an_image_or_a_sheet(tmp_path):
     frames = video.to_uint8(smooth_clip(5, 10, 12))
-    one = video.read_image(outputs.write(tmp_path / "one.png", [frames[:1]], 8))
+    one = pictures.read_image(outputs.write(tmp_path / "one.png", [frames[:1]], 8))
     np.testing.assert_array_equal(video.to_uint8(one), frames[:1])
-    sheet = video.read_image(outputs.write(tmp_path / "all.png", [frames], 8))[0]
+    sheet = pictures.read_image(outputs.write(tmp_path / "all.png", [frames], 8))[0]
     assert sheet.shape == (20, 36, 3)
     np.testing.assert_array_equal(video.to_uint8(sheet[10:, 12:24]), frames[4])
 

@@ -11,7 +11,7 @@ import pytest
 from clips import psnr, smooth_clip
 from PIL import Image
 
-from sora_jax.data import outputs, video
+from sora_jax.data import outputs, pictures, video
 
 # Real clips, where a folder of them stands beside the project: more of the same.
 MEDIA = Path(__file__).parents[2] / "shared/media"
@@ -33,7 +33,7 @@ def test_image_turned_by_exif(tmp_path):
     exif = Image.Exif()
     exif[0x0112] = 6  # shown a quarter turn clockwise
     pixels = write_still(tmp_path / "a.png", exif=exif)
-    image = video.read_image(tmp_path / "a.png")
+    image = pictures.read_image(tmp_path / "a.png")
     np.testing.assert_array_equal(video.to_uint8(image)[0], np.rot90(pixels, -1))
 
 
@@ -41,7 +41,7 @@ def test_transparency_shows_grey(tmp_path):
     pixels = np.full((4, 4, 4), 255, np.uint8)
     pixels[:2, :, 3] = 0
     Image.fromarray(pixels).save(tmp_path / "a.png")
-    image = video.read_image(tmp_path / "a.png")
+    image = pictures.read_image(tmp_path / "a.png")
     assert image[0, 0, 0].tolist() == [0, 0, 0]
     assert image[0, 3, 0].tolist() == [1, 1, 1]
 
@@ -49,22 +49,22 @@ def test_transparency_shows_grey(tmp_path):
 def test_sixteen_bits_are_scaled(tmp_path):
     ramp = np.linspace(0, 65535, 16).astype(np.uint16).reshape(4, 4)
     Image.fromarray(ramp).save(tmp_path / "a.png")
-    image = video.read_image(tmp_path / "a.png")[0, ..., 0]
+    image = pictures.read_image(tmp_path / "a.png")[0, ..., 0]
     np.testing.assert_allclose(image, np.linspace(-1, 1, 16).reshape(4, 4), atol=1e-4)
 
 
 def test_bad_images(tmp_path):
     with pytest.raises(ValueError, match="--image .*missing.png' does not exist"):
-        video.read_image(tmp_path / "missing.png")
+        pictures.read_image(tmp_path / "missing.png")
     with pytest.raises(ValueError, match="is a folder"):
-        video.read_image(tmp_path)
+        pictures.read_image(tmp_path)
     write_still(tmp_path / "a.jpg")
     data = (tmp_path / "a.jpg").read_bytes()
     (tmp_path / "cut.jpg").write_bytes(data[: len(data) // 2])
     (tmp_path / "text.png").write_text("not a picture")
     for name in ("cut.jpg", "text.png"):
         with pytest.raises(ValueError, match=f"--image .*{name}.*save it again"):
-            video.read_image(tmp_path / name)
+            pictures.read_image(tmp_path / name)
 
 
 def test_bad_videos(tmp_path):

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from sora_jax import memory
 from sora_jax.config.plain import FPS, Number, require
-from sora_jax.data import video
+from sora_jax.data import pictures, video
 from sora_jax.types import Clip
 from sora_jax.workdir import PathLike
 
@@ -92,7 +92,7 @@ def read(
     """
     named = f"{field} {os.fspath(path)!r}"
     require(
-        not video.is_still(path, field=field),
+        not pictures.is_still(path, field=field),
         f"{named} is a picture, and a video is needed: give it as --image, or give "
         "another file",
     )
@@ -134,7 +134,7 @@ def read_image(
     Raises:
       ValueError: the file is missing, not an image, or damaged.
     """
-    image = video.fit(video.read_image(path, field=field), *size, fit)
+    image = video.fit(pictures.read_image(path, field=field), *size, fit)
     return video.to_float(video.to_uint8(image))
 
 
@@ -178,8 +178,8 @@ def read_mask(
         # Bars are exactly mid grey, and must not count.
         return video.fit(frames, *size, fit, shown=shown).mean(axis=-1) > 0
 
-    if video.is_still(path, field=field):
-        image = video.read_image(path, field=field)
+    if pictures.is_still(path, field=field):
+        image = pictures.read_image(path, field=field)
         made = is_made(image, image.shape[1:3])
         made = np.repeat(made, len(footage.picks), axis=0)
     else:

@@ -21,7 +21,7 @@ from av.filter import Graph
 from av.stream import Disposition
 from etils import epath
 from jaxtyping import Float, UInt8
-from PIL import Image, ImageOps
+from PIL import Image
 
 from sora_jax.types import Clip
 from sora_jax.workdir import PathLike
@@ -29,8 +29,6 @@ from sora_jax.workdir import PathLike
 # Without these flags swscale rounds coarsely and drops chroma: 34 dB where 44 dB
 # is possible on a round trip.
 EXACT_SCALING = "accurate_rnd+full_chroma_int+full_chroma_inp+bicubic"
-# Formats of pictures. The others of Pillow's would take some videos for theirs.
-STILLS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 # Seconds after which the next frame's time is taken for a mistake of the file's, unless
 # the file says that it lasts so long.
 LONGEST = 60.0
@@ -197,76 +195,15 @@ def _picture_of(stream: Any, first: Any) -> Callable[[Any], UInt8[np.ndarray, "h
     def picture(frame: Any) -> UInt8[np.ndarray, "h w 3"]:
         graph.vpush(frame)
         pixels = graph.vpull().to_ndarray()
-        pixels = to_uint8(_over_grey(pixels)) if has_alpha else pixels
+        pixels = to_uint8(over_grey(pixels)) if has_alpha else pixels
         # The flag counts counter-clockwise degrees, as rot90 does.
         return np.rot90(pixels, frame.rotation // 90)
 
     return picture
 
 
-def is_still(path: PathLike, *, field: str = "--video") -> bool:
-    """Whether a file is one picture, which `read_image` reads.
-
-    Raises:
-      ValueError: the file is missing.
-    """
-    source = existing(path, field)
-    try:
-        with source.open("rb") as file, Image.open(file, formats=STILLS) as image:
-            # The other views that a camera puts into a JPEG are no frames.
-            return image.format == "MPO" or not getattr(image, "is_animated", False)
-    except Image.DecompressionBombError:
-        return True  # and `read_image` will say what is wrong with it
-    except (OSError, ValueError, SyntaxError):
-        return False
-
-
-def read_image(
-    path: PathLike, *, field: str = "--image"
-) -> Float[np.ndarray, "1 h w c"]:
-    """Reads an image as a one-frame video in [-1, 1].
-
-    It is turned as its EXIF says. Transparency shows the grey (0) that stands for
-    unknown pixels everywhere in this package.
-
-    Args:
-      path: a file in any format Pillow reads; may be `gs://`.
-      field: the flag or config field that error messages name.
-
-    Raises:
-      ValueError: the file is missing, not an image, or damaged.
-    """
-    source = existing(path, field)
-    try:
-        with source.open("rb") as file, Image.open(file) as image:
-            image.load()
-            upright = ImageOps.exif_transpose(image)
-            pixels = _rgb(upright)
-    except (
-        OSError,
-        ValueError,
-        SyntaxError,  # Pillow's word for a broken PNG
-        Image.DecompressionBombError,
-    ) as error:
-        raise ValueError(
-            f"{field} {os.fspath(path)!r} cannot be read as an image ({error}); "
-            "save it again as PNG or JPEG, or give another file"
-        ) from error
-    return pixels[None]
-
-
-def _rgb(image: Image.Image) -> Float[np.ndarray, "h w c"]:
-    """Turns an image of any mode into three channels over grey."""
-    if image.mode.startswith("I;16"):
-        # Pillow would clip sixteen bits to eight instead of scaling them.
-        grey = np.asarray(image).astype(np.float32) / np.float32(32767.5) - 1
-        return np.repeat(grey[..., None], 3, axis=2)
-    if image.has_transparency_data:
-        return _over_grey(np.asarray(image.convert("RGBA")))
-    return to_float(np.asarray(image.convert("RGB")))
-
-
-def _over_grey(rgba: UInt8[np.ndarray, "h w 4"]) -> Float[np.ndarray, "h w 3"]:
+def over_grey(rgba: UInt8[np.ndarray, "h w 4"]) -> Float[np.ndarray, "h w 3"]:
+    """Blends transparency into the grey that stands for unknown pixels."""
     alpha = rgba[..., 3:].astype(np.float32) / np.float32(255)
     return to_float(rgba[..., :3]) * alpha
 
