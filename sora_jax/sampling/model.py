@@ -16,7 +16,8 @@ from jaxtyping import Float
 
 from sora_jax.sampling import codec
 from sora_jax.sampling.making import Progress, silent
-from sora_jax.sampling.parts import Canvas, Clip, Part, Player, check_parts
+from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts
+from sora_jax.sampling.player import Player
 from sora_jax.sampling.rolling import Frames
 from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
 from sora_jax.sampling.tasks.brief import Brief
