@@ -103,3 +103,13 @@ def test_the_same_seed_gives_the_same_batches(records):
     for a, b in zip(batches(records, 3), batches(records, 3), strict=True):
         for ours, theirs in zip(jax.tree.leaves(a), jax.tree.leaves(b), strict=True):
             np.testing.assert_array_equal(ours, theirs)
+
+
+def test_longer_clips_than_the_longest_are_left_out(records, tmp_path):
+    packing = dataclasses.replace(PACKING, headless=0.0, longest=1)
+    views = pipeline.plan(records, PATCH, packing, 0).views
+    assert {records.index[view.record]["shape"][0] for view in views} == {1}
+    assert len(views) == 20
+    write_shard(tmp_path, 0, [record(1), record(2)])
+    with pytest.raises(ValueError, match="packing.longest 1 leaves no clip"):
+        pipeline.plan(Records(tmp_path), PATCH, packing, 0)

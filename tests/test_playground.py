@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from sora_jax import config
-from sora_jax.data import chance, playground, render, scenes, words, world
+from sora_jax.data import chance, looks, playground, render, words, world
+from sora_jax.evals import judge, read
 
 CONFIG = config.PlaygroundConfig()
 SOURCE = playground.Playground(CONFIG)
@@ -74,7 +75,7 @@ def test_every_pair_of_attributes_is_learned_and_an_eighth_of_triples_held_out()
     pairs = collections.defaultdict(set)
     triples = list(itertools.product(world.COLOURS, world.SHAPES, world.MOTIONS))
     for triple in triples:
-        is_held_out = scenes.is_held_out(*triple)
+        is_held_out = looks.is_held_out(*triple)
         colours[is_held_out].add(triple)
         for pair in itertools.combinations(range(3), 2):
             pairs[is_held_out].add((pair, *(triple[axis] for axis in pair)))
@@ -85,14 +86,14 @@ def test_every_pair_of_attributes_is_learned_and_an_eighth_of_triples_held_out()
 
 def test_splits_share_no_combination_of_colour_shape_and_motion():
     assert not any(
-        scenes.is_held_out(body.colour, body.shape, body.motion) for _, body in BODIES
+        looks.is_held_out(body.colour, body.shape, body.motion) for _, body in BODIES
     )
     test = source(split="test")
     for index in range(150):
         for stretch in test.scene(index).stretches:
             first = stretch.bodies[0]
-            assert scenes.is_held_out(first.colour, first.shape, first.motion)
-    assert not scenes.is_held_out("red", "ball", "bounce")  # the README's prompt
+            assert looks.is_held_out(first.colour, first.shape, first.motion)
+    assert not looks.is_held_out("red", "ball", "bounce")  # the README's prompt
 
 
 def test_everything_there_is_occurs():
@@ -234,3 +235,46 @@ def test_colours_tell_apart_by_day_and_by_night():
         assert apart.min() > 0.17
         apart = np.linalg.norm(lit[:, None] - lit_behind, axis=-1)
         assert apart.min() > 0.17
+
+
+@pytest.mark.parametrize("split", ["train", "test"])
+def test_what_turns_is_one_body_without_a_cut(split):
+    turning = source(split=split, frames=((17, 1.0),), kinds=(("turn", 1.0),))
+    for index in range(60):
+        sample = turning[index]
+        before, after = sample.scene.stretches
+        assert after.goes_on and not before.goes_on and after.start == before.stop
+        one, other = before.bodies[0], after.bodies[0]
+        assert (one.colour, one.shape, one.size) == (
+            other.colour,
+            other.shape,
+            other.size,
+        )
+        assert one.motion != other.motion
+        steps = np.diff(np.concatenate([one.centre, other.centre]), axis=0)
+        # No step is longer than the longest that either of them takes by itself.
+        alone = [np.diff(body.centre, axis=0) for body in (one, other)]
+        longest = max(np.abs(part).max() for part in alone)
+        assert np.abs(steps).max() <= longest + 1e-9
+        for body, moved in zip((one, other), alone, strict=True):
+            direction = np.array(world.MOTIONS[body.motion].direction)
+            np.testing.assert_allclose(moved, direction * np.abs(moved), atol=1e-9)
+            assert (np.abs(moved).sum() > 0.1) == (body.motion != "still")
+        held = [looks.is_held_out(b.colour, b.shape, b.motion) for b in (one, other)]
+        assert any(held) == (split == "test")
+        assert any(
+            text.split("{0}")[1][:8] in sample.clip.caption for text in words.TURNS
+        )
+
+
+def test_a_judge_sees_both_motions_of_what_turns():
+    turning = source(
+        frames=((33, 1.0),), sizes=(((64, 64), 1.0),), kinds=(("turn", 1.0),)
+    )
+    for index in range(10):
+        sample = turning[index]
+        assert len(read.read(sample.clip.pixels, 8.0)) == 1  # there is no cut
+        for part, stretch in zip(sample.captions, sample.scene.stretches, strict=True):
+            shown = read.read(sample.clip.pixels[stretch.start : stretch.stop], 8.0)
+            verdicts = judge.judge(shown, (part,), (stretch,))
+            assert all(verdict.is_right for verdict in verdicts), (index, verdicts)

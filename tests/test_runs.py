@@ -17,6 +17,7 @@ from sora_jax.config import (
     DiTConfig,
     DiTRun,
     EncodeRun,
+    PackingConfig,
     PlaygroundConfig,
     TextConfig,
     VAEConfig,
@@ -26,11 +27,12 @@ from sora_jax.config import (
 from sora_jax.data.records import Record, write_shard
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.training import encode, loop, vae
-from sora_jax.training.latents import open_latents
+from sora_jax.training import dit, encode, loop, vae
+from sora_jax.training.latents import load_start, open_latents
 from sora_jax.training.report import Report
 from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import publish, published
+from sora_jax.weights.workdirs import source_hashes
 from sora_jax.workdir import keep_config
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
@@ -241,3 +243,42 @@ def test_moments_lie_where_their_parameters_do():
     assert found["opt_state"][1]["up"]["kernel"].spec == P("fsdp", "tensor")
     assert found["opt_state"][0].spec == P()
     assert found["opt_state"][2]["up"]["kernel"].spec == P()
+
+
+def tiny_run(latents, **fields):
+    dit = DiTConfig(
+        channels=8,
+        extra_channels=12,
+        width=24,
+        depth=1,
+        heads=2,
+        mlp=32,
+        contexts=(("text", 24),),
+    )
+    text = TextConfig(width=24, depth=1, heads=1, mlp=32, vocabulary=300)
+    packing = PackingConfig(tokens=16, rows=2, samples=2)
+    fields = {"dit": dit, "text": text, "packing": packing, "steps": 2, **fields}
+    return DiTRun(latents=str(latents), **fields)
+
+
+def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
+    first = tiny_run(latents)
+    ended = loop.train(
+        first, str(tmp_path / "first"), lambda mesh: dit.make_job(first, mesh)
+    )
+    second = tiny_run(latents, start_from=str(tmp_path / "first"), steps=9)
+    mesh = sharding.make_mesh({"data": -1})
+    with sharding.use(mesh, second.rules):
+        begun = dit.make_job(second, mesh).blueprint.initial()
+    jax.tree.map(np.testing.assert_array_equal, begun.params, ended.ema)
+    jax.tree.map(np.testing.assert_array_equal, begun.ema, ended.ema)
+    assert int(begun.step) == 0
+
+    wider = dataclasses.replace(second, dit=dataclasses.replace(second.dit, mlp=48))
+    with pytest.raises(ValueError, match="dit.mlp must be 32 to start from"):
+        load_start(wider, open_latents(wider))
+    opened = open_latents(first)
+    (latents / "tokenizer.model").write_bytes(b"another")
+    opened = dataclasses.replace(opened, hashes=source_hashes(latents))
+    with pytest.raises(ValueError, match="trained on another tokenizer than"):
+        load_start(second, opened)

@@ -10,7 +10,7 @@ from sora_jax.config.plain import FPS, require_within
 
 # What a clip can be about: one object, two, two that collide, one that passes behind a
 # wall, or two scenes with a cut.
-KINDS = ("one", "two", "collide", "behind", "cut")
+KINDS = ("one", "two", "collide", "behind", "cut", "turn")
 WIDEST = 16 / 9  # a big square that spins in a zoom fits just so
 
 
@@ -101,6 +101,8 @@ class PackingConfig:
     tokens: int = 288
     rows: int = 8
     samples: int = 6
+    # Longer clips, in latent frames, are left out of training; 0 leaves none out.
+    longest: int = 0
     # Share of samples whose caption is dropped (classifier-free guidance).
     caption_dropout: float = 0.1
     # Share of samples that begin with clean tokens, and that are headless crops.
@@ -110,5 +112,10 @@ class PackingConfig:
     def __post_init__(self):
         least, share = (1, math.inf), (0, 1)
         bounds = {"tokens": least, "rows": least, "samples": least}
-        bounds |= {"caption_dropout": share, "clean_prefix": share, "headless": share}
+        bounds |= {
+            "longest": (0, math.inf),
+            "caption_dropout": share,
+            "clean_prefix": share,
+            "headless": share,
+        }
         require_within("packing.", self, bounds)

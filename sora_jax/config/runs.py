@@ -114,6 +114,8 @@ class DiTRun(RunConfig):
 
     # Folder that an EncodeRun wrote; it holds the latents, the VAE and the tokenizer.
     latents: str = ""
+    # Workdir of a DiT run whose averaged parameters this one starts from.
+    start_from: str = ""
     dit: DiTConfig = DiTConfig()
     text: TextConfig = TextConfig()
     packing: PackingConfig = PackingConfig()

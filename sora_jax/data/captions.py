@@ -80,10 +80,14 @@ def caption(
     return Caption(start=stretch.start, stop=stretch.stop, text=text, stated=stated)
 
 
-def joined(parts: Sequence[Caption], rng: np.random.Generator) -> str:
+def joined(
+    parts: Sequence[Caption], rng: np.random.Generator, *, has_cut: bool = True
+) -> str:
     """Return one text for a whole clip of one stretch or two."""
     texts = [part.text for part in parts]
-    return texts[0] if len(texts) == 1 else choose(rng, words.CUTS).format(*texts)
+    if len(texts) == 1:
+        return texts[0]
+    return choose(rng, words.CUTS if has_cut else words.TURNS).format(*texts)
 
 
 def _draw_stated(

@@ -36,12 +36,23 @@ class View:
     start: int = 0
 
 
-def plan_views(records: Records, headless: float, seed: int) -> list[View]:
-    """One view of every record; a share of them are crops without the first frame."""
+def plan_views(
+    records: Records, headless: float, seed: int, longest: int = 0
+) -> list[View]:
+    """One view of every record; a share of them are crops without the first frame.
+
+    Args:
+      records: encoded clips.
+      headless: share of the crops.
+      seed: of the crops.
+      longest: no view of records of more latent frames than that; 0 leaves none out.
+    """
     rng = np.random.default_rng(seed)
     views = []
     for number, entry in enumerate(records.index):
         frames = entry["shape"][0]
+        if longest and frames > longest:
+            continue
         start = 0
         # A crop keeps three frames: one that is given and two that are made.
         if frames >= 4 and rng.random() < headless:
@@ -175,9 +186,15 @@ def plan(records: Records, patch: Patch, packing: PackingConfig, seed: int) -> P
     """Plan an epoch.
 
     Raises:
-      ValueError: a sample has more tokens or captions than a row has room for.
+      ValueError: a sample has more tokens or captions than a row has room for, or none
+        is short enough.
     """
-    views = plan_views(records, packing.headless, seed)
+    views = plan_views(records, packing.headless, seed, packing.longest)
+    if not views:
+        raise ValueError(
+            f"packing.longest {packing.longest} leaves no clip to train on: raise it, "
+            "or encode shorter ones (data.frames)"
+        )
     tokens = view_tokens(records, views, patch)
     captions = np.array([records.index[view.record]["stretches"] for view in views])
     rows = plan_rows(tokens, captions, packing.tokens, packing.samples, seed)

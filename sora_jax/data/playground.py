@@ -97,4 +97,5 @@ class Playground:
                 brief = ("terse", "plain") if len(stretch.bodies) == 1 else ("terse",)
                 detail = chance.choose(rng, brief)
             parts.append(captions.caption(stretch, rng, detail))
-        return tuple(parts), captions.joined(parts, rng)
+        has_turn = any(stretch.goes_on for stretch in scene.stretches)
+        return tuple(parts), captions.joined(parts, rng, has_cut=not has_turn)

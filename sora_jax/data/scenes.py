@@ -12,31 +12,25 @@ from itertools import pairwise
 import numpy as np
 
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import moves, physics, staging, world
+from sora_jax.data import looks, physics, staging, turns, world
 from sora_jax.data.chance import choose, generator, pick
 
 SPLITS = ("train", "test")
 # The fewest frames in which each kind can be told, and what is made of fewer.
-_FEWEST = {"collide": (8, "two"), "behind": (8, "one"), "cut": (17, "one")}
-# A cut falls between two latent frames: the first is one frame, the others are four.
+_FEWEST = {
+    "collide": (8, "two"),
+    "behind": (8, "one"),
+    "cut": (17, "one"),
+    "turn": (17, "one"),
+}
+# A cut or a turn falls between two latent frames: the first is one frame, the others
+# are four.
 _FIRST_CUT, _CUT_STEP, _SHORTEST_STRETCH = 9, 4, 8
 # What two can do beside and above each other without getting in each other's way.
 _BESIDE = ("still", "up", "down", "bounce", "spin")
 _ABOVE = ("still", "right", "left", "spin")
 _CAMERA_MOVES = 0.4  # the share of clips, where the motion allows it
 _LIGHTS = (("steady", 0.7), ("dusk", 0.15), ("dawn", 0.15))
-
-
-def is_held_out(colour: str, shape: str, motion: str) -> bool:
-    """Say whether a combination is kept for the test split.
-
-    Of the eight colours exactly one is kept for each shape and motion, so a model must
-    have learned the colour from the shape's other motions, and so on around.
-    """
-    row = list(world.COLOURS).index(colour)
-    column = list(world.SHAPES).index(shape)
-    layer = list(world.MOTIONS).index(motion)
-    return (row + 3 * column + 5 * layer) % len(world.COLOURS) == 0
 
 
 def draw_scene(
@@ -56,24 +50,30 @@ def draw_scene(
     kind = _told_in(frames, pick(rng, config.kinds))
     bounds = [0, frames]
     parts = [kind]
-    if kind == "cut":
+    if kind in ("cut", "turn"):
         cuts = range(_FIRST_CUT, frames - _SHORTEST_STRETCH + 1, _CUT_STEP)
         bounds.insert(1, choose(rng, cuts))
-        kinds = [pair for pair in config.kinds if pair[0] != "cut"] or [("one", 1.0)]
+    if kind == "cut":
+        kinds = [pair for pair in config.kinds if pair[0] not in ("cut", "turn")]
+        kinds = kinds or [("one", 1.0)]
         parts = [
             _told_in(stop - start, pick(rng, kinds)) for start, stop in pairwise(bounds)
         ]
     view = world.view_of(height, width)
+    if kind == "turn":
+        stretches = _draw_turn(rng, config, bounds, view)
+    else:
+        stretches = tuple(
+            _draw_stretch(rng, config, part, span, view)
+            for part, span in zip(parts, pairwise(bounds), strict=True)
+        )
     return world.Scene(
         height=height,
         width=width,
         frames=frames,
         fps=config.fps,
         view=view,
-        stretches=tuple(
-            _draw_stretch(rng, config, part, span, view)
-            for part, span in zip(parts, pairwise(bounds), strict=True)
-        ),
+        stretches=stretches,
     )
 
 
@@ -100,8 +100,8 @@ def _draw_stretch(
         camera, light = "still", "steady"
     time = np.arange(stop - start) / config.fps
     stage = staging.set_stage(background, camera, view, time)
-    looks = _draw_looks(rng, config.split, motions, relation)
-    bodies, wall = staging.play(relation, rng, stage, looks)
+    drawn = looks.draw_looks(rng, config.split, motions, relation)
+    bodies, wall = staging.play(relation, rng, stage, drawn)
     eye, zoom = physics.camera(camera, view, physics.phase(time))
     return world.Stretch(
         start=start,
@@ -115,6 +115,41 @@ def _draw_stretch(
         eye=eye,
         zoom=zoom,
         brightness=physics.brightness(light, physics.phase(time)),
+    )
+
+
+def _draw_turn(
+    rng: np.random.Generator,
+    config: PlaygroundConfig,
+    bounds: Sequence[int],
+    view: tuple[float, float],
+) -> tuple[world.Stretch, ...]:
+    """Draw one body that does one thing, and then another, under a still camera."""
+    background = choose(rng, tuple(world.BACKGROUNDS))
+    options = turns.STANDING if background in world.FLOORS else turns.MOTIONS
+    first = choose(rng, options)
+    then = choose(rng, [name for name in options if name != first])
+    look = looks.draw_turning(rng, config.split, first, then)
+    time = np.arange(bounds[-1]) / config.fps
+    stage = staging.set_stage(background, "still", view, time)
+    bodies = turns.turn(rng, stage, look, then, bounds[1])
+    eye, zoom = physics.camera("still", view, physics.phase(time))
+    return tuple(
+        world.Stretch(
+            start=start,
+            stop=stop,
+            background=background,
+            camera="still",
+            light="steady",
+            relation="",
+            bodies=(body,),
+            wall=None,
+            eye=eye[start:stop],
+            zoom=zoom[start:stop],
+            brightness=np.ones(stop - start),
+            goes_on=start > 0,
+        )
+        for body, (start, stop) in zip(bodies, pairwise(bounds), strict=True)
     )
 
 
@@ -142,46 +177,3 @@ def _draw_camera(rng: np.random.Generator, kind: str, motion: str) -> str:
     cameras = world.MOTIONS[motion].cameras if kind == "one" else ("still",)
     drawn = choose(rng, cameras[1:] or ("still",))
     return drawn if moves else "still"
-
-
-def _draw_looks(
-    rng: np.random.Generator, split: str, motions: Sequence[str], relation: str
-) -> list[moves.Look]:
-    """Draw what the bodies are; in the test split the first is a held-out one."""
-    looks: list[moves.Look] = []
-    for motion in motions:
-        shape = choose(rng, _shapes_that(motion))
-        colours = [
-            colour
-            for colour in world.COLOURS
-            if colour not in {look.colour for look in looks}
-            and _is_shown(split, bool(looks), colour, shape, motion)
-        ]
-        # Two bodies, or a body and a wall, must fit beside each other.
-        size = choose(rng, ("small", "medium", "big")[: 2 if relation else 3])
-        if motion in ("grow", "shrink"):
-            size = ""
-        looks.append(
-            moves.Look(
-                colour=choose(rng, colours), shape=shape, size=size, motion=motion
-            )
-        )
-    return looks
-
-
-def _is_shown(
-    split: str, has_first: bool, colour: str, shape: str, motion: str
-) -> bool:
-    if split == "test" and has_first:
-        return True
-    return is_held_out(colour, shape, motion) == (split == "test")
-
-
-def _shapes_that(motion: str) -> tuple[str, ...]:
-    """Return the shapes that can be seen to move so."""
-    return tuple(
-        name
-        for name, shape in world.SHAPES.items()
-        if not (motion == "spin" and shape.is_round)
-        and not (motion == "collide" and shape.is_pointed)
-    )

@@ -158,7 +158,7 @@ class Wall:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Stretch:
-    """A run of frames without a cut.
+    """A run of frames with one caption, without a cut.
 
     Attributes:
       start: first frame.
@@ -173,6 +173,7 @@ class Stretch:
       eye: (x, y) in world units of what is at the middle of the image.
       zoom: magnification; at 1 the image shows one whole view.
       brightness: 1 is full light.
+      goes_on: whether it continues the stretch before it, without a cut.
     """
 
     start: int
@@ -186,6 +187,7 @@ class Stretch:
     eye: Float[np.ndarray, "t 2"]
     zoom: Float[np.ndarray, " t"]
     brightness: Float[np.ndarray, " t"]
+    goes_on: bool = False
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -198,7 +200,7 @@ class Scene:
       frames: number of frames.
       fps: frames per second.
       view: (width, height) of the image in world units; their product is 1.
-      stretches: the parts between cuts; most clips have one.
+      stretches: the parts between cuts, or turns; most clips have one.
     """
 
     height: int

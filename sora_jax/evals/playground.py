@@ -47,12 +47,12 @@ def load(options: Options) -> Model | None:
     # Only a judge of models needs the models' rooms.
     from sora_jax import runtime
     from sora_jax.sampling.model import load as load_model
-    from sora_jax.weights import published
+    from sora_jax.weights import published, workdirs
 
     runtime.enable_compilation_cache()
     folder = options.weights or published.ASSETS
     if options.controls_only:
-        vae = published.load_vae(folder)
+        vae = workdirs.load_vae(folder)
         model: Model = _OnlyVAE(vae)
     else:
         whole = load_model(folder)

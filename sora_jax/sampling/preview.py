@@ -14,7 +14,7 @@ from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import Model
 from sora_jax.weights.parts import in_memory
-from sora_jax.weights.published import clips_of, load_vae
+from sora_jax.weights.workdirs import clips_of, load_vae
 
 PROMPTS = (
     "a big red ball bounces on a green floor",

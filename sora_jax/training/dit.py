@@ -8,7 +8,7 @@ beside training and not below it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,24 +18,25 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
-from sora_jax.config import DiTRun, PackingConfig
+from sora_jax.config import DiTRun
 from sora_jax.data import pipeline
-from sora_jax.data.packing import plan_rows, statistics
-from sora_jax.data.records import Records
+from sora_jax.data.packing import statistics
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder, encode_captions
 from sora_jax.training import optim
 from sora_jax.training.flops import count_flops
-from sora_jax.training.latents import Latents, open_latents
+from sora_jax.training.latents import Latents, load_start, open_latents
 from sora_jax.training.loop import Job
 from sora_jax.training.report import Media
+from sora_jax.training.rows import held_out_batches, row_builder
 from sora_jax.training.state import (
     Metrics,
     Optimization,
     Params,
     TrainState,
     plan_state,
+    started,
 )
 from sora_jax.types import Batch, Context
 
@@ -61,6 +62,7 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
     """
     sharding.check_batch("packing.rows", config.packing.rows, mesh)
     latents = open_latents(config)
+    start = load_start(config, latents) if config.start_from else None
     optimization = Optimization(
         transform=optim.optimizer(config.optim, config.steps),
         ema_decay=config.optim.ema_decay,
@@ -85,7 +87,7 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
     plan = pipeline.plan(latents.train, config.dit.patch, config.packing, config.seed)
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
     return Job(
-        blueprint=blueprint,
+        blueprint=started(blueprint, lambda: start) if start else blueprint,
         loss=loss,
         optimization=optimization,
         data=lambda: pipeline.batches(build, plan.rows, config.seed),
@@ -154,24 +156,6 @@ def model_flops(config: DiTRun, row: Batch) -> float:
     return config.packing.rows * count_flops(gradient, nnx.to_pure_dict(params))
 
 
-def row_builder(
-    config: DiTRun,
-    latents: Latents,
-    records: Records,
-    views: Sequence[pipeline.View],
-    packing: PackingConfig,
-) -> pipeline.BuildRow:
-    """What turns a planned row into a batch of one row."""
-    return pipeline.BuildRow(
-        records,
-        views,
-        config.dit.patch,
-        packing,
-        latents.tokenizer.encode,
-        config.text.pad_to,
-    )
-
-
 def flow_loss(
     trained: Trained, batch: Batch, levels: Float[Array, "b k"], key: Array
 ) -> Float[Array, ""]:
@@ -181,36 +165,3 @@ def flow_loss(
     context = Context(states=states, segments=segments, ids=batch.text_ids)
     velocity = trained.dit(tokens, {"text": context})
     return flow.loss(velocity, target, batch.tokens.made)
-
-
-def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
-    """Rows of the test split, one batch for each clip shape, the same in every run."""
-    records = latents.held_out
-    packing = dataclasses.replace(
-        config.packing, clean_prefix=0.0, headless=0.0, caption_dropout=0.0
-    )
-    views = pipeline.plan_views(records, 0.0, config.seed)
-    tokens = pipeline.view_tokens(records, views, config.dit.patch)
-    build = row_builder(config, latents, records, views, packing)
-    groups: dict[str, list[int]] = {}
-    for number, entry in enumerate(records.index):
-        t, h, w, _ = entry["shape"]
-        if tokens[number] <= packing.tokens:
-            groups.setdefault(f"{t}x{h}x{w}", []).append(number)
-    stretches = np.array([entry["stretches"] for entry in records.index])
-    batches = {}
-    for name, members in groups.items():
-        chosen = np.array(members)
-        plan = plan_rows(
-            tokens[chosen], stretches[chosen], packing.tokens, packing.samples, 0
-        )
-        # A rare shape fills the batch by repetition: one program serves every shape.
-        rows = [
-            build(
-                chosen[plan[i % len(plan)]].tolist(),
-                np.random.default_rng([config.seed, i]),
-            )
-            for i in range(packing.rows)
-        ]
-        batches[name] = pipeline.join(rows)
-    return batches

@@ -25,7 +25,7 @@ from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.diffusion import conditioning
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import published
+from sora_jax.weights import published, workdirs
 from sora_jax.workdir import PathLike, keep_config, refuse_other_config
 
 SHARD = 1024
@@ -51,11 +51,11 @@ def encode(config: EncodeRun, workdir: str) -> None:
         config.data, split="test", length=config.held_out_clips
     )
     if not (folder / "vae.safetensors").exists():
-        vae = published.load_vae(config.vae)
+        vae = workdirs.load_vae(config.vae)
         check_clips(config.data, vae.config)
         keep_config(workdir, to_json(config))
         published.save_vae(folder, measure(vae, config))
-    vae = published.load_vae(workdir)
+    vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
         texts = captions(config.data, config.tokenizer_clips)
         train_tokenizer(texts, folder / "tokenizer.model", vocab_size=config.vocabulary)

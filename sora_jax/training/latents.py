@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 from etils import epath
 
 from sora_jax.config import DiTRun
 from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.weights import published
+from sora_jax.weights import published, workdirs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -51,12 +52,42 @@ def open_latents(config: DiTRun) -> Latents:
         train=train,
         held_out=held_out,
         tokenizer=tokenizer,
-        hashes=published.source_hashes(folder),
+        hashes=workdirs.source_hashes(folder),
     )
 
 
+def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
+    """Averaged parameters of the run that this one starts from.
+
+    Raises:
+      ValueError: there is none, or it trained other networks, or on other latents or
+        tokens; names what differs.
+    """
+    start = workdirs.load_trained(config.start_from)
+    problems = [
+        f"{part}.{field.name} must be {getattr(theirs, field.name)} to start from "
+        f"{config.start_from!r}, got {getattr(ours, field.name)}"
+        for part, ours, theirs in (
+            ("dit", config.dit, start.run.dit),
+            ("text", config.text, start.run.text),
+        )
+        for field in dataclasses.fields(ours)
+        if getattr(ours, field.name) != getattr(theirs, field.name)
+    ]
+    problems += [
+        f"start_from {config.start_from!r} was trained on another {name} than "
+        f"{config.latents!r} holds: train it again, or give its latents"
+        for name, value in start.sources.items()
+        if name != "set of clips" and latents.hashes.get(name) != value
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+    networks = {"dit": start.dit, "text_encoder": start.text_encoder}
+    return {name: published.parameters(part) for name, part in networks.items()}
+
+
 def _unfinished(folder: epath.Path, train: Records, held_out: Records) -> list[str]:
-    encoded = published.clips_of(folder)
+    encoded = workdirs.clips_of(folder)
     return [
         f"latents folder {str(folder)!r} holds {len(found)} of {wanted} {name} clips: "
         "start its encode command again, which continues"

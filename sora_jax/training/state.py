@@ -13,6 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from flax import nnx
 from jax.sharding import Mesh
@@ -108,6 +109,22 @@ def plan_state(
         abstract=abstract,
         initial=lambda: jax.jit(initial, out_shardings=shardings)(key),
     )
+
+
+def started(blueprint: Blueprint, load: Callable[[], Params]) -> Blueprint:
+    """A state that begins with loaded parameters; what is not loaded begins anew."""
+
+    def initial() -> TrainState:
+        state = blueprint.initial()
+        params = jax.tree.map(
+            lambda new, old: jax.device_put(np.asarray(new), old.sharding),
+            {**state.params, **load()},
+            state.params,
+        )
+        ema = jax.tree.map(jnp.copy, params)
+        return dataclasses.replace(state, params=params, ema=ema)
+
+    return dataclasses.replace(blueprint, initial=initial)
 
 
 def update(

@@ -27,14 +27,14 @@ from sora_jax.training.flops import count_flops
 from sora_jax.training.loop import Job
 from sora_jax.training.report import Media, tile
 from sora_jax.training.state import (
-    Blueprint,
     Metrics,
     Optimization,
     Params,
     TrainState,
     plan_state,
+    started,
 )
-from sora_jax.weights import published
+from sora_jax.weights import published, workdirs
 
 HELD_OUT_CLIPS = 8
 # Settings that a run need not share with the VAE that it starts from; a run of the
@@ -63,6 +63,7 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         ema_decay=config.optim.ema_decay,
         accumulate=config.optim.accumulate,
     )
+    start = published.parameters(load_start(config)) if config.start_from else None
     blueprint = plan_state(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
@@ -89,31 +90,13 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         0,
     )
     return Job(
-        blueprint=started(config, blueprint) if config.start_from else blueprint,
+        blueprint=started(blueprint, lambda: {"vae": start}) if start else blueprint,
         loss=loss,
         optimization=optimization,
         data=lambda: clips(config),
         evaluate=evaluation(blueprint.graphdef, held_out),
         work={"clips": config.batch, "FLOP": flops},
     )
-
-
-def started(config: VAERun, blueprint: Blueprint) -> Blueprint:
-    """A state that begins with the parameters of a VAE; a critic begins anew."""
-
-    def initial() -> TrainState:
-        start = published.parameters(load_start(config))
-        state = blueprint.initial()
-        params = {**state.params, "vae": start}
-        params = jax.tree.map(
-            lambda new, old: jax.device_put(np.asarray(new), old.sharding),
-            params,
-            state.params,
-        )
-        ema = jax.tree.map(jnp.copy, params)
-        return dataclasses.replace(state, params=params, ema=ema)
-
-    return dataclasses.replace(blueprint, initial=initial)
 
 
 def evaluation(
@@ -142,7 +125,7 @@ def load_start(config: VAERun) -> VAE:
     Raises:
       ValueError: there is none, or its size is not the run's; names what differs.
     """
-    start = published.load_vae(config.start_from)
+    start = workdirs.load_vae(config.start_from)
     free = MAY_DIFFER[:1] if config.decoder_only else MAY_DIFFER
     lines = [
         f"vae.{field.name} must be {getattr(start.config, field.name)} to start from "

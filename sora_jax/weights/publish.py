@@ -9,18 +9,13 @@ import jax
 import numpy as np
 import tyro
 from etils import epath
-from flax import nnx
 
 from sora_jax import cli
-from sora_jax.checkpoint import Checkpoints
-from sora_jax.config import DiTRun, ModelConfig, SamplingConfig, from_json
-from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import published
+from sora_jax.weights import published, workdirs
 from sora_jax.weights.parts import in_memory
-from sora_jax.workdir import read_json
 
 _logger = logging.getLogger(__name__)
 
@@ -51,31 +46,19 @@ def publish(arguments: Arguments) -> None:
     out = epath.Path(arguments.out)
     if (out / "config.json").exists():
         raise ValueError(f"--out {arguments.out!r} holds weights already: name another")
-    path = epath.Path(arguments.run) / "config.json"
-    if not path.exists():
-        raise ValueError(
-            f"--run {arguments.run!r} is no workdir: it has no config.json"
-        )
-    run = from_json(DiTRun, read_json(path, "copy the run again"))
-    dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
-    text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
-    wanted = {"ema": {"dit": dit_shapes, "text_encoder": text_shapes}}
-    with Checkpoints(arguments.run) as checkpoints:
-        restored = checkpoints.restore(None, wanted)
-    refuse_other_clips(run.latents, restored.metadata.get("sources", {}))
-    if restored.step < run.steps:
-        _logger.warning("%s is at step %d of %d", out, restored.step, run.steps)
-    vae = published.load_vae(run.latents)
+    trained = workdirs.load_trained(arguments.run)
+    run = trained.run
+    refuse_other_clips(run.latents, trained.sources)
+    vae = workdirs.load_vae(run.latents)
     if arguments.vae:
         vae = same_latents(arguments.vae, vae)
-    ema = restored.state["ema"]
     config = ModelConfig(
         name=arguments.name or epath.Path(arguments.run).name,
         vae=vae.config,
         dit=run.dit,
         text=run.text,
         sampling=arguments.sampling,
-        fps=published.clips_of(run.latents).data.fps,
+        fps=workdirs.clips_of(run.latents).data.fps,
         known="channels" if run.dit.extra_channels else "nothing",
         headless=run.packing.headless > 0,
     )
@@ -83,16 +66,16 @@ def publish(arguments: Arguments) -> None:
         config,
         Tokenizer.load(epath.Path(run.latents) / "tokenizer.model"),
         vae=vae,
-        dit=nnx.merge(dit, ema["dit"]),
-        text_encoder=nnx.merge(text, ema["text_encoder"]),
+        dit=trained.dit,
+        text_encoder=trained.text_encoder,
     )
     published.save(out, weights)
-    print(f"{out}: step {restored.step} of {arguments.run}")
+    print(f"{out}: step {trained.step} of {arguments.run}")
 
 
 def refuse_other_clips(folder: str, trained_on: dict[str, str]) -> None:
     """Refuse a folder of clips that was encoded anew since the run read it."""
-    now = published.source_hashes(folder)
+    now = workdirs.source_hashes(folder)
     changed = [name for name in trained_on if now.get(name) != trained_on[name]]
     if changed:
         raise ValueError(
@@ -103,7 +86,7 @@ def refuse_other_clips(folder: str, trained_on: dict[str, str]) -> None:
 
 def same_latents(folder: str, own: VAE) -> VAE:
     """Load a VAE and check that it differs from the run's own by its decoder alone."""
-    other = published.load_vae(folder)
+    other = workdirs.load_vae(folder)
     ours, theirs = published.parameters(own), published.parameters(other)
     same = other.config == own.config and all(
         jax.tree.all(jax.tree.map(np.allclose, ours[part], theirs[part]))

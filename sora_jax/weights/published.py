@@ -15,8 +15,10 @@ import jax
 from etils import epath
 from flax import nnx
 
-from sora_jax.checkpoint import Checkpoints
-from sora_jax.config import EncodeRun, ModelConfig, VAEConfig, VAERun, from_json
+from sora_jax.config import (
+    ModelConfig,
+    from_json,
+)
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
@@ -90,58 +92,6 @@ def save_vae(folder: PathLike, vae: VAE) -> None:
     # The tensors come last: where they are, the folder is whole.
     write_json(where / "vae.json", dataclasses.asdict(vae.config))
     native.save_tensors(where / "vae.safetensors", parameters(vae), dtype=None)
-
-
-def load_vae(folder: PathLike) -> VAE:
-    """Load the VAE of a weights folder, of encoded clips, or of a VAE run's workdir.
-
-    Raises:
-      ValueError: there is no VAE.
-    """
-    where = epath.Path(folder)
-    if exists(where, "vae.safetensors"):
-        if exists(where, "vae.json"):
-            data = read_json(where / "vae.json", COPY)
-        else:
-            data = dataclasses.asdict(describe(folder).vae)
-        config = from_json(VAEConfig, data, whole=True)
-        return fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
-    if not exists(where, "checkpoints"):
-        raise ValueError(
-            f"vae: {str(folder)!r} holds neither vae.safetensors nor checkpoints; give "
-            "the workdir of a VAE run (configs/playground_vae.py) or a weights folder"
-        )
-    run = from_json(VAERun, read_json(where / "config.json", COPY))
-    graphdef, abstract = abstract_of(lambda r: VAE(run.vae, rngs=r))
-    with Checkpoints(folder) as checkpoints:
-        restored = checkpoints.restore(None, {"ema": {"vae": abstract}})
-    if restored.step < run.steps:
-        _logger.warning(
-            "the VAE of %s is at step %d of %d", folder, restored.step, run.steps
-        )
-    return nnx.merge(graphdef, restored.state["ema"]["vae"])
-
-
-def clips_of(folder: PathLike) -> EncodeRun:
-    """The run that made a folder of encoded clips.
-
-    Raises:
-      ValueError: the folder holds none.
-    """
-    path = epath.Path(folder) / "config.json"
-    if not path.exists():
-        raise ValueError(
-            f"latents folder {str(folder)!r} has no config.json: encode it again"
-        )
-    return from_json(EncodeRun, read_json(path, COPY))
-
-
-def source_hashes(folder: PathLike) -> dict[str, str]:
-    """What ties a DiT run to its folder of encoded clips: a hash of each file."""
-    files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
-    files["set of clips"] = "config.json"
-    where = epath.Path(folder)
-    return {name: native.file_hash(where / file) for name, file in files.items()}
 
 
 def describe(folder: PathLike) -> ModelConfig:

@@ -1,0 +1,66 @@
+"""Packed rows of encoded clips: as they are trained on, and those held out."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+import numpy as np
+
+from sora_jax.config import DiTRun, PackingConfig
+from sora_jax.data import pipeline
+from sora_jax.data.packing import plan_rows
+from sora_jax.data.records import Records
+from sora_jax.training.latents import Latents
+from sora_jax.types import Batch
+
+
+def row_builder(
+    config: DiTRun,
+    latents: Latents,
+    records: Records,
+    views: Sequence[pipeline.View],
+    packing: PackingConfig,
+) -> pipeline.BuildRow:
+    """What turns a planned row into a batch of one row."""
+    return pipeline.BuildRow(
+        records,
+        views,
+        config.dit.patch,
+        packing,
+        latents.tokenizer.encode,
+        config.text.pad_to,
+    )
+
+
+def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
+    """Rows of the test split, one batch for each clip shape, the same in every run."""
+    records = latents.held_out
+    packing = dataclasses.replace(
+        config.packing, clean_prefix=0.0, headless=0.0, caption_dropout=0.0
+    )
+    views = pipeline.plan_views(records, 0.0, config.seed)
+    tokens = pipeline.view_tokens(records, views, config.dit.patch)
+    build = row_builder(config, latents, records, views, packing)
+    groups: dict[str, list[int]] = {}
+    for number, entry in enumerate(records.index):
+        t, h, w, _ = entry["shape"]
+        if tokens[number] <= packing.tokens:
+            groups.setdefault(f"{t}x{h}x{w}", []).append(number)
+    stretches = np.array([entry["stretches"] for entry in records.index])
+    batches = {}
+    for name, members in groups.items():
+        chosen = np.array(members)
+        plan = plan_rows(
+            tokens[chosen], stretches[chosen], packing.tokens, packing.samples, 0
+        )
+        # A rare shape fills the batch by repetition: one program serves every shape.
+        rows = [
+            build(
+                chosen[plan[i % len(plan)]].tolist(),
+                np.random.default_rng([config.seed, i]),
+            )
+            for i in range(packing.rows)
+        ]
+        batches[name] = pipeline.join(rows)
+    return batches

@@ -1,0 +1,128 @@
+"""What runs leave behind: a VAE, trained networks, encoded clips."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+
+from etils import epath
+from flax import nnx
+
+from sora_jax.checkpoint import Checkpoints
+from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.vae import VAE
+from sora_jax.weights import native, published
+from sora_jax.workdir import PathLike, read_json
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a DiT run has made.
+
+    Attributes:
+      run: its config.
+      dit: the transformer, averaged.
+      text_encoder: averaged likewise.
+      step: of the checkpoint.
+      sources: hashes of what it was trained on.
+    """
+
+    run: DiTRun
+    dit: DiT
+    text_encoder: TextEncoder
+    step: int
+    sources: dict[str, str]
+
+
+def load_vae(folder: PathLike) -> VAE:
+    """Load the VAE of a weights folder, of encoded clips, or of a VAE run's workdir.
+
+    Raises:
+      ValueError: there is no VAE.
+    """
+    where = epath.Path(folder)
+    if published.exists(where, "vae.safetensors"):
+        if published.exists(where, "vae.json"):
+            data = read_json(where / "vae.json", published.COPY)
+        else:
+            data = dataclasses.asdict(published.describe(folder).vae)
+        config = from_json(VAEConfig, data, whole=True)
+        return published.fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
+    if not published.exists(where, "checkpoints"):
+        raise ValueError(
+            f"vae: {str(folder)!r} holds neither vae.safetensors nor checkpoints; give "
+            "the workdir of a VAE run (configs/playground_vae.py) or a weights folder"
+        )
+    run = from_json(VAERun, read_json(where / "config.json", published.COPY))
+    graphdef, abstract = published.abstract_of(lambda r: VAE(run.vae, rngs=r))
+    with Checkpoints(folder) as checkpoints:
+        restored = checkpoints.restore(None, {"ema": {"vae": abstract}})
+    if restored.step < run.steps:
+        _logger.warning(
+            "the VAE of %s is at step %d of %d", folder, restored.step, run.steps
+        )
+    return nnx.merge(graphdef, restored.state["ema"]["vae"])
+
+
+def run_of(folder: PathLike) -> DiTRun:
+    """The DiT run that a workdir belongs to.
+
+    Raises:
+      ValueError: the folder is no workdir.
+    """
+    path = epath.Path(folder) / "config.json"
+    if not path.exists():
+        raise ValueError(f"{str(folder)!r} is no workdir: it has no config.json")
+    return from_json(DiTRun, read_json(path, published.COPY))
+
+
+def load_trained(folder: PathLike) -> Trained:
+    """Load the averaged networks of a DiT run from its newest checkpoint.
+
+    Raises:
+      ValueError: the folder is no workdir, or has no whole checkpoint.
+    """
+    run = run_of(folder)
+    dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
+    text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
+    wanted = {"ema": {"dit": dit_shapes, "text_encoder": text_shapes}}
+    with Checkpoints(folder) as checkpoints:
+        restored = checkpoints.restore(None, wanted)
+    if restored.step < run.steps:
+        _logger.warning(
+            "the run of %s is at step %d of %d", folder, restored.step, run.steps
+        )
+    ema = restored.state["ema"]
+    return Trained(
+        run=run,
+        dit=nnx.merge(dit, ema["dit"]),
+        text_encoder=nnx.merge(text, ema["text_encoder"]),
+        step=restored.step,
+        sources=restored.metadata.get("sources", {}),
+    )
+
+
+def clips_of(folder: PathLike) -> EncodeRun:
+    """The run that made a folder of encoded clips.
+
+    Raises:
+      ValueError: the folder holds none.
+    """
+    path = epath.Path(folder) / "config.json"
+    if not path.exists():
+        raise ValueError(
+            f"latents folder {str(folder)!r} has no config.json: encode it again"
+        )
+    return from_json(EncodeRun, read_json(path, published.COPY))
+
+
+def source_hashes(folder: PathLike) -> dict[str, str]:
+    """What ties a DiT run to its folder of encoded clips: a hash of each file."""
+    files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
+    files["set of clips"] = "config.json"
+    where = epath.Path(folder)
+    return {name: native.file_hash(where / file) for name, file in files.items()}
