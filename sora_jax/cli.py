@@ -134,7 +134,7 @@ def parse_size(text: str, field: str = "--size") -> tuple[int, int]:
 
 
 def bars(numbers: Sequence[int], unit: str) -> Iterable[int]:
-    """Progress with the time that is left: of windows and, below it, of their steps."""
+    """Progress with the time that is left: of parts, windows, steps, frames."""
     return tqdm.tqdm(numbers, desc=f"{unit}s", unit=unit, leave=None)
 
 

@@ -20,19 +20,19 @@ from sora_jax.config import ModelConfig, PlaygroundConfig, SamplingConfig
 from sora_jax.data import outputs
 from sora_jax.data.patches import patchify
 from sora_jax.data.playground import Playground
-from sora_jax.data.video import to_uint8
+from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, denoising, known, rolling
-from sora_jax.sampling.making import Maker, Reader, Window
+from sora_jax.sampling.making import Maker, Reader, Window, silent
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.parts import Canvas
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.rolling import Span
-from sora_jax.sampling.tasks import joining, keyframes, splicing, story
+from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.types import Condition
@@ -324,9 +324,9 @@ def test_a_model_of_clean_tokens_goes_on_through_pixels(world):
     windows = [window(world.latents(c), features=0) for c in (clip[:9], after)]
     dit = dataclasses.replace(world.config.dit, extra_channels=0)
     model = world.model(*windows, dit=dit, known="tokens", headless=False)
-    got = model.generate(PROMPT, frames=13)[0]
-    assert_made(got[:9], made)
-    assert_made(got[9:], world.seen(after)[5:])
+    for got in model.generate([PROMPT, "a blue square"], frames=13):
+        assert_made(got[:9], made)
+        assert_made(got[9:], world.seen(after)[5:])
 
 
 def test_upscale_refines_what_is_enlarged(world):
@@ -334,6 +334,57 @@ def test_upscale_refines_what_is_enlarged(world):
     model = world.model(window(world.latents(clip)))
     made = model.upscale(clip[:, ::2, ::2], PROMPT, size=(32, 32), strength=0.5)
     assert_made(made, world.seen(clip))
+
+
+def test_a_draft_is_made_and_then_refined(world):
+    clip = world.clip[:9]
+    large = np.repeat(np.repeat(clip, 2, axis=1), 2, axis=2)
+    known = [window(world.latents(pixels)) for pixels in (clip, large)]
+    small, fine = (world.model(one) for one in known)
+    brief = small.brief(PROMPT, seed=0, settings={"frames": 9, "size": (64, 64)})
+    (draft,) = retouching.upscale_draft(brief, 0.5)
+    # The draft is made at the model's own size, and its frames are what is refined.
+    made = np.concatenate(list(small.perform([draft.canvas], silent)), axis=1)[0]
+    assert_made(made, world.seen(clip))
+    (refined,) = draft.parts(made)
+    np.testing.assert_array_equal(refined.request.source, fit(made, 64, 64))
+    got = np.concatenate(list(fine.perform([refined], silent)), axis=1)[0]
+    assert_made(got, world.seen(large))
+
+
+def test_a_clip_says_how_long_its_video_is(world):
+    clip, model = world.clip[:9], world.model(window(world.latents(world.clip[:9])))
+    mask = frames_mask(9, [0])
+    for wrong in (
+        lambda: model.edit(clip, PROMPT, frames=5),
+        lambda: model.inpaint(clip, mask, PROMPT, frames=5),
+        lambda: model.outpaint(clip, size=(64, 64), frames=5),
+        lambda: model.insert(clip, PROMPT, spans=[(0, 0.5)], frames=5),
+        lambda: model.upscale(clip, size=(64, 64), frames=5),
+    ):
+        with pytest.raises(ValueError, match="frames must be left out, got 5"):
+            wrong()
+    with pytest.raises(ValueError, match="1 \\+ 4k frames, got 11: leave 2 out"):
+        model.reconstruct(world.clip[None, :11])
+
+
+def test_progress_tells_of_parts_steps_and_frames(world):
+    clip = world.clip[:9]
+    told = []
+
+    def progress(numbers, unit):
+        for number in numbers:
+            told.append((unit, number))
+            yield number
+
+    model = world.model(window(world.latents(clip)))
+    made = model.extend(clip[:5], PROMPT, frames=4, progress=progress)
+    assert_made(made[5:], world.seen(clip)[5:])
+    steps = [("step", number) for number in range(2)]
+    assert told == [*steps, *(("frame", number) for number in range(9))]
+    told.clear()
+    model.extend(clip[:5], frames=4, direction="both", progress=progress)
+    assert [number for unit, number in told if unit == "part"] == [0, 1, 2]
 
 
 def test_storyboard(world):

@@ -7,7 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from sora_jax.config import PlaygroundConfig
 from sora_jax.data import outputs
+from sora_jax.data.playground import Playground
+from sora_jax.data.video import read_video, to_uint8
 from sora_jax.sampling import command, flags, job
 from sora_jax.sampling.making import silent
 from sora_jax.sampling.model import Model
@@ -75,6 +78,22 @@ def test_every_task_is_prepared(folder, files, task):
     assert f"{task}: {frames} frames" in prepared.summary
 
 
+def test_what_is_known_survives_its_encoding(folder, files, tmp_path):
+    clip = Playground(PlaygroundConfig(frames=((9, 1.0),)))[0].clip.pixels
+    outputs.write(tmp_path / "clip.mp4", [to_uint8(clip)], FPS)
+    asked = dict(task="extend", frames=4, steps=1, seed=3, prompt="a", size="64x64")
+    made = []
+    for suffix in ("npy", "mp4"):
+        out = str(tmp_path / f"made.{suffix}")
+        source = str(tmp_path / "clip.mp4")
+        made += command.run(
+            ask(folder, files, video=(source,), out=out, **asked), silent
+        )
+    known = np.load(made[0])[:9]
+    error = np.mean((known - (read_video(made[1]).pixels[:9] + 1) / 2) ** 2)
+    assert -10 * np.log10(error) >= 40
+
+
 def test_a_clip_is_extended_from_file_to_file(folder, files):
     prepared = ask(
         folder, files, task="extend", video=CLIP, frames=4, steps=1, seed=3, prompt="a"
@@ -100,7 +119,7 @@ BAD = {
     "--fit pad does nothing without files": {"prompt": "a", "fit": "pad"},
     "--size must be .height, width. of 1": {"prompt": "a", "size": "0x0"},
     "--fps must be from": {"prompt": "a", "seconds": 2.0, "fps": 0.0},
-    "--context must be at most the window": {
+    "--context must be less than the window": {
         "prompt": "a",
         "context": 13,
         "window": 9,

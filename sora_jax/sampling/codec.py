@@ -97,7 +97,17 @@ def decoder_bytes(config: VAEConfig, size: tuple[int, int]) -> int:
 def reconstruct(
     vae: VAE, pixels: Float[np.ndarray, "b t h w 3"]
 ) -> Float[np.ndarray, "b t h w 3"]:
-    """Encode clips and decode them again."""
+    """Encode clips and decode them again.
+
+    Raises:
+      ValueError: the VAE does not divide their frames.
+    """
+    factor = vae.config.time_factor
+    if extra := (pixels.shape[1] - 1) % factor:
+        raise ValueError(
+            f"pixels must have 1 + {factor}k frames, got {pixels.shape[1]}: leave "
+            f"{extra} out"
+        )
     return np.concatenate(list(decode(vae, encode(vae, pixels))), axis=1)
 
 

@@ -166,6 +166,7 @@ class Model:
         self, clip: Clip, prompt: str, *, spans: Sequence[Span], **options: Any
     ) -> Clip:
         """Insert scenes, which fill those spans (seconds) of the result."""
+        refuse_length(options)
         return self.run(
             clip, prompt, lambda brief: splicing.insert(brief, clip, spans), **options
         )
@@ -191,6 +192,7 @@ class Model:
         self, clip: Clip, prompt: str, *, strength: int | float = EDIT, **options: Any
     ) -> Clip:
         """Keep motion and layout and change the content: less at 0, all at 1."""
+        refuse_length(options)
         return self.run(
             clip,
             prompt,
@@ -206,6 +208,7 @@ class Model:
         **options: Any,
     ) -> Clip:
         """Make anew what the mask does not know (0); keep the rest (1)."""
+        refuse_length(options)
         return self.run(
             clip, prompt, lambda brief: retouching.inpaint(brief, clip, mask), **options
         )
@@ -214,6 +217,7 @@ class Model:
         self, clip: Clip, prompt: str = "", *, size: Size, **options: Any
     ) -> Clip:
         """Make the surroundings of a clip, up to a size (height, width)."""
+        refuse_length(options)
         return self.run(
             None,
             prompt,
@@ -249,6 +253,8 @@ class Model:
                 return retouching.upscale_draft(brief, strength)
             return retouching.upscale(brief, clip, strength)
 
+        if clip is not None:
+            refuse_length(options)
         return self.run(None, prompt, parts, size=size, **options)
 
     def reconstruct(
@@ -295,3 +301,12 @@ class Model:
 def load(folder: PathLike = published.ASSETS) -> Model:
     """Load a model; without a folder, the one that ships with the package."""
     return Model(folders.load(folder))
+
+
+def refuse_length(options: dict[str, Any]) -> None:
+    """Refuse a number of frames where the clip has one already."""
+    if "frames" in options:
+        raise ValueError(
+            f"frames must be left out, got {options['frames']}: the clip says how long "
+            "the video is"
+        )

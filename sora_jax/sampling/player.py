@@ -23,7 +23,10 @@ class Player:
 
     def perform(self, parts: Sequence[Part]) -> Iterator[Frames]:
         """Make the parts and yield their frames in order, chunk by chunk."""
-        for part in parts:
+        several = sum(not isinstance(part, np.ndarray) for part in parts) > 1
+        numbers = range(len(parts))
+        for number in self.progress(numbers, "part") if several else numbers:
+            part = parts[number]
             if isinstance(part, Canvas):
                 yield from self.show(part)
             elif isinstance(part, Then):

@@ -122,7 +122,9 @@ def through_latents(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
             story=story_of(request, windows[number], weights.config),
         )
         made.append(np.asarray(maker.make(window))[:, before:])
-    yield from decode(weights.parts["vae"], np.concatenate(made, axis=1), request)
+    yield from decode(
+        weights.parts["vae"], np.concatenate(made, axis=1), request, maker.progress
+    )
 
 
 def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
@@ -154,7 +156,7 @@ def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
             story=story_of(request, windows[number], weights.config),
         )
         latents = maker.make(window)  # before the VAE takes the place of its networks
-        chunks = list(decode(weights.parts["vae"], latents, request))
+        chunks = list(decode(weights.parts["vae"], latents, request, maker.progress))
         last = keep_known(np.concatenate(chunks, axis=1), request.condition, first)
         yield last[:, overlap:]
 
@@ -206,13 +208,21 @@ def keep_known(frames: Frames, condition: Condition | None, start: int) -> Frame
 
 
 def decode(
-    vae: VAE, latents: Float[AnyArray, "b t h w z"], request: Request
+    vae: VAE,
+    latents: Float[AnyArray, "b t h w z"],
+    request: Request,
+    progress: Progress,
 ) -> Iterator[Frames]:
     """Decode a video, whole frames or tiles of them, as memory allows."""
     tile = request.settings.tile
     cells = tile and tile // vae.config.space_factor
     if tile is None:
         cells = tiles.choose(vae.config, request.settings.size)
-    if not cells:
-        return codec.decode(vae, latents)
-    return tiles.decode(vae, latents, cells)
+    chunks = tiles.decode(vae, latents, cells) if cells else codec.decode(vae, latents)
+    numbers = range(1 + vae.config.time_factor * (latents.shape[1] - 1))
+    decoded = iter(progress(numbers, "frame"))
+    for chunk in chunks:
+        yield chunk
+        for _ in range(chunk.shape[1]):
+            next(decoded)
+    next(decoded, None)  # lets progress end
