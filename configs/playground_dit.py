@@ -2,7 +2,7 @@
 
 Images cost a fifth of a clip and show all but motion.
 
-Hardware: 2 CPU cores, about 40 minutes and 5 hours.
+Hardware: 2 CPU cores, about 30 minutes and 3 hours.
 Expected: held-out loss 0.27 on images, then 0.25 on all; backgrounds, light and colours
   are right.
 Command:
@@ -32,7 +32,7 @@ def get_config(name: str = "clips") -> DiTRun:
     return DiTRun(
         latents="runs/latents",
         start_from="" if images else "runs/dit_images",
-        steps=2_500 if images else 20_000,
+        steps=1_800 if images else 12_000,
         # On CPU few wide layers and heads cost less than many narrow ones; a loop over
         # so few layers is written out. Told its place, a token learns sooner what moves
         # where: in 1,000 steps the loss is 0.47 with, and 0.50 without.

@@ -1,10 +1,14 @@
-"""The README's picture, made by the default model: `python docs/gallery.py`.
+"""The README's pictures, made by the default model: `python docs/gallery.py`.
 
-The prompts describe combinations of colour, shape and motion that training never saw.
+`videos.gif` shows the first short prompts of the test split, whose combinations of
+colour, shape and motion training never saw. The others show each operation on the
+first clip of that split which suits it: what is given on the left, unknown pixels
+grey, and what comes of it on the right. Nothing is picked.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -13,46 +17,198 @@ import tyro
 import sora_jax
 from sora_jax import runtime
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import outputs, playground
-from sora_jax.data.video import to_uint8
+from sora_jax.data import outputs
+from sora_jax.data.playground import Playground, Sample
+from sora_jax.data.video import fit, to_uint8
+from sora_jax.diffusion import conditioning
+from sora_jax.sampling.model import Model
+from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.training.report import tile
 
-OUT = str(Path(__file__).with_name("gallery.gif"))
+OUT = str(Path(__file__).with_name("gallery"))
+# What is given and what is made, of one length and size.
+Pair = tuple[np.ndarray, np.ndarray]
+
+
+def source(frames: int, kind: str = "one") -> Playground:
+    """Clips of the test split."""
+    return Playground(
+        PlaygroundConfig(
+            split="test",
+            frames=((frames, 1.0),),
+            sizes=(((64, 64), 1.0),),
+            kinds=((kind, 1.0),),
+        )
+    )
 
 
 def prompts(count: int) -> list[str]:
-    """Captions of the test split's first clips that fit on one line."""
-    world = playground.Playground(
-        PlaygroundConfig(split="test", frames=((17, 1.0),), kinds=(("one", 1.0),))
-    )
+    """Captions of the first clips that fit on one line."""
+    world = source(17)
     texts = (world.captions(index)[1] for index in range(len(world)))
     short = (text for text in texts if len(text) < 60)
     return [next(short) for _ in range(count)]
 
 
-def main(
-    weights: str | None = None, count: int = 8, zoom: int = 1, out: str = OUT
-) -> None:
-    """Make `count` videos and lay them side by side, four in a row.
+def known(clip: np.ndarray, frames: int, first: int = 0) -> np.ndarray:
+    """A clip among so many frames, from one on; the others are grey."""
+    canvas = np.zeros((frames, *clip.shape[1:]), np.float32)
+    canvas[first : first + len(clip)] = clip
+    return canvas
+
+
+def moving(motion: str) -> Sample:
+    """The first clip of 33 frames whose only object moves so, before a still camera."""
+    world = source(33)
+    for index in range(len(world)):
+        (stretch,) = world.scene(index).stretches
+        is_plain = stretch.camera == "still" and stretch.light == "steady"
+        if is_plain and stretch.bodies[0].motion == motion:
+            return world[index]
+    raise ValueError(f"no clip moves {motion!r}")
+
+
+def animate(model: Model) -> Pair:
+    """A first and a last picture."""
+    sample = moving("right")
+    clip, text = sample.clip.pixels[:17], sample.clip.caption
+    keys = [Keyframe(pixels=clip[:1]), Keyframe(pixels=clip[-1:], frame=-1)]
+    given = known(clip[:1], 17) + known(clip[-1:], 17, 16)
+    return given, model.animate(keys, text, frames=17)
+
+
+def extend(model: Model) -> Pair:
+    """Forward by as much again."""
+    sample = moving("right")
+    clip = sample.clip.pixels[:17]
+    return known(clip, 33), model.extend(clip, sample.clip.caption, frames=16)
+
+
+def extend_backward(model: Model) -> Pair:
+    """What was before."""
+    sample = moving("down")
+    clip = sample.clip.pixels[17:]
+    made = model.extend(clip, sample.clip.caption, frames=16, direction="backward")
+    return known(clip, 32, 16), made
+
+
+def loop(model: Model) -> Pair:
+    """A clip that comes back to its beginning, twice."""
+    sample = moving("left")
+    clip = sample.clip.pixels[:17]
+    made = model.loop(clip, sample.clip.caption, frames=11)
+    return np.tile(known(clip, 28), (2, 1, 1, 1)), np.tile(made, (2, 1, 1, 1))
+
+
+def connect(model: Model) -> Pair:
+    """The beginning and the end of a clip."""
+    sample = moving("up")
+    first, second = sample.clip.pixels[:13], sample.clip.pixels[21:]
+    made = model.connect(first, second, sample.clip.caption, frames=8)
+    return known(first, 33) + known(second, 33, 21), made
+
+
+def edit(model: Model) -> Pair:
+    """Another colour, the same way."""
+    sample = moving("left")
+    clip, body = sample.clip.pixels[:17], sample.scene.stretches[0].bodies[0]
+    place = sample.scene.stretches[0].background
+    colour = "red" if body.colour != "red" else "blue"
+    text = f"a {colour} {body.shape} moves left in front of {place}"
+    return clip, model.edit(clip, text, strength=0.5)
+
+
+def inpaint(model: Model) -> Pair:
+    """The middle of every frame."""
+    sample = moving("still")
+    clip = sample.clip.pixels[:17]
+    mask = 1 - conditioning.region_known(*clip.shape[:3], (12, 12, 60, 52))
+    given = conditioning.hide(clip, mask).pixels
+    return given, model.inpaint(clip, mask, sample.clip.caption)
+
+
+def outpaint(model: Model) -> Pair:
+    """From 48 by 48 pixels to 64 by 64."""
+    sample = moving("circle")
+    mask = conditioning.region_known(17, 64, 64, (8, 8, 56, 56))
+    given = conditioning.hide(sample.clip.pixels[:17], mask).pixels
+    clip = given[:, 8:56, 8:56]
+    return given, model.outpaint(clip, sample.clip.caption, size=(64, 64))
+
+
+def insert(model: Model) -> Pair:
+    """Two seconds in the middle."""
+    sample = moving("right")
+    clip = sample.clip.pixels[:17]
+    made = model.insert(clip, sample.clip.caption, spans=[(1.0, 2.0)])
+    return known(clip[:8], len(made)) + known(clip[8:], len(made), 16), made
+
+
+def remove(model: Model) -> Pair:
+    """A second taken out, and bridged."""
+    sample = moving("right")
+    clip = sample.clip.pixels
+    made = model.remove(clip, sample.clip.caption, spans=[(1.5, 2.5)])
+    return clip, known(made, len(clip))
+
+
+def storyboard(model: Model) -> Pair:
+    """Two shots, the first of two stretches."""
+    shots = [
+        Stretch(frame=0, prompt="a red ball moves right on a green floor"),
+        Stretch(frame=13, prompt="a red ball moves left on a green floor"),
+        Stretch(frame=25, prompt="a big blue star spins, grey stripes", cut=True),
+    ]
+    made = model.storyboard(shots, frames=41)
+    return np.zeros_like(made), made
+
+
+def upscale(model: Model) -> Pair:
+    """Refined at twice the size."""
+    sample = moving("still")
+    clip = sample.clip.pixels[:17]
+    made = model.upscale(clip, sample.clip.caption, size=(128, 128))
+    return fit(clip, 128, 128), made
+
+
+OPERATIONS: dict[str, Callable[[Model], Pair]] = {
+    function.__name__: function
+    for function in (
+        animate,
+        extend,
+        extend_backward,
+        loop,
+        connect,
+        edit,
+        inpaint,
+        outpaint,
+        insert,
+        remove,
+        storyboard,
+        upscale,
+    )
+}
+
+
+def main(weights: str | None = None, out: str = OUT) -> None:
+    """Make the pictures.
 
     Args:
       weights: a folder of weights; by default those that ship with the package.
-      count: videos; a multiple of four.
-      zoom: each pixel is repeated so often along both axes.
-      out: the picture; a taken name is given a number (so delete the README's first).
+      out: a folder; a taken name is given a number (so delete the README's first).
     """
-    if count < 4 or count % 4 or zoom < 1:
-        raise SystemExit(
-            f"--count must be a multiple of 4 and --zoom >= 1, got {count} and {zoom}"
-        )
-    outputs.check_output(out)
+    folder = Path(out)
+    outputs.check_folder(folder / "videos.gif", field="--out")
     runtime.enable_compilation_cache()
     model = sora_jax.load(weights) if weights else sora_jax.load()
-    asked = prompts(count)
+    fps, asked = model.config.sampling.fps, prompts(8)
     videos = model.generate(asked, frames=17)
-    grid = tile(to_uint8(np.asarray(videos))).repeat(zoom, axis=1).repeat(zoom, axis=2)
-    path = outputs.write(out, [grid], model.config.sampling.fps)
-    print(path, *asked, sep="\n")
+    print(outputs.write(folder / "videos.gif", [tile(to_uint8(videos))], fps))
+    print(*asked, sep="\n")
+    for name, operation in OPERATIONS.items():
+        pair = np.concatenate(operation(model), axis=2)
+        print(outputs.write(folder / f"{name}.gif", [to_uint8(pair)], fps))
 
 
 if __name__ == "__main__":
