@@ -70,7 +70,7 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
         blueprint = state.plan_state(
             lambda key: dit.Trained(run, rngs=nnx.Rngs(key)),
             optimization,
-            jax.random.key(0),
+            0,
             mesh,
         )
 

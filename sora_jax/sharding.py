@@ -15,38 +15,74 @@ from typing import Any
 import jax
 import numpy as np
 from flax import nnx
+from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 
-AXES = ("data", "fsdp", "context", "tensor")
+# What the config calls the axes, and what they are: the devices that share the tokens
+# of a row exchange heads in groups (Ulysses), and the groups form a ring.
+NAMES = ("data", "fsdp", "context", "tensor")
+AXES = ("data", "fsdp", "ring", "ulysses", "tensor")
 
 _RULES: contextvars.ContextVar[Rules] = contextvars.ContextVar("rules", default=())
 
 
 def make_mesh(shape: Mapping[str, int], devices: list | None = None) -> Mesh:
-    """Build the mesh; one axis may be -1 and takes the devices that are left.
+    """Build the mesh of a `MeshConfig`'s fields.
+
+    One of the four sizes may be -1 and takes the devices that are left. Devices of
+    several slices are told apart by themselves; `data_slices` and `fsdp_slices` say how
+    many of them lie along an axis.
 
     Raises:
-      ValueError: when the shape does not multiply to the number of devices.
+      ValueError: the shape does not multiply to the devices, or to their slices.
     """
     devices = jax.devices() if devices is None else devices
-    unknown = sorted(set(shape) - set(AXES))
+    fields = (*NAMES, "ulysses", "data_slices", "fsdp_slices")
+    unknown = sorted(set(shape) - set(fields))
     if unknown:
-        raise ValueError(f"mesh has no axis {unknown}; its axes are {list(AXES)}")
-    asked = [shape.get(axis, 1) for axis in AXES]
+        raise ValueError(f"mesh has no axis {unknown}; its axes are {list(fields)}")
+    asked = [shape.get(axis, 1) for axis in NAMES]
     known = math.prod(size for size in asked if size != -1)
     sizes = [len(devices) // known if size == -1 else size for size in asked]
     if math.prod(sizes) != len(devices):
         others = "a divisor of" if -1 in asked else "exactly"
         raise ValueError(
-            f"mesh {dict(zip(AXES, asked, strict=True))} must multiply to {others} the "
-            f"{len(devices)} devices present, got {known}: change --config.mesh.*"
+            f"mesh {dict(zip(NAMES, asked, strict=True))} must multiply to {others} "
+            f"the {len(devices)} devices present, got {known}: change --config.mesh.*"
         )
-    return jax.make_mesh(
-        sizes, AXES, axis_types=(AxisType.Auto,) * len(AXES), devices=devices
-    )
+    data, fsdp, context, tensor = sizes
+    ulysses = shape.get("ulysses", -1)
+    ulysses = context if ulysses == -1 else ulysses
+    if context % ulysses:
+        raise ValueError(
+            f"mesh.ulysses must divide mesh.context ({context}), got {ulysses}"
+        )
+    slices = (shape.get("data_slices", 1), shape.get("fsdp_slices", 1))
+    return _lay((data, fsdp, context // ulysses, ulysses, tensor), slices, devices)
+
+
+def _lay(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Mesh:
+    """Lay devices out so that neighbours in the mesh are neighbours in the machine."""
+    found = len({getattr(device, "slice_index", None) for device in devices})
+    across = (*slices, 1, 1, 1)
+    if math.prod(slices) != found or any(
+        size % count for size, count in zip(shape, across, strict=True)
+    ):
+        raise ValueError(
+            f"mesh.data_slices and mesh.fsdp_slices must multiply to the {found} "
+            f"slices present and divide data and fsdp ({shape[0]} and {shape[1]}), got "
+            f"{slices[0]} and {slices[1]}"
+        )
+    options = {"devices": devices, "allow_split_physical_axes": True}
+    if found == 1:
+        laid = mesh_utils.create_device_mesh(shape, **options)
+    else:
+        inside = [size // count for size, count in zip(shape, across, strict=True)]
+        laid = mesh_utils.create_hybrid_device_mesh(inside, across, **options)
+    return Mesh(laid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
 @contextlib.contextmanager
@@ -60,17 +96,72 @@ def use(mesh: Mesh, rules: Rules) -> Iterator[Mesh]:
         _RULES.reset(token)
 
 
-def spec(axes: tuple[str | None, ...]) -> PartitionSpec:
-    """Translate logical axes to mesh axes by the current rules."""
+def spec(
+    axes: tuple[str | None, ...], shape: tuple[int, ...] | None = None
+) -> PartitionSpec:
+    """Translate logical axes to mesh axes by the current rules.
+
+    Args:
+      axes: logical names.
+      shape: of the array, where what the mesh cannot divide is to stay whole.
+    """
     table = dict(_RULES.get())
-    return PartitionSpec(*(table.get(axis) if axis else None for axis in axes))
+    found = [table.get(axis) if axis else None for axis in axes]
+    if shape is not None:
+        found = [
+            None if length % _extent(axis) else axis
+            for axis, length in zip(found, shape, strict=True)
+        ]
+    return PartitionSpec(*found)
+
+
+def _extent(axes: str | tuple[str, ...] | None) -> int:
+    """How many devices lie along mesh axes."""
+    axes = (axes,) if isinstance(axes, str) else axes or ()
+    return math.prod(jax.sharding.get_abstract_mesh().shape[axis] for axis in axes)
+
+
+def is_active() -> bool:
+    """Whether a mesh and its rules are current."""
+    return not jax.sharding.get_abstract_mesh().empty and bool(_RULES.get())
+
+
+def devices() -> int:
+    """How many devices the current mesh has."""
+    return jax.sharding.get_abstract_mesh().size
+
+
+def size(axis: str) -> int:
+    """How many devices share a logical axis."""
+    return _extent(dict(_RULES.get()).get(axis)) if is_active() else 1
+
+
+def context_axes() -> tuple[str | None, str | None]:
+    """The mesh axes that share tokens: rings', and Ulysses'; None for one device."""
+    found = dict(_RULES.get()).get("tokens")
+    if not is_active() or not isinstance(found, tuple):
+        return None, None
+    ring, ulysses = found
+    return (
+        ring if _extent(ring) > 1 else None,
+        ulysses if _extent(ulysses) > 1 else None,
+    )
+
+
+def platform() -> str:
+    """What is compiled for: "cpu", "gpu" or "tpu"; a mesh may be of another machine."""
+    device = jax.sharding.get_abstract_mesh().abstract_device
+    if device is None:
+        return jax.default_backend()
+    kind = device.device_kind.lower()
+    return "tpu" if "tpu" in kind else "cpu" if "cpu" in kind else "gpu"
 
 
 def constrain(x: Array, *axes: str | None) -> Array:
     """Ask for the sharding of an activation; without a mesh, do nothing."""
-    if jax.sharding.get_abstract_mesh().empty or not _RULES.get():
+    if not is_active():
         return x
-    return jax.lax.with_sharding_constraint(x, spec(axes))
+    return jax.lax.with_sharding_constraint(x, spec(axes, x.shape))
 
 
 def parameter_shardings(module: nnx.Module, mesh: Mesh) -> dict[str, Any]:
@@ -147,6 +238,21 @@ def check_batch(name: str, rows: int, mesh: Mesh) -> None:
         raise ValueError(
             f"{name} must be a multiple of {shards}, the mesh's {' x '.join(axes)}, "
             f"got {rows}: try {max(shards, rows // shards * shards)}"
+        )
+
+
+def check_shares(name: str, length: int, axis: str) -> None:
+    """Refuse a length that the devices of a logical axis cannot share evenly.
+
+    Raises:
+      ValueError: names the field.
+    """
+    shares = size(axis)
+    if length % shares:
+        near = max(1, round(length / shares)) * shares
+        raise ValueError(
+            f"{name} must be a multiple of {shares}, the devices that share {axis}, "
+            f"got {length}: try {near}"
         )
 
 

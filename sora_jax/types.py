@@ -61,8 +61,9 @@ class Tokens:
       segments: which sample a token belongs to; 0 is padding.
       levels: the distinct noise levels of a row, in [0, 1]; level 0 is clean.
       level_ids: index into `levels` for each token.
-      order: a query attends only to keys whose order is not greater than its own.
       made: tokens whose velocity counts in the loss and is integrated in sampling.
+      order: a query attends only to keys whose order is not greater than its own;
+        without it, to all.
     """
 
     x: Float[AnyArray, "b n p"]
@@ -71,8 +72,8 @@ class Tokens:
     segments: Int[AnyArray, "b n"]
     levels: Float[AnyArray, "b k"]
     level_ids: Int[AnyArray, "b n"]
-    order: Int[AnyArray, "b n"]
     made: Bool[AnyArray, "b n"]
+    order: Int[AnyArray, "b n"] | None = None
 
 
 @jax.tree_util.register_dataclass

@@ -15,7 +15,8 @@ from sora_jax.data.packing import Sample
 from sora_jax.data.patches import coordinates
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
-from sora_jax.nn.attention import Meta, attention
+from sora_jax.nn.attention import attention
+from sora_jax.nn.flash import Meta
 from sora_jax.types import Context
 
 PAD_TO = 8

@@ -116,9 +116,7 @@ def scale_job(evaluate):
     def make_job(mesh):
         numbers = grain.MapDataset.range(9).map(lambda i: np.full(2, i, np.float32))
         return loop.Job(
-            blueprint=plan_state(
-                lambda key: Scale(), optimization, jax.random.key(0), mesh
-            ),
+            blueprint=plan_state(lambda key: Scale(), optimization, 0, mesh),
             loss=lambda params, batch, key, step: (jnp.sum(params["w"] * batch), {}),
             optimization=optimization,
             data=lambda: iter(numbers.to_iter_dataset()),

@@ -67,14 +67,21 @@ class VAEConfig:
 class AttentionPlan:
     """How attention is computed; never what."""
 
-    # "xla" materialises the scores: the right choice for short rows.
-    kernel: Literal["xla"] = "xla"
-    # Scores (batch x heads x queries x keys) held at once; what has more is computed
-    # block of queries by block.
-    most_scores: int = 2**28
+    # What computes long rows: "splash" on TPU, "triton" on GPU, "xla" anywhere, block
+    # of queries by block; "auto" takes that of the platform.
+    kernel: Literal["auto", "splash", "triton", "xla"] = "auto"
+    # Rows with no more scores (batch x heads x queries x keys) than these are computed
+    # with all of them in memory; "xla" holds as many at once.
+    most_scores: int = 2**24
+    # Queries and keys of splash's tiles, at most.
+    block_q: int = 1024
+    block_kv: int = 1024
+    # Interpret kernels of another platform, for tests.
+    interpret: bool = False
 
     def __post_init__(self):
-        require_within("attention.", self, {"most_scores": LEAST_ONE})
+        names = ("most_scores", "block_q", "block_kv")
+        require_within("attention.", self, dict.fromkeys(names, LEAST_ONE))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from sora_jax.sharding import Rules
 
 RULES: Rules = (
     ("batch", ("data", "fsdp")),
-    ("tokens", "context"),
+    ("tokens", ("ring", "ulysses")),
     ("embed", "fsdp"),
     ("heads", "tensor"),
     ("mlp", "tensor"),
@@ -51,18 +51,32 @@ class OptimConfig:
 class MeshConfig:
     """Devices along each mesh axis; one may be -1 and takes what is left."""
 
+    # Replicas of the parameters, each with its part of the batch.
     data: int = -1
+    # Devices that share the parameters, and a part of the batch.
     fsdp: int = 1
+    # Devices that share the tokens of a row.
     context: int = 1
+    # Devices that share heads and the width of the MLP.
     tensor: int = 1
+    # Of the devices of `context`, how many exchange heads for tokens (Ulysses); where
+    # that is not all of them, keys go around a ring of such groups. -1: all.
+    ulysses: int = -1
+    # Of several slices, how many lie along `data` and along `fsdp`.
+    data_slices: int = 1
+    fsdp_slices: int = 1
 
     def __post_init__(self):
-        sizes = dataclasses.asdict(self)
+        axes = ("data", "fsdp", "context", "tensor")
+        sizes = {name: getattr(self, name) for name in axes}
+        slices = (self.data_slices, self.fsdp_slices)
         require(
-            all(size >= 1 or size == -1 for size in sizes.values())
+            all(size >= 1 or size == -1 for size in (*sizes.values(), self.ulysses))
             and list(sizes.values()).count(-1) <= 1,
-            f"mesh axes must be >= 1, and at most one of them -1, got {sizes}",
+            f"mesh axes must be >= 1, and at most one of them -1, got {sizes}, "
+            f"ulysses {self.ulysses}",
         )
+        require(min(slices) >= 1, f"mesh slices must be >= 1, got {slices}")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -139,7 +139,6 @@ def pack_row(
         segments=segments[None],
         levels=np.zeros((1, most_captions + 1), np.float32),
         level_ids=level_ids[None],
-        order=np.zeros((1, tokens), np.int32),
         made=made[None],
     )
     return Batch(tokens=row, text=text[None], text_ids=text_ids[None])

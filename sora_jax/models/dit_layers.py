@@ -12,7 +12,8 @@ from jaxtyping import Array, Float
 
 from sora_jax.config import DiTConfig
 from sora_jax.nn import layers
-from sora_jax.nn.attention import Meta, attention
+from sora_jax.nn.attention import attention
+from sora_jax.nn.flash import Meta
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.rope import rotate
 from sora_jax.sharding import constrain
@@ -59,7 +60,9 @@ class SelfAttention(nnx.Module):
         q = rotate(split_heads(self.norm_q(q), self.heads), rotary)
         k = rotate(split_heads(self.norm_k(k), self.heads), rotary)
         v = split_heads(v, self.heads)
-        return self.out(merge_heads(attention(q, k, v, meta, meta, self.plan)))
+        return self.out(
+            merge_heads(attention(q, k, v, meta, meta, self.plan, keys_axis="tokens"))
+        )
 
 
 class CrossAttention(nnx.Module):

@@ -1,38 +1,31 @@
 """The DiT's one attention entry: packed segments, causal order, and a frozen plan.
 
 Queries and keys may have different lengths and segments, so self-attention and
-cross-attention are the same call. The plan says how it is computed, never what.
+cross-attention are the same call. The plan says how it is computed, never what: with
+all scores in memory for short rows, else by a kernel that stores none.
+
+Where the mesh splits tokens, every device holds a stretch of them. Ulysses (Jacobs et
+al. 2023) exchanges heads for tokens, so that a device sees all tokens of a few heads;
+a ring (see `flash`) sends keys around; with both, groups that exchange form a ring.
 """
 
 from __future__ import annotations
 
-import dataclasses
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int, Shaped
+from jaxtyping import Array, Bool, Float
 
+from sora_jax import sharding
 from sora_jax.config import AttentionPlan
+from sora_jax.nn.flash import Kernel, Meta, flash, visible
+from sora_jax.nn.flash_blocks import BlockKernel
+from sora_jax.nn.flash_splash import SplashKernel
+from sora_jax.nn.flash_triton import TritonKernel
 
 DEFAULT_PLAN = AttentionPlan()
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Meta:
-    """What attention must know of each position: segment (0 = padding) and order."""
-
-    segments: Int[Array, "b n"]
-    order: Int[Array, "b n"] | None = None
-
-
-def visible(q_meta: Meta, kv_meta: Meta) -> Bool[Array, "b n m"]:
-    """Which keys each query attends to: its own segment, nothing of a later order."""
-    query, key = q_meta.segments[:, :, None], kv_meta.segments[:, None, :]
-    mask = (query == key) & (query > 0)
-    if q_meta.order is not None and kv_meta.order is not None:
-        mask &= kv_meta.order[:, None, :] <= q_meta.order[:, :, None]
-    return mask
+BY_PLATFORM = {"tpu": "splash", "gpu": "triton"}
 
 
 def attention(
@@ -42,36 +35,94 @@ def attention(
     q_meta: Meta,
     kv_meta: Meta,
     plan: AttentionPlan = DEFAULT_PLAN,
+    *,
+    keys_axis: str | None = None,
 ) -> Float[Array, "b n k e"]:
     """Softmax attention inside segments; softmax in float32.
 
     A query that sees no key (padding) returns zeros.
+
+    Args:
+      q: queries.
+      k: keys.
+      v: values.
+      q_meta: segments and order of the queries.
+      kv_meta: those of the keys.
+      plan: how it is computed.
+      keys_axis: the logical axis along which keys lie: "tokens" where they are split
+        as queries are; None where every device has all of them.
+
+    Raises:
+      ValueError: the mesh cannot share the heads; says what could.
     """
-    if plan.kernel != "xla":
-        raise ValueError(f"attention.kernel must be 'xla', got {plan.kernel!r}")
     b, n, heads, _ = q.shape
-    scores = b * n * heads * k.shape[1]
-    blocks = min(n, -(-scores // plan.most_scores))
-    if blocks == 1:
+    is_split = keys_axis is not None and sharding.size(keys_axis) > 1
+    if not is_split and b * n * heads * k.shape[1] <= plan.most_scores:
         return attend(q, k, v, visible(q_meta, kv_meta))
+    q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
+    local = partial(attend_locally, plan=plan, is_self=keys_axis is not None)
+    if sharding.is_active():
+        specs = [
+            sharding.spec(("batch", "heads", axis, None), x.shape)
+            for axis, x in (("tokens", q), (keys_axis, k), (keys_axis, v))
+        ]
+        metas = [
+            jax.tree.map(
+                lambda x, axis=axis: sharding.spec(("batch", axis), x.shape), m
+            )
+            for axis, m in (("tokens", q_meta), (keys_axis, kv_meta))
+        ]
+        local = jax.shard_map(
+            local, in_specs=(*specs, *metas), out_specs=specs[0], check_vma=False
+        )
+    return local(q, k, v, q_meta, kv_meta).swapaxes(1, 2)
 
-    @jax.checkpoint
-    def one(block: tuple[Array, Array, Array | None]) -> Array:
-        queries, segments, order = block
-        mask = visible(Meta(segments=segments, order=order), kv_meta)
-        return attend(queries, k, v, mask)
 
-    queries = (q, q_meta.segments, q_meta.order)
-    out = jax.lax.map(one, jax.tree.map(lambda x: split(x, blocks), queries))
-    return out.swapaxes(0, 1).reshape(b, -1, *out.shape[3:])[:, :n]
+def choose(plan: AttentionPlan, *, own_keys: bool) -> Kernel:
+    """The kernel of a plan; left open, the one of the platform that compiles.
+
+    Args:
+      plan: names it, or leaves it open.
+      own_keys: whether keys are the very tokens that ask.
+    """
+    name = plan.kernel
+    if name == "auto":
+        name = BY_PLATFORM.get(sharding.platform(), "xla")
+    if name == "splash":
+        return SplashKernel(plan.block_q, plan.block_kv, plan.interpret)
+    if name == "triton":
+        return TritonKernel(own_keys, plan.interpret)
+    return BlockKernel(plan.most_scores)
 
 
-def split(x: Shaped[Array, "b n ..."], blocks: int) -> Shaped[Array, "s b m ..."]:
-    """Cut queries into blocks of equal length, the last padded with zeros."""
-    b, n, *rest = x.shape
-    length = -(-n // blocks)
-    padding = [(0, 0), (0, length * blocks - n)] + [(0, 0)] * len(rest)
-    return jnp.pad(x, padding).reshape(b, blocks, length, *rest).swapaxes(0, 1)
+def attend_locally(
+    q: Float[Array, "b k n e"],
+    k: Float[Array, "b k m e"],
+    v: Float[Array, "b k m e"],
+    q_meta: Meta,
+    kv_meta: Meta,
+    *,
+    plan: AttentionPlan,
+    is_self: bool,
+) -> Float[Array, "b k n e"]:
+    """What one device does; it exchanges with others where keys are split."""
+    ring, ulysses = sharding.context_axes() if is_self else (None, None)
+    if ulysses is not None:
+        size = jax.lax.axis_size(ulysses)
+        if q.shape[1] % size:
+            raise ValueError(
+                f"mesh.ulysses must divide the {q.shape[1]} heads of a device, got "
+                f"{size}: lower it (mesh.context may stay, and keys go around a ring)"
+            )
+        trade = partial(jax.lax.all_to_all, axis_name=ulysses, tiled=True)
+        q, k, v = (trade(x, split_axis=1, concat_axis=2) for x in (q, k, v))
+        gather = partial(jax.lax.all_gather, axis_name=ulysses, axis=1, tiled=True)
+        q_meta, kv_meta = jax.tree.map(gather, (q_meta, kv_meta))
+    kernel = choose(plan, own_keys=is_self and ring is None)
+    out: Array = flash(q, k, v, q_meta, kv_meta, kernel, ring)
+    if ulysses is not None:
+        out = trade(out, split_axis=2, concat_axis=1)
+    return out
 
 
 def attend(

@@ -31,6 +31,8 @@ from sora_jax.training.loop import Job
 from sora_jax.training.report import Media
 from sora_jax.training.rows import held_out_batches, row_builder
 from sora_jax.training.state import (
+    Blueprint,
+    Loss,
     Metrics,
     Optimization,
     Params,
@@ -54,15 +56,23 @@ class Trained(nnx.Module):
         self.text_encoder = TextEncoder(config.text, rngs=rngs)
 
 
-def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
-    """Build the DiT's job on a mesh.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Program:
+    """What is compiled to train: the state, how it moves, and by which loss."""
+
+    blueprint: Blueprint
+    optimization: Optimization
+    loss: Loss
+
+
+def program(config: DiTRun, mesh: Mesh) -> Program:
+    """The training of a config on a mesh, without data and without memory.
 
     Raises:
-      ValueError: the latents folder is incomplete, or of another kind than the config.
+      ValueError: the mesh cannot share rows or tokens evenly.
     """
     sharding.check_batch("packing.rows", config.packing.rows, mesh)
-    latents = open_latents(config)
-    start = load_start(config, latents) if config.start_from else None
+    sharding.check_shares("packing.tokens", config.packing.tokens, "tokens")
     optimization = Optimization(
         transform=optim.optimizer(config.optim, config.steps),
         ema_decay=config.optim.ema_decay,
@@ -71,7 +81,7 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
     blueprint = plan_state(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
-        jax.random.key(config.seed),
+        config.seed,
         mesh,
     )
 
@@ -84,12 +94,26 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
         levels = flow.draw_levels(levels_key, batch.tokens, config.flow)
         return flow_loss(trained, batch, levels, noise_key), {}
 
+    return Program(blueprint=blueprint, optimization=optimization, loss=loss)
+
+
+def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
+    """Build the DiT's job on a mesh.
+
+    Raises:
+      ValueError: the latents folder is incomplete, or of another kind than the config,
+        or the mesh cannot share its rows.
+    """
+    compiled = program(config, mesh)
+    blueprint = compiled.blueprint
+    latents = open_latents(config)
+    start = load_start(config, latents) if config.start_from else None
     plan = pipeline.plan(latents.train, config.dit.patch, config.packing, config.seed)
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
     return Job(
         blueprint=started(blueprint, lambda: start) if start else blueprint,
-        loss=loss,
-        optimization=optimization,
+        loss=compiled.loss,
+        optimization=compiled.optimization,
         data=lambda: pipeline.batches(build, plan.rows, config.seed),
         evaluate=evaluation(config, blueprint.graphdef, latents, sample),
         work=work_of_a_step(config, plan, build),

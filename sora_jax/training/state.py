@@ -71,24 +71,30 @@ class Blueprint:
 def plan_state(
     make: Callable[[Array], nnx.Module],
     optimization: Optimization,
-    key: Array,
+    seed: int,
     mesh: Mesh,
 ) -> Blueprint:
     """Plan a state whose arrays are born where they belong on the mesh.
 
+    Nothing is computed, so that a state can be planned for machines that are not here.
+
     Args:
       make: builds the module from a key.
       optimization: the optimizer and the average.
-      key: randomness of the initial parameters.
+      seed: of the initial parameters.
       mesh: the current mesh (see `sharding.use`).
     """
-    # Threefry, written out for every parameter, would take a minute to compile.
-    key = jax.random.key(jax.random.bits(key, (), "uint32"), impl="unsafe_rbg")
-    graphdef, module = nnx.split(nnx.eval_shape(make, key))
+
+    def key() -> Array:
+        # Threefry, written out for every parameter, would take a minute to compile.
+        bits = jax.random.bits(jax.random.key(seed), (), "uint32")
+        return jax.random.key(bits, impl="unsafe_rbg")
+
+    graphdef, module = nnx.split(nnx.eval_shape(lambda: make(key())))
     placed = sharding.parameter_shardings(nnx.merge(graphdef, module), mesh)
 
-    def initial(key: Array) -> TrainState:
-        params = nnx.to_pure_dict(nnx.state(make(key)))
+    def initial() -> TrainState:
+        params = nnx.to_pure_dict(nnx.state(make(key())))
         return TrainState(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -96,7 +102,7 @@ def plan_state(
             opt_state=optimization.transform.init(params),
         )
 
-    shapes = jax.eval_shape(initial, key)
+    shapes = jax.eval_shape(initial)
     # XLA would replicate the optimizer's moments, since zeros depend on nothing.
     shardings = sharding.like_parameters(shapes, placed, mesh)
     abstract = jax.tree.map(
@@ -107,7 +113,7 @@ def plan_state(
     return Blueprint(
         graphdef=graphdef,
         abstract=abstract,
-        initial=lambda: jax.jit(initial, out_shardings=shardings)(key),
+        initial=lambda: jax.jit(initial, out_shardings=shardings)(),
     )
 
 

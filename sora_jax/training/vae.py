@@ -67,7 +67,7 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
     blueprint = plan_state(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
-        jax.random.key(config.seed),
+        config.seed,
         mesh,
     )
 

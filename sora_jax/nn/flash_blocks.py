@@ -1,0 +1,100 @@
+"""The kernel in plain XLA: queries go block by block, and scores live for one block."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array
+
+from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_to_multiple, visible
+
+
+@dataclasses.dataclass(frozen=True)
+class BlockKernel:
+    """Attends with at most so many scores (batch x heads x queries x keys) at once."""
+
+    most_scores: int
+
+    def forward(
+        self, q: Array, k: Array, v: Array, q_meta: Meta, kv_meta: Meta
+    ) -> tuple[Array, Array]:
+        """See `flash.Kernel`."""
+
+        def one(block: tuple[Array, Meta]) -> tuple[Array, Array]:
+            scores, seen = _scores(*block, k, kv_meta)
+            sums = jax.nn.logsumexp(scores, axis=-1)
+            weights = jnp.where(seen, jnp.exp(scores - sums[..., None]), 0.0)
+            out = jnp.einsum("bknm,bkme->bkne", weights.astype(v.dtype), v)
+            return out, jnp.where(seen.any(axis=-1), sums, NEGLIGIBLE)
+
+        out, sums = jax.lax.map(one, self._split(q, k, (q, q_meta)))
+        return _join(out, q), _join(sums, q)
+
+    def backward(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        q_meta: Meta,
+        kv_meta: Meta,
+        out: Array,
+        sums: Array,
+        d_out: Array,
+    ) -> tuple[Array, Array, Array]:
+        """See `flash.Kernel`."""
+        exact = {"preferred_element_type": jnp.float32}
+
+        def one(carry: tuple[Array, Array], block: tuple) -> tuple:
+            d_k, d_v = carry
+            queries, meta, out, sums, d_out = block
+            scores, seen = _scores(queries, meta, k, kv_meta)
+            weights = jnp.where(seen, jnp.exp(scores - sums[..., None]), 0.0)
+            d_out = d_out.astype(jnp.float32)
+            d_weights = jnp.einsum("bkne,bkme->bknm", d_out, v, **exact)
+            inner = jnp.sum(out.astype(jnp.float32) * d_out, axis=-1, keepdims=True)
+            d_scores = weights * (d_weights - inner) * _scale(q)
+            d_q = jnp.einsum("bknm,bkme->bkne", d_scores, k, **exact)
+            d_k += jnp.einsum("bknm,bkne->bkme", d_scores, queries, **exact)
+            d_v += jnp.einsum("bknm,bkne->bkme", weights, d_out, **exact)
+            return (d_k, d_v), d_q.astype(q.dtype)
+
+        zeros = jnp.zeros(k.shape, jnp.float32), jnp.zeros(v.shape, jnp.float32)
+        blocks = self._split(q, k, (q, q_meta, out, sums, d_out))
+        (d_k, d_v), d_q = jax.lax.scan(one, zeros, blocks)
+        return _join(d_q, q), d_k.astype(k.dtype), d_v.astype(v.dtype)
+
+    def _split(self, q: Array, k: Array, tree: tuple) -> tuple:
+        """Cut what belongs to queries into blocks, stacked on a first axis."""
+        b, heads, n, _ = q.shape
+        blocks = min(n, math.ceil(b * heads * n * k.shape[2] / self.most_scores))
+        length = math.ceil(n / blocks)
+
+        def split(x: Array) -> Array:
+            axis = 1 if x.ndim == 2 else 2  # of segments and order, or of heads
+            x = pad_to_multiple(x, length * blocks, axis)
+            x = x.reshape(*x.shape[:axis], blocks, length, *x.shape[axis + 1 :])
+            return jnp.moveaxis(x, axis, 0)
+
+        return jax.tree.map(split, tree)
+
+
+def _scores(q: Array, q_meta: Meta, k: Array, kv_meta: Meta) -> tuple[Array, Array]:
+    """Scaled products, negligible where a key is not seen; and where it is."""
+    seen = visible(q_meta, kv_meta)[:, None]
+    products = jnp.einsum("bkne,bkme->bknm", q, k, preferred_element_type=jnp.float32)
+    # A finite floor: rows without any visible key stay finite.
+    return jnp.where(seen, products * _scale(q), NEGLIGIBLE), seen
+
+
+def _scale(q: Array) -> float:
+    return q.shape[-1] ** -0.5
+
+
+def _join(blocks: Array, q: Array) -> Array:
+    """Undo the cutting of [blocks b k length ...]."""
+    joined = jnp.moveaxis(blocks, 0, 2)
+    b, heads, count, length, *rest = joined.shape
+    return joined.reshape(b, heads, count * length, *rest)[:, :, : q.shape[2]]

@@ -1,0 +1,151 @@
+"""The kernel for TPUs: JAX's splash attention, from whose pieces a ring is built.
+
+Its public entry gives sums or gradients, never both, so that the pieces themselves are
+called, with the empty mask that leaves visibility to segments.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import jax
+import jax.numpy as jnp
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_kernel as splash,
+)
+from jax.experimental.pallas.ops.tpu.splash_attention import (
+    splash_attention_mask_info as mask_info,
+)
+from jaxtyping import Array
+
+from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_meta, pad_to_multiple
+
+LANES = 128
+NO_MASK = mask_info.MaskInfo(None, None, None, None, None)
+LAYOUT = splash.QKVLayout.HEAD_DIM_MINOR
+HIDDEN = float(-0.7 * jnp.finfo(jnp.float32).max)  # the score of a key not seen
+
+
+@dataclasses.dataclass(frozen=True)
+class SplashKernel:
+    """Attends in tiles of so many queries and keys, multiples of 128 at most."""
+
+    block_q: int
+    block_kv: int
+    # For tests without a TPU.
+    interpret: bool = False
+
+    def forward(
+        self, q: Array, k: Array, v: Array, q_meta: Meta, kv_meta: Meta
+    ) -> tuple[Array, Array]:
+        """See `flash.Kernel`."""
+        refuse_order(q_meta, kv_meta)
+        n, (q, k, v, ids, sizes) = q.shape[2], self._padded(q, k, v, q_meta, kv_meta)
+
+        def one(q: Array, k: Array, v: Array, ids: splash.SegmentIds) -> tuple:
+            out, (sums,) = splash._splash_attention_forward(
+                NO_MASK,
+                q,
+                k,
+                v,
+                ids,
+                sinks=None,
+                mask_value=HIDDEN,
+                is_mqa=False,
+                block_sizes=splash.BlockSizes(*sizes, block_kv_compute=sizes[1]),
+                residual_checkpoint_name=None,
+                save_residuals=True,
+                mask_function=None,
+                interpret=self.interpret,
+            )
+            return out, sums
+
+        out, sums = jax.vmap(one)(_scaled(q), k, v, ids)
+        # Of a query without keys the kernel makes the mean of what it does not see.
+        seen = sums[..., None] > NEGLIGIBLE
+        out = jnp.where(seen, out, 0)
+        return out[:, :, :n], jnp.maximum(sums[:, :, :n], NEGLIGIBLE)
+
+    def backward(
+        self,
+        q: Array,
+        k: Array,
+        v: Array,
+        q_meta: Meta,
+        kv_meta: Meta,
+        out: Array,
+        sums: Array,
+        d_out: Array,
+    ) -> tuple[Array, Array, Array]:
+        """See `flash.Kernel`."""
+        n, m = q.shape[2], k.shape[2]
+        inner = jnp.einsum("bkne,bkne->bkn", out, d_out, preferred_element_type="f4")
+        q, k, v, ids, (block_q, block_kv) = self._padded(q, k, v, q_meta, kv_meta)
+        d_out, sums, inner = (
+            pad_to_multiple(x, block_q, 2) for x in (d_out.astype(q.dtype), sums, inner)
+        )
+        shared = {
+            "is_mqa": False,
+            "mask_info": NO_MASK,
+            "mask_value": HIDDEN,
+            "attn_logits_soft_cap": None,
+            "q_layout": LAYOUT,
+            "k_layout": LAYOUT,
+            "v_layout": LAYOUT,
+            "mask_function": None,
+            "interpret": self.interpret,
+        }
+
+        def one(q, k, v, ids, sums, d_out, inner) -> tuple[Array, Array, Array]:
+            given = (q, k, v, ids, None, sums, d_out, inner)
+            tiles = {"bq": block_q, "bkv": block_kv}
+            _, d_k, d_v = splash._splash_attention_bwd_dkv(
+                *given,
+                **tiles,
+                bkv_compute=block_kv,
+                use_fused_bwd_kernel=False,
+                **shared,
+            )
+            return splash._splash_attention_bwd_dq(*given, **tiles, **shared), d_k, d_v
+
+        d_q, d_k, d_v = jax.vmap(one)(_scaled(q), k, v, ids, sums, d_out, inner)
+        return _scaled(d_q)[:, :, :n], d_k[:, :, :m], d_v[:, :, :m]
+
+    def _padded(
+        self, q: Array, k: Array, v: Array, q_meta: Meta, kv_meta: Meta
+    ) -> tuple[Array, Array, Array, splash.SegmentIds, tuple[int, int]]:
+        """Everything lengthened to whole tiles, and the tiles' sizes."""
+        block_q = tile(q.shape[2], self.block_q)
+        block_kv = tile(k.shape[2], self.block_kv)
+        q_ids = pad_meta(q_meta, block_q).segments
+        ids = splash.SegmentIds(
+            q=jnp.where(q_ids > 0, q_ids, -1),  # padding sees no padding
+            kv=pad_meta(kv_meta, block_kv).segments,
+        )
+        k, v = (pad_to_multiple(x, block_kv, 2) for x in (k, v))
+        return pad_to_multiple(q, block_q, 2), k, v, ids, (block_q, block_kv)
+
+
+def tile(length: int, most: int) -> int:
+    """The tile of at most that size with which a length needs the least padding.
+
+    Of equals the largest: a kernel of few large tiles is faster.
+    """
+    options = range(LANES, max(LANES, most) + 1, LANES)
+    padded = {size: math.ceil(length / size) * size for size in options}
+    return min(options, key=lambda size: (padded[size], -size))
+
+
+def refuse_order(*metas: Meta) -> None:
+    """Refuse what the kernel cannot hide."""
+    if any(meta.order is not None for meta in metas):
+        raise ValueError(
+            "attention.kernel 'splash' knows no order: leave tokens.order out, or set "
+            "attention.kernel to 'xla'"
+        )
+
+
+def _scaled(x: Array) -> Array:
+    """The kernel scales nothing: queries, and their gradients, come scaled."""
+    return x * jnp.asarray(x.shape[-1] ** -0.5, x.dtype)
