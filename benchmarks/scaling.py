@@ -98,7 +98,7 @@ def judge(folder: Path, cases: int) -> float:
 
 def draw(rows: np.ndarray, path: Path) -> None:
     """Plot loss and judgement against compute."""
-    import matplotlib.pyplot as plt
+    import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]
 
     figure, left = plt.subplots(figsize=(6, 4), layout="constrained")
     right = left.twinx()

@@ -1,0 +1,127 @@
+"""Chips as their makers describe them, and topologies of chips that XLA knows."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from typing import Any
+
+from jax.experimental import topologies
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Chip:
+    """A chip's nominal figures.
+
+    Attributes:
+      flops: FLOP/s in bfloat16.
+      hbm_bytes: of memory that programs can have, as the compiler knows it.
+      hbm_rate: bytes/s.
+      link_rate: bytes/s that a chip sends to its neighbours, over all links.
+      matrix_side: rows and columns of its matrix unit.
+      devices: as how many devices it shows.
+    """
+
+    flops: float
+    hbm_bytes: float
+    hbm_rate: float
+    link_rate: float
+    matrix_side: int
+    devices: int = 1
+
+
+GIB = 2**30
+# Nominal figures per chip, from Google's pages on each; the memory is what the compiler
+# leaves to programs.
+CHIPS = {
+    "v4": Chip(
+        flops=275e12,
+        hbm_bytes=31.25 * GIB,
+        hbm_rate=1228e9,
+        link_rate=300e9,
+        matrix_side=128,
+    ),
+    "v5e": Chip(
+        flops=197e12,
+        hbm_bytes=15.75 * GIB,
+        hbm_rate=819e9,
+        link_rate=200e9,
+        matrix_side=128,
+    ),
+    "v5p": Chip(
+        flops=459e12,
+        hbm_bytes=95.73 * GIB,
+        hbm_rate=2765e9,
+        link_rate=600e9,
+        matrix_side=128,
+    ),
+    "v6e": Chip(
+        flops=918e12,
+        hbm_bytes=31.24 * GIB,
+        hbm_rate=1640e9,
+        link_rate=448e9,
+        matrix_side=256,
+    ),
+    "tpu7x": Chip(
+        flops=2307e12,
+        hbm_bytes=2 * 94.75 * GIB,
+        hbm_rate=7380e9,
+        link_rate=1200e9,
+        matrix_side=256,
+        devices=2,
+    ),
+}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Machine:
+    """Chips in a topology, as abstract devices.
+
+    Attributes:
+      name: such as "v5e:4x4".
+      chip: of which it is made.
+      chips: how many.
+      devices: what JAX compiles for.
+    """
+
+    name: str
+    chip: Chip
+    chips: int
+    devices: list[Any]
+
+
+def machine(name: str, slices: int = 1) -> Machine:
+    """Describe a topology, such as "v6e:16x16".
+
+    Args:
+      name: kind and shape.
+      slices: how many of them a data-centre network connects.
+
+    Raises:
+      ValueError: XLA or we do not know it.
+    """
+    kind, colon, shape = name.partition(":")
+    if kind not in CHIPS or not colon or not re.fullmatch(r"\d+(x\d+)+", shape):
+        raise ValueError(
+            f"--topology must be KIND:SHAPE with a kind among {', '.join(CHIPS)}, such "
+            f"as v6e:2x4 or v5p:4x4x4, got {name!r}"
+        )
+    options = {"num_slices": slices} if slices > 1 else {}
+    try:
+        found = topologies.get_topology_desc(
+            platform="tpu", topology_name=name, **options
+        )
+    except Exception as error:  # the compiler's, of a type of its own
+        if "libtpu" in str(error) or "NotFound" in type(error).__name__:
+            raise ValueError(
+                "libtpu compiles plans, and is missing: pip install -e '.[plan]'"
+            ) from error
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"--topology {name!r} is none that XLA knows ({reason}): see "
+            "https://cloud.google.com/tpu/docs for the shapes of each kind"
+        ) from error
+    chip, devices = CHIPS[kind], list(found.devices)
+    return Machine(
+        name=name, chip=chip, chips=len(devices) // chip.devices, devices=devices
+    )

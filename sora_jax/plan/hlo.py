@@ -1,0 +1,238 @@
+"""Read a compiled program: what chips tell each other, and what memory moves.
+
+XLA's own counts see the body of a loop once. Here every instruction counts as often as
+the loops around it turn.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+
+SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2}
+SIZES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8}
+# Bytes that a chip sends, as a multiple of the result's, in a group of g.
+SENT = {
+    "all-gather": lambda g: (g - 1) / g,
+    "all-to-all": lambda g: (g - 1) / g,
+    "all-reduce": lambda g: 2 * (g - 1) / g,
+    "reduce-scatter": lambda g: g - 1,
+    "collective-permute": lambda g: 1,
+}
+# Instructions that move nothing by themselves, or whose parts are counted instead.
+STILL = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while"}
+STILL |= {"conditional", "call", "after-all", "copy-done", "opt-barrier"}
+
+_HEAD = re.compile(r"^(ENTRY )?%([\w.\-]+) \(")  # may go on for lines
+_INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
+_ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
+_CALLED = re.compile(r"(?:calls|to_apply|body|condition|branch_computations)=")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Instruction:
+    """One line of a program.
+
+    Attributes:
+      name: of the instruction.
+      shape: its type, as printed.
+      kind: such as "fusion" or "all-gather".
+      rest: operands and attributes, as printed.
+      turns: how often it runs.
+    """
+
+    name: str
+    shape: str
+    kind: str
+    rest: str
+    turns: float
+
+    @property
+    def source(self) -> str:
+        """The function that it came from, as JAX names it."""
+        found = re.search(r'op_name="([^"]*)"', self.rest)
+        return found[1] if found else ""
+
+    @property
+    def operands(self) -> list[str]:
+        """Names of what it reads."""
+        return re.findall(r"%([\w.\-]+)", self.rest.split("), ")[0])
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Collective:
+    """Something that chips tell each other.
+
+    Attributes:
+      kind: a key of `SENT`.
+      shape: of the result.
+      group: how many take part.
+      sent: bytes that each chip sends, over all turns.
+      turns: how often.
+      source: the function that it came from.
+    """
+
+    kind: str
+    shape: str
+    group: int
+    sent: float
+    turns: float
+    source: str
+
+
+def instructions(text: str) -> Iterator[Instruction]:
+    """The instructions that run, outside of fusions, with their turns."""
+    computations, entry = _split(text)
+
+    def walk(name: str, turns: float) -> Iterator[Instruction]:
+        for line in computations[name]:
+            found = _INSTRUCTION.match(line)
+            if found is None:
+                continue
+            instruction = Instruction(
+                name=found[1], shape=found[2], kind=found[3], rest=found[4], turns=turns
+            )
+            yield instruction
+            if instruction.kind == "while":
+                condition, body = (
+                    re.search(rf"{part}=%([\w.\-]+)", found[4])[1]  # type: ignore[index]
+                    for part in ("condition", "body")
+                )
+                yield from walk(body, turns * _trips(computations[condition]))
+            elif instruction.kind in ("conditional", "call") or "-start" in found[3]:
+                for called in _called(found[4]):
+                    if called in computations:
+                        yield from walk(called, turns)
+
+    yield from walk(entry, 1)
+
+
+def collectives(text: str) -> list[Collective]:
+    """All that chips tell each other in a program."""
+    computations, _ = _split(text)
+    found, spread = [], set()
+    for one in instructions(text):
+        kind = one.kind.removesuffix("-start")
+        if kind in SENT:
+            shape = _largest(one.shape) if one.kind != kind else one.shape
+            found.append(_collective(kind, shape, one, one.rest))
+            continue
+        if one.kind not in ("fusion", "async-start"):
+            continue
+        for called in _called(one.rest):  # a collective may hide in one
+            for line in computations.get(called, ()):
+                inner = _INSTRUCTION.match(line)
+                if inner is None or inner[3].removesuffix("-start") not in SENT:
+                    continue
+                # One that runs beside several fusions appears in each of them.
+                channel = re.search(r"channel_id=\d+", line)
+                name = channel[0] if channel else line
+                mark = (name, shape_bytes(inner[2]), one.turns)
+                if mark in spread:
+                    continue
+                spread.add(mark)
+                if called.startswith("all-reduce-scatter"):
+                    found.append(
+                        _collective("reduce-scatter", one.shape, one, inner[4])
+                    )
+                else:
+                    kind = inner[3].removesuffix("-start")
+                    found.append(_collective(kind, inner[2], one, inner[4]))
+    return found
+
+
+def _collective(kind: str, shape: str, one: Instruction, rest: str) -> Collective:
+    group = max(_group(rest), 1)
+    return Collective(
+        kind=kind,
+        shape=shape,
+        group=group,
+        sent=one.turns * shape_bytes(shape) * SENT[kind](group),
+        turns=one.turns,
+        source=one.source,
+    )
+
+
+def by_kind(found: list[Collective]) -> dict[str, float]:
+    """Bytes that each chip sends, by kind."""
+    total: dict[str, float] = defaultdict(float)
+    for one in found:
+        total[one.kind] += one.sent
+    return dict(total)
+
+
+def moved_bytes(text: str) -> float:
+    """Bytes that instructions read from the chip's memory and write to it."""
+    shapes: dict[str, str] = {}
+    total = 0.0
+    for one in instructions(text):
+        shapes[one.name] = one.shape
+        if one.kind in STILL:
+            continue
+        touched = [one.shape, *(shapes.get(name, "") for name in one.operands)]
+        total += one.turns * sum(shape_bytes(s, in_memory=True) for s in touched)
+    return total
+
+
+def shape_bytes(shape: str, *, in_memory: bool = False) -> float:
+    """Bytes of a printed type; of those that lie in memory (not on the chip) alone."""
+    total = 0
+    for kind, sides, layout in _ARRAY.findall(shape):
+        if kind in SIZES and not (in_memory and "S(1)" in layout):
+            lengths = [int(side) for side in sides.split(",") if side]
+            total += SIZES[kind] * math.prod(lengths)
+    return float(total)
+
+
+def _split(text: str) -> tuple[dict[str, list[str]], str]:
+    """The computations of a program by name, and the name of the first."""
+    computations: dict[str, list[str]] = {}
+    entry, lines = "", None
+    for line in text.splitlines():
+        head = _HEAD.match(line)
+        if head:
+            lines = computations[head[2]] = []
+            entry = head[2] if head[1] else entry
+        elif line.rstrip() == "}":
+            lines = None
+        elif lines is not None:
+            lines.append(line)
+    return computations, entry
+
+
+def _trips(condition: list[str]) -> int:
+    """How often a loop turns that counts up to the constant of its condition."""
+    found = [
+        int(n) for line in condition for n in re.findall(r"constant\((\d+)\)", line)
+    ]
+    return max(found, default=1)
+
+
+def _called(rest: str) -> list[str]:
+    names = []
+    for place in _CALLED.finditer(rest):
+        listed = re.match(r"\{([^}]*)\}|%[\w.\-]+", rest[place.end() :])
+        if listed:
+            names += re.findall(r"%([\w.\-]+)", listed[0])
+    return names
+
+
+def _group(rest: str) -> int:
+    """How many devices take part in a collective."""
+    if found := re.search(r"replica_groups=\{\{([\d,]+)\}", rest):
+        return found[1].count(",") + 1
+    if found := re.search(r"replica_groups=\[(\d+),(\d+)\]", rest):
+        return int(found[2])
+    if found := re.search(r"replica_groups=mesh\[([^\]]*)\] \{([^}]*)\}", rest):
+        sizes = dict(re.findall(r"'(\w+)'=(\d+)", found[1]))
+        return math.prod(int(sizes[name]) for name in re.findall(r"'(\w+)'", found[2]))
+    return 2
+
+
+def _largest(shape: str) -> str:
+    """The largest array of a tuple: what a collective that is started will give."""
+    arrays = [m[0] for m in _ARRAY.finditer(shape)]
+    return max(arrays, key=shape_bytes, default=shape)
