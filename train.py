@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from sora_jax import cli, runtime
-from sora_jax.config import DiTRun, EncodeRun, VAERun
+from sora_jax.config import DiTRun, EncodeRun, Series, VAERun
 from sora_jax.sampling.preview import sample_media
 from sora_jax.training import dit, encode, loop, vae
 
@@ -19,6 +19,17 @@ def main(argv: list[str]) -> None:
     """Parse, then call."""
     config, workdir = cli.parse_run(argv)
     runtime.enable_compilation_cache()
+    if isinstance(config, Series):
+        for location, folder in config.stages:
+            print(f"{location}: {workdir}/{folder}")
+            run = config.placed(cli.load_config(location), workdir)
+            train(run, f"{workdir}/{folder}")
+    else:
+        train(config, workdir)
+
+
+def train(config: object, workdir: str) -> None:
+    """Make a run, or what is left of it."""
     match config:
         case EncodeRun():
             encode.encode(config, workdir)

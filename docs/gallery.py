@@ -123,7 +123,7 @@ def inpaint(model: Model) -> Pair:
     """The middle of every frame."""
     sample = moving("still")
     clip = sample.clip.pixels[:17]
-    mask = 1 - conditioning.region_known(*clip.shape[:3], (12, 12, 60, 52))
+    mask = 1 - conditioning.region_known(17, 64, 64, (12, 12, 60, 52))
     given = conditioning.hide(clip, mask).pixels
     return given, model.inpaint(clip, mask, sample.clip.caption)
 

@@ -1,8 +1,8 @@
 """Every setting of the project as frozen dataclasses; defaults live here alone.
 
 A config file (`configs/*.py`) defines `get_config(arg=None)` and returns one of the
-runs of `runs.py`. Values are checked when a dataclass is built, so an override on the
-command line is checked like any other value.
+runs of `runs.py`, or a series of them. Values are checked when a dataclass is built, so
+an override on the command line is checked like any other value.
 """
 
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
@@ -15,7 +15,7 @@ from sora_jax.config.models import (
     VAEConfig,
 )
 from sora_jax.config.plain import FPS, from_json, require, to_json
-from sora_jax.config.runs import DiTRun, EncodeRun, VAERun
+from sora_jax.config.runs import DiTRun, EncodeRun, Series, VAERun
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.config.training import (
     RULES,
@@ -43,6 +43,7 @@ __all__ = [
     "RULES",
     "RunConfig",
     "SamplingConfig",
+    "Series",
     "TextConfig",
     "VAEConfig",
     "VAERun",

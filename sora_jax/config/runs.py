@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
+from typing import Any
 
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.models import CriticConfig, DiTConfig, TextConfig, VAEConfig
@@ -129,3 +131,23 @@ class DiTRun(RunConfig):
             f"dit.contexts must read text of width {self.text.width} (text.width), "
             f"got {read}",
         )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Series:
+    """Runs one after another, each in a folder of its own below one workdir."""
+
+    # Folder that the runs' own configs speak of; in its place stands the workdir.
+    root: str = "runs"
+    # (config file, perhaps with :argument; folder below the root) of each run.
+    stages: tuple[tuple[str, str], ...] = ()
+
+    def placed(self, run: Any, workdir: str) -> Any:
+        """A run with the folders that it reads below the workdir."""
+        paths = {
+            field.name: os.path.join(workdir, value.removeprefix(f"{self.root}/"))
+            for field in dataclasses.fields(run)
+            if isinstance(value := getattr(run, field.name), str)
+            and value.startswith(f"{self.root}/")
+        }
+        return dataclasses.replace(run, **paths)

@@ -67,10 +67,8 @@ def attention(
             for axis, x in (("tokens", q), (keys_axis, k), (keys_axis, v))
         ]
         metas = [
-            jax.tree.map(
-                lambda x, axis=axis: sharding.spec(("batch", axis), x.shape), m
-            )
-            for axis, m in (("tokens", q_meta), (keys_axis, kv_meta))
+            sharding.spec(("batch", axis), meta.segments.shape)
+            for axis, meta in (("tokens", q_meta), (keys_axis, kv_meta))
         ]
         local = jax.shard_map(
             local, in_specs=(*specs, *metas), out_specs=specs[0], check_vma=False

@@ -10,10 +10,9 @@ Arrays are `[b k n e]`, heads before positions, as kernels want them.
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from functools import partial
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -26,10 +25,8 @@ NEGLIGIBLE = -1e30  # logarithm of a sum over no key
 Keys: TypeAlias = Any  # (k, v, meta), a pytree that travels as one
 
 
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Meta:
-    """What attention must know of each position.
+class Meta(NamedTuple):
+    """What attention must know of each position; specs of it look alike.
 
     Attributes:
       segments: positions see their own segment alone; 0 is padding and sees nothing.
@@ -40,6 +37,7 @@ class Meta:
     order: Int[Array, "b n"] | None = None
 
 
+@runtime_checkable  # since the tests check types at run time
 class Kernel(Protocol):
     """How the keys at hand are attended to."""
 
@@ -185,8 +183,3 @@ def pad_to_multiple(x: Array, unit: int, axis: int) -> Array:
     padding = [(0, 0)] * x.ndim
     padding[axis] = (0, missing)
     return jnp.pad(x, padding) if missing else x
-
-
-def pad_meta(meta: Meta, unit: int) -> Meta:
-    """The same for segments and order."""
-    return jax.tree.map(lambda x: pad_to_multiple(x, unit, 1), meta)

@@ -23,8 +23,9 @@ class BlockKernel:
     ) -> tuple[Array, Array]:
         """See `flash.Kernel`."""
 
-        def one(block: tuple[Array, Meta]) -> tuple[Array, Array]:
-            scores, seen = _scores(*block, k, kv_meta)
+        def one(block: tuple) -> tuple[Array, Array]:
+            queries, meta = block
+            scores, seen = _scores(queries, meta, k, kv_meta)
             sums = jax.nn.logsumexp(scores, axis=-1)
             weights = jnp.where(seen, jnp.exp(scores - sums[..., None]), 0.0)
             out = jnp.einsum("bknm,bkme->bkne", weights.astype(v.dtype), v)

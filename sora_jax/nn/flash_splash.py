@@ -19,7 +19,7 @@ from jax.experimental.pallas.ops.tpu.splash_attention import (
 )
 from jaxtyping import Array
 
-from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_meta, pad_to_multiple
+from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_to_multiple
 
 LANES = 128
 NO_MASK = mask_info.MaskInfo(None, None, None, None, None)
@@ -118,10 +118,10 @@ class SplashKernel:
         """Everything lengthened to whole tiles, and the tiles' sizes."""
         block_q = tile(q.shape[2], self.block_q)
         block_kv = tile(k.shape[2], self.block_kv)
-        q_ids = pad_meta(q_meta, block_q).segments
+        q_ids = pad_to_multiple(q_meta.segments, block_q, 1)
         ids = splash.SegmentIds(
             q=jnp.where(q_ids > 0, q_ids, -1),  # padding sees no padding
-            kv=pad_meta(kv_meta, block_kv).segments,
+            kv=pad_to_multiple(kv_meta.segments, block_kv, 1),
         )
         k, v = (pad_to_multiple(x, block_kv, 2) for x in (k, v))
         return pad_to_multiple(q, block_q, 2), k, v, ids, (block_q, block_kv)

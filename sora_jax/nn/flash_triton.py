@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax.experimental.pallas.ops.gpu import attention as triton
 from jaxtyping import Array
 
-from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_meta, pad_to_multiple
+from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_to_multiple
 from sora_jax.nn.flash_blocks import BlockKernel
 
 FORWARD = 128  # queries and keys of a tile
@@ -42,7 +42,7 @@ class TritonKernel:
         """See `flash.Kernel`."""
         if not self.own_keys or q_meta.order is not None:
             return OTHERWISE.forward(q, k, v, q_meta, kv_meta)
-        n, segments = q.shape[2], pad_meta(q_meta, FORWARD).segments
+        n, segments = q.shape[2], pad_to_multiple(q_meta.segments, FORWARD, 1)
         q, k, v = (_positions_first(x) for x in (q, k, v))
         out, sums = triton.mha(  # pyright: ignore[reportGeneralTypeIssues]
             q,
@@ -72,7 +72,7 @@ class TritonKernel:
         """See `flash.Kernel`."""
         if not self.own_keys or q_meta.order is not None:
             return OTHERWISE.backward(q, k, v, q_meta, kv_meta, out, sums, d_out)
-        n, segments = q.shape[2], pad_meta(q_meta, FORWARD).segments
+        n, segments = q.shape[2], pad_to_multiple(q_meta.segments, FORWARD, 1)
         d_out = jnp.where((segments > 0)[:, None, :n, None], d_out, 0)
         scale = q.shape[-1] ** -0.5
         q, k, v, out, d_out = (_positions_first(x) for x in (q, k, v, out, d_out))

@@ -1,0 +1,29 @@
+"""The default model from nothing: VAE, latents, DiT, and a better decoder.
+
+Hardware: 2 CPU cores, about 8 hours; what ended is not made again.
+Expected: what the single configs say.
+Command:
+  python train.py --config=configs/playground.py --workdir=runs
+  python -m sora_jax.weights.publish --run runs/dit --vae runs/vae_decoder \\
+    --sampling.window 29 --sampling.context 9 --out runs/weights
+"""
+
+from sora_jax.config import Series
+
+
+def get_config() -> Series:
+    """Return the runs."""
+    vae, dit = "configs/playground_vae.py", "configs/playground_dit.py"
+    return Series(
+        stages=(
+            (f"{vae}:images", "vae_images"),
+            (f"{vae}:short", "vae_short"),
+            (f"{vae}:windows", "vae_windows"),
+            (f"{vae}:sharp", "vae_sharp"),
+            (f"{vae}:smooth", "vae"),
+            ("configs/playground_encode.py", "latents"),
+            (f"{dit}:images", "dit_images"),
+            (f"{dit}:clips", "dit"),
+            (f"{vae}:decoder", "vae_decoder"),
+        )
+    )
