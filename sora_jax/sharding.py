@@ -136,6 +136,11 @@ def size(axis: str) -> int:
     return _extent(dict(_RULES.get()).get(axis)) if is_active() else 1
 
 
+def round_up(length: int, axis: str) -> int:
+    """The least length, of at least so many, that a logical axis' devices share."""
+    return math.ceil(length / size(axis)) * size(axis)
+
+
 def context_axes() -> tuple[str | None, str | None]:
     """The mesh axes that share tokens: rings', and Ulysses'; None for one device."""
     found = dict(_RULES.get()).get("tokens")

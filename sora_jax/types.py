@@ -16,8 +16,9 @@ from jaxtyping import Array, Bool, Float, Int
 if TYPE_CHECKING:
     AnyArray = Any
 else:
-    # A struct holds NumPy arrays on the host and JAX arrays on the device.
-    AnyArray = Array | np.ndarray
+    # A struct holds NumPy arrays on the host and JAX arrays on the device; a plan, what
+    # describes them.
+    AnyArray = Array | np.ndarray | jax.ShapeDtypeStruct
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -107,8 +107,9 @@ class DiTConfig:
     places: bool = False
     # (name, features) of each cross-attention memory.
     contexts: tuple[tuple[str, int], ...] = (("text", 96),)
-    # What the backward pass recomputes: nothing, everything, or all but dots.
-    remat: Literal["none", "full", "dots"] = "none"
+    # What the backward pass recomputes: nothing, everything, all but what attention
+    # kernels gave, or all but dots.
+    remat: Literal["none", "full", "attention", "dots"] = "none"
     # Layers in one turn of the loop over layers: more is faster on CPU, and takes
     # longer to compile.
     unroll: int = 1

@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from sora_jax.config import DiTConfig
 from sora_jax.models.dit_layers import Block, KeysValues, Levels, Mlp
 from sora_jax.nn import layers
-from sora_jax.nn.flash import Meta
+from sora_jax.nn.flash import SAVED, Meta
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.rope import rotary_table
 from sora_jax.sharding import constrain
@@ -24,6 +24,7 @@ from sora_jax.types import Context, Tokens
 
 REMAT = {
     "full": jax.checkpoint_policies.nothing_saveable,
+    "attention": jax.checkpoint_policies.save_only_these_names(*SAVED),
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
 }
 

@@ -107,7 +107,7 @@ def instructions(text: str) -> Iterator[Instruction]:
                     if called in computations:
                         yield from walk(called, turns)
 
-    yield from walk(entry, 1)
+    yield from walk(entry, 1.0)
 
 
 def collectives(text: str) -> list[Collective]:

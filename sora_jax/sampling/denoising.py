@@ -92,13 +92,16 @@ def denoise_step(
     """Evaluate the velocity, with and without prompt in one batch, and step."""
     arrays = (network.params, network.memory, tokens, contexts)
     scalars = (time, matrix, guidance)
-    return _step(network.graphdef, stack, arrays, scalars, is_guided=is_guided)
+    return _compiled(network.graphdef, stack, arrays, scalars, is_guided=is_guided)
 
 
-@jit(static_argnames=("graphdef", "is_guided"), donate_argnames="stack")
-def _step(
+STATIC, DONATED = ("graphdef", "is_guided"), "stack"
+
+
+def step(
     graphdef: nnx.GraphDef, stack: Array, arrays: tuple, scalars: tuple, is_guided: bool
 ) -> Array:
+    """What `denoise_step` compiles."""
     params, memory, tokens, contexts = arrays
     time, matrix, guidance = scalars
     x = jnp.concatenate([stack[0], stack[0]]) if is_guided else stack[0]
@@ -112,3 +115,6 @@ def _step(
         velocity = guide(with_prompt, without, guidance)
     velocity = jnp.where(made[: len(velocity)], velocity, 0.0)
     return solvers.advance(stack, velocity, matrix)
+
+
+_compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(step)

@@ -163,21 +163,20 @@ def model_flops(config: DiTRun, row: Batch) -> float:
 
     Args:
       config: of the run.
-      row: a batch of one row.
+      row: a batch of one row, or its shapes.
     """
     plain = dataclasses.replace(
         config, dit=dataclasses.replace(config.dit, remat="none")
     )
     trained = nnx.eval_shape(lambda: Trained(plain, rngs=nnx.Rngs(0)))
     graphdef, params = nnx.split(trained)
-    row = jax.tree.map(jnp.asarray, row)
 
-    def loss(params: Params) -> Array:
+    def loss(params: Params, row: Batch) -> Array:
         levels, key = row.tokens.levels, jax.random.key(0)
         return flow_loss(nnx.merge(graphdef, params), row, levels, key)
 
-    gradient = jax.grad(loss)
-    return config.packing.rows * count_flops(gradient, nnx.to_pure_dict(params))
+    params = nnx.to_pure_dict(params)
+    return config.packing.rows * count_flops(jax.grad(loss), params, row)
 
 
 def flow_loss(

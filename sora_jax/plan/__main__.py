@@ -1,0 +1,22 @@
+"""What a config takes on a machine that is not here: `python -m sora_jax.plan`."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+# Before libtpu is loaded: it is to compile, not to look for TPUs.
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+os.environ.setdefault("TPU_ACCELERATOR_TYPE", "v6e-8")
+os.environ.setdefault("TPU_WORKER_HOSTNAMES", "localhost")
+os.environ.setdefault("ALLOW_MULTIPLE_LIBTPU_LOAD", "1")
+
+import jax  # noqa: E402
+
+from sora_jax import cli  # noqa: E402
+from sora_jax.plan import command  # noqa: E402
+
+if __name__ == "__main__":
+    jax.config.update("jax_platforms", "cpu")
+    with cli.exits("stopped"):
+        command.main(sys.argv[1:])

@@ -1,0 +1,94 @@
+"""The command line of plans: a config and a topology in, a report out."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+from typing import Annotated
+
+import tyro
+
+from sora_jax import cli
+from sora_jax.config import DiTRun, MeshConfig, ModelConfig
+from sora_jax.plan.chips import GIB, Machine, machine
+from sora_jax.plan.planner import Plan, plan_sampling, plan_training
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Arguments:
+    """Compile a step for a TPU topology and report memory, traffic and time.
+
+    Trains what a config of a run describes; of a model's config, makes one video. What
+    XLA measured and what is arithmetic is said beside each number.
+    """
+
+    # A config file, perhaps with :argument.
+    config: str
+    # KIND:SHAPE, such as v6e:2x4.
+    topology: str
+    # Connected by a data-centre network.
+    slices: int = 1
+    # How devices share a video; a run's config has its own.
+    mesh: MeshConfig = MeshConfig(data=1, context=-1)
+    # Print one JSON object instead.
+    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+
+
+def main(argv: list[str]) -> None:
+    """Plan and print."""
+    arguments = tyro.cli(Arguments, args=argv)
+    config = cli.load_config(arguments.config)
+    found = machine(arguments.topology, arguments.slices)
+    result = plan(config, arguments.mesh, found)
+    if arguments.as_json:
+        print(json.dumps(dataclasses.asdict(result)))
+    else:
+        print(report(result))
+
+
+def plan(config: object, mesh: MeshConfig, where: Machine) -> Plan:
+    """Plan what a config describes.
+
+    Raises:
+      ValueError: the config is neither of a DiT's training nor of a model.
+    """
+    match config:
+        case DiTRun():
+            return plan_training(config, where)
+        case ModelConfig():
+            return plan_sampling(config, mesh, where)
+    raise ValueError(
+        f"--config gives {type(config).__name__}, which has no plan: give the config "
+        "of a DiTRun or of a model, such as configs/wan21_14b.py"
+    )
+
+
+def report(found: Plan) -> str:
+    """Tell a plan in lines."""
+    chips = "chip" if found.chips == 1 else "chips"
+    mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items() if size > 1)
+    held = ", ".join(f"{k} {v / GIB:.2f}" for k, v in found.held_bytes.items())
+    sent = ", ".join(
+        f"{k} {v / GIB:.2f}" for k, v in sorted(found.collective_bytes.items())
+    )
+    bounds = ", ".join(f"{k} {v:.3g}" for k, v in found.bounds_s.items())
+    per = "thousand steps" if found.step == "train" else "video"
+    verdict = "fits" if found.fits else "does not fit"
+    return "\n".join(
+        [
+            f"{found.step} on {found.machine}: {found.chips} {chips}, mesh "
+            f"{mesh or 'of one device'}, remat {found.remat}",
+            f"memory of a device (XLA): {found.peak_hbm_bytes / GIB:.2f} of "
+            f"{found.hbm_bytes / GIB:.2f} GiB: {verdict}",
+            f"  held between steps (shapes), GiB: {held}",
+            f"sent by a device (compiled program), GiB: {sent or 'nothing'}",
+            f"model FLOPs of a step (arithmetic): {found.model_flops:.3e}",
+            f"least seconds of a step (arithmetic, with XLA's traffic): {bounds}",
+            f"model FLOPs utilisation that they allow: {found.mfu_bound:.0%}",
+            f"chip-hours for a {per}: {found.chip_hours:.3g}",
+            f"compiled in {found.compile_s:.0f} s",
+        ]
+    )

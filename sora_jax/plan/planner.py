@@ -1,0 +1,171 @@
+"""Compile a step for a machine, and say what it takes."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+import time
+from typing import Any
+
+import jax
+from jax.sharding import Mesh
+from jax.stages import Lowered
+
+from sora_jax import sharding
+from sora_jax.config import RULES, DiTRun, MeshConfig, ModelConfig
+from sora_jax.plan import hlo, programs, work
+from sora_jax.plan.chips import GIB, Machine
+
+UNITS = {"G": GIB, "M": 2**20}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Plan:
+    """What a step takes, for each chip where nothing else is said.
+
+    Attributes:
+      step: "train" or "sample".
+      machine: the topology.
+      chips: how many.
+      mesh: devices along each axis.
+      remat: what the backward pass computes again.
+      fits: whether the program was compiled: XLA refuses what does not fit.
+      hbm_bytes: of memory that a device has for programs.
+      peak_hbm_bytes: measured by XLA.
+      held_bytes: parameters, optimizer and average; measured by shapes.
+      model_flops: of a step, over all chips; computed.
+      collective_bytes: that a device sends, by kind; read in the compiled program.
+      bounds_s: least times of a step; computed, from what XLA measured for memory and
+        links.
+      mfu_bound: share of the chips' peak that the model's FLOPs could have.
+      chip_hours: for a thousand steps, or for a video, at the largest bound.
+      compile_s: how long compiling took.
+    """
+
+    step: str
+    machine: str
+    chips: int
+    mesh: dict[str, int]
+    remat: str
+    fits: bool
+    hbm_bytes: float
+    peak_hbm_bytes: float
+    held_bytes: dict[str, float]
+    model_flops: float
+    collective_bytes: dict[str, float]
+    bounds_s: dict[str, float]
+    mfu_bound: float
+    chip_hours: float
+    compile_s: float
+
+
+def plan_training(config: DiTRun, machine: Machine) -> Plan:
+    """Plan the training that a config describes."""
+    mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), machine.devices)
+    with sharding.use(mesh, config.rules):
+        lowered = programs.train_step(config, mesh)
+        held = held_in_training(config, mesh)
+    done = work.of_training(config)
+    return finish(
+        "train", lowered, done, config.dit, machine, mesh, held, config.dit.remat, 1000
+    )
+
+
+def plan_sampling(
+    config: ModelConfig, mesh_config: MeshConfig, machine: Machine
+) -> Plan:
+    """Plan making one video of a model's default frames and size."""
+    mesh = sharding.make_mesh(dataclasses.asdict(mesh_config), machine.devices)
+    with sharding.use(mesh, RULES):
+        lowered = programs.sample_step(config, mesh)
+        _, params = programs.network_of(config.dit, mesh)
+    held = {"parameters": shard_bytes(params)}
+    done, steps = work.of_sampling(config), config.sampling.steps
+    return finish(
+        "sample", lowered, done, config.dit, machine, mesh, held, "none", steps
+    )
+
+
+def held_in_training(config: DiTRun, mesh: Mesh) -> dict[str, float]:
+    """What a device holds between steps."""
+    state = programs.dit.program(config, mesh).blueprint.abstract
+    return {
+        "parameters": shard_bytes(state.params),
+        "average": shard_bytes(state.ema),
+        "optimizer": shard_bytes(state.opt_state),
+    }
+
+
+def shard_bytes(tree: Any) -> float:
+    """Bytes of a device's part of arrays."""
+    total = 0
+    for leaf in jax.tree.leaves(tree):
+        size = leaf.dtype.itemsize
+        for side in leaf.sharding.shard_shape(leaf.shape):
+            size *= side
+        total += size
+    return float(total)
+
+
+def finish(
+    step: str,
+    lowered: Lowered,
+    done: work.Work,
+    dit: Any,
+    machine: Machine,
+    mesh: Mesh,
+    held: dict[str, float],
+    remat: str,
+    repeats: int,
+) -> Plan:
+    """Compile, measure, and compute what follows."""
+    chip, started = machine.chip, time.perf_counter()
+    room = chip.hbm_bytes / chip.devices
+    text, peak, fits = "", 0.0, True
+    try:
+        compiled = lowered.compile()
+    except Exception as error:  # XLA's own, of a type that is not public
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        fits, peak = False, needed(str(error))
+    else:
+        memory: Any = compiled.memory_analysis()
+        peak = float(memory.peak_memory_in_bytes)
+        text = compiled.as_text()
+    took = time.perf_counter() - started
+    sent = hlo.by_kind(hlo.collectives(text)) if text else {}
+    moved = hlo.moved_bytes(text) if text else 0.0
+    nominal = done.model / (chip.flops * machine.chips)
+    bounds = {
+        "compute_nominal": nominal,
+        "compute": done.seconds(chip, machine.chips, dit.head_dim),
+        "hbm": moved * chip.devices / chip.hbm_rate,
+        "ici": sum(sent.values()) * chip.devices / chip.link_rate,
+    }
+    slowest = max(bounds.values())
+    return Plan(
+        step=step,
+        machine=machine.name,
+        chips=machine.chips,
+        mesh={name: mesh.shape[name] for name in mesh.axis_names},
+        remat=remat,
+        fits=fits,
+        hbm_bytes=room,
+        peak_hbm_bytes=peak,
+        held_bytes=held,
+        model_flops=done.model,
+        collective_bytes=sent,
+        bounds_s=bounds,
+        mfu_bound=nominal / slowest,
+        chip_hours=repeats * slowest * machine.chips / 3600,
+        compile_s=took,
+    )
+
+
+def needed(message: str) -> float:
+    """Bytes that a program would need, as the compiler's refusal says."""
+    found = re.search(r"required \(([\d.]+)([GM])\)|Used ([\d.]+)([GM])", message)
+    if found is None:
+        return float("inf")
+    number, unit = found.groups()[:2] if found[1] else found.groups()[2:]
+    return float(number) * UNITS[unit]

@@ -1,0 +1,169 @@
+"""The very steps that train.py and sample.py run, lowered for machines not here.
+
+Arguments are shapes with their places on the mesh: nothing is computed or held.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh, NamedSharding
+from jax.stages import Lowered
+
+from sora_jax import sharding
+from sora_jax.config import DiTConfig, DiTRun, ModelConfig, SamplingConfig
+from sora_jax.data.patches import grid_of
+from sora_jax.diffusion import solvers
+from sora_jax.models.dit import DiT
+from sora_jax.nn.layers import compute_dtype
+from sora_jax.sampling import denoising
+from sora_jax.sampling.request import Request, check
+from sora_jax.training import dit, state
+from sora_jax.types import Batch, Context, Tokens
+from sora_jax.weights.foreign import FLOAT32
+
+
+def on_accelerator(config: DiTConfig) -> DiTConfig:
+    """What "auto" means on the machine that is planned for, not on this one."""
+    dtype = "bfloat16" if config.dtype == "auto" else config.dtype
+    return dataclasses.replace(config, dtype=dtype)
+
+
+def train_step(config: DiTRun, mesh: Mesh) -> Lowered:
+    """Lower a step of training.
+
+    Raises:
+      ValueError: the mesh cannot share rows, tokens or heads.
+    """
+    config = dataclasses.replace(config, dit=on_accelerator(config.dit))
+    program = dit.program(config, mesh)
+    update = state.jitted_update(program.loss, program.optimization, config.seed)
+    return update.lower(program.blueprint.abstract, batch_of(config, mesh))
+
+
+def batch_of(config: DiTRun, mesh: Mesh) -> Batch:
+    """A batch as `sharding.to_device` places it."""
+    packing, text = config.packing, config.text
+    rows, n, captions = packing.rows, packing.tokens, packing.samples
+    return Batch(
+        tokens=tokens_of(config.dit, rows, n, captions + 1, mesh),
+        text=_array(mesh, (rows, captions, text.pad_to), jnp.int32),
+        text_ids=_array(mesh, (rows, n), jnp.int32),
+    )
+
+
+def tokens_of(config: DiTConfig, rows: int, n: int, levels: int, mesh: Mesh) -> Tokens:
+    """Rows of tokens."""
+    return Tokens(
+        x=_array(mesh, (rows, n, config.patch_features)),
+        extra=_array(mesh, (rows, n, config.extra_features)),
+        coords=_array(mesh, (rows, n, 3)),
+        segments=_array(mesh, (rows, n), jnp.int32),
+        levels=_array(mesh, (rows, levels)),
+        level_ids=_array(mesh, (rows, n), jnp.int32),
+        made=_array(mesh, (rows, n), jnp.bool_),
+    )
+
+
+def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
+    """Lower a step of denoising one video of the config's own frames and size.
+
+    Raises:
+      ValueError: the model does not make videos of that shape, or the mesh cannot
+        share them.
+    """
+    config = dataclasses.replace(config, dit=on_accelerator(config.dit))
+    settings = config.sampling
+    request = Request(prompts=("",), settings=settings)
+    check(request, config)
+    t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
+    rows = 2 if settings.guides(config.boundary is not None) else 1
+    n = sharding.round_up(t * h * w, "tokens")
+    graphdef, params = network_of(config.dit, mesh)
+    contexts = contexts_of(config, rows, n, mesh)
+    memory = memory_of(graphdef, params, contexts, mesh)
+    tokens = tokens_of(config.dit, rows, n, 2, mesh)
+    scalar = _array(mesh, ())
+    matrix = matrix_of(settings)
+    stack = _array(mesh, (matrix.shape[0], 1, n, config.dit.patch_features), batch=1)
+    compiled = jax.jit(
+        denoising.step,
+        static_argnames=denoising.STATIC,
+        donate_argnames=denoising.DONATED,
+    )
+    return compiled.lower(
+        graphdef,
+        stack,
+        (params, memory, tokens, contexts),
+        (scalar, _array(mesh, matrix.shape), scalar),
+        is_guided=rows == 2,
+    )
+
+
+def matrix_of(settings: SamplingConfig) -> Any:
+    """A solver's step."""
+    return solvers.make_table(settings.solver, 4, settings.shift, 1.0).matrices[0]
+
+
+def network_of(config: DiTConfig, mesh: Mesh) -> tuple[nnx.GraphDef, Any]:
+    """A transformer as weights are loaded: in half precision where that is computed."""
+    module = nnx.eval_shape(lambda: DiT(config, rngs=nnx.Rngs(0)))
+    placed = sharding.parameter_shardings(module, mesh)
+    graphdef, params = nnx.split(module)
+    dtype = compute_dtype(config.dtype)
+
+    def place(path: tuple, x: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
+        names = {str(getattr(key, "key", key)) for key in path}
+        kept = x.dtype if FLOAT32 & names else dtype
+        return jax.ShapeDtypeStruct(x.shape, kept, sharding=where)
+
+    flat = nnx.to_pure_dict(params)
+    nnx.replace_by_pure_dict(
+        params, jax.tree_util.tree_map_with_path(place, flat, placed)
+    )
+    return graphdef, params
+
+
+def contexts_of(
+    config: ModelConfig, rows: int, n: int, mesh: Mesh
+) -> dict[str, Context]:
+    """The text that tokens read."""
+    length = config.text.pad_to
+    text = Context(
+        states=_array(mesh, (rows, length, config.text.width)),
+        segments=_array(mesh, (rows, length), jnp.int32),
+        ids=_array(mesh, (rows, n), jnp.int32),
+    )
+    return {"text": text}
+
+
+def memory_of(
+    graphdef: nnx.GraphDef, params: Any, contexts: dict[str, Context], mesh: Mesh
+) -> Any:
+    """Keys and values of the contexts, for every layer."""
+
+    def remember(params: Any, contexts: dict[str, Context]) -> Any:
+        return nnx.merge(graphdef, params).remember(contexts)
+
+    axes = (None, "batch", None, "heads", None)
+    return jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(
+            x.shape, x.dtype, sharding=NamedSharding(mesh, sharding.spec(axes, x.shape))
+        ),
+        jax.eval_shape(remember, params, contexts),
+    )
+
+
+def _array(
+    mesh: Mesh, shape: tuple[int, ...], dtype: Any = jnp.float32, batch: int = 0
+) -> jax.ShapeDtypeStruct:
+    """An array whose batch axis is shared as far as it divides."""
+    axes: list[str | None] = [None] * len(shape)
+    if shape:
+        axes[batch] = "batch"
+    where = NamedSharding(mesh, sharding.spec(tuple(axes), shape))
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=where)

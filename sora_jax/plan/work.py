@@ -1,0 +1,152 @@
+"""How much a step multiplies: the model's own FLOPs, and what the chips do for them.
+
+Both are arithmetic on the program, never a compiler's estimate, which sees a loop's
+body once and no kernel at all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+
+from sora_jax.config import DiTConfig, DiTRun, ModelConfig
+from sora_jax.data.patches import grid_of
+from sora_jax.models.dit import DiT
+from sora_jax.plan.chips import Chip
+from sora_jax.sampling.request import Request
+from sora_jax.training.dit import model_flops
+from sora_jax.training.flops import count_flops
+from sora_jax.types import Batch, Context, Tokens
+
+# Products of queries and keys, or of scores and values: forward both, and backward
+# those of the kernel for queries (three) and of that for keys (four).
+FORWARD, BACKWARD, NOMINAL_BACKWARD = 2, 7, 4
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Work:
+    """FLOPs of a step, over all chips.
+
+    Attributes:
+      model: forward and backward, nothing twice.
+      attention: of the model's, those between queries and keys.
+      done: what is done for the others, recomputation included.
+      attention_done: what the kernels do, recomputation included.
+    """
+
+    model: float
+    attention: float
+    done: float
+    attention_done: float
+
+    def seconds(self, chip: Chip, chips: int, head_dim: int) -> float:
+        """The least time for what is done.
+
+        A product over a head narrower than the matrix unit, or into it, fills a part.
+        """
+        fill = min(1.0, head_dim / chip.matrix_side)
+        return (self.done + self.attention_done / fill) / (chip.flops * chips)
+
+
+def of_training(config: DiTRun) -> Work:
+    """FLOPs of a step of training; rows count as full."""
+    rows, n = config.packing.rows, config.packing.tokens
+    plain = dataclasses.replace(config, dit=whole(config.dit))
+    model = model_flops(plain, row_of(config))
+    # Forward, then backward twice as much.
+    attention = rows * products(config.dit, n, n)
+    other, repeated = model - 3 * attention, config.dit.remat
+    forward_again = {"none": 0.0, "attention": 1.0, "full": 1.0}.get(repeated, 0.0)
+    attention_again = {"full": 1.0, "dots": 1.0}.get(repeated, 0.0)
+    kernels = (FORWARD * (1 + attention_again) + BACKWARD) / FORWARD
+    return Work(
+        model=model,
+        attention=3 * attention,
+        done=other * (1 + forward_again / 3),
+        attention_done=kernels * attention,
+    )
+
+
+def of_sampling(config: ModelConfig) -> Work:
+    """FLOPs of a step of denoising."""
+    settings = config.sampling
+    request = Request(prompts=("",), settings=settings)
+    n = int(np.prod(grid_of(request.latent_shape(config), config.dit.patch)))
+    rows = 2 if settings.guides(config.boundary is not None) else 1
+    model = forward_flops(config, rows, n)
+    attention = rows * products(config.dit, n, n)
+    return Work(
+        model=model,
+        attention=attention,
+        done=model - attention,
+        attention_done=attention,
+    )
+
+
+def products(config: DiTConfig, queries: int, keys: int) -> float:
+    """FLOPs between queries and keys of a row, forward, over all layers."""
+    return 2.0 * FORWARD * queries * keys * config.width * config.depth
+
+
+def whole(config: DiTConfig) -> DiTConfig:
+    """A transformer whose attention can be counted: with all scores, on paper."""
+    plan = dataclasses.replace(config.attention, kernel="xla", most_scores=2**62)
+    return dataclasses.replace(config, attention=plan, remat="none", unroll=1)
+
+
+def row_of(config: DiTRun) -> Batch:
+    """The shapes of a batch of one row."""
+    packing, n = config.packing, config.packing.tokens
+    return Batch(
+        tokens=_tokens(config.dit, 1, n, packing.samples + 1),
+        text=_shape((1, packing.samples, config.text.pad_to), jnp.int32),
+        text_ids=_shape((1, n), jnp.int32),
+    )
+
+
+def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
+    """FLOPs of the transformer with its prompts' keys and values at hand."""
+    graphdef, params = nnx.split(
+        nnx.eval_shape(lambda: DiT(whole(config.dit), rngs=nnx.Rngs(0)))
+    )
+    length = config.text.pad_to
+    contexts = {
+        "text": Context(
+            states=_shape((rows, length, config.text.width)),
+            segments=_shape((rows, length), jnp.int32),
+            ids=_shape((rows, n), jnp.int32),
+        )
+    }
+    memory = jax.eval_shape(
+        lambda params, contexts: nnx.merge(graphdef, params).remember(contexts),
+        params,
+        contexts,
+    )
+
+    def forward(params: Any, tokens: Tokens, contexts: Any, memory: Any) -> Any:
+        return nnx.merge(graphdef, params)(tokens, contexts, memory)
+
+    return count_flops(
+        forward, params, _tokens(config.dit, rows, n, 2), contexts, memory
+    )
+
+
+def _tokens(config: DiTConfig, rows: int, n: int, levels: int) -> Tokens:
+    return Tokens(
+        x=_shape((rows, n, config.patch_features)),
+        extra=_shape((rows, n, config.extra_features)),
+        coords=_shape((rows, n, 3)),
+        segments=_shape((rows, n), jnp.int32),
+        levels=_shape((rows, levels)),
+        level_ids=_shape((rows, n), jnp.int32),
+        made=_shape((rows, n), jnp.bool_),
+    )
+
+
+def _shape(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
+    return jax.ShapeDtypeStruct(shape, dtype)

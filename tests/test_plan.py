@@ -1,0 +1,111 @@
+"""Compiled programs are read rightly, and arithmetic agrees with what is counted."""
+
+import dataclasses
+
+import pytest
+
+from sora_jax import cli
+from sora_jax.config import PackingConfig
+from sora_jax.plan import chips, hlo, planner, work
+from sora_jax.plan.work import Work
+
+PROGRAM = """HloModule jit_step
+%inside (p: bf16[64,8]) -> bf16[256,8] {
+  %p = bf16[64,8]{1,0} parameter(0)
+  ROOT %gathered = bf16[256,8]{1,0} all-gather(%p), channel_id=3, GROUPS
+}
+%all-reduce-scatter.1 (q: f32[64]) -> f32[16] {
+  %q = f32[64]{0} parameter(0)
+  %all-reduce.1 = f32[64]{0} all-reduce(%q), channel_id=4, GROUPS
+  ROOT %cut = f32[16]{0} dynamic-slice(%all-reduce.1), dynamic_slice_sizes={16}
+}
+%condition (c: (s32[], f32[8,4])) -> pred[] {
+  %c = (s32[], f32[8,4]{1,0}) parameter(0)
+  %last = s32[] constant(30)
+  %i = s32[] get-tuple-element(%c), index=0
+  ROOT %less = pred[] compare(%i, %last), direction=LT
+}
+%body (b: (s32[], f32[8,4])) -> (s32[], f32[8,4]) {
+  %b = (s32[], f32[8,4]{1,0}) parameter(0)
+  %x = f32[8,4]{1,0} get-tuple-element(%b), index=1
+  %sent = f32[8,4]{1,0} collective-permute(%x), channel_id=1, PAIRS
+  %traded = f32[8,4]{1,0} all-to-all(%sent), channel_id=2, GROUPS
+  ROOT %t = (s32[], f32[8,4]{1,0}) tuple(%x, %traded)
+}
+ENTRY %main (a: f32[8,4],
+    w: bf16[64,8]) -> f32[8,4] {
+  %a = f32[8,4]{1,0} parameter(0)
+  %w = bf16[64,8]{1,0} parameter(1)
+  %one = bf16[256,8]{1,0} fusion(%w), calls=%inside, metadata={op_name="begin"}
+  %two = bf16[256,8]{1,0:S(1)} fusion(%w), kind=kCustom, calls=%inside
+  %loop = (s32[], f32[8,4]{1,0}) while(%one), condition=%condition, body=%body
+  %scattered = f32[16]{0} fusion(%a), kind=kCustom, calls=%all-reduce-scatter.1
+  ROOT %out = f32[8,4]{1,0} get-tuple-element(%loop), index=1
+}
+"""
+PROGRAM = PROGRAM.replace("GROUPS", "replica_groups={{0,1,2,3},{4,5,6,7}}")
+PROGRAM = PROGRAM.replace("PAIRS", "source_target_pairs={{0,1},{1,0}}")
+
+
+def test_loops_multiply_what_is_sent():
+    found = {one.kind: one for one in hlo.collectives(PROGRAM)}
+    array, gathered = 8 * 4 * 4, 256 * 8 * 2
+    assert found["collective-permute"].sent == 30 * array
+    assert found["all-to-all"].sent == 30 * array * 3 / 4
+    # What runs beside two fusions is one collective.
+    assert found["all-gather"].sent == gathered * 3 / 4
+    assert found["all-gather"].source == "begin"
+    assert found["reduce-scatter"].sent == 3 * 16 * 4
+    assert len(hlo.collectives(PROGRAM)) == 4
+
+
+@pytest.mark.parametrize(
+    ("groups", "size"),
+    [
+        ("{{0,1},{2,3}}", 2),
+        ("[2,4]<=[8]", 4),
+        ("mesh['axis_0'=4,'axis_1'=2,'axis_2'=3] {'axis_0','axis_2'}", 12),
+    ],
+)
+def test_groups_are_read_however_they_are_written(groups, size):
+    written = PROGRAM.replace("{{0,1,2,3},{4,5,6,7}}", groups)
+    assert {one.group for one in hlo.collectives(written)} >= {size}
+
+
+def test_memory_on_the_chip_is_no_traffic():
+    weights, gathered, array = 64 * 8 * 2, 256 * 8 * 2, 8 * 4 * 4
+    loop = 30 * 2 * (array + array)
+    fusions = (weights + gathered) + weights + (array + 16 * 4)
+    assert hlo.moved_bytes(PROGRAM) == loop + fusions
+
+
+def test_recomputation_and_narrow_heads_cost_time():
+    run = cli.load_config("configs/dit_debug.py")
+    packing = PackingConfig(tokens=64, rows=2, samples=1)
+
+    def of(remat):
+        model = dataclasses.replace(run.dit, remat=remat)
+        return work.of_training(dataclasses.replace(run, dit=model, packing=packing))
+
+    none, full, attention = (of(remat) for remat in ("none", "full", "attention"))
+    assert none.model == full.model == attention.model
+    forward = 2 * work.products(run.dit, 64, 64)  # of two rows
+    assert none.attention == 3 * forward
+    assert full.attention_done - none.attention_done == pytest.approx(forward)
+    assert attention.attention_done == none.attention_done
+    assert full.done == attention.done == pytest.approx(none.done * 4 / 3)
+    chip = chips.CHIPS["v6e"]
+    assert Work(model=1.0, attention=0.0, done=0.0, attention_done=chip.flops).seconds(
+        chip, chips=2, head_dim=128
+    ) == pytest.approx(1.0)  # half of the matrix unit, on two chips
+
+
+def test_a_refusal_says_how_much_would_be_needed():
+    message = "E1000: CompileTimeHbmOom … total memory required (20.38G) exceeds"
+    assert planner.needed(message) == pytest.approx(20.38 * 2**30)
+
+
+@pytest.mark.parametrize("name", ["v6e", "v9:2x2", "v6e:2y4", "tpu:1x1"])
+def test_a_topology_that_is_none_is_named(name):
+    with pytest.raises(ValueError, match="--topology must be KIND:SHAPE"):
+        chips.machine(name)
