@@ -66,6 +66,8 @@ def main(
     """
     first, *others = VARIANTS
     names = [name for name in others if not only or any(part in name for part in only)]
+    names += [VARIANTS[name]["after"] for name in names if "after" in VARIANTS[name]]
+    names = [name for name in others if name in names]
     rows = []
     # What others start from is named after them, and trained before.
     for name in (first, *reversed(names)):

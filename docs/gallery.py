@@ -138,7 +138,7 @@ def outpaint(model: Model) -> Pair:
 
 
 def insert(model: Model) -> Pair:
-    """Two seconds in the middle."""
+    """A second in the middle."""
     sample = moving("right")
     clip = sample.clip.pixels[:17]
     made = model.insert(clip, sample.clip.caption, spans=[(1.0, 2.0)])

@@ -85,14 +85,29 @@ def parse_run(argv: Sequence[str]) -> tuple[Any, str]:
       ValueError: --config is missing, is given twice, or cannot be read.
       SystemExit: tyro has printed what is wrong with a field, or the help.
     """
+    return parse_with_config(argv, "workdir", str)
+
+
+def parse_with_config(argv: Sequence[str], name: str, kind: Any) -> tuple[Any, Any]:
+    """Parse a config file's overrides beside something else.
+
+    Args:
+      argv: of the command line.
+      name: of what stands beside the config.
+      kind: its type; the fields of a dataclass are flags of their own.
+
+    Raises:
+      ValueError: --config is missing, is given twice, or cannot be read.
+      SystemExit: tyro has printed what is wrong with a field, or the help.
+    """
     argv = join_pair(argv, "--config")
     paths = [a.split("=", 1)[1] for a in argv if a.startswith("--config=")]
     rest = [a for a in argv if not a.startswith("--config=")]
     if not paths:
         if "--help" in rest or "-h" in rest:
             print(
-                "usage: train.py --config=configs/FILE.py[:ARG] --workdir=DIR "
-                "[--config.FIELD=VALUE ...]\n\nWith a config, --help lists its fields."
+                "usage: --config=configs/FILE.py[:ARG] [--config.FIELD=VALUE ...] and "
+                "more\n\nWith a config, --help lists everything."
             )
             raise SystemExit(0)
         raise ValueError(
@@ -102,12 +117,14 @@ def parse_run(argv: Sequence[str]) -> tuple[Any, str]:
     if len(paths) > 1:
         raise ValueError(f"--config is given {len(paths)} times, {paths}: leave one")
     config = load_config(paths[0])
-    kind = dataclasses.make_dataclass(
-        "Arguments", [("config", type(config)), ("workdir", str)], frozen=True
+    if dataclasses.is_dataclass(kind):
+        kind = tyro.conf.OmitArgPrefixes[kind]
+    both = dataclasses.make_dataclass(
+        "Arguments", [("config", type(config)), (name, kind)], frozen=True
     )
-    default = kind(config=config, workdir=tyro.MISSING)
-    parsed = tyro.cli(kind, default=default, args=rest, config=FLAGS)
-    return parsed.config, parsed.workdir
+    default = both(**{"config": config, name: tyro.MISSING})
+    parsed = tyro.cli(both, default=default, args=rest, config=FLAGS)
+    return parsed.config, getattr(parsed, name)
 
 
 def join_pair(argv: Sequence[str], flag: str) -> list[str]:

@@ -43,7 +43,7 @@ def make_mesh(shape: Mapping[str, int], devices: list | None = None) -> Mesh:
     fields = (*NAMES, "ulysses", "data_slices", "fsdp_slices")
     unknown = sorted(set(shape) - set(fields))
     if unknown:
-        raise ValueError(f"mesh has no axis {unknown}; its axes are {list(fields)}")
+        raise ValueError(f"mesh has no axis {unknown}; its fields are {list(fields)}")
     asked = [shape.get(axis, 1) for axis in NAMES]
     known = math.prod(size for size in asked if size != -1)
     sizes = [len(devices) // known if size == -1 else size for size in asked]
@@ -96,6 +96,16 @@ def use(mesh: Mesh, rules: Rules) -> Iterator[Mesh]:
         _RULES.reset(token)
 
 
+@contextlib.contextmanager
+def on_paper() -> Iterator[None]:
+    """Trace the code inside as for one device, whatever mesh is current."""
+    token = _RULES.set(())
+    try:
+        yield
+    finally:
+        _RULES.reset(token)
+
+
 def spec(
     axes: tuple[str | None, ...], shape: tuple[int, ...] | None = None
 ) -> PartitionSpec:
@@ -143,14 +153,15 @@ def round_up(length: int, axis: str) -> int:
 
 def context_axes() -> tuple[str | None, str | None]:
     """The mesh axes that share tokens: rings', and Ulysses'; None for one device."""
-    found = dict(_RULES.get()).get("tokens")
-    if not is_active() or not isinstance(found, tuple):
-        return None, None
-    ring, ulysses = found
-    return (
-        ring if _extent(ring) > 1 else None,
-        ulysses if _extent(ulysses) > 1 else None,
+    found = dict(_RULES.get()).get("tokens") or ()
+    axes = (found,) if isinstance(found, str) else found
+    if not set(axes) <= {"ring", "ulysses"}:
+        raise ValueError(f"rules: tokens must lie along ring and ulysses, got {found}")
+    ring, ulysses = (
+        name if name in axes and _extent(name) > 1 else None
+        for name in ("ring", "ulysses")
     )
+    return ring, ulysses
 
 
 def platform() -> str:

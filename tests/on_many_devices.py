@@ -1,7 +1,7 @@
 """Run by `test_meshes.py` in a process of its own, with eight devices on one CPU.
 
-Takes one optimizer step and samples a video on several meshes, and prints as JSON how
-far each is from one device's.
+Takes one optimizer step, or its gradient alone, on several meshes, and prints as JSON
+how far each is from one device's.
 """
 
 import dataclasses
@@ -29,8 +29,7 @@ def config(debug: DiTRun) -> DiTRun:
     """A run of four heads, whose attention is computed by a kernel."""
     plan = AttentionPlan(kernel="xla", most_scores=500)
     model = dataclasses.replace(debug.dit, width=48, heads=4, mlp=64, attention=plan)
-    # AdamW divides by small gradients' size, which would amplify rounding.
-    optim = dataclasses.replace(debug.optim, name="muon", clip=None)
+    optim = dataclasses.replace(debug.optim, name="muon", lr=1e-3, clip=None)
     packing = dataclasses.replace(debug.packing, tokens=48, rows=4, samples=3)
     return dataclasses.replace(debug, dit=model, packing=packing, optim=optim)
 
@@ -64,8 +63,8 @@ def packed(run: DiTRun):
     return join(rows)
 
 
-def step(run: DiTRun, shape: dict[str, int], devices: list) -> dict:
-    """Loss, gradient and parameters after a step, on a mesh."""
+def step(run: DiTRun, shape: dict[str, int], devices: list, *, with_step: bool) -> dict:
+    """Loss, gradient and, if asked for, parameters after a step, on a mesh."""
     mesh = sharding.make_mesh(shape, devices)
     with sharding.use(mesh, run.rules):
         program = dit.program(run, mesh)
@@ -86,8 +85,11 @@ def step(run: DiTRun, shape: dict[str, int], devices: list) -> dict:
         def both(begun, batch):
             key = jax.random.fold_in(jax.random.key(0), begun.step)  # as `update` does
             (loss, _), grads = gradient(begun.params, batch, key, begun.step)
-            after, _ = state.update(program.loss, program.optimization, 0, begun, batch)
-            return {"loss": loss, "gradient": grads, "step": after.params}
+            found = {"loss": loss, "gradient": grads}
+            if with_step:
+                move = state.update(program.loss, program.optimization, 0, begun, batch)
+                found["step"] = move[0].params
+            return found
 
         return jax.tree.map(np.asarray, both(begun, batch))
 
@@ -103,10 +105,13 @@ def distance(one, other) -> float:
 def main() -> None:
     """Compare the meshes that are given as JSON with one device."""
     run = config(cli.load_config(sys.argv[1]))
-    alone = step(run, {"data": 1}, jax.devices()[:1])
+    steps = sys.argv[3] == "with-step"
+    dense = dataclasses.replace(run.dit.attention, most_scores=2**62)
+    plain = dataclasses.replace(run, dit=dataclasses.replace(run.dit, attention=dense))
+    alone = step(plain, {"data": 1}, jax.devices()[:1], with_step=steps)
     for shape in json.loads(sys.argv[2]):
         count = int(np.prod([n for name, n in shape.items() if name != "ulysses"]))
-        found = step(run, shape, jax.devices()[:count])
+        found = step(run, shape, jax.devices()[:count], with_step=steps)
         errors = {name: distance(found[name], alone[name]) for name in alone}
         print(json.dumps({"mesh": shape, **errors}), flush=True)
 

@@ -143,7 +143,7 @@ def test_contexts_are_told_apart_by_name(dit_config, samples):
     assert float(jnp.abs(both - swapped).max()) > 1e-3
 
 
-@pytest.mark.parametrize("remat", ["full", "dots"])
+@pytest.mark.parametrize("remat", ["full", "dots", "attention"])
 def test_remat_changes_no_gradient(dit, dit_config, samples, remat):
     row = pack_row(samples, 40, 4, PAD_TO)
     levels = jnp.float32([[0.0, 0.3, 0.6, 0.9, 0.0]])

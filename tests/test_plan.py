@@ -6,7 +6,7 @@ import pytest
 
 from sora_jax import cli
 from sora_jax.config import PackingConfig
-from sora_jax.plan import chips, hlo, planner, work
+from sora_jax.plan import chips, hlo, planner, traffic, work
 from sora_jax.plan.work import Work
 
 PROGRAM = """HloModule jit_step
@@ -76,7 +76,36 @@ def test_memory_on_the_chip_is_no_traffic():
     weights, gathered, array = 64 * 8 * 2, 256 * 8 * 2, 8 * 4 * 4
     loop = 30 * 2 * (array + array)
     fusions = (weights + gathered) + weights + (array + 16 * 4)
-    assert hlo.moved_bytes(PROGRAM) == loop + fusions
+    assert traffic.moved_bytes(PROGRAM) == loop + fusions
+
+
+LAYERS = """HloModule jit_layers
+%read (stack: f32[30,8,4], i: s32[]) -> f32[8,4] {
+  %stack = f32[30,8,4]{2,1,0} parameter(0)
+  %i = s32[] parameter(1)
+  %zero = s32[] constant(0)
+  %cut = f32[1,8,4]{2,1,0} dynamic-slice(%stack, %i, %zero, %zero), sizes={1,8,4}
+  ROOT %layer = f32[8,4]{1,0} bitcast(%cut)
+}
+%write (all: f32[30,8,4], one: f32[1,8,4], at: s32[]) -> f32[30,8,4] {
+  %all = f32[30,8,4]{2,1,0} parameter(0)
+  %one = f32[1,8,4]{2,1,0} parameter(1)
+  %at = s32[] parameter(2)
+  ROOT %new = f32[30,8,4]{2,1,0} dynamic-update-slice(%all, %one, %at)
+}
+ENTRY %main (a: f32[30,8,4], n: s32[]) -> f32[30,8,4] {
+  %a = f32[30,8,4]{2,1,0} parameter(0)
+  %n = s32[] parameter(1)
+  %layer.1 = f32[8,4]{1,0} fusion(%a, %n), kind=kLoop, calls=%read
+  %wide = f32[1,8,4]{2,1,0} bitcast(%layer.1)
+  ROOT %b = f32[30,8,4]{2,1,0} fusion(%a, %wide, %n), kind=kLoop, calls=%write
+}
+"""
+
+
+def test_of_a_stack_of_layers_the_layer_is_moved():
+    layer, index = 8 * 4 * 4, 4
+    assert traffic.moved_bytes(LAYERS) == 2 * layer + index + 2 * layer + index
 
 
 def test_recomputation_and_narrow_heads_cost_time():

@@ -70,8 +70,8 @@ class AttentionPlan:
     # What computes long rows: "splash" on TPU, "triton" on GPU, "xla" anywhere, block
     # of queries by block; "auto" takes that of the platform.
     kernel: Literal["auto", "splash", "triton", "xla"] = "auto"
-    # Rows with no more scores (batch x heads x queries x keys) than these are computed
-    # with all of them in memory; "xla" holds as many at once.
+    # Rows with no more scores (batch x heads x queries x keys of a device) than these
+    # are computed with all of them in memory; "xla" holds as many at once.
     most_scores: int = 2**24
     # Queries and keys of splash's tiles, at most.
     block_q: int = 1024
@@ -80,8 +80,8 @@ class AttentionPlan:
     interpret: bool = False
 
     def __post_init__(self):
-        names = ("most_scores", "block_q", "block_kv")
-        require_within("attention.", self, dict.fromkeys(names, LEAST_ONE))
+        bounds = dict.fromkeys(("block_q", "block_kv"), (128, math.inf))
+        require_within("attention.", self, {"most_scores": LEAST_ONE, **bounds})
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -14,12 +14,12 @@ from sora_jax.evals.joins import LONG, case
 from sora_jax.evals.operated import Case, Model, Task
 from sora_jax.sampling.tasks.story import Stretch
 
-_TURN = 17  # the frame at which the second stretch begins
+_HALF = 17  # the frame at which the second stretch begins
 
 
-def turns(scene: world.Scene) -> bool:
+def halves(scene: world.Scene) -> bool:
     """Say whether a scene is cut into halves, for which whole latents can be made."""
-    return scene.stretches[-1].start == _TURN
+    return scene.stretches[-1].start == _HALF
 
 
 def storyboard(index: int, sample: Sample, cut: bool) -> Case:
@@ -54,7 +54,7 @@ def storyboard(index: int, sample: Sample, cut: bool) -> Case:
 
 TASKS = {
     f"storyboard-{name}": Task(
-        clips=lambda seed: clips.find(seed, LONG, turns, kind="cut"),
+        clips=lambda seed: clips.find(seed, LONG, halves, kind="cut"),
         build=functools.partial(storyboard, cut=cut),
     )
     for name, cut in (("cut", True), ("shot", False))

@@ -53,14 +53,19 @@ def attention(
         as queries are; None where every device has all of them.
 
     Raises:
-      ValueError: the mesh cannot share the heads; says what could.
+      ValueError: the mesh cannot share the heads, or the plan's kernel knows no order;
+        says what could.
     """
     b, n, heads, _ = q.shape
-    is_split = keys_axis is not None and sharding.size(keys_axis) > 1
-    if not is_split and b * n * heads * k.shape[1] <= plan.most_scores:
+    shares = sharding.size(keys_axis) if keys_axis else 1
+    is_split = shares > 1 and n % shares == 0
+    scores = b * n * heads * k.shape[1]
+    if not is_split and scores <= plan.most_scores * sharding.size("batch"):
         return attend(q, k, v, visible(q_meta, kv_meta))
     q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
-    local = partial(attend_locally, plan=plan, is_self=keys_axis is not None)
+    local = partial(
+        attend_locally, plan=plan, is_self=keys_axis is not None, is_split=is_split
+    )
     if sharding.is_active():
         specs = [
             sharding.spec(("batch", "heads", axis, None), x.shape)
@@ -76,20 +81,24 @@ def attention(
     return local(q, k, v, q_meta, kv_meta).swapaxes(1, 2)
 
 
-def choose(plan: AttentionPlan, *, own_keys: bool) -> Kernel:
+def choose(plan: AttentionPlan, *, own_keys: bool, has_order: bool) -> Kernel:
     """The kernel of a plan; left open, the one of the platform that compiles.
 
     Args:
       plan: names it, or leaves it open.
       own_keys: whether keys are the very tokens that ask.
+      has_order: whether some keys are hidden by their order, which only XLA knows.
     """
     name = plan.kernel
+    # A kernel cannot be shared among devices but by a mesh.
+    is_lost = not sharding.is_active() and jax.device_count() > 1
     if name == "auto":
         name = BY_PLATFORM.get(sharding.platform(), "xla")
+        name = "xla" if has_order or is_lost else name
     if name == "splash":
         return SplashKernel(plan.block_q, plan.block_kv, plan.interpret)
     if name == "triton":
-        return TritonKernel(own_keys, plan.interpret)
+        return TritonKernel(own_keys, plan.most_scores, plan.interpret)
     return BlockKernel(plan.most_scores)
 
 
@@ -102,9 +111,10 @@ def attend_locally(
     *,
     plan: AttentionPlan,
     is_self: bool,
+    is_split: bool,
 ) -> Float[Array, "b k n e"]:
     """What one device does; it exchanges with others where keys are split."""
-    ring, ulysses = sharding.context_axes() if is_self else (None, None)
+    ring, ulysses = sharding.context_axes() if is_split else (None, None)
     if ulysses is not None:
         size = jax.lax.axis_size(ulysses)
         if q.shape[1] % size:
@@ -116,7 +126,8 @@ def attend_locally(
         q, k, v = (trade(x, split_axis=1, concat_axis=2) for x in (q, k, v))
         gather = partial(jax.lax.all_gather, axis_name=ulysses, axis=1, tiled=True)
         q_meta, kv_meta = jax.tree.map(gather, (q_meta, kv_meta))
-    kernel = choose(plan, own_keys=is_self and ring is None)
+    has_order = q_meta.order is not None
+    kernel = choose(plan, own_keys=is_self and ring is None, has_order=has_order)
     out: Array = flash(q, k, v, q_meta, kv_meta, kernel, ring)
     if ulysses is not None:
         out = trade(out, split_axis=2, concat_axis=1)

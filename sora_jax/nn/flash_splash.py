@@ -22,6 +22,7 @@ from jaxtyping import Array
 from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_to_multiple
 
 LANES = 128
+MOST_PADDING = 1.03  # of the least that a tile needs
 NO_MASK = mask_info.MaskInfo(None, None, None, None, None)
 LAYOUT = splash.QKVLayout.HEAD_DIM_MINOR
 HIDDEN = float(-0.7 * jnp.finfo(jnp.float32).max)  # the score of a key not seen
@@ -128,13 +129,14 @@ class SplashKernel:
 
 
 def tile(length: int, most: int) -> int:
-    """The tile of at most that size with which a length needs the least padding.
+    """The largest tile of at most that size that needs little padding.
 
-    Of equals the largest: a kernel of few large tiles is faster.
+    A kernel of few large tiles is faster than one of many small ones.
     """
-    options = range(LANES, max(LANES, most) + 1, LANES)
+    options = range(LANES, most + 1, LANES)
     padded = {size: math.ceil(length / size) * size for size in options}
-    return min(options, key=lambda size: (padded[size], -size))
+    bearable = MOST_PADDING * min(padded.values())
+    return max(size for size in options if padded[size] <= bearable)
 
 
 def refuse_order(*metas: Meta) -> None:

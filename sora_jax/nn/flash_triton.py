@@ -7,6 +7,7 @@ the one as of the other; all else goes block by block through XLA.
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import jax.numpy as jnp
 from jax.experimental.pallas.ops.gpu import attention as triton
@@ -17,7 +18,7 @@ from sora_jax.nn.flash_blocks import BlockKernel
 
 FORWARD = 128  # queries and keys of a tile
 BACKWARD = 32
-OTHERWISE = BlockKernel(2**28)
+LOG_2 = math.log(2)
 SIZES = triton.BlockSizes(
     block_q=FORWARD,
     block_k=FORWARD,
@@ -34,14 +35,20 @@ class TritonKernel:
 
     # Whether keys are the very tokens that ask; others go through XLA.
     own_keys: bool
+    most_scores: int
     interpret: bool = False
+
+    @property
+    def otherwise(self) -> BlockKernel:
+        """What does all that this kernel cannot."""
+        return BlockKernel(self.most_scores)
 
     def forward(
         self, q: Array, k: Array, v: Array, q_meta: Meta, kv_meta: Meta
     ) -> tuple[Array, Array]:
         """See `flash.Kernel`."""
         if not self.own_keys or q_meta.order is not None:
-            return OTHERWISE.forward(q, k, v, q_meta, kv_meta)
+            return self.otherwise.forward(q, k, v, q_meta, kv_meta)
         n, segments = q.shape[2], pad_to_multiple(q_meta.segments, FORWARD, 1)
         q, k, v = (_positions_first(x) for x in (q, k, v))
         out, sums = triton.mha(  # pyright: ignore[reportGeneralTypeIssues]
@@ -56,7 +63,8 @@ class TritonKernel:
         )
         seen = (segments > 0)[:, None, :n]
         out = jnp.where(seen[..., None], out.swapaxes(1, 2)[:, :, :n], 0)
-        return out, jnp.where(seen, sums[:, :, :n], NEGLIGIBLE)
+        # The kernel's logarithms are to the base 2.
+        return out, jnp.where(seen, sums[:, :, :n] * LOG_2, NEGLIGIBLE)
 
     def backward(
         self,
@@ -71,13 +79,14 @@ class TritonKernel:
     ) -> tuple[Array, Array, Array]:
         """See `flash.Kernel`."""
         if not self.own_keys or q_meta.order is not None:
-            return OTHERWISE.backward(q, k, v, q_meta, kv_meta, out, sums, d_out)
+            return self.otherwise.backward(q, k, v, q_meta, kv_meta, out, sums, d_out)
         n, segments = q.shape[2], pad_to_multiple(q_meta.segments, FORWARD, 1)
         d_out = jnp.where((segments > 0)[:, None, :n, None], d_out, 0)
         scale = q.shape[-1] ** -0.5
         q, k, v, out, d_out = (_positions_first(x) for x in (q, k, v, out, d_out))
-        # Padding sees padding in the kernel: its sums must not be negligible there.
-        sums = jnp.where((segments > 0)[:, None], pad_to_multiple(sums, FORWARD, 2), 0)
+        # Padding sees padding in the kernel: against so large a sum, nothing.
+        sums = pad_to_multiple(sums / LOG_2, FORWARD, 2)
+        sums = jnp.where((segments > 0)[:, None], sums, -NEGLIGIBLE)
         d_q, d_k, d_v, _ = triton._mha_backward(
             scale,
             False,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import logging
 from typing import Annotated
 
 import tyro
@@ -14,36 +13,43 @@ from sora_jax.config import DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan.chips import GIB, Machine, machine
 from sora_jax.plan.planner import Plan, plan_sampling, plan_training
 
-_logger = logging.getLogger(__name__)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Compile a step for a TPU topology and report memory, traffic and time.
+class Options:
+    """Where a step is planned.
 
-    Trains what a config of a run describes; of a model's config, makes one video. What
-    XLA measured and what is arithmetic is said beside each number.
+    Compiles it for a TPU topology and reports memory, traffic and time: of a run's
+    config a step of training, of a model's config a step of denoising a video. What XLA
+    measured and what is arithmetic is said beside each number.
     """
 
-    # A config file, perhaps with :argument.
-    config: str
     # KIND:SHAPE, such as v6e:2x4.
     topology: str
-    # Connected by a data-centre network.
+    # How many of them a data-centre network connects.
     slices: int = 1
-    # How devices share a video; a run's config has its own.
-    mesh: MeshConfig = MeshConfig(data=1, context=-1)
+    # How devices share a video; a run's config has its own (--config.mesh).
+    mesh: MeshConfig | None = None
     # Print one JSON object instead.
     as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
 
 
 def main(argv: list[str]) -> None:
-    """Plan and print."""
-    arguments = tyro.cli(Arguments, args=argv)
-    config = cli.load_config(arguments.config)
-    found = machine(arguments.topology, arguments.slices)
-    result = plan(config, arguments.mesh, found)
-    if arguments.as_json:
+    """Plan and print.
+
+    Raises:
+      ValueError: the config has no plan, or XLA does not know the topology.
+    """
+    config, options = cli.parse_with_config(argv, "plan", Options)
+    if options.slices < 1:
+        raise ValueError(f"--slices must be >= 1, got {options.slices}")
+    if options.mesh is not None and isinstance(config, DiTRun):
+        raise ValueError(
+            f"--plan.mesh {options.mesh} is for models: a run has one of its own, "
+            "--config.mesh"
+        )
+    mesh = options.mesh or MeshConfig(data=1, context=-1)
+    result = plan(config, mesh, machine(options.topology, options.slices))
+    if options.as_json:
         print(json.dumps(dataclasses.asdict(result)))
     else:
         print(report(result))
@@ -75,20 +81,33 @@ def report(found: Plan) -> str:
         f"{k} {v / GIB:.2f}" for k, v in sorted(found.collective_bytes.items())
     )
     bounds = ", ".join(f"{k} {v:.3g}" for k, v in found.bounds_s.items())
-    per = "thousand steps" if found.step == "train" else "video"
+    per = "for a thousand steps" if found.step == "train" else "to denoise a video"
+    peak = "unknown"
+    if found.peak_hbm_bytes is not None:
+        peak = f"{found.peak_hbm_bytes / GIB:.2f}"
     verdict = "fits" if found.fits else "does not fit"
     return "\n".join(
         [
             f"{found.step} on {found.machine}: {found.chips} {chips}, mesh "
             f"{mesh or 'of one device'}, remat {found.remat}",
-            f"memory of a device (XLA): {found.peak_hbm_bytes / GIB:.2f} of "
+            f"memory of a device (XLA): {peak} of "
             f"{found.hbm_bytes / GIB:.2f} GiB: {verdict}",
             f"  held between steps (shapes), GiB: {held}",
-            f"sent by a device (compiled program), GiB: {sent or 'nothing'}",
+            *(
+                [f"sent by a device (compiled program), GiB: {sent or 'nothing'}"]
+                if found.fits
+                else []
+            ),
             f"model FLOPs of a step (arithmetic): {found.model_flops:.3e}",
             f"least seconds of a step (arithmetic, with XLA's traffic): {bounds}",
-            f"model FLOPs utilisation that they allow: {found.mfu_bound:.0%}",
-            f"chip-hours for a {per}: {found.chip_hours:.3g}",
+            *(
+                [
+                    f"model FLOPs utilisation that they allow: {found.mfu_bound:.0%}",
+                    f"chip-hours {per}: {found.chip_hours:.3g}",
+                ]
+                if found.mfu_bound is not None
+                else []
+            ),
             f"compiled in {found.compile_s:.0f} s",
         ]
     )

@@ -1,4 +1,4 @@
-"""Read a compiled program: what chips tell each other, and what memory moves.
+"""Read a compiled program: what chips tell each other.
 
 XLA's own counts see the body of a loop once. Here every instruction counts as often as
 the loops around it turn.
@@ -22,14 +22,12 @@ SENT = {
     "reduce-scatter": lambda g: g - 1,
     "collective-permute": lambda g: 1,
 }
-# Instructions that move nothing by themselves, or whose parts are counted instead.
-STILL = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while"}
-STILL |= {"conditional", "call", "after-all", "copy-done", "opt-barrier"}
-
 _HEAD = re.compile(r"^(ENTRY )?%([\w.\-]+) \(")  # may go on for lines
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
-_CALLED = re.compile(r"(?:calls|to_apply|body|condition|branch_computations)=")
+_CALLED = re.compile(
+    r"(?:calls|to_apply|branch_computations|true_computation|false_computation)="
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -85,62 +83,76 @@ class Collective:
 
 def instructions(text: str) -> Iterator[Instruction]:
     """The instructions that run, outside of fusions, with their turns."""
-    computations, entry = _split(text)
+    bodies, entry = computations(text)
 
     def walk(name: str, turns: float) -> Iterator[Instruction]:
-        for line in computations[name]:
-            found = _INSTRUCTION.match(line)
-            if found is None:
+        for line in bodies[name]:
+            instruction = parse(line, turns)
+            if instruction is None:
                 continue
-            instruction = Instruction(
-                name=found[1], shape=found[2], kind=found[3], rest=found[4], turns=turns
-            )
             yield instruction
             if instruction.kind == "while":
                 condition, body = (
-                    re.search(rf"{part}=%([\w.\-]+)", found[4])[1]  # type: ignore[index]
+                    re.search(rf"{part}=%([\w.\-]+)", instruction.rest)[1]  # type: ignore[index]
                     for part in ("condition", "body")
                 )
-                yield from walk(body, turns * _trips(computations[condition]))
-            elif instruction.kind in ("conditional", "call") or "-start" in found[3]:
-                for called in _called(found[4]):
-                    if called in computations:
-                        yield from walk(called, turns)
+                yield from walk(body, turns * _trips(bodies[condition]))
+            elif instruction.kind in ("conditional", "call", "async-start"):
+                # Of a condition every branch counts: what it takes at most.
+                for called in _called(instruction.rest):
+                    yield from walk(called, turns)
 
     yield from walk(entry, 1.0)
 
 
+def parse(line: str, turns: float) -> Instruction | None:
+    """Read a line of a computation."""
+    found = _INSTRUCTION.match(line)
+    if found is None:
+        return None
+    name, shape, kind, rest = found.groups()
+    return Instruction(name=name, shape=shape, kind=kind, rest=rest, turns=turns)
+
+
 def collectives(text: str) -> list[Collective]:
     """All that chips tell each other in a program."""
-    computations, _ = _split(text)
-    found, spread = [], set()
+    bodies, _ = computations(text)
+    found: list[Collective] = []
+    spread: set[tuple[str, float, float]] = set()
     for one in instructions(text):
         kind = one.kind.removesuffix("-start")
         if kind in SENT:
-            shape = _largest(one.shape) if one.kind != kind else one.shape
+            shape = one.shape if one.kind == kind else _given(one.shape)
             found.append(_collective(kind, shape, one, one.rest))
+        elif one.kind == "fusion":
+            for called in _called(one.rest):
+                found += _hidden(one, called, bodies.get(called, []), spread)
+    return found
+
+
+def _hidden(
+    one: Instruction,
+    called: str,
+    body: list[str],
+    spread: set[tuple[str, float, float]],
+) -> list[Collective]:
+    """The collectives in a fusion, but for those that were met in another."""
+    found = []
+    for line in body:
+        inner = parse(line, one.turns)
+        kind = inner.kind.removesuffix("-start") if inner else ""
+        if inner is None or kind not in SENT:
             continue
-        if one.kind not in ("fusion", "async-start"):
+        # One that runs beside several fusions appears in each of them.
+        channel = re.search(r"channel_id=\d+", line)
+        mark = (channel[0] if channel else line, shape_bytes(inner.shape), one.turns)
+        if mark in spread:
             continue
-        for called in _called(one.rest):  # a collective may hide in one
-            for line in computations.get(called, ()):
-                inner = _INSTRUCTION.match(line)
-                if inner is None or inner[3].removesuffix("-start") not in SENT:
-                    continue
-                # One that runs beside several fusions appears in each of them.
-                channel = re.search(r"channel_id=\d+", line)
-                name = channel[0] if channel else line
-                mark = (name, shape_bytes(inner[2]), one.turns)
-                if mark in spread:
-                    continue
-                spread.add(mark)
-                if called.startswith("all-reduce-scatter"):
-                    found.append(
-                        _collective("reduce-scatter", one.shape, one, inner[4])
-                    )
-                else:
-                    kind = inner[3].removesuffix("-start")
-                    found.append(_collective(kind, inner[2], one, inner[4]))
+        spread.add(mark)
+        if called.startswith("all-reduce-scatter"):
+            found.append(_collective("reduce-scatter", one.shape, one, inner.rest))
+        else:
+            found.append(_collective(kind, inner.shape, one, inner.rest))
     return found
 
 
@@ -164,19 +176,6 @@ def by_kind(found: list[Collective]) -> dict[str, float]:
     return dict(total)
 
 
-def moved_bytes(text: str) -> float:
-    """Bytes that instructions read from the chip's memory and write to it."""
-    shapes: dict[str, str] = {}
-    total = 0.0
-    for one in instructions(text):
-        shapes[one.name] = one.shape
-        if one.kind in STILL:
-            continue
-        touched = [one.shape, *(shapes.get(name, "") for name in one.operands)]
-        total += one.turns * sum(shape_bytes(s, in_memory=True) for s in touched)
-    return total
-
-
 def shape_bytes(shape: str, *, in_memory: bool = False) -> float:
     """Bytes of a printed type; of those that lie in memory (not on the chip) alone."""
     total = 0
@@ -187,20 +186,20 @@ def shape_bytes(shape: str, *, in_memory: bool = False) -> float:
     return float(total)
 
 
-def _split(text: str) -> tuple[dict[str, list[str]], str]:
+def computations(text: str) -> tuple[dict[str, list[str]], str]:
     """The computations of a program by name, and the name of the first."""
-    computations: dict[str, list[str]] = {}
+    bodies: dict[str, list[str]] = {}
     entry, lines = "", None
     for line in text.splitlines():
         head = _HEAD.match(line)
         if head:
-            lines = computations[head[2]] = []
+            lines = bodies[head[2]] = []
             entry = head[2] if head[1] else entry
         elif line.rstrip() == "}":
             lines = None
         elif lines is not None:
             lines.append(line)
-    return computations, entry
+    return bodies, entry
 
 
 def _trips(condition: list[str]) -> int:
@@ -232,7 +231,14 @@ def _group(rest: str) -> int:
     return 2
 
 
-def _largest(shape: str) -> str:
-    """The largest array of a tuple: what a collective that is started will give."""
-    arrays = [m[0] for m in _ARRAY.finditer(shape)]
-    return max(arrays, key=shape_bytes, default=shape)
+def _given(shape: str) -> str:
+    """The type of what a collective that is started will give: after its operands."""
+    inner = shape[1:-1] if shape.startswith("(") else shape
+    parts, depth, start = [], 0, 0
+    for place, letter in enumerate(inner):
+        depth += (letter in "([{") - (letter in ")]}")
+        if letter == "," and not depth:
+            parts.append(inner[start:place])
+            start = place + 1
+    parts.append(inner[start:])
+    return parts[1] if len(parts) > 1 else shape

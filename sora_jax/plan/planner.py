@@ -13,7 +13,7 @@ from jax.stages import Lowered
 
 from sora_jax import sharding
 from sora_jax.config import RULES, DiTRun, MeshConfig, ModelConfig
-from sora_jax.plan import hlo, programs, work
+from sora_jax.plan import hlo, programs, traffic, work
 from sora_jax.plan.chips import GIB, Machine
 
 UNITS = {"G": GIB, "M": 2**20}
@@ -21,7 +21,7 @@ UNITS = {"G": GIB, "M": 2**20}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What a step takes, for each chip where nothing else is said.
+    """What a step takes; bytes are those of a device, of which some chips are two.
 
     Attributes:
       step: "train" or "sample".
@@ -37,8 +37,9 @@ class Plan:
       collective_bytes: that a device sends, by kind; read in the compiled program.
       bounds_s: least times of a step; computed, from what XLA measured for memory and
         links.
-      mfu_bound: share of the chips' peak that the model's FLOPs could have.
-      chip_hours: for a thousand steps, or for a video, at the largest bound.
+      mfu_bound: share of the chips' peak that the model's FLOPs could have; None where
+        the program does not fit.
+      chip_hours: for a thousand steps, or to denoise a video, at the largest bound.
       compile_s: how long compiling took.
     """
 
@@ -49,13 +50,13 @@ class Plan:
     remat: str
     fits: bool
     hbm_bytes: float
-    peak_hbm_bytes: float
+    peak_hbm_bytes: float | None
     held_bytes: dict[str, float]
     model_flops: float
     collective_bytes: dict[str, float]
     bounds_s: dict[str, float]
-    mfu_bound: float
-    chip_hours: float
+    mfu_bound: float | None
+    chip_hours: float | None
     compile_s: float
 
 
@@ -78,7 +79,7 @@ def plan_sampling(
     mesh = sharding.make_mesh(dataclasses.asdict(mesh_config), machine.devices)
     with sharding.use(mesh, RULES):
         lowered = programs.sample_step(config, mesh)
-        _, params = programs.network_of(config.dit, mesh)
+        _, params = programs.network_of(programs.on_accelerator(config.dit), mesh)
     held = {"parameters": shard_bytes(params)}
     done, steps = work.of_sampling(config), config.sampling.steps
     return finish(
@@ -121,7 +122,8 @@ def finish(
     """Compile, measure, and compute what follows."""
     chip, started = machine.chip, time.perf_counter()
     room = chip.hbm_bytes / chip.devices
-    text, peak, fits = "", 0.0, True
+    text, fits = "", True
+    peak: float | None = None
     try:
         compiled = lowered.compile()
     except Exception as error:  # XLA's own, of a type that is not public
@@ -134,14 +136,15 @@ def finish(
         text = compiled.as_text()
     took = time.perf_counter() - started
     sent = hlo.by_kind(hlo.collectives(text)) if text else {}
-    moved = hlo.moved_bytes(text) if text else 0.0
+    moved = traffic.moved_bytes(text) if text else 0.0
     nominal = done.model / (chip.flops * machine.chips)
     bounds = {
         "compute_nominal": nominal,
         "compute": done.seconds(chip, machine.chips, dit.head_dim),
-        "hbm": moved * chip.devices / chip.hbm_rate,
-        "ici": sum(sent.values()) * chip.devices / chip.link_rate,
     }
+    if fits:
+        bounds["hbm"] = moved * chip.devices / chip.hbm_rate
+        bounds["ici"] = sum(sent.values()) * chip.devices / chip.link_rate
     slowest = max(bounds.values())
     return Plan(
         step=step,
@@ -156,16 +159,16 @@ def finish(
         model_flops=done.model,
         collective_bytes=sent,
         bounds_s=bounds,
-        mfu_bound=nominal / slowest,
-        chip_hours=repeats * slowest * machine.chips / 3600,
+        mfu_bound=nominal / slowest if fits else None,
+        chip_hours=repeats * slowest * machine.chips / 3600 if fits else None,
         compile_s=took,
     )
 
 
-def needed(message: str) -> float:
-    """Bytes that a program would need, as the compiler's refusal says."""
+def needed(message: str) -> float | None:
+    """Bytes that a program would need, if the compiler's refusal says so."""
     found = re.search(r"required \(([\d.]+)([GM])\)|Used ([\d.]+)([GM])", message)
     if found is None:
-        return float("inf")
+        return None
     number, unit = found.groups()[:2] if found[1] else found.groups()[2:]
     return float(number) * UNITS[unit]

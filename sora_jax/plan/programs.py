@@ -39,7 +39,8 @@ def train_step(config: DiTRun, mesh: Mesh) -> Lowered:
     Raises:
       ValueError: the mesh cannot share rows, tokens or heads.
     """
-    config = dataclasses.replace(config, dit=on_accelerator(config.dit))
+    text = dataclasses.replace(config.text, dtype="bfloat16")
+    config = dataclasses.replace(config, dit=on_accelerator(config.dit), text=text)
     program = dit.program(config, mesh)
     update = state.jitted_update(program.loss, program.optimization, config.seed)
     return update.lower(program.blueprint.abstract, batch_of(config, mesh))

@@ -19,13 +19,13 @@ from sora_jax.data.patches import grid_of
 from sora_jax.models.dit import DiT
 from sora_jax.plan.chips import Chip
 from sora_jax.sampling.request import Request
-from sora_jax.training.dit import model_flops
+from sora_jax.training.dit import countable, model_flops
 from sora_jax.training.flops import count_flops
 from sora_jax.types import Batch, Context, Tokens
 
 # Products of queries and keys, or of scores and values: forward both, and backward
 # those of the kernel for queries (three) and of that for keys (four).
-FORWARD, BACKWARD, NOMINAL_BACKWARD = 2, 7, 4
+FORWARD, BACKWARD = 2, 7
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -56,8 +56,7 @@ class Work:
 def of_training(config: DiTRun) -> Work:
     """FLOPs of a step of training; rows count as full."""
     rows, n = config.packing.rows, config.packing.tokens
-    plain = dataclasses.replace(config, dit=whole(config.dit))
-    model = model_flops(plain, row_of(config))
+    model = model_flops(config, row_of(config))
     # Forward, then backward twice as much.
     attention = rows * products(config.dit, n, n)
     other, repeated = model - 3 * attention, config.dit.remat
@@ -93,12 +92,6 @@ def products(config: DiTConfig, queries: int, keys: int) -> float:
     return 2.0 * FORWARD * queries * keys * config.width * config.depth
 
 
-def whole(config: DiTConfig) -> DiTConfig:
-    """A transformer whose attention can be counted: with all scores, on paper."""
-    plan = dataclasses.replace(config.attention, kernel="xla", most_scores=2**62)
-    return dataclasses.replace(config, attention=plan, remat="none", unroll=1)
-
-
 def row_of(config: DiTRun) -> Batch:
     """The shapes of a batch of one row."""
     packing, n = config.packing, config.packing.tokens
@@ -112,7 +105,7 @@ def row_of(config: DiTRun) -> Batch:
 def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
     """FLOPs of the transformer with its prompts' keys and values at hand."""
     graphdef, params = nnx.split(
-        nnx.eval_shape(lambda: DiT(whole(config.dit), rngs=nnx.Rngs(0)))
+        nnx.eval_shape(lambda: DiT(countable(config.dit), rngs=nnx.Rngs(0)))
     )
     length = config.text.pad_to
     contexts = {

@@ -39,7 +39,7 @@ class Model:
     of them comes back as it is. Every method that makes a video also takes
 
       seed: of the noise; the same seed gives the same video.
-      progress: wraps the windows and the steps: (numbers, unit) -> numbers.
+      progress: wraps parts, windows, steps and frames: (numbers, unit) -> numbers.
       **settings: fields of `SamplingConfig` that differ from the weights' own.
 
     and raises a ValueError, before any work, that names every field that is wrong.
@@ -82,7 +82,7 @@ class Model:
           condition: pixels that are known, the same for every video.
           noise: latents to begin from, in the place of those that the seed gives.
           seed: of the noise; the same seed gives the same videos.
-          progress: wraps the windows and the steps.
+          progress: see the class.
           **settings: fields of `SamplingConfig` that differ from the weights' own.
         """
         brief = self.brief(prompts, seed=seed, settings=settings)

@@ -224,5 +224,5 @@ def decode(
     for chunk in chunks:
         yield chunk
         for _ in range(chunk.shape[1]):
-            next(decoded)
+            next(decoded, None)
     next(decoded, None)  # lets progress end

@@ -12,6 +12,9 @@ from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.weights import published, workdirs
 
+# Settings that say how a network is computed, never what.
+HOW = ("attention", "dtype", "remat", "unroll")
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents:
@@ -56,32 +59,39 @@ def open_latents(config: DiTRun) -> Latents:
     )
 
 
-def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
-    """Averaged parameters of the run that this one starts from.
+def check_start(config: DiTRun, latents: Latents) -> None:
+    """Refuse to start from a run that cannot lend its networks; reads no parameter.
 
     Raises:
       ValueError: there is none, or it trained other networks, or on other latents or
         tokens; names what differs.
     """
-    start = workdirs.load_trained(config.start_from)
+    start = workdirs.run_of(config.start_from, "start_from")
     problems = [
         f"{part}.{field.name} must be {getattr(theirs, field.name)} to start from "
         f"{config.start_from!r}, got {getattr(ours, field.name)}"
         for part, ours, theirs in (
-            ("dit", config.dit, start.run.dit),
-            ("text", config.text, start.run.text),
+            ("dit", config.dit, start.dit),
+            ("text", config.text, start.text),
         )
         for field in dataclasses.fields(ours)
-        if getattr(ours, field.name) != getattr(theirs, field.name)
+        if field.name not in HOW
+        and getattr(ours, field.name) != getattr(theirs, field.name)
     ]
+    theirs = workdirs.source_hashes(start.latents)
     problems += [
         f"start_from {config.start_from!r} was trained on another {name} than "
         f"{config.latents!r} holds: train it again, or give its latents"
-        for name, value in start.sources.items()
-        if name != "set of clips" and latents.hashes.get(name) != value
+        for name in ("VAE", "tokenizer")
+        if latents.hashes.get(name) != theirs[name]
     ]
     if problems:
         raise ValueError("\n".join(problems))
+
+
+def load_start(config: DiTRun) -> dict[str, Any]:
+    """Averaged parameters of the run that this one starts from."""
+    start = workdirs.load_trained(config.start_from, "start_from")
     networks = {"dit": start.dit, "text_encoder": start.text_encoder}
     return {name: published.parameters(part) for name, part in networks.items()}
 

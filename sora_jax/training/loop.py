@@ -27,6 +27,7 @@ from sora_jax.workdir import keep_config, refuse_other_config
 
 # What may change between the parts of one run without making it another run.
 MAY_DIFFER = ("log_every", "eval_every", "checkpoint_every", "keep", "mesh", "rules")
+MAY_DIFFER += ("dit.attention", "dit.remat", "dit.unroll", "text.unroll")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -63,7 +63,8 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         ema_decay=config.optim.ema_decay,
         accumulate=config.optim.accumulate,
     )
-    start = published.parameters(load_start(config)) if config.start_from else None
+    if config.start_from:
+        load_start(config)  # refused before any work, and read again only to begin
     blueprint = plan_state(
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
@@ -90,7 +91,11 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         0,
     )
     return Job(
-        blueprint=started(blueprint, lambda: {"vae": start}) if start else blueprint,
+        blueprint=started(
+            blueprint, lambda: {"vae": published.parameters(load_start(config))}
+        )
+        if config.start_from
+        else blueprint,
         loss=loss,
         optimization=optimization,
         data=lambda: clips(config),

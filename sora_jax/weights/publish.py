@@ -46,7 +46,7 @@ def publish(arguments: Arguments) -> None:
     out = epath.Path(arguments.out)
     if (out / "config.json").exists():
         raise ValueError(f"--out {arguments.out!r} holds weights already: name another")
-    trained = workdirs.load_trained(arguments.run)
+    trained = workdirs.load_trained(arguments.run, "--run")
     run = trained.run
     refuse_other_clips(run.latents, trained.sources)
     vae = workdirs.load_vae(run.latents)

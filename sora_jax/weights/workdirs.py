@@ -68,25 +68,28 @@ def load_vae(folder: PathLike) -> VAE:
     return nnx.merge(graphdef, restored.state["ema"]["vae"])
 
 
-def run_of(folder: PathLike) -> DiTRun:
-    """The DiT run that a workdir belongs to.
+def run_of(folder: PathLike, field: str) -> DiTRun:
+    """The DiT run that a workdir belongs to; `field` is what messages name.
 
     Raises:
       ValueError: the folder is no workdir.
     """
     path = epath.Path(folder) / "config.json"
     if not path.exists():
-        raise ValueError(f"{str(folder)!r} is no workdir: it has no config.json")
+        raise ValueError(
+            f"{field} {str(folder)!r} is no workdir, it has no config.json: give "
+            "that of a DiT run (configs/playground_dit.py)"
+        )
     return from_json(DiTRun, read_json(path, published.COPY))
 
 
-def load_trained(folder: PathLike) -> Trained:
+def load_trained(folder: PathLike, field: str) -> Trained:
     """Load the averaged networks of a DiT run from its newest checkpoint.
 
     Raises:
       ValueError: the folder is no workdir, or has no whole checkpoint.
     """
-    run = run_of(folder)
+    run = run_of(folder, field)
     dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
     text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
     wanted = {"ema": {"dit": dit_shapes, "text_encoder": text_shapes}}
