@@ -2,7 +2,7 @@
 
 Images cost a fifth of a clip and show all but motion.
 
-Hardware: 2 CPU cores, about 30 minutes and 3 hours.
+Hardware: 2 CPU cores, about 30 minutes and 4 hours.
 Expected: held-out loss 0.27 on images, then 0.25 on all; backgrounds, light and colours
   are right.
 Command:

@@ -85,29 +85,46 @@ def parse_run(argv: Sequence[str]) -> tuple[Any, str]:
       ValueError: --config is missing, is given twice, or cannot be read.
       SystemExit: tyro has printed what is wrong with a field, or the help.
     """
-    return parse_with_config(argv, "workdir", str)
+    config, rest = _take_config(argv)
+    kind = dataclasses.make_dataclass(
+        "Arguments", [("config", type(config)), ("workdir", str)], frozen=True
+    )
+    default = kind(config=config, workdir=tyro.MISSING)
+    parsed = tyro.cli(kind, default=default, args=rest, config=FLAGS)
+    return parsed.config, parsed.workdir
 
 
-def parse_with_config(argv: Sequence[str], name: str, kind: Any) -> tuple[Any, Any]:
-    """Parse a config file's overrides beside something else.
-
-    Args:
-      argv: of the command line.
-      name: of what stands beside the config.
-      kind: its type; the fields of a dataclass are flags of their own.
+def parse_beside_config(argv: Sequence[str], options: type[T]) -> tuple[Any, T]:
+    """Parse a config and its overrides beside the flags of a dataclass.
 
     Raises:
       ValueError: --config is missing, is given twice, or cannot be read.
-      SystemExit: tyro has printed what is wrong with a field, or the help.
+      SystemExit: tyro has printed what is wrong with a flag, or the help.
     """
+    if {"--help", "-h"} & set(argv):
+        tyro.cli(options, args=["--help"])
+    config, rest = _take_config(argv)
+    kind = dataclasses.make_dataclass("Arguments", [("config", type(config))])
+    parsed, others = tyro.cli(
+        kind,
+        default=kind(config=config),
+        args=rest,
+        config=FLAGS,
+        return_unknown_args=True,
+    )
+    return parsed.config, tyro.cli(options, args=others)
+
+
+def _take_config(argv: Sequence[str]) -> tuple[Any, list[str]]:
+    """Load the config file that is named, and return what else there is."""
     argv = join_pair(argv, "--config")
     paths = [a.split("=", 1)[1] for a in argv if a.startswith("--config=")]
     rest = [a for a in argv if not a.startswith("--config=")]
     if not paths:
         if "--help" in rest or "-h" in rest:
             print(
-                "usage: --config=configs/FILE.py[:ARG] [--config.FIELD=VALUE ...] and "
-                "more\n\nWith a config, --help lists everything."
+                "usage: train.py --config=configs/FILE.py[:ARG] --workdir=DIR "
+                "[--config.FIELD=VALUE ...]\n\nWith a config, --help lists its fields."
             )
             raise SystemExit(0)
         raise ValueError(
@@ -116,15 +133,7 @@ def parse_with_config(argv: Sequence[str], name: str, kind: Any) -> tuple[Any, A
         )
     if len(paths) > 1:
         raise ValueError(f"--config is given {len(paths)} times, {paths}: leave one")
-    config = load_config(paths[0])
-    if dataclasses.is_dataclass(kind):
-        kind = tyro.conf.OmitArgPrefixes[kind]
-    both = dataclasses.make_dataclass(
-        "Arguments", [("config", type(config)), (name, kind)], frozen=True
-    )
-    default = both(**{"config": config, name: tyro.MISSING})
-    parsed = tyro.cli(both, default=default, args=rest, config=FLAGS)
-    return parsed.config, getattr(parsed, name)
+    return load_config(paths[0]), rest
 
 
 def join_pair(argv: Sequence[str], flag: str) -> list[str]:

@@ -1,14 +1,24 @@
 """Compiled programs are read rightly, and arithmetic agrees with what is counted."""
 
 import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
 
+import jax
 import pytest
 
 from sora_jax import cli
 from sora_jax.config import PackingConfig
-from sora_jax.plan import chips, hlo, planner, traffic, work
+from sora_jax.plan import chips, command, hlo, planner, traffic, work
+from sora_jax.plan.command import MESH
 from sora_jax.plan.work import Work
 
+HERE = chips.Machine(
+    name="here", chip=chips.CHIPS["v5e"], chips=1, devices=jax.devices()[:1]
+)
 PROGRAM = """HloModule jit_step
 %inside (p: bf16[64,8]) -> bf16[256,8] {
   %p = bf16[64,8]{1,0} parameter(0)
@@ -132,6 +142,56 @@ def test_recomputation_and_narrow_heads_cost_time():
 def test_a_refusal_says_how_much_would_be_needed():
     message = "E1000: CompileTimeHbmOom … total memory required (20.38G) exceeds"
     assert planner.needed(message) == pytest.approx(20.38 * 2**30)
+
+
+def test_steps_of_training_and_sampling_are_planned():
+    tests = Path(__file__).parent
+    command = [sys.executable, tests / "plan_here.py", "configs/dit_debug.py"]
+    environment = {**os.environ, "PYTHONPATH": str(tests.parent)}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert done.returncode == 0, done.stderr[-3000:]
+    train, sample = (json.loads(line) for line in done.stdout.splitlines())
+    for found in (train, sample):
+        assert found["fits"] and not found["collective_bytes"]
+        assert found["peak_hbm_bytes"] > sum(found["held_bytes"].values())
+        nominal = found["model_flops"] / chips.CHIPS["v5e"].flops
+        assert found["bounds_s"]["compute_nominal"] == pytest.approx(nominal)
+        slowest = max(found["bounds_s"].values())
+        assert found["mfu_bound"] == pytest.approx(nominal / slowest)
+        assert "mesh of one device" in found["report"]
+    assert train["held_bytes"]["average"] == train["held_bytes"]["parameters"]
+    assert train["chip_hours"] == pytest.approx(
+        1000 * max(train["bounds_s"].values()) / 3600
+    )
+
+
+def test_products_of_queries_and_keys_grow_with_both():
+    run = cli.load_config("configs/dit_debug.py")
+
+    def model(tokens):
+        packing = PackingConfig(tokens=tokens, rows=1, samples=1)
+        return work.of_training(dataclasses.replace(run, packing=packing)).model
+
+    # What is left of twice the tokens without twice the work is attention.
+    squares = (model(128) - 2 * model(64)) / 3
+    expected = work.products(run.dit, 128, 128) - 2 * work.products(run.dit, 64, 64)
+    text = 0.02 * expected  # the text encoder's share does not grow
+    assert squares == pytest.approx(expected, abs=text + model(64))
+
+
+def test_a_plan_is_asked_for_beside_a_config(capsys):
+    options = ["--topology=v9:2x2", "--config=configs/dit_debug.py", "--json"]
+    with pytest.raises(ValueError, match="--topology must be KIND:SHAPE.*'v9:2x2'"):
+        command.main([*options, "--config.mesh.fsdp=2"])
+    with pytest.raises(ValueError, match="a run has one of its own, --config.mesh"):
+        command.main([*options, "--mesh.context=4"])
+    with pytest.raises(ValueError, match="--slices must be >= 1, got 0"):
+        command.main([*options, "--slices=0"])
+    with pytest.raises(ValueError, match="gives Series, which has no plan"):
+        command.plan(cli.load_config("configs/playground.py"), MESH, HERE)
+    with pytest.raises(SystemExit):
+        command.main(["--help"])
+    assert "--topology" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("name", ["v6e", "v9:2x2", "v6e:2y4", "tpu:1x1"])

@@ -9,7 +9,7 @@ from typing import ClassVar, Literal
 from sora_jax.config.plain import FPS, require_within
 
 # What a clip can be about: one object, two, two that collide, one that passes behind a
-# wall, or two scenes with a cut.
+# wall, two scenes with a cut, or one that does two things without a cut.
 KINDS = ("one", "two", "collide", "behind", "cut", "turn")
 WIDEST = 16 / 9  # a big square that spins in a zoom fits just so
 

@@ -102,8 +102,8 @@ def check(options: Options) -> None:
         )
     if options.kind == "turn":
         problems.append(
-            "--kind turn has two captions and one scene, which this judge does not take "
-            "apart: see python -m sora_jax.evals.operations --tasks storyboard"
+            "--kind turn has two captions and one scene, which this judge does not "
+            "take apart: see python -m sora_jax.evals.operations --tasks storyboard"
         )
     if options.out and not options.out.endswith(".json"):
         problems.append(f"--out must end in .json, got {options.out!r}")

@@ -13,6 +13,8 @@ from sora_jax.config import DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan.chips import GIB, Machine, machine
 from sora_jax.plan.planner import Plan, plan_sampling, plan_training
 
+MESH = MeshConfig(data=1, context=-1)
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Options:
@@ -28,9 +30,11 @@ class Options:
     # How many of them a data-centre network connects.
     slices: int = 1
     # How devices share a video; a run's config has its own (--config.mesh).
-    mesh: MeshConfig | None = None
+    mesh: MeshConfig = MESH
     # Print one JSON object instead.
-    as_json: Annotated[bool, tyro.conf.arg(name="json")] = False
+    as_json: Annotated[
+        bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff
+    ] = False
 
 
 def main(argv: list[str]) -> None:
@@ -39,16 +43,15 @@ def main(argv: list[str]) -> None:
     Raises:
       ValueError: the config has no plan, or XLA does not know the topology.
     """
-    config, options = cli.parse_with_config(argv, "plan", Options)
+    config, options = cli.parse_beside_config(argv, Options)
     if options.slices < 1:
         raise ValueError(f"--slices must be >= 1, got {options.slices}")
-    if options.mesh is not None and isinstance(config, DiTRun):
+    if options.mesh != MESH and isinstance(config, DiTRun):
         raise ValueError(
-            f"--plan.mesh {options.mesh} is for models: a run has one of its own, "
+            f"--mesh {options.mesh} is for models: a run has one of its own, "
             "--config.mesh"
         )
-    mesh = options.mesh or MeshConfig(data=1, context=-1)
-    result = plan(config, mesh, machine(options.topology, options.slices))
+    result = plan(config, options.mesh, machine(options.topology, options.slices))
     if options.as_json:
         print(json.dumps(dataclasses.asdict(result)))
     else:
