@@ -28,7 +28,7 @@ from sora_jax.data.records import Record, write_shard
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.training import dit, encode, loop, vae
-from sora_jax.training.latents import load_start, open_latents
+from sora_jax.training.latents import check_start, load_start, open_latents
 from sora_jax.training.report import Report
 from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import publish, published
@@ -179,9 +179,15 @@ def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):
     for part, is_same in (("decoder", True), ("encoder", False)):
         other = jax.tree.map(lambda x: x, nnx.to_pure_dict(params))
         other[part] = jax.tree.map(lambda x: x + 1, other[part])
+        other["latent_mean"] = other["latent_mean"] + 1  # of other clips
         published.save_vae(tmp_path / part, nnx.merge(graphdef, other))
         if is_same:
-            publish.same_latents(str(tmp_path / part), own)
+            found = publish.same_latents(str(tmp_path / part), own)
+            got = published.parameters(found)
+            assert (got["latent_mean"] == own.latent_mean[...]).all()
+            jax.tree.map(
+                np.testing.assert_array_equal, got["decoder"], other["decoder"]
+            )
             continue
         with pytest.raises(ValueError, match="makes other latents"):
             publish.same_latents(str(tmp_path / part), own)
@@ -274,7 +280,7 @@ def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
 
     wider = dataclasses.replace(second, dit=dataclasses.replace(second.dit, mlp=48))
     with pytest.raises(ValueError, match="dit.mlp must be 32 to start from"):
-        load_start(wider, open_latents(wider))
+        check_start(wider)
     opened = open_latents(first)
     (latents / "tokenizer.model").write_bytes(b"another")
     opened = dataclasses.replace(opened, hashes=source_hashes(latents))

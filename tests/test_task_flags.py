@@ -119,7 +119,7 @@ BAD = {
     "--fit pad does nothing without files": {"prompt": "a", "fit": "pad"},
     "--size must be .height, width. of 1": {"prompt": "a", "size": "0x0"},
     "--fps must be from": {"prompt": "a", "seconds": 2.0, "fps": 0.0},
-    "--context must be less than the window": {
+    "--context must be at most the window": {
         "prompt": "a",
         "context": 13,
         "window": 9,

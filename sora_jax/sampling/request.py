@@ -113,8 +113,8 @@ def _check_window(request: Request, model: ModelConfig) -> list[str]:
     if window == frames:
         return []
     context = request.settings.context
-    if context >= window:
-        return [f"context must be less than the window ({window}), got {context}"]
+    if context > window:
+        return [f"context must be at most the window ({window}), got {context}"]
     if model.known != "nothing":
         return []
     return [

@@ -109,11 +109,11 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
     blueprint = compiled.blueprint
     latents = open_latents(config)
     if config.start_from:
-        check_start(config, latents)
+        check_start(config)
     plan = pipeline.plan(latents.train, config.dit.patch, config.packing, config.seed)
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
     return Job(
-        blueprint=started(blueprint, partial(load_start, config))
+        blueprint=started(blueprint, partial(load_start, config, latents))
         if config.start_from
         else blueprint,
         loss=compiled.loss,

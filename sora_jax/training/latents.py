@@ -59,12 +59,11 @@ def open_latents(config: DiTRun) -> Latents:
     )
 
 
-def check_start(config: DiTRun, latents: Latents) -> None:
+def check_start(config: DiTRun) -> None:
     """Refuse to start from a run that cannot lend its networks; reads no parameter.
 
     Raises:
-      ValueError: there is none, or it trained other networks, or on other latents or
-        tokens; names what differs.
+      ValueError: there is none, or it trained other networks; names what differs.
     """
     start = workdirs.run_of(config.start_from, "start_from")
     problems = [
@@ -78,20 +77,25 @@ def check_start(config: DiTRun, latents: Latents) -> None:
         if field.name not in HOW
         and getattr(ours, field.name) != getattr(theirs, field.name)
     ]
-    theirs = workdirs.source_hashes(start.latents)
-    problems += [
-        f"start_from {config.start_from!r} was trained on another {name} than "
-        f"{config.latents!r} holds: train it again, or give its latents"
-        for name in ("VAE", "tokenizer")
-        if latents.hashes.get(name) != theirs[name]
-    ]
     if problems:
         raise ValueError("\n".join(problems))
 
 
-def load_start(config: DiTRun) -> dict[str, Any]:
-    """Averaged parameters of the run that this one starts from."""
+def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
+    """Averaged parameters of the run that this one starts from.
+
+    Raises:
+      ValueError: it was trained on other latents or tokens.
+    """
     start = workdirs.load_trained(config.start_from, "start_from")
+    others = [
+        f"start_from {config.start_from!r} was trained on another {name} than "
+        f"{config.latents!r} holds: train it again, or give its latents"
+        for name in ("VAE", "tokenizer")
+        if latents.hashes.get(name) != start.sources.get(name)
+    ]
+    if others:
+        raise ValueError("\n".join(others))
     networks = {"dit": start.dit, "text_encoder": start.text_encoder}
     return {name: published.parameters(part) for name, part in networks.items()}
 
