@@ -8,6 +8,8 @@ from typing import Any
 
 from jax.experimental import topologies
 
+from sora_jax.training.flops import PEAKS
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Chip:
@@ -35,35 +37,35 @@ GIB = 2**30
 # leaves to programs.
 CHIPS = {
     "v4": Chip(
-        flops=275e12,
+        flops=PEAKS["TPU v4"],
         hbm_bytes=31.25 * GIB,
         hbm_rate=1228e9,
         link_rate=300e9,
         matrix_side=128,
     ),
     "v5e": Chip(
-        flops=197e12,
+        flops=PEAKS["TPU v5 lite"],
         hbm_bytes=15.75 * GIB,
         hbm_rate=819e9,
         link_rate=200e9,
         matrix_side=128,
     ),
     "v5p": Chip(
-        flops=459e12,
+        flops=PEAKS["TPU v5"],
         hbm_bytes=95.73 * GIB,
         hbm_rate=2765e9,
         link_rate=600e9,
         matrix_side=128,
     ),
     "v6e": Chip(
-        flops=918e12,
+        flops=PEAKS["TPU v6"],
         hbm_bytes=31.24 * GIB,
         hbm_rate=1640e9,
         link_rate=448e9,
         matrix_side=256,
     ),
     "tpu7x": Chip(
-        flops=2307e12,
+        flops=PEAKS["TPU7x"],
         hbm_bytes=2 * 94.75 * GIB,
         hbm_rate=7380e9,
         link_rate=1200e9,

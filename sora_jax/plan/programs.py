@@ -9,7 +9,6 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.stages import Lowered
@@ -20,10 +19,11 @@ from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
 from sora_jax.models.dit import DiT
 from sora_jax.nn.layers import compute_dtype
+from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import denoising
 from sora_jax.sampling.request import Request, check
 from sora_jax.training import dit, state
-from sora_jax.types import Batch, Context, Tokens
+from sora_jax.types import Context
 from sora_jax.weights.foreign import FLOAT32
 
 
@@ -46,30 +46,6 @@ def train_step(config: DiTRun, mesh: Mesh) -> Lowered:
     return update.lower(program.blueprint.abstract, batch_of(config, mesh))
 
 
-def batch_of(config: DiTRun, mesh: Mesh) -> Batch:
-    """A batch as `sharding.to_device` places it."""
-    packing, text = config.packing, config.text
-    rows, n, captions = packing.rows, packing.tokens, packing.samples
-    return Batch(
-        tokens=tokens_of(config.dit, rows, n, captions + 1, mesh),
-        text=_array(mesh, (rows, captions, text.pad_to), jnp.int32),
-        text_ids=_array(mesh, (rows, n), jnp.int32),
-    )
-
-
-def tokens_of(config: DiTConfig, rows: int, n: int, levels: int, mesh: Mesh) -> Tokens:
-    """Rows of tokens."""
-    return Tokens(
-        x=_array(mesh, (rows, n, config.patch_features)),
-        extra=_array(mesh, (rows, n, config.extra_features)),
-        coords=_array(mesh, (rows, n, 3)),
-        segments=_array(mesh, (rows, n), jnp.int32),
-        levels=_array(mesh, (rows, levels)),
-        level_ids=_array(mesh, (rows, n), jnp.int32),
-        made=_array(mesh, (rows, n), jnp.bool_),
-    )
-
-
 def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
     """Lower a step of denoising one video of the config's own frames and size.
 
@@ -88,9 +64,9 @@ def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
     contexts = contexts_of(config, rows, n, mesh)
     memory = memory_of(graphdef, params, contexts, mesh)
     tokens = tokens_of(config.dit, rows, n, 2, mesh)
-    scalar = _array(mesh, ())
+    scalar = array(mesh, ())
     matrix = matrix_of(settings)
-    stack = _array(mesh, (matrix.shape[0], 1, n, config.dit.patch_features), batch=1)
+    stack = array(mesh, (matrix.shape[0], 1, n, config.dit.patch_features), batch=1)
     compiled = jax.jit(
         denoising.step,
         static_argnames=denoising.STATIC,
@@ -100,7 +76,7 @@ def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
         graphdef,
         stack,
         (params, memory, tokens, contexts),
-        (scalar, _array(mesh, matrix.shape), scalar),
+        (scalar, array(mesh, matrix.shape), scalar),
         is_guided=rows == 2,
     )
 
@@ -129,19 +105,6 @@ def network_of(config: DiTConfig, mesh: Mesh) -> tuple[nnx.GraphDef, Any]:
     return graphdef, params
 
 
-def contexts_of(
-    config: ModelConfig, rows: int, n: int, mesh: Mesh
-) -> dict[str, Context]:
-    """The text that tokens read."""
-    length = config.text.pad_to
-    text = Context(
-        states=_array(mesh, (rows, length, config.text.width)),
-        segments=_array(mesh, (rows, length), jnp.int32),
-        ids=_array(mesh, (rows, n), jnp.int32),
-    )
-    return {"text": text}
-
-
 def memory_of(
     graphdef: nnx.GraphDef, params: Any, contexts: dict[str, Context], mesh: Mesh
 ) -> Any:
@@ -157,14 +120,3 @@ def memory_of(
         ),
         jax.eval_shape(remember, params, contexts),
     )
-
-
-def _array(
-    mesh: Mesh, shape: tuple[int, ...], dtype: Any = jnp.float32, batch: int = 0
-) -> jax.ShapeDtypeStruct:
-    """An array whose batch axis is shared as far as it divides."""
-    axes: list[str | None] = [None] * len(shape)
-    if shape:
-        axes[batch] = "batch"
-    where = NamedSharding(mesh, sharding.spec(tuple(axes), shape))
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=where)

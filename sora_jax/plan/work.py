@@ -10,18 +10,18 @@ import dataclasses
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
 from sora_jax.data.patches import grid_of
 from sora_jax.models.dit import DiT
+from sora_jax.plan.arguments import batch_of, contexts_of, tokens_of
 from sora_jax.plan.chips import Chip
 from sora_jax.sampling.request import Request
 from sora_jax.training.dit import countable, model_flops
 from sora_jax.training.flops import count_flops
-from sora_jax.types import Batch, Context, Tokens
+from sora_jax.types import Tokens
 
 # Products of queries and keys, or of scores and values: forward both, and backward
 # those of the kernel for queries (three) and of that for keys (four).
@@ -56,7 +56,9 @@ class Work:
 def of_training(config: DiTRun) -> Work:
     """FLOPs of a step of training; rows count as full."""
     rows, n = config.packing.rows, config.packing.tokens
-    model = model_flops(config, row_of(config))
+    row = dataclasses.replace(config.packing, rows=1)
+    one = batch_of(dataclasses.replace(config, packing=row), None)
+    model = model_flops(config, one)
     # Forward, then backward twice as much.
     attention = rows * products(config.dit, n, n)
     other, repeated = model - 3 * attention, config.dit.remat
@@ -92,29 +94,12 @@ def products(config: DiTConfig, queries: int, keys: int) -> float:
     return 2.0 * FORWARD * queries * keys * config.width * config.depth
 
 
-def row_of(config: DiTRun) -> Batch:
-    """The shapes of a batch of one row."""
-    packing, n = config.packing, config.packing.tokens
-    return Batch(
-        tokens=_tokens(config.dit, 1, n, packing.samples + 1),
-        text=_shape((1, packing.samples, config.text.pad_to), jnp.int32),
-        text_ids=_shape((1, n), jnp.int32),
-    )
-
-
 def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
     """FLOPs of the transformer with its prompts' keys and values at hand."""
     graphdef, params = nnx.split(
         nnx.eval_shape(lambda: DiT(countable(config.dit), rngs=nnx.Rngs(0)))
     )
-    length = config.text.pad_to
-    contexts = {
-        "text": Context(
-            states=_shape((rows, length, config.text.width)),
-            segments=_shape((rows, length), jnp.int32),
-            ids=_shape((rows, n), jnp.int32),
-        )
-    }
+    contexts = contexts_of(config, rows, n, None)
     memory = jax.eval_shape(
         lambda params, contexts: nnx.merge(graphdef, params).remember(contexts),
         params,
@@ -125,21 +110,5 @@ def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
         return nnx.merge(graphdef, params)(tokens, contexts, memory)
 
     return count_flops(
-        forward, params, _tokens(config.dit, rows, n, 2), contexts, memory
+        forward, params, tokens_of(config.dit, rows, n, 2, None), contexts, memory
     )
-
-
-def _tokens(config: DiTConfig, rows: int, n: int, levels: int) -> Tokens:
-    return Tokens(
-        x=_shape((rows, n, config.patch_features)),
-        extra=_shape((rows, n, config.extra_features)),
-        coords=_shape((rows, n, 3)),
-        segments=_shape((rows, n), jnp.int32),
-        levels=_shape((rows, levels)),
-        level_ids=_shape((rows, n), jnp.int32),
-        made=_shape((rows, n), jnp.bool_),
-    )
-
-
-def _shape(shape: tuple[int, ...], dtype: Any = jnp.float32) -> Any:
-    return jax.ShapeDtypeStruct(shape, dtype)

@@ -1,0 +1,68 @@
+"""The arguments of steps as shapes, placed on a mesh as the real ones are.
+
+Without a mesh they are shapes alone, of which FLOPs are counted.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding
+
+from sora_jax import sharding
+from sora_jax.config import DiTConfig, DiTRun, ModelConfig
+from sora_jax.types import Batch, Context, Tokens
+
+
+def batch_of(config: DiTRun, mesh: Mesh | None) -> Batch:
+    """A batch as `sharding.to_device` places it."""
+    packing, text = config.packing, config.text
+    rows, n, captions = packing.rows, packing.tokens, packing.samples
+    return Batch(
+        tokens=tokens_of(config.dit, rows, n, captions + 1, mesh),
+        text=array(mesh, (rows, captions, text.pad_to), jnp.int32),
+        text_ids=array(mesh, (rows, n), jnp.int32),
+    )
+
+
+def tokens_of(
+    config: DiTConfig, rows: int, n: int, levels: int, mesh: Mesh | None
+) -> Tokens:
+    """Rows of tokens."""
+    return Tokens(
+        x=array(mesh, (rows, n, config.patch_features)),
+        extra=array(mesh, (rows, n, config.extra_features)),
+        coords=array(mesh, (rows, n, 3)),
+        segments=array(mesh, (rows, n), jnp.int32),
+        levels=array(mesh, (rows, levels)),
+        level_ids=array(mesh, (rows, n), jnp.int32),
+        made=array(mesh, (rows, n), jnp.bool_),
+    )
+
+
+def contexts_of(
+    config: ModelConfig, rows: int, n: int, mesh: Mesh | None
+) -> dict[str, Context]:
+    """The text that tokens read."""
+    length = config.text.pad_to
+    text = Context(
+        states=array(mesh, (rows, length, config.text.width)),
+        segments=array(mesh, (rows, length), jnp.int32),
+        ids=array(mesh, (rows, n), jnp.int32),
+    )
+    return {"text": text}
+
+
+def array(
+    mesh: Mesh | None, shape: tuple[int, ...], dtype: Any = jnp.float32, batch: int = 0
+) -> jax.ShapeDtypeStruct:
+    """An array whose batch axis is shared as far as it divides; alone, its shape."""
+    if mesh is None:
+        return jax.ShapeDtypeStruct(shape, dtype)
+    axes: list[str | None] = [None] * len(shape)
+    if shape:
+        axes[batch] = "batch"
+    where = NamedSharding(mesh, sharding.spec(tuple(axes), shape))
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
