@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.experimental import mesh_utils
@@ -25,16 +26,25 @@ Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 # of a row exchange heads in groups (Ulysses), and the groups form a ring.
 NAMES = ("data", "fsdp", "context", "tensor")
 AXES = ("data", "fsdp", "ring", "ulysses", "tensor")
+# Of the mesh on which devices share frames, and not tokens.
+FRAME_AXES = ("copy", "height", "width")
 
 _RULES: contextvars.ContextVar[Rules] = contextvars.ContextVar("rules", default=())
 
 
-def make_mesh(shape: Mapping[str, int], devices: list | None = None) -> Mesh:
+def make_mesh(
+    shape: Mapping[str, int], devices: list | None = None, heads: int = 0
+) -> Mesh:
     """Build the mesh of a `MeshConfig`'s fields.
 
     One of the four sizes may be -1 and takes the devices that are left. Devices of
     several slices are told apart by themselves; `data_slices` and `fsdp_slices` say how
     many of them lie along an axis.
+
+    Args:
+      shape: the fields.
+      devices: by default, all that are here.
+      heads: of attention, for Ulysses to divide.
 
     Raises:
       ValueError: the shape does not multiply to the devices, or to their slices.
@@ -51,11 +61,12 @@ def make_mesh(shape: Mapping[str, int], devices: list | None = None) -> Mesh:
         others = "a divisor of" if -1 in asked else "exactly"
         raise ValueError(
             f"mesh {dict(zip(NAMES, asked, strict=True))} must multiply to {others} "
-            f"the {len(devices)} devices present, got {known}: change --config.mesh.*"
+            f"the {len(devices)} devices present, got {known}: change its axes"
         )
     data, fsdp, context, tensor = sizes
     ulysses = shape.get("ulysses", -1)
-    ulysses = context if ulysses == -1 else ulysses
+    if ulysses == -1:
+        ulysses = math.gcd(context, heads // tensor)  # gcd(n, 0) is n
     if context % ulysses:
         raise ValueError(
             f"mesh.ulysses must divide mesh.context ({context}), got {ulysses}"
@@ -173,6 +184,38 @@ def platform() -> str:
     return "tpu" if "tpu" in kind else "cpu" if "cpu" in kind else "gpu"
 
 
+def frames_mesh(rows: int, columns: int) -> Mesh:
+    """The current mesh's devices anew, so that they share the cells of a frame.
+
+    Where not all of them can, several do the same.
+
+    Args:
+      rows: cells along the height.
+      columns: cells along the width.
+    """
+    mesh = jax.sharding.get_mesh()
+    devices = mesh.devices.reshape(-1, *frame_grid(rows, columns, mesh.size))
+    return Mesh(devices, FRAME_AXES, axis_types=(AxisType.Auto,) * 3)
+
+
+def frame_grid(rows: int, columns: int, devices: int) -> tuple[int, int]:
+    """The largest grid of devices that divides cells evenly, as square as may be."""
+    grids = [
+        (high, wide)
+        for high in range(1, math.gcd(rows, devices) + 1)
+        for wide in range(1, math.gcd(columns, devices) + 1)
+        if not (rows % high or columns % wide or devices % (high * wide))
+    ]
+    return max(grids, key=lambda grid: (grid[0] * grid[1], -sum(grid)))
+
+
+def put(x: Any, *axes: str | None) -> Array:
+    """Place an array of the host by its logical axes; without a mesh, on the device."""
+    if not is_active():
+        return jnp.asarray(x)
+    return jax.device_put(x, spec(axes, x.shape))
+
+
 def constrain(x: Array, *axes: str | None) -> Array:
     """Ask for the sharding of an activation; without a mesh, do nothing."""
     if not is_active():
@@ -181,7 +224,10 @@ def constrain(x: Array, *axes: str | None) -> Array:
 
 
 def parameter_shardings(module: nnx.Module, mesh: Mesh) -> dict[str, Any]:
-    """The sharding of every parameter of a (possibly abstract) module, as a dict."""
+    """The sharding of every parameter of a (possibly abstract) module, as a dict.
+
+    An axis that the mesh does not divide stays whole on every device.
+    """
 
     def place(path: tuple, variable: nnx.Variable) -> NamedSharding:
         axes = variable.get_metadata().get("axes")
@@ -190,7 +236,7 @@ def parameter_shardings(module: nnx.Module, mesh: Mesh) -> dict[str, Any]:
             raise ValueError(f"parameter {path} names no logical axes")
         # Stacked blocks have a leading axis that their layers do not know of.
         axes = ("layers",) * (value.ndim - len(axes)) + tuple(axes)
-        return NamedSharding(mesh, spec(axes))
+        return NamedSharding(mesh, spec(axes, value.shape))
 
     state = nnx.state(module)
     placed = {path: place(path, leaf) for path, leaf in nnx.to_flat_state(state)}

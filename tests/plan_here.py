@@ -12,7 +12,12 @@ import jax
 jax.config.update("jax_disable_most_optimizations", True)
 
 from sora_jax import cli  # noqa: E402
-from sora_jax.config import ModelConfig, SamplingConfig, VAEConfig  # noqa: E402
+from sora_jax.config import (  # noqa: E402
+    SAMPLING_MESH,
+    ModelConfig,
+    SamplingConfig,
+    VAEConfig,
+)
 from sora_jax.plan import chips, command  # noqa: E402
 
 HERE = chips.Machine(
@@ -33,7 +38,7 @@ def main() -> None:
         known="channels",
     )
     for config in (run, model):
-        found = command.plan(config, command.MESH, HERE)
+        found = command.plan(config, SAMPLING_MESH, HERE)
         report = command.report(found)
         print(json.dumps(dataclasses.asdict(found) | {"report": report}))
 

@@ -22,16 +22,23 @@ CONTEXT = [{"context": 4, "ulysses": groups} for groups in (4, 1, 2)]
 STEPS = [{"data": 2, "fsdp": 2, "tensor": 2}, {"fsdp": 2, "context": 4, "ulysses": 2}]
 
 
-def on_many_devices(meshes, with_step):
-    """How far the steps of meshes are from one device's."""
+# Of videos: prompts and guidance apart, rings of groups, and parameters shared.
+VIDEOS = [
+    {"data": 2, "context": 4},
+    {"data": 1, "context": 8, "ulysses": 2},
+    {"data": 1, "fsdp": 2, "context": 2, "tensor": 2},
+]
+
+
+def on_many_devices(script, meshes, *arguments):
+    """How far what meshes make is from what one device makes."""
     environment = {
         **os.environ,
-        "PYTHONPATH": str(TESTS.parent),
+        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
         "JAX_PLATFORMS": "cpu",
     }
     config = str(TESTS.parent / "configs" / "dit_debug.py")
-    command = [sys.executable, TESTS / "on_many_devices.py", config, json.dumps(meshes)]
-    command.append("with-step" if with_step else "without")
+    command = [sys.executable, TESTS / script, config, json.dumps(meshes), *arguments]
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
     return [json.loads(line) for line in done.stdout.splitlines()]
@@ -41,11 +48,33 @@ def on_many_devices(meshes, with_step):
     ("meshes", "with_step"), [(PAIRS, False), (CONTEXT, False), (STEPS, True)]
 )
 def test_a_step_is_the_same_on_every_mesh(meshes, with_step):
-    found = on_many_devices(meshes, with_step)
+    asked = "with-step" if with_step else "without"
+    found = on_many_devices("steps_on_many_devices.py", meshes, asked)
     assert [one.pop("mesh") for one in found] == meshes
     for errors in found:
         assert set(errors) == {"loss", "gradient"} | ({"step"} if with_step else set())
         assert max(errors.values()) <= 1e-5, errors
+
+
+def test_a_video_is_the_same_on_every_mesh(tmp_path):
+    found = on_many_devices("videos_on_many_devices.py", VIDEOS, tmp_path / "weights")
+    assert [one.pop("mesh") for one in found] == VIDEOS
+    for errors in found:
+        assert set(errors) == {"made", "extended"}
+        assert max(errors.values()) <= 1e-5, errors
+
+
+@pytest.mark.parametrize(
+    ("rows", "columns", "devices", "grid"),
+    [
+        (136, 240, 256, (8, 16)),
+        (6, 6, 8, (2, 2)),
+        (60, 104, 8, (2, 4)),
+        (7, 5, 4, (1, 1)),
+    ],
+)
+def test_devices_share_frames_in_a_grid_that_divides_them(rows, columns, devices, grid):
+    assert sharding.frame_grid(rows, columns, devices) == grid
 
 
 def test_context_is_shared_by_heads_and_around_a_ring():

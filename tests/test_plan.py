@@ -11,9 +11,8 @@ import jax
 import pytest
 
 from sora_jax import cli
-from sora_jax.config import PackingConfig
+from sora_jax.config import SAMPLING_MESH, PackingConfig
 from sora_jax.plan import chips, command, hlo, planner, traffic, work
-from sora_jax.plan.command import MESH
 from sora_jax.plan.work import Work
 
 HERE = chips.Machine(
@@ -188,7 +187,7 @@ def test_a_plan_is_asked_for_beside_a_config(capsys):
     with pytest.raises(ValueError, match="--slices must be >= 1, got 0"):
         command.main([*options, "--slices=0"])
     with pytest.raises(ValueError, match="gives Series, which has no plan"):
-        command.plan(cli.load_config("configs/playground.py"), MESH, HERE)
+        command.plan(cli.load_config("configs/playground.py"), SAMPLING_MESH, HERE)
     with pytest.raises(SystemExit):
         command.main(["--help"])
     assert "--topology" in capsys.readouterr().out

@@ -18,7 +18,9 @@ from sora_jax.config.plain import FPS, from_json, require, to_json
 from sora_jax.config.runs import DiTRun, EncodeRun, Series, VAERun
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.config.training import (
+    FRAME_RULES,
     RULES,
+    SAMPLING_MESH,
     FlowConfig,
     MeshConfig,
     OptimConfig,
@@ -34,6 +36,7 @@ __all__ = [
     "Dtype",
     "EncodeRun",
     "FPS",
+    "FRAME_RULES",
     "FlowConfig",
     "MeshConfig",
     "ModelConfig",
@@ -42,6 +45,7 @@ __all__ = [
     "PlaygroundConfig",
     "RULES",
     "RunConfig",
+    "SAMPLING_MESH",
     "SamplingConfig",
     "Series",
     "TextConfig",

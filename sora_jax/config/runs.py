@@ -132,6 +132,11 @@ class DiTRun(RunConfig):
             f"got {read}",
         )
 
+    @property
+    def heads(self) -> int:
+        """Heads of attention that devices may divide among them."""
+        return self.dit.heads
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series:

@@ -12,11 +12,14 @@ from sora_jax.sharding import Rules
 RULES: Rules = (
     ("batch", ("data", "fsdp")),
     ("tokens", ("ring", "ulysses")),
-    ("embed", "fsdp"),
+    # Parameters are shared by all who share tokens too, and gathered layer by layer.
+    ("embed", ("fsdp", "ring", "ulysses")),
     ("heads", "tensor"),
     ("mlp", "tensor"),
     ("vocabulary", "tensor"),
 )
+# Of the VAE, on a mesh of its own (`sharding.frames_mesh`).
+FRAME_RULES: Rules = (("height", "height"), ("width", "width"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -60,7 +63,8 @@ class MeshConfig:
     # Devices that share heads and the width of the MLP.
     tensor: int = 1
     # Of the devices of `context`, how many exchange heads for tokens (Ulysses); where
-    # that is not all of them, keys go around a ring of such groups. -1: all.
+    # that is not all of them, keys go around a ring of such groups. -1: as many as
+    # divide the heads.
     ulysses: int = -1
     # Of several slices, how many lie along `data` and along `fsdp`.
     data_slices: int = 1
@@ -77,6 +81,10 @@ class MeshConfig:
             f"ulysses {self.ulysses}",
         )
         require(min(slices) >= 1, f"mesh slices must be >= 1, got {slices}")
+
+
+# How devices share one video.
+SAMPLING_MESH = MeshConfig(data=1, context=-1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -139,3 +147,8 @@ class RunConfig:
                 f"{self.optim.accumulate}: no update would ever be made",
             ),
         )
+
+    @property
+    def heads(self) -> int:
+        """Heads of attention that devices may divide among them; 0 where none do."""
+        return 0

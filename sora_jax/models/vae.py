@@ -21,6 +21,7 @@ from sora_jax.models.vae_layers import Head, Middle
 from sora_jax.models.vae_stages import DownStage, UpStage
 from sora_jax.nn.conv import Cache, CausalConv, Stream
 from sora_jax.nn.layers import compute_dtype, rank
+from sora_jax.sharding import constrain
 
 
 class Statistic(nnx.Variable):
@@ -55,9 +56,9 @@ class Encoder(nnx.Module):
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 z"]:
         """Return means and log-variances, side by side."""
-        x = self.conv_in(x, stream)
+        x = shared(self.conv_in(shared(x), stream))
         for stage in self.stages:
-            x = stage(x, stream)
+            x = shared(stage(x, stream))
         x = self.head(self.middle(x, stream), stream)
         return self.moments(x, stream).astype(jnp.float32)
 
@@ -86,10 +87,10 @@ class Decoder(nnx.Module):
         self, z: Float[Array, "b t h w z"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 c"]:
         """Return patches of pixels."""
-        x = self.conv_in(self.latents(z, stream), stream)
+        x = self.conv_in(self.latents(shared(z), stream), stream)
         x = self.middle(x, stream)
         for stage in self.stages:
-            x = stage(x, stream)
+            x = shared(stage(x, stream))
         return self.head(x, stream).astype(jnp.float32)
 
 
@@ -135,6 +136,11 @@ class VAE(nnx.Module):
         shift, scale = rank(self.latent_mean[...], 5), rank(self.latent_std[...], 5)
         pixels, cache = self.reconstruct(latents * scale + shift, cache)
         return jnp.clip(pixels, -1.0, 1.0), cache
+
+
+def shared(x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
+    """Let devices share frames; convolutions exchange the borders by themselves."""
+    return constrain(x, "batch", None, "height", "width", None)
 
 
 def space_to_depth(

@@ -13,7 +13,11 @@ from jax.sharding import Mesh, NamedSharding
 
 from sora_jax import sharding
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
+from sora_jax.sampling.denoising import TOKEN
 from sora_jax.types import Batch, Context, Tokens
+
+Axes = tuple[str | None, ...]
+BATCH: Axes = ("batch",)
 
 
 def batch_of(config: DiTRun, mesh: Mesh | None) -> Batch:
@@ -28,17 +32,22 @@ def batch_of(config: DiTRun, mesh: Mesh | None) -> Batch:
 
 
 def tokens_of(
-    config: DiTConfig, rows: int, n: int, levels: int, mesh: Mesh | None
+    config: DiTConfig,
+    rows: int,
+    n: int,
+    levels: int,
+    mesh: Mesh | None,
+    axes: Axes = BATCH,
 ) -> Tokens:
-    """Rows of tokens."""
+    """Rows of tokens, whose leading axes lie along logical ones."""
     return Tokens(
-        x=array(mesh, (rows, n, config.patch_features)),
-        extra=array(mesh, (rows, n, config.extra_features)),
-        coords=array(mesh, (rows, n, 3)),
-        segments=array(mesh, (rows, n), jnp.int32),
+        x=array(mesh, (rows, n, config.patch_features), axes=axes),
+        extra=array(mesh, (rows, n, config.extra_features), axes=axes),
+        coords=array(mesh, (rows, n, 3), axes=axes),
+        segments=array(mesh, (rows, n), jnp.int32, axes),
         levels=array(mesh, (rows, levels)),
-        level_ids=array(mesh, (rows, n), jnp.int32),
-        made=array(mesh, (rows, n), jnp.bool_),
+        level_ids=array(mesh, (rows, n), jnp.int32, axes),
+        made=array(mesh, (rows, n), jnp.bool_, axes),
     )
 
 
@@ -50,19 +59,27 @@ def contexts_of(
     text = Context(
         states=array(mesh, (rows, length, config.text.width)),
         segments=array(mesh, (rows, length), jnp.int32),
-        ids=array(mesh, (rows, n), jnp.int32),
+        ids=array(mesh, (rows, n), jnp.int32, TOKEN[:2]),
     )
     return {"text": text}
 
 
 def array(
-    mesh: Mesh | None, shape: tuple[int, ...], dtype: Any = jnp.float32, batch: int = 0
+    mesh: Mesh | None,
+    shape: tuple[int, ...],
+    dtype: Any = jnp.float32,
+    axes: Axes = BATCH,
 ) -> jax.ShapeDtypeStruct:
-    """An array whose batch axis is shared as far as it divides; alone, its shape."""
+    """An array that is shared as far as the mesh divides it; alone, its shape.
+
+    Args:
+      mesh: of the devices; None for one.
+      shape: of the array.
+      dtype: of its values.
+      axes: logical ones of its leading axes.
+    """
     if mesh is None:
         return jax.ShapeDtypeStruct(shape, dtype)
-    axes: list[str | None] = [None] * len(shape)
-    if shape:
-        axes[batch] = "batch"
-    where = NamedSharding(mesh, sharding.spec(tuple(axes), shape))
+    axes = (axes + (None,) * len(shape))[: len(shape)]
+    where = NamedSharding(mesh, sharding.spec(axes, shape))
     return jax.ShapeDtypeStruct(shape, dtype, sharding=where)

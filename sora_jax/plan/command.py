@@ -9,11 +9,9 @@ from typing import Annotated
 import tyro
 
 from sora_jax import cli
-from sora_jax.config import DiTRun, MeshConfig, ModelConfig
+from sora_jax.config import SAMPLING_MESH, DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan.chips import GIB, Machine, machine
 from sora_jax.plan.planner import Plan, plan_sampling, plan_training
-
-MESH = MeshConfig(data=1, context=-1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -30,7 +28,7 @@ class Options:
     # How many of them a data-centre network connects.
     slices: int = 1
     # How devices share a video; a run's config has its own (--config.mesh).
-    mesh: MeshConfig = MESH
+    mesh: MeshConfig = SAMPLING_MESH
     # Print one JSON object instead.
     as_json: Annotated[
         bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff
@@ -46,7 +44,7 @@ def main(argv: list[str]) -> None:
     config, options = cli.parse_beside_config(argv, Options)
     if options.slices < 1:
         raise ValueError(f"--slices must be >= 1, got {options.slices}")
-    if options.mesh != MESH and isinstance(config, DiTRun):
+    if options.mesh != SAMPLING_MESH and isinstance(config, DiTRun):
         raise ValueError(
             f"--mesh {options.mesh} is for models: a run has one of its own, "
             "--config.mesh"

@@ -62,7 +62,9 @@ class Plan:
 
 def plan_training(config: DiTRun, machine: Machine) -> Plan:
     """Plan the training that a config describes."""
-    mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), machine.devices)
+    mesh = sharding.make_mesh(
+        dataclasses.asdict(config.mesh), machine.devices, config.heads
+    )
     with sharding.use(mesh, config.rules):
         lowered = programs.train_step(config, mesh)
         held = held_in_training(config, mesh)
@@ -76,7 +78,8 @@ def plan_sampling(
     config: ModelConfig, mesh_config: MeshConfig, machine: Machine
 ) -> Plan:
     """Plan making one video of a model's default frames and size."""
-    mesh = sharding.make_mesh(dataclasses.asdict(mesh_config), machine.devices)
+    shape, heads = dataclasses.asdict(mesh_config), config.dit.heads
+    mesh = sharding.make_mesh(shape, machine.devices, heads)
     with sharding.use(mesh, RULES):
         lowered = programs.sample_step(config, mesh)
         _, params = programs.network_of(programs.on_accelerator(config.dit), mesh)

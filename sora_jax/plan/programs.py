@@ -63,10 +63,11 @@ def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
     graphdef, params = network_of(config.dit, mesh)
     contexts = contexts_of(config, rows, n, mesh)
     memory = memory_of(graphdef, params, contexts, mesh)
-    tokens = tokens_of(config.dit, rows, n, 2, mesh)
+    tokens = tokens_of(config.dit, rows, n, 2, mesh, denoising.TOKEN[:2])
     scalar = array(mesh, ())
     matrix = matrix_of(settings)
-    stack = array(mesh, (matrix.shape[0], 1, n, config.dit.patch_features), batch=1)
+    shape = (matrix.shape[0], 1, n, config.dit.patch_features)
+    stack = array(mesh, shape, axes=denoising.STACK)
     compiled = jax.jit(
         denoising.step,
         static_argnames=denoising.STATIC,

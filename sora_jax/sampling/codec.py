@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -12,13 +13,15 @@ import numpy as np
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sora_jax.config import VAEConfig
+from sora_jax import sharding
+from sora_jax.config import FRAME_RULES, VAEConfig
 from sora_jax.models.vae import VAE
 from sora_jax.nn.layers import compute_dtype
 from sora_jax.types import AnyArray
 
 # An nnx.State, whose own generic hints upset the type checker of the tests.
 Params = Any
+OnMesh = Callable[[], contextlib.AbstractContextManager[Any]]
 # Latent frames that pass through the VAE at once; a longer video streams through.
 MOST_FRAMES = 8
 # Pixels of a chunk: where frames are large, fewer of them go at once.
@@ -31,6 +34,8 @@ def encode(
 ) -> Float[Array, "b t2 h2 w2 z"]:
     """Encode whole clips, as a stream."""
     graphdef, params = nnx.split(vae)
+    shares = on_frames(vae.config, pixels.shape[2:4])
+    params = everywhere(params, shares)
     factor = vae.config.time_factor
     step = factor * frames_at_once(vae.config, pixels.shape[2:4])
     parts, cache, start = [], None, 0
@@ -38,7 +43,8 @@ def encode(
         stop = min(pixels.shape[1], start + step + (start == 0))
         chunk = pixels[:, start:stop]
         chunk = repeat_last(chunk, step) if start else chunk
-        latents, cache = run_encoder(graphdef, params, chunk, cache)
+        with shares():
+            latents, cache = run_encoder(graphdef, params, chunk, cache)
         parts.append(latents[:, : -(-(stop - start) // factor)])
         start = stop
     return jnp.concatenate(parts, axis=1)
@@ -52,6 +58,8 @@ def decode(
     latents = np.asarray(latents)  # on the device each cut would be compiled for
     factor, space = vae.config.time_factor, vae.config.space_factor
     size = latents.shape[2] * space, latents.shape[3] * space
+    shares = on_frames(vae.config, size)
+    params = everywhere(params, shares)
     step = frames_at_once(vae.config, size)
     frames, cache, start = latents.shape[1], None, 0
     while start < frames:
@@ -59,10 +67,27 @@ def decode(
         chunk = (
             repeat_last(latents[:, start:stop], step) if start else latents[:, :stop]
         )
-        pixels, cache = run_decoder(graphdef, params, chunk, cache)
+        with shares():
+            pixels, cache = run_decoder(graphdef, params, chunk, cache)
         count = (stop - start) * factor - (factor - 1 if start == 0 else 0)
         yield np.asarray(pixels)[:, :count]
         start = stop
+
+
+def on_frames(config: VAEConfig, size: tuple[int, int]) -> OnMesh:
+    """What lets the devices of the current mesh share frames of (height, width)."""
+    if not sharding.is_active():
+        return contextlib.nullcontext
+    rows, columns = (side // config.space_factor for side in size)
+    return partial(sharding.use, sharding.frames_mesh(rows, columns), FRAME_RULES)
+
+
+def everywhere(params: Params, shares: OnMesh) -> Params:
+    """Parameters on every device that shares frames."""
+    with shares():
+        if not sharding.is_active():
+            return params
+        return jax.tree.map(lambda x: sharding.put(x, *(None,) * x.ndim), params)
 
 
 def frames_at_once(config: VAEConfig, size: tuple[int, int]) -> int:
@@ -116,7 +141,7 @@ def run_encoder(
     graphdef: nnx.GraphDef, params: Params, pixels: Array, cache: Any
 ) -> tuple[Array, Any]:
     """Encode a chunk, opening a stream or going on with one."""
-    return nnx.merge(graphdef, params).encode(pixels, cache)
+    return shared(nnx.merge(graphdef, params).encode(pixels, cache))
 
 
 @partial(jax.jit, static_argnames="graphdef")
@@ -124,4 +149,15 @@ def run_decoder(
     graphdef: nnx.GraphDef, params: Params, latents: Array, cache: Any
 ) -> tuple[Array, Any]:
     """Decode a chunk, opening a stream or going on with one."""
-    return nnx.merge(graphdef, params).decode(latents, cache)
+    return shared(nnx.merge(graphdef, params).decode(latents, cache))
+
+
+def shared(arrays: Any) -> Any:
+    """Leave on each device its part of frames, and all of what is no frame."""
+
+    def constrain(x: Array) -> Array:
+        frames = ("batch", None, "height", "width", None)
+        axes = frames if x.ndim == len(frames) else (None,) * x.ndim
+        return sharding.constrain(x, *axes)
+
+    return jax.tree.map(constrain, arrays)

@@ -15,7 +15,7 @@ from sora_jax.sampling.tasks.brief import Brief
 
 def run(job: Job, progress: Progress) -> Iterator[str]:
     """Make the videos one by one; yield each file's path when it is whole."""
-    model = load(job.weights)
+    model = load(job.weights, job.mesh)
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
         started = time.perf_counter()

@@ -14,6 +14,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from sora_jax import sharding
 from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
 from sora_jax.models.dit import DiT
@@ -22,6 +23,9 @@ from sora_jax.sampling.compiling import jit
 from sora_jax.sampling.request import Request
 from sora_jax.types import Batch, Context, Tokens
 
+# Logical axes of what a token has, and of the solver's stack.
+TOKEN = ("batch", "tokens", None)
+STACK = (None, *TOKEN)
 # An nnx.State, whose own generic hints upset the type checker of the tests.
 Params = Any
 MOST_WINDOWS = 100_000  # of one part
@@ -47,12 +51,31 @@ def draw_noise(
     return jnp.stack([jax.random.normal(key, shape) for key in keys])
 
 
+def place(tokens: Tokens) -> Tokens:
+    """Tokens on their devices, once for all steps."""
+    axes: dict[str, tuple[str | None, ...]] = {
+        field.name: TOKEN for field in dataclasses.fields(tokens)
+    }
+    axes["levels"] = ("batch", None)
+
+    def put(name: str) -> Any:
+        value = getattr(tokens, name)
+        if value is None:
+            return None
+        return sharding.put(value, *axes[name][: value.ndim])
+
+    return dataclasses.replace(tokens, **{name: put(name) for name in axes})
+
+
 def encode_text(encoder: TextEncoder, batch: Batch) -> Context:
     """Encode the captions of rows, and wait, so that the encoder can go."""
     states, segments = jax.block_until_ready(
-        run_text_encoder(*nnx.split(encoder), batch.text)
+        run_text_encoder(
+            *nnx.split(encoder), sharding.put(batch.text, "batch", None, None)
+        )
     )
-    return Context(states=states, segments=segments, ids=batch.text_ids)
+    ids = sharding.put(batch.text_ids, *TOKEN[:2])
+    return Context(states=states, segments=segments, ids=ids)
 
 
 def ready(dit: DiT, contexts: dict[str, Context]) -> Network:
@@ -114,7 +137,7 @@ def step(
         with_prompt, without = jnp.split(velocity, 2)
         velocity = guide(with_prompt, without, guidance)
     velocity = jnp.where(made[: len(velocity)], velocity, 0.0)
-    return solvers.advance(stack, velocity, matrix)
+    return sharding.constrain(solvers.advance(stack, velocity, matrix), *STACK)
 
 
 _compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(step)

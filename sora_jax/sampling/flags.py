@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 import tyro
 
-from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, SamplingConfig
 from sora_jax.sampling.tasks.joining import Direction
 
 Fit = Literal["crop", "pad", "stretch"]
@@ -106,6 +106,8 @@ class Arguments:
     weights: str | None = None
     # The model that the weights must be, such as wan21_1b3.
     model: str | None = None
+    # How several devices share the weights, and each video.
+    mesh: MeshConfig = SAMPLING_MESH
 
     def __post_init__(self):
         if self.task == "generate" and self.image:

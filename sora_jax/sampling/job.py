@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from sora_jax import cli
-from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax import cli, sharding
+from sora_jax.config import MeshConfig, ModelConfig, SamplingConfig
 from sora_jax.data import outputs
 from sora_jax.sampling import duties, flags, inputs
 from sora_jax.sampling.parts import check_parts
@@ -37,6 +37,7 @@ class Job:
       noise: latents to begin from.
       seed: of the first video's noise; the next has the next.
       weights: folder.
+      mesh: how devices share them.
       summary: what will be made, the defaults included.
       record: flags that say what the videos were made from.
     """
@@ -50,6 +51,7 @@ class Job:
     noise: np.ndarray | None
     seed: int
     weights: os.PathLike | str
+    mesh: MeshConfig
     summary: str
     record: dict[str, Any]
 
@@ -75,6 +77,8 @@ def prepare(arguments: flags.Arguments) -> Job:
     last = SEEDS - max(1, len(prompts))  # each video has a seed of its own
     if not 0 <= seed <= last:
         problems.append(f"--seed must be from 0 to {last}, got {seed}")
+    shape, heads = dataclasses.asdict(arguments.mesh), model.dit.heads
+    _collect(problems, functools.partial(sharding.make_mesh, heads=heads), shape)
     noise = None
     if arguments.init_noise is not None:
         noise = _collect(problems, inputs.read_noise, arguments.init_noise)
@@ -117,6 +121,7 @@ def prepare(arguments: flags.Arguments) -> Job:
         noise=noise,
         seed=seed,
         weights=weights,
+        mesh=arguments.mesh,
         summary=summarize(arguments.task, model, made),
         record=inputs.record(arguments),
     )

@@ -15,6 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from sora_jax import sharding
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
 from sora_jax.data.pipeline import join
@@ -73,7 +74,8 @@ class Reader:
         key = batch.text.tobytes()
         if self._read is None or self._read[0] != key:
             self._read = key, denoising.encode_text(self.parts["text_encoder"], batch)
-        return dataclasses.replace(self._read[1], ids=batch.text_ids)
+        ids = sharding.put(batch.text_ids, *denoising.TOKEN[:2])
+        return dataclasses.replace(self._read[1], ids=ids)
 
     def network(
         self, name: str, batch: Batch, contexts: dict[str, Context]
@@ -125,15 +127,19 @@ class Maker:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
         contexts = {"text": self.reader.read(batch)}
-        schedule = [(until, self.spread(x, batch)) for until, x in window.extras]
-        stack = solvers.begin(self.start(window, batch.tokens), self.table)
+        tokens = denoising.place(batch.tokens)
+        schedule = [(until, self.spread(x, tokens)) for until, x in window.extras]
+        stack = sharding.put(
+            solvers.begin(self.start(window, batch.tokens), self.table),
+            *denoising.STACK,
+        )
         for i in self.progress(range(steps), "step"):
             name, guidance = self.expert(self.table.times[i])
             known = [tokens for until, tokens in schedule if i < round(until * steps)]
             stack = denoising.denoise_step(
                 self.reader.network(name, batch, contexts),
                 stack,
-                known[0] if known else batch.tokens,
+                known[0] if known else tokens,
                 contexts,
                 jnp.float32(self.table.times[i]),
                 jnp.asarray(self.table.matrices[i], jnp.float32),
@@ -143,9 +149,10 @@ class Maker:
             jax.block_until_ready(stack)
         self.reader.rest()
         made = batch.tokens.made[:videos, :, None]
-        tokens = jnp.where(made, stack[0], batch.tokens.x[:videos])
+        rows = jnp.where(made, np.asarray(stack[0]), batch.tokens.x[:videos])
         grid, patch = self.grid(window), self.config.dit.patch
-        return jnp.stack([unpatchify(row, grid, patch) for row in tokens])
+        count = math.prod(grid)
+        return jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
 
     def grid(self, window: Window) -> tuple[int, int, int]:
         """Patches of a window along (t, h, w)."""
@@ -163,21 +170,28 @@ class Maker:
     def start(self, window: Window, tokens: Tokens) -> Float[Array, "b n p"]:
         """What denoising starts from: noise, over what is left of the source."""
         request, patch = self.request, self.config.dit.patch
+        count = math.prod(self.grid(window))
+        padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
         if request.noise is None:
-            noise = denoising.draw_noise(request, window.number, tokens.x.shape[1:])
+            shape = (count, tokens.x.shape[2])
+            noise = denoising.draw_noise(request, window.number, shape)
         else:
             given = jnp.asarray(request.noise)
             noise = jnp.stack([patchify(latents, patch) for latents in given])
-        if window.source is None or request.strength == 1:
-            return noise
-        sigma = float(self.table.sigmas[0])
-        source = jnp.asarray(patchify(window.source, patch))[None]
-        return (1 - sigma) * source + sigma * noise
+        if window.source is not None and request.strength < 1:
+            sigma = float(self.table.sigmas[0])
+            source = jnp.asarray(patchify(window.source, patch))[None]
+            noise = (1 - sigma) * source + sigma * noise
+        return jnp.pad(noise, padding)
 
     def rows(self, window: Window) -> Batch:
-        """One row for each video, then, with guidance, one for each without prompt."""
+        """One row for each video, then, with guidance, one for each without prompt.
+
+        Rows are padded to what the devices can share.
+        """
         grid, patch = self.grid(window), self.config.dit.patch
         count, per_frame = math.prod(grid), grid[1] * grid[2]
+        room = sharding.round_up(count, "tokens")
         fps, settings = self.config.fps, self.request.settings
         coords = coordinates(
             grid,
@@ -206,11 +220,15 @@ class Maker:
                 captions=np.stack([encode(text, pad_to) for text in texts]),
                 caption_ids=np.repeat(stretch, per_frame).astype(np.int32),
             )
-            rows.append(pack_row([sample], count, self.captions, pad_to))
+            rows.append(pack_row([sample], room, self.captions, pad_to))
         return join(rows)
 
-    def spread(self, channels: Float[np.ndarray, "b t h w q"], batch: Batch) -> Tokens:
+    def spread(
+        self, channels: Float[np.ndarray, "b t h w q"], tokens: Tokens
+    ) -> Tokens:
         """The tokens with the channels of what is known, with prompt and without."""
         rows = [patchify(known, self.config.dit.patch) for known in channels]
-        times = len(batch.text) // len(rows)
-        return dataclasses.replace(batch.tokens, extra=np.stack(rows * times))
+        rows = np.stack(rows * (len(tokens.x) // len(rows)))
+        padding = ((0, 0), (0, tokens.x.shape[1] - rows.shape[1]), (0, 0))
+        extra = sharding.put(np.pad(rows, padding), *denoising.TOKEN)
+        return dataclasses.replace(tokens, extra=extra)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.sampling import codec
 from sora_jax.sampling.making import Progress, silent
 from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts
@@ -261,7 +262,8 @@ class Model:
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Pass clips through the VAE."""
-        return codec.reconstruct(self.weights.parts["vae"], pixels)
+        with self.weights.on_mesh():
+            return codec.reconstruct(self.weights.parts["vae"], pixels)
 
     def run(
         self,
@@ -284,7 +286,7 @@ class Model:
     def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
         """Check parts, then make them and yield their frames in order."""
         check_parts(parts, self.config)
-        return Player(self.weights, progress).perform(parts)
+        return self.weights.each(Player(self.weights, progress).perform(parts))
 
     def brief(
         self, prompts: str | Sequence[str], *, seed: int, settings: dict[str, Any]
@@ -298,9 +300,16 @@ class Model:
         )
 
 
-def load(folder: PathLike = published.ASSETS) -> Model:
-    """Load a model; without a folder, the one that ships with the package."""
-    return Model(folders.load(folder))
+def load(
+    folder: PathLike = published.ASSETS, mesh: MeshConfig = SAMPLING_MESH
+) -> Model:
+    """Load a model; without a folder, the one that ships with the package.
+
+    Args:
+      folder: of weights, ours or Wan's.
+      mesh: how devices share them, and each video.
+    """
+    return Model(folders.load(folder, mesh=mesh))
 
 
 def refuse_length(options: dict[str, Any]) -> None:

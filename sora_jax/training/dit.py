@@ -73,7 +73,13 @@ def program(config: DiTRun, mesh: Mesh) -> Program:
       ValueError: the mesh cannot share rows or tokens evenly.
     """
     sharding.check_batch("packing.rows", config.packing.rows, mesh)
-    sharding.check_shares("packing.tokens", config.packing.tokens, "tokens")
+    for name, length, axis in (
+        ("packing.tokens", config.packing.tokens, "tokens"),
+        ("dit.width", config.dit.width, "embed"),
+        ("dit.heads", config.dit.heads, "heads"),
+        ("dit.mlp", config.dit.mlp, "mlp"),
+    ):
+        sharding.check_shares(name, length, axis)
     optimization = Optimization(
         transform=optim.optimizer(config.optim, config.steps),
         ema_decay=config.optim.ema_decay,

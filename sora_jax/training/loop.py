@@ -65,7 +65,7 @@ def train(
     refuse_other_config(workdir, to_json(config), MAY_DIFFER)
 
     # --- mesh, then a state born on it, or restored to it -----------------------------
-    mesh = sharding.make_mesh(dataclasses.asdict(config.mesh))
+    mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), heads=config.heads)
     with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:
         job = make_job(mesh)
         data = job.data()

@@ -6,6 +6,7 @@ looked at.
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 
@@ -13,7 +14,7 @@ import jax
 from etils import epath
 
 from sora_jax import memory, sharding
-from sora_jax.config import ModelConfig, wan
+from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, wan
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.weights import layout_diffusers, layout_original, published
 from sora_jax.weights.foreign import Folder
@@ -52,20 +53,26 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
     return config
 
 
-def load(folder: PathLike, *, exact: bool = False) -> Weights:
+def load(
+    folder: PathLike, *, mesh: MeshConfig = SAMPLING_MESH, exact: bool = False
+) -> Weights:
     """Open a folder of weights; foreign networks are read when they are used.
 
     Args:
       folder: of weights.
+      mesh: how devices share them, and the videos that they make.
       exact: keep the types of the files also where less would do to compute.
 
     Raises:
-      ValueError: the folder is none, a file is missing or damaged, or the largest of
-        the networks is larger than memory.
+      ValueError: the folder is none, a file is missing or damaged, the largest of the
+        networks is larger than memory, or the mesh is none of these devices.
     """
     foreign = find(folder)
+    config = published.describe(folder) if foreign is None else foreign.config
+    made = sharding.make_mesh(dataclasses.asdict(mesh), heads=config.dit.heads)
+    placed = made if made.size > 1 else None
     if foreign is None:
-        return published.load(folder)
+        return published.load(folder, placed)
     foreign.check()
     sizes = {name: part.bytes(exact) for name, part in foreign.networks.items()}
     keep = memory.fits_together(sizes)
@@ -74,9 +81,8 @@ def load(folder: PathLike, *, exact: bool = False) -> Weights:
             f"weights are loaded by one host so far, got {jax.process_count()}: start "
             "one process"
         )
-    mesh = sharding.make_mesh({"fsdp": -1}) if jax.device_count() > 1 else None
     loaders = {
-        name: lambda network=network: network.load(mesh, exact=exact)
+        name: lambda network=network: network.load(placed, exact=exact)
         for name, network in foreign.networks.items()
     }
     return Weights(
@@ -84,6 +90,7 @@ def load(folder: PathLike, *, exact: bool = False) -> Weights:
         tokenizer=Tokenizer.load(foreign.tokenizer, spells=spells(foreign.tokenizer)),
         parts=Parts(loaders, keep=keep),
         digest=foreign.digest,
+        mesh=placed,
     )
 
 

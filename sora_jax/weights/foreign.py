@@ -17,7 +17,6 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 from flax import nnx
-from jax.sharding import NamedSharding, PartitionSpec
 
 from sora_jax import sharding
 from sora_jax.config import RULES, DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
@@ -95,7 +94,7 @@ class Network:
             if not exact and not FLOAT32.intersection(path.split("/")):
                 kept = min(kept, dtype, key=lambda kind: jnp.dtype(kind).itemsize)
             described[path] = jax.ShapeDtypeStruct(
-                shape.shape, kept, sharding=divisible(placed.get(path), shape.shape)
+                shape.shape, kept, sharding=placed.get(path)
             )
         return graphdef, described
 
@@ -192,19 +191,6 @@ class Folder:
             )
         if problems:
             raise ValueError("\n".join(problems))
-
-
-def divisible(
-    placed: NamedSharding | None, shape: tuple[int, ...]
-) -> NamedSharding | None:
-    """A sharding, or where it does not divide a parameter, a copy on each device."""
-    if placed is None:
-        return None
-    try:
-        placed.shard_shape(shape)
-    except ValueError:
-        return NamedSharding(placed.mesh, PartitionSpec())
-    return placed
 
 
 def how_known(extra_channels: int, is_image_too: bool) -> Known:

@@ -14,11 +14,10 @@ from typing import Any, TypeVar
 import jax
 from etils import epath
 from flax import nnx
+from jax.sharding import Mesh
 
-from sora_jax.config import (
-    ModelConfig,
-    from_json,
-)
+from sora_jax import sharding
+from sora_jax.config import RULES, ModelConfig, from_json
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
@@ -35,8 +34,8 @@ COPY = "copy the folder again"
 FILES = ("vae.safetensors", "dit.safetensors", "text_encoder.safetensors")
 
 
-def load(folder: PathLike = ASSETS) -> Weights:
-    """Load a folder of weights.
+def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
+    """Load a folder of weights, onto a mesh if there is one.
 
     Raises:
       ValueError: the folder is not one, or a file in it is missing or damaged.
@@ -51,7 +50,7 @@ def load(folder: PathLike = ASSETS) -> Weights:
         )
     digest = "-".join(native.file_hash(where / name)[:8] for name in FILES)
     networks = {
-        path.stem: fill(path, make)
+        path.stem: fill(path, make, mesh)
         for path, make in (
             (where / "vae.safetensors", lambda r: VAE(config.vae, rngs=r)),
             (where / "dit.safetensors", lambda r: DiT(config.dit, rngs=r)),
@@ -63,7 +62,7 @@ def load(folder: PathLike = ASSETS) -> Weights:
     }
     tokenizer = Tokenizer.load(where / "tokenizer.model")
     weights = in_memory(config, tokenizer, **networks)
-    return dataclasses.replace(weights, digest=digest)
+    return dataclasses.replace(weights, digest=digest, mesh=mesh)
 
 
 def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
@@ -135,9 +134,18 @@ def abstract_of(
     return graphdef, shapes
 
 
-def fill(path: PathLike, make: Callable[[nnx.Rngs], M]) -> M:
-    """Make a module with the parameters of a file."""
+def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None) -> M:
+    """Make a module with the parameters of a file, on a mesh if there is one."""
     graphdef, abstract = abstract_of(make)
+    if mesh is not None:
+        module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+        with sharding.use(mesh, RULES):
+            placed = sharding.parameter_shardings(module, mesh)
+        abstract = jax.tree.map(
+            lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+            abstract,
+            placed,
+        )
     return nnx.merge(graphdef, native.load_tensors(path, abstract))
 
 
