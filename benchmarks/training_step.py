@@ -22,7 +22,7 @@ from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates
 from sora_jax.data.pipeline import join
 from sora_jax.diffusion import flow
-from sora_jax.training import dit, optim, state
+from sora_jax.training import networks, optim, state
 from sora_jax.types import Batch
 
 SIDE = 2048
@@ -68,7 +68,7 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
             ema_decay=run.optim.ema_decay,
         )
         blueprint = state.plan_state(
-            lambda key: dit.Trained(run, rngs=nnx.Rngs(key)),
+            lambda key: networks.Trained(run, rngs=nnx.Rngs(key)),
             optimization,
             0,
             mesh,
@@ -77,11 +77,12 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
         def loss(params, batch, key, step):
             levels = flow.draw_levels(key, batch.tokens, run.flow)
             trained = nnx.merge(blueprint.graphdef, params)
-            return dit.flow_loss(trained, batch, levels, key), {}
+            both = networks.Networks(trained.dit, trained.text_encoder)
+            return networks.flow_loss(both, batch, levels, key), {}
 
         batch, carried = packed_batch(run), blueprint.initial()
         row = jax.tree.map(lambda x: x[:1], batch)
-        model_flops = dit.model_flops(run, row)
+        model_flops = networks.model_flops(run, row)
         update = state.jitted_update(loss, optimization, 0)
         box = [carried]
 

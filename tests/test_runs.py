@@ -32,7 +32,7 @@ from sora_jax.training.latents import check_start, load_start, open_latents
 from sora_jax.training.report import Report
 from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import publish, published
-from sora_jax.weights.workdirs import source_hashes
+from sora_jax.weights.workdirs import load_trained, source_hashes
 from sora_jax.workdir import keep_config
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
@@ -286,3 +286,39 @@ def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
     opened = dataclasses.replace(opened, hashes=source_hashes(latents))
     with pytest.raises(ValueError, match="trained on another tokenizer than"):
         load_start(second, opened)
+
+
+def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_path):
+    theirs = published.load(folder)
+    text = theirs.config.text
+    plain = tiny_run(latents)
+    model = dataclasses.replace(plain.dit, contexts=(("text", text.width),))
+    run = tiny_run(latents, dit=model, text=text, text_from=str(folder))
+    ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.make_job(run, mesh))
+    assert set(ended.params) == set(ended.ema) == {"dit"}
+    trained = load_trained(tmp_path / "run", "--run")
+    before, after = (
+        published.parameters(part)
+        for part in (theirs.parts["text_encoder"], trained.text_encoder)
+    )
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+
+    narrow = dataclasses.replace(text, mlp=text.mlp + 16)
+    with pytest.raises(ValueError, match="text.mlp must be .* to read with"):
+        open_latents(dataclasses.replace(run, text=narrow))
+
+
+def test_a_run_starts_from_a_folder_of_weights(latents, folder):
+    theirs = published.load(folder)
+    config = theirs.config
+    run = tiny_run(
+        latents, dit=config.dit, text=config.text, start_from=str(folder), steps=9
+    )
+    check_start(run)
+    start = load_start(run, open_latents(tiny_run(latents)))
+    for name in ("dit", "text_encoder"):
+        expected = published.parameters(theirs.parts[name])
+        jax.tree.map(np.testing.assert_array_equal, start[name], expected)
+    shallow = dataclasses.replace(config.dit, depth=1)
+    with pytest.raises(ValueError, match=r"dit.depth must be .* to start from"):
+        check_start(dataclasses.replace(run, dit=shallow))

@@ -31,9 +31,9 @@ from sora_jax.config import (
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates
 from sora_jax.training import losses, optim, state
-from sora_jax.training.dit import model_flops
 from sora_jax.training.flops import count_flops, peak_flops
 from sora_jax.training.loop import read
+from sora_jax.training.networks import model_flops
 from sora_jax.training.report import Report
 from sora_jax.training.vae import Trained, by_network, transform, vae_loss
 

@@ -116,8 +116,12 @@ class DiTRun(RunConfig):
 
     # Folder that an EncodeRun wrote; it holds the latents, the VAE and the tokenizer.
     latents: str = ""
-    # Workdir of a DiT run whose averaged parameters this one starts from.
+    # What this run starts from: a weights folder, or the workdir of a DiT run, of which
+    # the averaged parameters are taken.
     start_from: str = ""
+    # Weights folder whose text encoder and tokenizer read the captions, and do not
+    # change; without one, a text encoder learns with the DiT.
+    text_from: str = ""
     dit: DiTConfig = DiTConfig()
     text: TextConfig = TextConfig()
     packing: PackingConfig = PackingConfig()

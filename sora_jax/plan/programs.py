@@ -43,7 +43,8 @@ def train_step(config: DiTRun, mesh: Mesh) -> Lowered:
     config = dataclasses.replace(config, dit=on_accelerator(config.dit), text=text)
     program = dit.program(config, mesh)
     update = state.jitted_update(program.loss, program.optimization, config.seed)
-    return update.lower(program.blueprint.abstract, batch_of(config, mesh))
+    batch = batch_of(config, mesh)
+    return update.lower(program.blueprint.abstract, batch, *program.frozen)
 
 
 def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:

@@ -19,8 +19,8 @@ from sora_jax.models.dit import DiT
 from sora_jax.plan.arguments import batch_of, contexts_of, tokens_of
 from sora_jax.plan.chips import Chip
 from sora_jax.sampling.request import Request
-from sora_jax.training.dit import countable, model_flops
 from sora_jax.training.flops import count_flops
+from sora_jax.training.networks import countable, model_flops
 from sora_jax.types import Tokens
 
 # Products of queries and keys, or of scores and values: forward both, and backward

@@ -5,16 +5,14 @@ from __future__ import annotations
 from typing import Protocol
 
 import numpy as np
-from etils import epath
 
 from sora_jax.config import DiTRun, ModelConfig, SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
-from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import Model
 from sora_jax.weights.parts import in_memory
-from sora_jax.weights.workdirs import clips_of, load_vae
+from sora_jax.weights.workdirs import clips_of, load_vae, tokenizer_of
 
 PROMPTS = (
     "a big red ball bounces on a green floor",
@@ -24,14 +22,21 @@ PROMPTS = (
 )
 
 
-class Trained(Protocol):
+class Networks(Protocol):
     """What training hands over."""
 
-    dit: DiT
-    text_encoder: TextEncoder
+    @property
+    def dit(self) -> DiT:
+        """The transformer."""
+        ...
+
+    @property
+    def text_encoder(self) -> TextEncoder:
+        """What reads for it."""
+        ...
 
 
-def sample_media(config: DiTRun, trained: Trained) -> dict[str, np.ndarray]:
+def sample_media(config: DiTRun, trained: Networks) -> dict[str, np.ndarray]:
     """Make one video for each of a few prompts, side by side."""
     vae, fps = load_vae(config.latents), clips_of(config.latents).data.fps
     described = ModelConfig(
@@ -46,7 +51,7 @@ def sample_media(config: DiTRun, trained: Trained) -> dict[str, np.ndarray]:
     )
     weights = in_memory(
         described,
-        Tokenizer.load(epath.Path(config.latents) / "tokenizer.model"),
+        tokenizer_of(config),
         vae=vae,
         dit=trained.dit,
         text_encoder=trained.text_encoder,

@@ -10,25 +10,31 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
-from jaxtyping import Array, Float
+from jaxtyping import Array
 
 from sora_jax import sharding
-from sora_jax.config import DiTConfig, DiTRun
+from sora_jax.config import DiTRun
 from sora_jax.data import pipeline
 from sora_jax.data.packing import statistics
 from sora_jax.diffusion import flow
-from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder, encode_captions
 from sora_jax.training import optim
-from sora_jax.training.flops import count_flops
 from sora_jax.training.latents import Latents, check_start, load_start, open_latents
 from sora_jax.training.loop import Job
+from sora_jax.training.networks import (
+    Networks,
+    Trained,
+    flow_loss,
+    frozen_text,
+    load_frozen,
+    model_flops,
+)
 from sora_jax.training.report import Media
 from sora_jax.training.rows import held_out_batches, row_builder
 from sora_jax.training.state import (
@@ -41,29 +47,31 @@ from sora_jax.training.state import (
     plan_state,
     started,
 )
-from sora_jax.types import Batch, Context
+from sora_jax.types import Batch
 
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 # module -> moving pictures by name
-SampleFn = Callable[["Trained"], dict[str, Media]]
-
-
-class Trained(nnx.Module):
-    """The DiT and the text encoder that learns with it."""
-
-    def __init__(self, config: DiTRun, *, rngs: nnx.Rngs):
-        self.dit = DiT(config.dit, rngs=rngs)
-        self.text_encoder = TextEncoder(config.text, rngs=rngs)
+SampleFn = Callable[[Networks], dict[str, Media]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Program:
-    """What is compiled to train: the state, how it moves, and by which loss."""
+    """What is compiled to train.
+
+    Attributes:
+      blueprint: of the state.
+      optimization: how it moves.
+      loss: by which it moves.
+      networks: from parameters, and those that are frozen, to what they are of.
+      frozen: shapes and places of what the loss reads and nothing moves.
+    """
 
     blueprint: Blueprint
     optimization: Optimization
     loss: Loss
+    networks: Callable[..., Networks]
+    frozen: tuple[Any, ...]
 
 
 def program(config: DiTRun, mesh: Mesh) -> Program:
@@ -91,17 +99,28 @@ def program(config: DiTRun, mesh: Mesh) -> Program:
         config.seed,
         mesh,
     )
+    text, frozen = frozen_text(config, mesh)
+
+    def networks(params: Params, *frozen: Params) -> Networks:
+        trained = nnx.merge(blueprint.graphdef, params)
+        reads = nnx.merge(text, frozen[0]) if frozen else trained.text_encoder
+        return Networks(trained.dit, reads)
 
     def loss(
-        params: Params, batch: Batch, key: Array, step: Array
+        params: Params, batch: Batch, key: Array, step: Array, *frozen: Params
     ) -> tuple[Array, Metrics]:
         del step
-        trained = nnx.merge(blueprint.graphdef, params)
         levels_key, noise_key = jax.random.split(key)
         levels = flow.draw_levels(levels_key, batch.tokens, config.flow)
-        return flow_loss(trained, batch, levels, noise_key), {}
+        return flow_loss(networks(params, *frozen), batch, levels, noise_key), {}
 
-    return Program(blueprint=blueprint, optimization=optimization, loss=loss)
+    return Program(
+        blueprint=blueprint,
+        optimization=optimization,
+        loss=loss,
+        networks=networks,
+        frozen=frozen,
+    )
 
 
 def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
@@ -118,6 +137,7 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
         check_start(config)
     plan = pipeline.plan(latents.train, config.dit.patch, config.packing, config.seed)
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
+    frozen = load_frozen(config, compiled.frozen)
     return Job(
         blueprint=started(blueprint, partial(load_start, config, latents))
         if config.start_from
@@ -125,30 +145,38 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
         loss=compiled.loss,
         optimization=compiled.optimization,
         data=lambda: pipeline.batches(build, plan.rows, config.seed),
-        evaluate=evaluation(config, blueprint.graphdef, latents, sample),
+        evaluate=evaluation(config, compiled, frozen, latents, sample),
         work=work_of_a_step(config, plan, build),
         sources=latents.hashes,
+        frozen=frozen,
     )
 
 
 def evaluation(
-    config: DiTRun, graphdef: nnx.GraphDef, latents: Latents, sample: SampleFn | None
+    config: DiTRun,
+    compiled: Program,
+    frozen: tuple[Params, ...],
+    latents: Latents,
+    sample: SampleFn | None,
 ) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
     """The held-out loss at fixed times for each clip shape, and samples."""
     held_out = held_out_batches(config, latents)
 
     @jax.jit
-    def loss_at(params: Params, batch: Batch, t: Array) -> Array:
+    def loss_at(
+        params: Params, frozen: tuple[Params, ...], batch: Batch, t: Array
+    ) -> Array:
         levels = jnp.full_like(batch.tokens.levels, t).at[:, 0].set(0.0)
-        return flow_loss(nnx.merge(graphdef, params), batch, levels, jax.random.key(0))
+        networks = compiled.networks(params, *frozen)
+        return flow_loss(networks, batch, levels, jax.random.key(0))
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], dict[str, Media]]:
         scalars = {}
         for name, batch in held_out.items():
-            values = [float(loss_at(state.ema, batch, t)) for t in TIMES]
+            values = [float(loss_at(state.ema, frozen, batch, t)) for t in TIMES]
             scalars[f"loss {name}"] = float(np.mean(values))
         scalars["loss"] = float(np.mean(list(scalars.values())))
-        media = sample(nnx.merge(graphdef, state.ema)) if sample else {}
+        media = sample(compiled.networks(state.ema, *frozen)) if sample else {}
         return scalars, media
 
     return evaluate
@@ -166,40 +194,3 @@ def work_of_a_step(
         "tokens": rows * room * (1 - padding),
         "FLOP": model_flops(config, first),
     }
-
-
-def model_flops(config: DiTRun, row: Batch) -> float:
-    """FLOPs of a step's gradient, without what a remat policy does again.
-
-    Args:
-      config: of the run.
-      row: a batch of one row, or its shapes.
-    """
-    plain = dataclasses.replace(config, dit=countable(config.dit))
-    trained = nnx.eval_shape(lambda: Trained(plain, rngs=nnx.Rngs(0)))
-    graphdef, params = nnx.split(trained)
-
-    def loss(params: Params, row: Batch) -> Array:
-        levels, key = row.tokens.levels, jax.random.key(0)
-        return flow_loss(nnx.merge(graphdef, params), row, levels, key)
-
-    params = nnx.to_pure_dict(params)
-    with sharding.on_paper():
-        return config.packing.rows * count_flops(jax.grad(loss), params, row)
-
-
-def countable(config: DiTConfig) -> DiTConfig:
-    """A transformer that does nothing twice, and no product inside a kernel."""
-    plan = dataclasses.replace(config.attention, kernel="xla", most_scores=2**62)
-    return dataclasses.replace(config, attention=plan, remat="none", unroll=1)
-
-
-def flow_loss(
-    trained: Trained, batch: Batch, levels: Float[Array, "b k"], key: Array
-) -> Float[Array, ""]:
-    """The loss of packed rows at given noise levels."""
-    tokens, target = flow.add_noise(key, batch.tokens, levels)
-    states, segments = encode_captions(trained.text_encoder, batch.text)
-    context = Context(states=states, segments=segments, ids=batch.text_ids)
-    velocity = trained.dit(tokens, {"text": context})
-    return flow.loss(velocity, target, batch.tokens.made)

@@ -1,4 +1,4 @@
-"""The folder that an encode run leaves, opened and checked for the DiT's training."""
+"""What a DiT's training begins with, opened and checked: clips, and other networks."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Any
 
 from etils import epath
 
-from sora_jax.config import DiTRun
+from sora_jax.config import DiTConfig, DiTRun, TextConfig
 from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import folders, published, workdirs
 
 # Settings that say how a network is computed, never what.
 HOW = ("attention", "dtype", "remat", "unroll")
@@ -18,13 +18,13 @@ HOW = ("attention", "dtype", "remat", "unroll")
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents:
-    """Encoded clips and the tokenizer that learned from their captions.
+    """Encoded clips, and the tokenizer that reads their captions.
 
     Attributes:
       train: clips to learn from.
       held_out: clips of the test split.
-      tokenizer: learned from the captions.
-      hashes: what ties a run to this folder.
+      tokenizer: learned from the captions, or that of `text_from`.
+      hashes: what ties a run to what it reads.
     """
 
     train: Records
@@ -42,12 +42,17 @@ def open_latents(config: DiTRun) -> Latents:
     """
     folder = epath.Path(config.latents)
     train, held_out = Records(folder / "train"), Records(folder / "held_out")
-    tokenizer = Tokenizer.load(folder / "tokenizer.model")
+    hashes = workdirs.source_hashes(folder)
+    tokenizer = workdirs.tokenizer_of(config)
     problems = _unfinished(folder, train, held_out) + _unlike(config, train)
+    if config.text_from:
+        reader = folders.load(config.text_from)
+        problems += differences("text", config.text, reader.config.text, "read with")
+        hashes |= {"text encoder": reader.digest}
     if config.text.vocabulary < tokenizer.vocab_size:
         problems.append(
             f"text.vocabulary must be at least {tokenizer.vocab_size}, the pieces of "
-            f"{config.latents!r}, got {config.text.vocabulary}"
+            f"{config.text_from or config.latents!r}, got {config.text.vocabulary}"
         )
     if problems:
         raise ValueError("\n".join(problems))
@@ -55,38 +60,60 @@ def open_latents(config: DiTRun) -> Latents:
         train=train,
         held_out=held_out,
         tokenizer=tokenizer,
-        hashes=workdirs.source_hashes(folder),
+        hashes=hashes,
     )
 
 
 def check_start(config: DiTRun) -> None:
-    """Refuse to start from a run that cannot lend its networks; reads no parameter.
+    """Refuse to start from networks of another kind; reads no parameter.
 
     Raises:
-      ValueError: there is none, or it trained other networks; names what differs.
+      ValueError: there are none, or they are others; names what differs.
     """
-    start = workdirs.run_of(config.start_from, "start_from")
-    problems = [
-        f"{part}.{field.name} must be {getattr(theirs, field.name)} to start from "
-        f"{config.start_from!r}, got {getattr(ours, field.name)}"
-        for part, ours, theirs in (
-            ("dit", config.dit, start.dit),
-            ("text", config.text, start.text),
+    if is_workdir(config.start_from):
+        start = workdirs.run_of(config.start_from, "start_from")
+    else:
+        start = folders.describe(config.start_from)
+    problems = differences("dit", config.dit, start.dit, "start from")
+    if not config.text_from:
+        problems += differences("text", config.text, start.text, "start from")
+    if problems:
+        raise ValueError(
+            "\n".join(f"{line} ({config.start_from!r})" for line in problems)
         )
+
+
+def is_workdir(folder: str) -> bool:
+    """Whether a folder is a run's, and not one of weights."""
+    return (epath.Path(folder) / "checkpoints").exists()
+
+
+def differences(
+    part: str,
+    ours: DiTConfig | TextConfig,
+    theirs: DiTConfig | TextConfig,
+    purpose: str,
+) -> list[str]:
+    """What two networks differ in, beside how they are computed."""
+    return [
+        f"{part}.{field.name} must be {getattr(theirs, field.name)} to {purpose} what "
+        f"is there, got {getattr(ours, field.name)}"
         for field in dataclasses.fields(ours)
         if field.name not in HOW
         and getattr(ours, field.name) != getattr(theirs, field.name)
     ]
-    if problems:
-        raise ValueError("\n".join(problems))
 
 
 def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
-    """Averaged parameters of the run that this one starts from.
+    """Parameters of the run, or of the weights, that this one starts from.
 
     Raises:
-      ValueError: it was trained on other latents or tokens.
+      ValueError: the run was trained on other latents or tokens.
     """
+    names = ("dit",) if config.text_from else ("dit", "text_encoder")
+    if not is_workdir(config.start_from):
+        parts = folders.load(config.start_from, exact=True).parts
+        return {name: published.parameters(parts[name]) for name in names}
     start = workdirs.load_trained(config.start_from, "start_from")
     others = [
         f"start_from {config.start_from!r} was trained on another {name} than "
@@ -96,8 +123,7 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
     ]
     if others:
         raise ValueError("\n".join(others))
-    networks = {"dit": start.dit, "text_encoder": start.text_encoder}
-    return {name: published.parameters(part) for name, part in networks.items()}
+    return {name: published.parameters(getattr(start, name)) for name in names}
 
 
 def _unfinished(folder: epath.Path, train: Records, held_out: Records) -> list[str]:

@@ -42,6 +42,7 @@ class Job:
       evaluate: state -> scalars and media; called by every host.
       work: model FLOPs (no recompute), tokens and clips of one step.
       sources: a hash of each input that must stay the same while a run lasts.
+      frozen: parameters that the loss reads and nothing moves.
     """
 
     blueprint: states.Blueprint
@@ -51,6 +52,7 @@ class Job:
     evaluate: Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]
     work: dict[str, float]
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
+    frozen: tuple[states.Params, ...] = ()
 
 
 def train(
@@ -98,7 +100,7 @@ def train(
         pending = None
         for step in range(first + 1, config.steps + 1):
             batch = sharding.to_device(next(data), mesh)
-            state, metrics = step_fn(state, batch)
+            state, metrics = step_fn(state, batch, *job.frozen)
             if pending is not None:
                 read(report, *pending)
             pending = (step, metrics)

@@ -23,8 +23,8 @@ from sora_jax import sharding
 
 Params = dict[str, Any]
 Metrics = dict[str, Array]
-# (params, batch, key, step) -> (loss, metrics)
-Loss = Callable[[Params, Any, Array, Array], tuple[Array, Metrics]]
+# (params, batch, key, step, *frozen) -> (loss, metrics); what is frozen is not trained
+Loss = Callable[..., tuple[Array, Metrics]]
 
 
 @jax.tree_util.register_dataclass
@@ -123,7 +123,9 @@ def started(blueprint: Blueprint, load: Callable[[], Params]) -> Blueprint:
     def initial() -> TrainState:
         state = blueprint.initial()
         params = jax.tree.map(
-            lambda new, old: jax.device_put(np.asarray(new), old.sharding),
+            lambda new, old: jax.device_put(
+                np.asarray(new).astype(old.dtype), old.sharding
+            ),
             {**state.params, **load()},
             state.params,
         )
@@ -139,11 +141,12 @@ def update(
     seed: int,
     state: TrainState,
     batch: Any,
+    *frozen: Any,
 ) -> tuple[TrainState, Metrics]:
     """Take one optimizer step; pure, to be jitted with the state donated."""
     key = jax.random.fold_in(jax.random.key(seed), state.step)
     grad = jax.value_and_grad(loss, has_aux=True)
-    (value, metrics), grads = grad(state.params, batch, key, state.step)
+    (value, metrics), grads = grad(state.params, batch, key, state.step, *frozen)
     updates, opt_state = optimization.transform.update(
         grads, state.opt_state, state.params
     )
@@ -161,6 +164,6 @@ def update(
 
 def jitted_update(
     loss: Loss, optimization: Optimization, seed: int
-) -> Callable[[TrainState, Any], tuple[TrainState, Metrics]]:
+) -> Callable[..., tuple[TrainState, Metrics]]:
     """Compile `update` for a loss; the old state's memory is reused."""
     return jax.jit(partial(update, loss, optimization, seed), donate_argnums=0)

@@ -13,7 +13,6 @@ from flax import nnx
 
 from sora_jax import cli
 from sora_jax.config import ModelConfig, SamplingConfig
-from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import published, workdirs
 from sora_jax.weights.parts import in_memory
@@ -65,7 +64,7 @@ def publish(arguments: Arguments) -> None:
     )
     weights = in_memory(
         config,
-        Tokenizer.load(epath.Path(run.latents) / "tokenizer.model"),
+        workdirs.tokenizer_of(run),
         vae=vae,
         dit=trained.dit,
         text_encoder=trained.text_encoder,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from typing import Any
 
 from etils import epath
 from flax import nnx
@@ -12,8 +13,9 @@ from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import native, published
+from sora_jax.weights import folders, native, published
 from sora_jax.workdir import PathLike, read_json
 
 _logger = logging.getLogger(__name__)
@@ -26,7 +28,7 @@ class Trained:
     Attributes:
       run: its config.
       dit: the transformer, averaged.
-      text_encoder: averaged likewise.
+      text_encoder: averaged likewise, or that of `text_from`.
       step: of the checkpoint.
       sources: hashes of what it was trained on.
     """
@@ -92,7 +94,9 @@ def load_trained(folder: PathLike, field: str) -> Trained:
     run = run_of(folder, field)
     dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
     text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
-    wanted = {"ema": {"dit": dit_shapes, "text_encoder": text_shapes}}
+    wanted: dict[str, Any] = {"ema": {"dit": dit_shapes}}
+    if not run.text_from:
+        wanted["ema"]["text_encoder"] = text_shapes
     with Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore(None, wanted)
     if restored.step < run.steps:
@@ -103,10 +107,19 @@ def load_trained(folder: PathLike, field: str) -> Trained:
     return Trained(
         run=run,
         dit=nnx.merge(dit, ema["dit"]),
-        text_encoder=nnx.merge(text, ema["text_encoder"]),
+        text_encoder=folders.load(run.text_from).parts["text_encoder"]
+        if run.text_from
+        else nnx.merge(text, ema["text_encoder"]),
         step=restored.step,
         sources=restored.metadata.get("sources", {}),
     )
+
+
+def tokenizer_of(run: DiTRun) -> Tokenizer:
+    """The tokenizer that reads a run's captions."""
+    if run.text_from:
+        return folders.load(run.text_from).tokenizer
+    return Tokenizer.load(epath.Path(run.latents) / "tokenizer.model")
 
 
 def clips_of(folder: PathLike) -> EncodeRun:

@@ -1,0 +1,111 @@
+"""The networks of a DiT run: what learns, what reads for it, and the loss of both."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+from flax import nnx
+from jax.sharding import Mesh
+from jaxtyping import Array, Float
+
+from sora_jax import sharding
+from sora_jax.config import DiTConfig, DiTRun
+from sora_jax.diffusion import flow
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder, encode_captions
+from sora_jax.nn.layers import compute_dtype
+from sora_jax.training.flops import count_flops
+from sora_jax.training.state import Params
+from sora_jax.types import Batch, Context
+from sora_jax.weights import folders, published
+
+
+class Trained(nnx.Module):
+    """The DiT and, unless another's reads for it, the text encoder."""
+
+    def __init__(self, config: DiTRun, *, rngs: nnx.Rngs):
+        self.dit = DiT(config.dit, rngs=rngs)
+        learned = not config.text_from
+        self.text_encoder = TextEncoder(config.text, rngs=rngs) if learned else None
+
+
+class Networks(NamedTuple):
+    """What makes a velocity of tokens and captions."""
+
+    dit: DiT
+    text_encoder: TextEncoder
+
+
+def flow_loss(
+    networks: Networks, batch: Batch, levels: Float[Array, "b k"], key: Array
+) -> Float[Array, ""]:
+    """The loss of packed rows at given noise levels."""
+    tokens, target = flow.add_noise(key, batch.tokens, levels)
+    states, segments = encode_captions(networks.text_encoder, batch.text)
+    context = Context(states=states, segments=segments, ids=batch.text_ids)
+    velocity = networks.dit(tokens, {"text": context})
+    return flow.loss(velocity, target, batch.tokens.made)
+
+
+def frozen_text(config: DiTRun, mesh: Mesh) -> tuple[nnx.GraphDef, tuple[Any, ...]]:
+    """The structure of the text encoder, and where it lies if it is another's."""
+    module = nnx.eval_shape(lambda: TextEncoder(config.text, rngs=nnx.Rngs(0)))
+    graphdef, params = nnx.split(module)
+    if not config.text_from:
+        return graphdef, ()
+    dtype = compute_dtype(config.text.dtype)
+    placed = jax.tree.map(
+        lambda x, where: jax.ShapeDtypeStruct(x.shape, dtype, sharding=where),
+        nnx.to_pure_dict(params),
+        sharding.parameter_shardings(module, mesh),
+    )
+    return graphdef, (placed,)
+
+
+def load_frozen(config: DiTRun, frozen: tuple[Any, ...]) -> tuple[Params, ...]:
+    """The text encoder that reads for the DiT, if one does, on its devices."""
+    if not frozen:
+        return ()
+    text_encoder = folders.load(config.text_from).parts["text_encoder"]
+    return jax.tree.map(
+        lambda x, wanted: jax.device_put(x.astype(wanted.dtype), wanted.sharding),
+        (published.parameters(text_encoder),),
+        frozen,
+    )
+
+
+def model_flops(config: DiTRun, row: Batch) -> float:
+    """FLOPs of a step's gradient, without what a remat policy does again.
+
+    Args:
+      config: of the run.
+      row: a batch of one row, or its shapes.
+    """
+    plain = dataclasses.replace(config, dit=countable(config.dit))
+    dit_graph, dit = nnx.split(nnx.eval_shape(lambda: DiT(plain.dit, rngs=nnx.Rngs(0))))
+    text_graph, text = nnx.split(
+        nnx.eval_shape(lambda: TextEncoder(plain.text, rngs=nnx.Rngs(0)))
+    )
+
+    def loss(trained: Params, frozen: Params, row: Batch) -> Array:
+        levels, key = row.tokens.levels, jax.random.key(0)
+        params = {**trained, **frozen}
+        networks = Networks(
+            dit=nnx.merge(dit_graph, params["dit"]),
+            text_encoder=nnx.merge(text_graph, params["text"]),
+        )
+        return flow_loss(networks, row, levels, key)
+
+    texts = {"text": text}
+    trained, frozen = ({}, texts) if config.text_from else (texts, {})
+    with sharding.on_paper():
+        count = count_flops(jax.grad(loss), {"dit": dit, **trained}, frozen, row)
+    return config.packing.rows * count
+
+
+def countable(config: DiTConfig) -> DiTConfig:
+    """A transformer that does nothing twice, and no product inside a kernel."""
+    plan = dataclasses.replace(config.attention, kernel="xla", most_scores=2**62)
+    return dataclasses.replace(config, attention=plan, remat="none", unroll=1)
