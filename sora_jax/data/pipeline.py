@@ -80,6 +80,8 @@ def make_sample(
     encode: Encode,
     pad_to: int,
     rng: np.random.Generator,
+    *,
+    conditions: bool = True,
 ) -> Sample:
     """Draw what training sees of a record: caption, clean prefix, condition.
 
@@ -87,6 +89,8 @@ def make_sample(
     continues something: its beginning is given as clean tokens.
     """
     latents, known = record.latents[view.start :], record.known[view.start :]
+    if not conditions:
+        known = known[..., :0]
     grid = grid_of(latents.shape, patch)
     frames, per_frame = grid[0], grid[1] * grid[2]
     headless = view.start > 0
@@ -135,6 +139,8 @@ class BuildRow:
     packing: PackingConfig
     encode: Encode
     pad_to: int
+    # Whether the transformer has channels for what is known.
+    conditions: bool = True
 
     def __call__(self, row: Sequence[int], rng: np.random.Generator) -> Batch:
         """Load and pack a row."""
@@ -147,6 +153,7 @@ class BuildRow:
                 self.encode,
                 self.pad_to,
                 rng,
+                conditions=self.conditions,
             )
             for number in row
         ]

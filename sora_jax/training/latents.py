@@ -147,7 +147,8 @@ def _unlike(config: DiTRun, records: Records) -> list[str]:
             ("dit.channels", config.dit.channels, first.latents.shape[-1]),
             ("dit.extra_channels", config.dit.extra_channels, first.known.shape[-1]),
         )
-        if value != wanted
+        # A transformer of text alone leaves out what is known.
+        if value != wanted and (value or name != "dit.extra_channels")
     ]
     sizes = sorted({tuple(entry["shape"][1:3]) for entry in records.index})
     odd = [size for size in sizes if size[0] % patch[1] or size[1] % patch[2]]

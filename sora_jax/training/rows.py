@@ -30,6 +30,7 @@ def row_builder(
         packing,
         latents.tokenizer.encode,
         config.text.pad_to,
+        conditions=config.dit.extra_channels > 0,
     )
 
 
