@@ -1,6 +1,7 @@
 """Run by `test_plan.py` without type checks, which know no abstract arguments of JAX.
 
-Plans a step of training and one of sampling for a chip that has this CPU's one device.
+Plans steps of training, denoising and decoding for a chip that has this CPU's one
+device.
 """
 
 import dataclasses
@@ -26,7 +27,7 @@ HERE = chips.Machine(
 
 
 def main() -> None:
-    """Plan both and print them as JSON."""
+    """Plan them and print them as JSON."""
     run = cli.load_config(sys.argv[1])
     model = ModelConfig(
         name="tiny",
@@ -38,9 +39,9 @@ def main() -> None:
         known="channels",
     )
     for config in (run, model):
-        found = command.plan(config, SAMPLING_MESH, HERE)
-        report = command.report(found)
-        print(json.dumps(dataclasses.asdict(found) | {"report": report}))
+        for found in command.plan(config, SAMPLING_MESH, HERE):
+            report = command.report(found)
+            print(json.dumps(dataclasses.asdict(found) | {"report": report}))
 
 
 if __name__ == "__main__":

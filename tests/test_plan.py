@@ -149,8 +149,9 @@ def test_steps_of_training_and_sampling_are_planned():
     environment = {**os.environ, "PYTHONPATH": str(tests.parent)}
     done = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert done.returncode == 0, done.stderr[-3000:]
-    train, sample = (json.loads(line) for line in done.stdout.splitlines())
-    for found in (train, sample):
+    plans = [json.loads(line) for line in done.stdout.splitlines()]
+    train, sample, decode = plans
+    for found in plans:
         assert found["fits"] and not found["collective_bytes"]
         assert found["peak_hbm_bytes"] > sum(found["held_bytes"].values())
         nominal = found["model_flops"] / chips.CHIPS["v5e"].flops

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sora_jax.config import TextConfig
 from sora_jax.nn import layers
 from sora_jax.nn.layers import Linear, RMSNorm
+from sora_jax.sharding import constrain
 
 PAD = 0
 
@@ -124,12 +125,14 @@ class TextEncoder(nnx.Module):
         """Encode texts; the states of padding are zeros, as Wan feeds them on."""
         mask = ids != PAD
         x = jnp.take(self.embedding[...], ids, axis=0).astype(jnp.float32)
+        x = constrain(x, "batch", None, None)
         buckets = position_buckets(
             ids.shape[1], self.config.buckets, self.config.max_distance
         )
 
         def body(x: Array, layer: Layer) -> tuple[Array, None]:
-            return layer(x, jnp.asarray(buckets), mask), None
+            x = layer(x, jnp.asarray(buckets), mask)
+            return constrain(x, "batch", None, None), None
 
         x, _ = jax.lax.scan(body, x, self.layers, unroll=self.config.unroll)
         return jnp.where(mask[..., None], self.norm(x), 0.0)

@@ -17,6 +17,7 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
+from sora_jax import sharding
 from sora_jax.nn import winograd
 from sora_jax.nn.layers import lecun, rank
 
@@ -82,7 +83,7 @@ def convolve(
     with fewer products), and a gradient by the filters that is one matrix product.
     """
     if implementation == "auto":
-        implementation = "frames" if jax.default_backend() == "cpu" else "volume"
+        implementation = "frames" if sharding.platform() == "cpu" else "volume"
     if implementation == "frames":
         return _by_frames(x, kernel, strides, tuple(padding))
     return jax.lax.conv_general_dilated(

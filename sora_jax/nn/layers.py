@@ -70,11 +70,14 @@ class Linear(nnx.Module):
         kernel = jnp.moveaxis(kernel, 0, 1).reshape(features_in, *shape)
         self.kernel = nnx.Param(kernel, axes=axes)
         self.bias = nnx.Param(jnp.zeros(shape), axes=axes[1:]) if use_bias else None
-        self.dtype = dtype
+        self.axes, self.dtype = axes, dtype
 
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, ...]:
         """Map the last axis."""
-        y = matmul(x.astype(self.dtype), self.kernel[...].astype(self.dtype))
+        kernel: Array = sharding.gathered(
+            self.kernel[...].astype(self.dtype), self.axes
+        )
+        y = matmul(x.astype(self.dtype), kernel)
         if self.bias is None:
             return y
         return y + rank(self.bias[...].astype(self.dtype), y.ndim)

@@ -11,7 +11,19 @@ import tyro
 from sora_jax import cli
 from sora_jax.config import SAMPLING_MESH, DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan.chips import GIB, Machine, machine
-from sora_jax.plan.planner import Plan, plan_sampling, plan_training
+from sora_jax.plan.planner import (
+    Plan,
+    plan_decoding,
+    plan_sampling,
+    plan_training,
+)
+
+# What chip-hours are told for.
+PURPOSES = {
+    "train": "for a thousand steps",
+    "sample": "to denoise a video",
+    "decode": "to decode a video",
+}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,7 +41,7 @@ class Options:
     slices: int = 1
     # How devices share a video; a run's config has its own (--config.mesh).
     mesh: MeshConfig = SAMPLING_MESH
-    # Print one JSON object instead.
+    # Print one JSON object instead: a plan for each step.
     as_json: Annotated[
         bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff
     ] = False
@@ -49,24 +61,27 @@ def main(argv: list[str]) -> None:
             f"--mesh {options.mesh} is for models: a run has one of its own, "
             "--config.mesh"
         )
-    result = plan(config, options.mesh, machine(options.topology, options.slices))
+    plans = plan(config, options.mesh, machine(options.topology, options.slices))
     if options.as_json:
-        print(json.dumps(dataclasses.asdict(result)))
+        print(json.dumps({one.step: dataclasses.asdict(one) for one in plans}))
     else:
-        print(report(result))
+        print("\n\n".join(report(one) for one in plans))
 
 
-def plan(config: object, mesh: MeshConfig, where: Machine) -> Plan:
-    """Plan what a config describes.
+def plan(config: object, mesh: MeshConfig, where: Machine) -> list[Plan]:
+    """Plan the steps of what a config describes.
 
     Raises:
       ValueError: the config is neither of a DiT's training nor of a model.
     """
     match config:
         case DiTRun():
-            return plan_training(config, where)
+            return [plan_training(config, where)]
         case ModelConfig():
-            return plan_sampling(config, mesh, where)
+            return [
+                plan_sampling(config, mesh, where),
+                plan_decoding(config, mesh, where),
+            ]
     raise ValueError(
         f"--config gives {type(config).__name__}, which has no plan: give the config "
         "of a DiTRun or of a model, such as configs/wan21_14b.py"
@@ -78,11 +93,12 @@ def report(found: Plan) -> str:
     chips = "chip" if found.chips == 1 else "chips"
     mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items() if size > 1)
     held = ", ".join(f"{k} {v / GIB:.2f}" for k, v in found.held_bytes.items())
+    held = held or "nothing"
     sent = ", ".join(
         f"{k} {v / GIB:.2f}" for k, v in sorted(found.collective_bytes.items())
     )
     bounds = ", ".join(f"{k} {v:.3g}" for k, v in found.bounds_s.items())
-    per = "for a thousand steps" if found.step == "train" else "to denoise a video"
+    per = PURPOSES[found.step]
     peak = "unknown"
     if found.peak_hbm_bytes is not None:
         peak = f"{found.peak_hbm_bytes / GIB:.2f}"

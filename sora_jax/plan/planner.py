@@ -5,16 +5,18 @@ from __future__ import annotations
 import dataclasses
 import re
 import time
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 from jax.sharding import Mesh
 from jax.stages import Lowered
 
 from sora_jax import sharding
+from sora_jax.compiling import options
 from sora_jax.config import RULES, DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan import hlo, programs, traffic, work
 from sora_jax.plan.chips import GIB, Machine
+from sora_jax.sampling import codec
 
 UNITS = {"G": GIB, "M": 2**20}
 
@@ -24,7 +26,7 @@ class Plan:
     """What a step takes; bytes are those of a device, of which some chips are two.
 
     Attributes:
-      step: "train" or "sample".
+      step: "train", "sample" (of denoising) or "decode" (of a chunk of frames).
       machine: the topology.
       chips: how many.
       mesh: devices along each axis.
@@ -69,9 +71,8 @@ def plan_training(config: DiTRun, machine: Machine) -> Plan:
         lowered = programs.train_step(config, mesh)
         held = held_in_training(config, mesh)
     done = work.of_training(config)
-    return finish(
-        "train", lowered, done, config.dit, machine, mesh, held, config.dit.remat, 1000
-    )
+    step = Step("train", lowered, done, config.dit.head_dim, held, 1000)
+    return finish(step, machine, mesh, config.dit.remat)
 
 
 def plan_sampling(
@@ -85,9 +86,26 @@ def plan_sampling(
         _, params = programs.network_of(programs.on_accelerator(config.dit), mesh)
     held = {"parameters": shard_bytes(params)}
     done, steps = work.of_sampling(config), config.sampling.steps
-    return finish(
-        "sample", lowered, done, config.dit, machine, mesh, held, "none", steps
-    )
+    step = Step("sample", lowered, done, config.dit.head_dim, held, steps)
+    return finish(step, machine, mesh)
+
+
+def plan_decoding(
+    config: ModelConfig, mesh_config: MeshConfig, machine: Machine
+) -> Plan:
+    """Plan the stream that turns that video's latents into frames."""
+    shape, heads = dataclasses.asdict(mesh_config), config.dit.heads
+    mesh = sharding.make_mesh(shape, machine.devices, heads)
+    with sharding.use(mesh, RULES):
+        lowered = programs.decode_step(config)
+        with codec.on_frames(config.vae, config.sampling.size)():
+            mesh = jax.sharding.get_mesh()
+    done, settings = work.of_decoding(config), config.sampling
+    frames = (settings.frames - 1) // config.vae.time_factor
+    chunks = frames / codec.frames_at_once(config.vae, settings.size)
+    # No product of a decoder is narrower than the matrix unit by much.
+    step = Step("decode", lowered, done, machine.chip.matrix_side, {}, chunks)
+    return finish(step, machine, mesh)
 
 
 def held_in_training(config: DiTRun, mesh: Mesh) -> dict[str, float]:
@@ -111,24 +129,35 @@ def shard_bytes(tree: Any) -> float:
     return float(total)
 
 
-def finish(
-    step: str,
-    lowered: Lowered,
-    done: work.Work,
-    dit: Any,
-    machine: Machine,
-    mesh: Mesh,
-    held: dict[str, float],
-    remat: str,
-    repeats: int,
-) -> Plan:
+class Step(NamedTuple):
+    """A step that is to be compiled.
+
+    Attributes:
+      name: "train", "sample" or "decode".
+      lowered: its program.
+      done: how much it multiplies.
+      head_dim: channels of an attention head.
+      held: bytes that a device holds between steps.
+      repeats: steps of what chip-hours are told for.
+    """
+
+    name: str
+    lowered: Lowered
+    done: work.Work
+    head_dim: int
+    held: dict[str, float]
+    repeats: float
+
+
+def finish(step: Step, machine: Machine, mesh: Mesh, remat: str = "none") -> Plan:
     """Compile, measure, and compute what follows."""
+    done = step.done
     chip, started = machine.chip, time.perf_counter()
-    room = chip.hbm_bytes / chip.devices
+    room, platform = chip.hbm_bytes / chip.devices, machine.devices[0].platform
     text, fits = "", True
     peak: float | None = None
     try:
-        compiled = lowered.compile()
+        compiled = step.lowered.compile(compiler_options=options(platform))
     except Exception as error:  # XLA's own, of a type that is not public
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
@@ -143,14 +172,14 @@ def finish(
     nominal = done.model / (chip.flops * machine.chips)
     bounds = {
         "compute_nominal": nominal,
-        "compute": done.seconds(chip, machine.chips, dit.head_dim),
+        "compute": done.seconds(chip, machine.chips, step.head_dim),
     }
     if fits:
         bounds["hbm"] = moved * chip.devices / chip.hbm_rate
         bounds["ici"] = sum(sent.values()) * chip.devices / chip.link_rate
     slowest = max(bounds.values())
     return Plan(
-        step=step,
+        step=step.name,
         machine=machine.name,
         chips=machine.chips,
         mesh={name: mesh.shape[name] for name in mesh.axis_names},
@@ -158,12 +187,12 @@ def finish(
         fits=fits,
         hbm_bytes=room,
         peak_hbm_bytes=peak,
-        held_bytes=held,
+        held_bytes=step.held,
         model_flops=done.model,
         collective_bytes=sent,
         bounds_s=bounds,
         mfu_bound=nominal / slowest if fits else None,
-        chip_hours=repeats * slowest * machine.chips / 3600 if fits else None,
+        chip_hours=step.repeats * slowest * machine.chips / 3600 if fits else None,
         compile_s=took,
     )
 

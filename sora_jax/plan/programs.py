@@ -6,9 +6,11 @@ Arguments are shapes with their places on the mesh: nothing is computed or held.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 from flax import nnx
 from jax.sharding import Mesh, NamedSharding
 from jax.stages import Lowered
@@ -18,9 +20,11 @@ from sora_jax.config import DiTConfig, DiTRun, ModelConfig, SamplingConfig
 from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
 from sora_jax.models.dit import DiT
+from sora_jax.models.vae import VAE
 from sora_jax.nn.layers import compute_dtype
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
-from sora_jax.sampling import denoising
+from sora_jax.sampling import codec, denoising
+from sora_jax.sampling.codec import FRAMES
 from sora_jax.sampling.request import Request, check
 from sora_jax.training import dit, state
 from sora_jax.types import Context
@@ -81,6 +85,42 @@ def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
         (scalar, array(mesh, matrix.shape), scalar),
         is_guided=rows == 2,
     )
+
+
+def decode_step(config: ModelConfig) -> Lowered:
+    """Lower the decoding of a chunk of frames, which goes on with a stream.
+
+    The mesh must be current; it is laid out anew, for devices to share frames.
+    """
+    size = config.sampling.size
+    shares = codec.on_frames(config.vae, size)
+    graphdef, params = nnx.split(
+        nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
+    )
+    chunk, cache = chunk_of(config, graphdef, params)
+    with shares():
+        mesh = jax.sharding.get_mesh()
+        place = partial(array, mesh, axes=())
+        params = jax.tree.map(lambda x: place(x.shape, x.dtype), params)
+        cache = jax.tree.map(lambda x: array(mesh, x.shape, x.dtype, FRAMES), cache)
+        return jax.jit(codec.decode_chunk, static_argnums=0).lower(
+            graphdef, params, place(chunk.shape), cache
+        )
+
+
+def chunk_of(
+    config: ModelConfig, graphdef: nnx.GraphDef, params: Any
+) -> tuple[jax.ShapeDtypeStruct, Any]:
+    """Shapes of a chunk of latents, and of what the chunk before leaves to it."""
+    size, vae = config.sampling.size, config.vae
+    rows, columns = (side // vae.space_factor for side in size)
+    step = codec.frames_at_once(vae, size)
+    chunk = jax.ShapeDtypeStruct((1, step, rows, columns, vae.channels), jnp.float32)
+    opening = jax.ShapeDtypeStruct((1, 1 + step, *chunk.shape[2:]), jnp.float32)
+    decode = partial(codec.decode_chunk, graphdef)
+    with sharding.on_paper():
+        _, cache = jax.eval_shape(decode, params, opening, None)
+    return chunk, cache
 
 
 def matrix_of(settings: SamplingConfig) -> Any:

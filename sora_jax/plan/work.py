@@ -7,17 +7,22 @@ body once and no kernel at all.
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx
 
+from sora_jax import sharding
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
 from sora_jax.data.patches import grid_of
 from sora_jax.models.dit import DiT
+from sora_jax.models.vae import VAE
 from sora_jax.plan.arguments import batch_of, contexts_of, tokens_of
 from sora_jax.plan.chips import Chip
+from sora_jax.plan.programs import chunk_of
+from sora_jax.sampling import codec
 from sora_jax.sampling.request import Request
 from sora_jax.training.flops import count_flops
 from sora_jax.training.networks import countable, model_flops
@@ -87,6 +92,18 @@ def of_sampling(config: ModelConfig) -> Work:
         done=model - attention,
         attention_done=attention,
     )
+
+
+def of_decoding(config: ModelConfig) -> Work:
+    """FLOPs of decoding a chunk of frames."""
+    graphdef, params = nnx.split(
+        nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
+    )
+    chunk, cache = chunk_of(config, graphdef, params)
+    with sharding.on_paper():
+        decode = partial(codec.decode_chunk, graphdef)
+        model = count_flops(decode, params, chunk, cache)
+    return Work(model=model, attention=0.0, done=model, attention_done=0.0)
 
 
 def products(config: DiTConfig, queries: int, keys: int) -> float:

@@ -22,6 +22,8 @@ from sora_jax.types import AnyArray
 # An nnx.State, whose own generic hints upset the type checker of the tests.
 Params = Any
 OnMesh = Callable[[], contextlib.AbstractContextManager[Any]]
+# Logical axes of a clip.
+FRAMES = ("batch", None, "height", "width", None)
 # Latent frames that pass through the VAE at once; a longer video streams through.
 MOST_FRAMES = 8
 # Pixels of a chunk: where frames are large, fewer of them go at once.
@@ -144,8 +146,7 @@ def run_encoder(
     return shared(nnx.merge(graphdef, params).encode(pixels, cache))
 
 
-@partial(jax.jit, static_argnames="graphdef")
-def run_decoder(
+def decode_chunk(
     graphdef: nnx.GraphDef, params: Params, latents: Array, cache: Any
 ) -> tuple[Array, Any]:
     """Decode a chunk, opening a stream or going on with one."""
@@ -156,8 +157,10 @@ def shared(arrays: Any) -> Any:
     """Leave on each device its part of frames, and all of what is no frame."""
 
     def constrain(x: Array) -> Array:
-        frames = ("batch", None, "height", "width", None)
-        axes = frames if x.ndim == len(frames) else (None,) * x.ndim
+        axes = FRAMES if x.ndim == len(FRAMES) else (None,) * x.ndim
         return sharding.constrain(x, *axes)
 
     return jax.tree.map(constrain, arrays)
+
+
+run_decoder = jax.jit(decode_chunk, static_argnames="graphdef")

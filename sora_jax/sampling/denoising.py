@@ -15,11 +15,11 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
+from sora_jax.compiling import jit
 from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder, encode_captions
-from sora_jax.sampling.compiling import jit
 from sora_jax.sampling.request import Request
 from sora_jax.types import Batch, Context, Tokens
 

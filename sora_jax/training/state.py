@@ -19,7 +19,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from sora_jax import sharding
+from sora_jax import compiling, sharding
 
 Params = dict[str, Any]
 Metrics = dict[str, Array]
@@ -166,4 +166,8 @@ def jitted_update(
     loss: Loss, optimization: Optimization, seed: int
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Compile `update` for a loss; the old state's memory is reused."""
-    return jax.jit(partial(update, loss, optimization, seed), donate_argnums=0)
+    return jax.jit(
+        partial(update, loss, optimization, seed),
+        donate_argnums=0,
+        compiler_options=compiling.options(jax.default_backend()),
+    )

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from etils import epath
 from flax import nnx
+from jax.sharding import Mesh
 
 from sora_jax import sharding
 from sora_jax.config import RULES, DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
@@ -25,7 +26,6 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
 from sora_jax.nn.layers import compute_dtype
-from sora_jax.sharding import Mesh
 from sora_jax.weights import convert, native
 from sora_jax.weights.published import abstract_of
 from sora_jax.weights.shards import Stored

@@ -1,0 +1,48 @@
+"""What XLA is told beside the program, for each platform."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import jax
+
+# XLA:TPU would turn a product with gathered parameters into a loop that passes parts of
+# them around: more is sent, in more steps, and compiling takes three times as long.
+# Parameters are gathered layer by layer instead, while the layer before computes.
+TPU = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
+# XLA:CPU cannot slice bfloat16, converts it to float32, and moves that out of the loop
+# over layers: then a whole network is there in float32 too. With this pass switched
+# off, layers are converted one by one.
+HALF_ON_CPU = {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
+
+
+def options(platform: str, *, in_half: bool = False) -> dict[str, Any] | None:
+    """Compiler options.
+
+    Args:
+      platform: "cpu", "gpu" or "tpu".
+      in_half: whether parameters may be held in half precision.
+    """
+    if platform == "tpu":
+        return TPU
+    return HALF_ON_CPU if platform == "cpu" and in_half else None
+
+
+def jit(**arguments: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """As `jax.jit`, for weights in half precision; asks for the backend when called."""
+
+    def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.cache
+        def compiled(backend: str) -> Callable[..., Any]:
+            chosen = options(backend, in_half=True)
+            return jax.jit(function, compiler_options=chosen, **arguments)
+
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            return compiled(jax.default_backend())(*args, **kwargs)
+
+        return call
+
+    return decorate

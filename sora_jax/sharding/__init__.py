@@ -1,0 +1,55 @@
+"""Meshes, the one table from logical to mesh axes, and where arrays lie.
+
+Models name logical axes; the config alone says which mesh axes they lie on (`RULES`)
+and how long those are. Nothing else in the package knows a mesh axis by name.
+"""
+
+from sora_jax.sharding.meshes import frame_grid, frames_mesh, make_mesh
+from sora_jax.sharding.placing import (
+    check_batch,
+    check_shares,
+    like_parameters,
+    nest,
+    parameter_shardings,
+    to_device,
+)
+from sora_jax.sharding.rules import (
+    Rules,
+    constrain,
+    context_axes,
+    devices,
+    gathered,
+    is_active,
+    on_paper,
+    platform,
+    put,
+    round_up,
+    size,
+    spec,
+    use,
+)
+
+__all__ = [
+    "Rules",
+    "check_batch",
+    "check_shares",
+    "constrain",
+    "context_axes",
+    "devices",
+    "frame_grid",
+    "frames_mesh",
+    "gathered",
+    "is_active",
+    "like_parameters",
+    "make_mesh",
+    "nest",
+    "on_paper",
+    "parameter_shardings",
+    "platform",
+    "put",
+    "round_up",
+    "size",
+    "spec",
+    "to_device",
+    "use",
+]
