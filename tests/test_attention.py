@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from sora_jax.config import AttentionPlan
+from sora_jax.nn import flash_splash
 from sora_jax.nn.attention import attend, attention
 from sora_jax.nn.flash import Meta, merge, visible
 from sora_jax.nn.flash_blocks import BlockKernel
@@ -72,6 +73,19 @@ def test_large_padding_makes_no_gradient_infinite():
         return attention(q, k, v, meta, meta, plan, keys_axis="tokens")
 
     assert all(np.isfinite(x).all() for x in both(ours, q, k, v))
+
+
+def test_the_queries_gradient_adds_up_over_groups_of_keys(monkeypatch):
+    monkeypatch.setattr(flash_splash, "PARTS", 2)
+    q, k, v = drawn(60, "float32"), drawn(500, "float32", 1), drawn(500, "float32", 2)
+    q_meta, kv_meta = (Meta(segments=segments(x.shape[1], last=2)) for x in (q, k))
+    plan = AttentionPlan(
+        kernel="splash", most_scores=1, block_q=128, block_kv=128, interpret=True
+    )
+    ours = both(lambda *x: attention(*x, q_meta, kv_meta, plan), q, k, v)
+    wanted = both(lambda *x: attend(*x, visible(q_meta, kv_meta)), q, k, v)
+    for got, want in zip(ours, wanted, strict=True):
+        np.testing.assert_allclose(got, want, atol=1e-5)
 
 
 def test_keys_in_parts_are_keys_at_once():

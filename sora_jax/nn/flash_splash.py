@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +23,7 @@ from jaxtyping import Array
 from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_to_multiple
 
 LANES = 128
+PARTS = 8  # of the queries' gradient that are held at once
 MOST_PADDING = 1.03  # of the least that a tile needs
 NO_MASK = mask_info.MaskInfo(None, None, None, None, None)
 LAYOUT = splash.QKVLayout.HEAD_DIM_MINOR
@@ -99,19 +101,38 @@ class SplashKernel:
         }
 
         def one(q, k, v, ids, sums, d_out, inner) -> tuple[Array, Array, Array]:
-            given = (q, k, v, ids, None, sums, d_out, inner)
-            tiles = {"bq": block_q, "bkv": block_kv}
-            _, d_k, d_v = splash._splash_attention_bwd_dkv(
-                *given,
-                **tiles,
+            parts: Any = splash._splash_attention_bwd_dkv(
+                *(q, k, v, ids, None, sums, d_out, inner),
+                bq=block_q,
+                bkv=block_kv,
                 bkv_compute=block_kv,
-                use_fused_bwd_kernel=False,
+                use_fused_bwd_kernel=True,
                 **shared,
             )
-            return splash._splash_attention_bwd_dq(*given, **tiles, **shared), d_k, d_v
+            return parts
 
-        d_q, d_k, d_v = jax.vmap(one)(_scaled(q), k, v, ids, sums, d_out, inner)
-        return _scaled(d_q)[:, :, :n], d_k[:, :, :m], d_v[:, :, :m]
+        # One kernel gives all gradients, that of the queries in a part for each tile of
+        # keys: with so many tiles at once, the parts take no more than so many queries.
+        tiles = k.shape[2] // block_kv
+        groups = min(
+            g for g in range(1, tiles + 1) if not tiles % g and tiles <= g * PARTS
+        )
+        q = _scaled(q)
+
+        def some(d_q: Array, keys: tuple[Array, Array, Array]) -> tuple[Array, tuple]:
+            k, v, kv_ids = keys
+            seen = splash.SegmentIds(q=ids.q, kv=kv_ids)
+            part, d_k, d_v = jax.vmap(one)(q, k, v, seen, sums, d_out, inner)
+            return d_q + part.astype(jnp.float32), (d_k, d_v)
+
+        keys = (
+            _parted(k, groups, 2),
+            _parted(v, groups, 2),
+            _parted(ids.kv, groups, 1),
+        )
+        d_q, grads = jax.lax.scan(some, jnp.zeros(q.shape, jnp.float32), keys)
+        d_k, d_v = (jnp.concatenate(jnp.unstack(x), axis=2)[:, :, :m] for x in grads)
+        return _scaled(d_q.astype(q.dtype))[:, :, :n], d_k, d_v
 
     def _padded(
         self, q: Array, k: Array, v: Array, q_meta: Meta, kv_meta: Meta
@@ -146,6 +167,11 @@ def refuse_order(*metas: Meta) -> None:
             "attention.kernel 'splash' knows no order: leave tokens.order out, or set "
             "attention.kernel to 'xla'"
         )
+
+
+def _parted(x: Array, groups: int, axis: int) -> Array:
+    """Cut an axis into groups, along a new first axis."""
+    return jnp.stack(jnp.split(x, groups, axis=axis))
 
 
 def _scaled(x: Array) -> Array:

@@ -119,7 +119,8 @@ def report(found: Plan) -> str:
             f"least seconds of a step (arithmetic, with XLA's traffic): {bounds}",
             *(
                 [
-                    f"model FLOPs utilisation that they allow: {found.mfu_bound:.0%}",
+                    f"model FLOPs utilisation that they allow: {found.mfu_bound:.0%} "
+                    f"(if heads filled the matrix unit: {found.mfu_bound_nominal:.0%})",
                     f"chip-hours {per}: {found.chip_hours:.3g}",
                 ]
                 if found.mfu_bound is not None

@@ -38,9 +38,11 @@ class Plan:
       model_flops: of a step, over all chips; computed.
       collective_bytes: that a device sends, by kind; read in the compiled program.
       bounds_s: least times of a step; computed, from what XLA measured for memory and
-        links.
+        links. The nominal one of computing counts what is done again, and the kernels'
+        own products; the other also how heads fill the matrix unit.
       mfu_bound: share of the chips' peak that the model's FLOPs could have; None where
         the program does not fit.
+      mfu_bound_nominal: the same, if heads filled the matrix unit.
       chip_hours: for a thousand steps, or to denoise a video, at the largest bound.
       compile_s: how long compiling took.
     """
@@ -58,6 +60,7 @@ class Plan:
     collective_bytes: dict[str, float]
     bounds_s: dict[str, float]
     mfu_bound: float | None
+    mfu_bound_nominal: float | None
     chip_hours: float | None
     compile_s: float
 
@@ -169,15 +172,16 @@ def finish(step: Step, machine: Machine, mesh: Mesh, remat: str = "none") -> Pla
     took = time.perf_counter() - started
     sent = hlo.by_kind(hlo.collectives(text)) if text else {}
     moved = traffic.moved_bytes(text) if text else 0.0
-    nominal = done.model / (chip.flops * machine.chips)
+    ideal = done.model / (chip.flops * machine.chips)
     bounds = {
-        "compute_nominal": nominal,
+        "compute_nominal": done.seconds(chip, machine.chips),
         "compute": done.seconds(chip, machine.chips, step.head_dim),
     }
     if fits:
         bounds["hbm"] = moved * chip.devices / chip.hbm_rate
         bounds["ici"] = sum(sent.values()) * chip.devices / chip.link_rate
     slowest = max(bounds.values())
+    nominal = [bound for name, bound in bounds.items() if name != "compute"]
     return Plan(
         step=step.name,
         machine=machine.name,
@@ -191,7 +195,8 @@ def finish(step: Step, machine: Machine, mesh: Mesh, remat: str = "none") -> Pla
         model_flops=done.model,
         collective_bytes=sent,
         bounds_s=bounds,
-        mfu_bound=nominal / slowest if fits else None,
+        mfu_bound=ideal / slowest if fits else None,
+        mfu_bound_nominal=ideal / max(nominal) if fits else None,
         chip_hours=step.repeats * slowest * machine.chips / 3600 if fits else None,
         compile_s=took,
     )

@@ -7,6 +7,7 @@ body once and no kernel at all.
 from __future__ import annotations
 
 import dataclasses
+import math
 from functools import partial
 from typing import Any
 
@@ -28,9 +29,9 @@ from sora_jax.training.flops import count_flops
 from sora_jax.training.networks import countable, model_flops
 from sora_jax.types import Tokens
 
-# Products of queries and keys, or of scores and values: forward both, and backward
-# those of the kernel for queries (three) and of that for keys (four).
-FORWARD, BACKWARD = 2, 7
+# Products of queries and keys, or of scores and values: forward both; backward the
+# scores again, and those of four gradients.
+FORWARD, BACKWARD = 2, 5
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -49,10 +50,15 @@ class Work:
     done: float
     attention_done: float
 
-    def seconds(self, chip: Chip, chips: int, head_dim: int) -> float:
+    def seconds(self, chip: Chip, chips: int, head_dim: float = math.inf) -> float:
         """The least time for what is done.
 
         A product over a head narrower than the matrix unit, or into it, fills a part.
+
+        Args:
+          chip: of which machine.
+          chips: how many.
+          head_dim: channels of a head; without it, the unit counts as full.
         """
         fill = min(1.0, head_dim / chip.matrix_side)
         return (self.done + self.attention_done / fill) / (chip.flops * chips)
