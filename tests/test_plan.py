@@ -11,8 +11,8 @@ import jax
 import pytest
 
 from sora_jax import cli
-from sora_jax.config import SAMPLING_MESH, PackingConfig
-from sora_jax.plan import chips, command, hlo, planner, traffic, work
+from sora_jax.config import MeshConfig, PackingConfig
+from sora_jax.plan import chips, command, hlo, planner, search, traffic, work
 from sora_jax.plan.work import Work
 
 HERE = chips.Machine(
@@ -187,10 +187,10 @@ def test_a_plan_is_asked_for_beside_a_config(capsys):
         command.main([*options, "--config.mesh.fsdp=2"])
     with pytest.raises(ValueError, match="a run has one of its own, --config.mesh"):
         command.main([*options, "--mesh.context=4"])
-    with pytest.raises(ValueError, match="--slices must be >= 1, got 0"):
+    with pytest.raises(ValueError, match="--slices must be >= 1.*got 0 and 0"):
         command.main([*options, "--slices=0"])
     with pytest.raises(ValueError, match="gives Series, which has no plan"):
-        command.plan(cli.load_config("configs/playground.py"), SAMPLING_MESH, HERE)
+        command.main(["--topology=v6e:2x4", "--config=configs/playground.py"])
     with pytest.raises(SystemExit):
         command.main(["--help"])
     assert "--topology" in capsys.readouterr().out
@@ -200,3 +200,30 @@ def test_a_plan_is_asked_for_beside_a_config(capsys):
 def test_a_topology_that_is_none_is_named(name):
     with pytest.raises(ValueError, match="--topology must be KIND:SHAPE"):
         chips.machine(name)
+
+
+def test_the_search_orders_what_may_fit():
+    run = cli.load_config("configs/wan_train.py:1b3")
+    here = dataclasses.replace(HERE, chips=16, devices=HERE.devices * 16)
+    # A smaller one of the kind, quickly counted.
+    model = dataclasses.replace(run.dit, depth=2)
+    packing = dataclasses.replace(run.packing, tokens=4096, rows=4)
+    run = dataclasses.replace(run, dit=model, packing=packing)
+    found = search.for_training(run, here)
+    fitting = [one for one in found if one.bytes <= here.chip.hbm_bytes]
+    assert found[: len(fitting)] == fitting and len(fitting) >= 3
+    assert [o.seconds for o in fitting] == sorted(o.seconds for o in fitting)
+    for one in found:
+        mesh = one.mesh
+        assert mesh.data * mesh.fsdp * mesh.context * mesh.tensor == 16
+        assert packing.rows % (mesh.data * mesh.fsdp) == 0
+        assert model.heads % mesh.tensor == 0
+    # More is held where less is computed again, and where fewer share parameters.
+    held = {(o.mesh, o.remat): o.bytes for o in found}
+    shares = MeshConfig(data=1, fsdp=4, context=4)
+    assert held[shares, "none"] > held[shares, "attention"] > held[shares, "full"]
+    copies = dataclasses.replace(shares, data=4, fsdp=1)
+    assert held[copies, "full"] > held[shares, "full"]
+    nowhere = dataclasses.replace(run, packing=dataclasses.replace(packing, rows=2**20))
+    assert search.nearest(nowhere, here).startswith("no mesh of these chips fits")
+    assert "this would fit: " in search.nearest(run, here)

@@ -10,6 +10,7 @@ import tyro
 
 from sora_jax import cli
 from sora_jax.config import SAMPLING_MESH, DiTRun, MeshConfig, ModelConfig
+from sora_jax.plan import search
 from sora_jax.plan.chips import GIB, Machine, machine
 from sora_jax.plan.planner import (
     Plan,
@@ -18,6 +19,10 @@ from sora_jax.plan.planner import (
     plan_training,
 )
 
+NO_PLAN = (
+    "--config gives {}, which has no plan: give the config of a DiTRun or of a model, "
+    "such as configs/wan21_14b.py"
+)
 # What chip-hours are told for.
 PURPOSES = {
     "train": "for a thousand steps",
@@ -41,6 +46,9 @@ class Options:
     slices: int = 1
     # How devices share a video; a run's config has its own (--config.mesh).
     mesh: MeshConfig = SAMPLING_MESH
+    # Try other meshes and remat policies: so many, the likeliest by arithmetic, are
+    # compiled, and those that fit are ranked.
+    search: int = 0
     # Print one JSON object instead: a plan for each step.
     as_json: Annotated[
         bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff
@@ -54,38 +62,41 @@ def main(argv: list[str]) -> None:
       ValueError: the config has no plan, or XLA does not know the topology.
     """
     config, options = cli.parse_beside_config(argv, Options)
-    if options.slices < 1:
-        raise ValueError(f"--slices must be >= 1, got {options.slices}")
+    if options.slices < 1 or options.search < 0:
+        raise ValueError(
+            f"--slices must be >= 1 and --search >= 0, got {options.slices} and "
+            f"{options.search}"
+        )
     if options.mesh != SAMPLING_MESH and isinstance(config, DiTRun):
         raise ValueError(
             f"--mesh {options.mesh} is for models: a run has one of its own, "
             "--config.mesh"
         )
-    plans = plan(config, options.mesh, machine(options.topology, options.slices))
-    if options.as_json:
-        print(json.dumps({one.step: dataclasses.asdict(one) for one in plans}))
+    if not isinstance(config, DiTRun | ModelConfig):
+        raise ValueError(NO_PLAN.format(type(config).__name__))
+    where = machine(options.topology, options.slices)
+    if options.search:
+        plans = search.compiled(config, where, options.search)
     else:
-        print("\n\n".join(report(one) for one in plans))
+        plans = plan(config, options.mesh, where)
+    if options.as_json:
+        found: dict[str, list] = {}
+        for one in plans:
+            found.setdefault(one.step, []).append(dataclasses.asdict(one))
+        first = {step: ranked[0] for step, ranked in found.items()}
+        others = {"others": [p for r in found.values() for p in r[1:]]}
+        print(json.dumps({**first, **(others if options.search else {})}))
+        return
+    print("\n\n".join(report(one) for one in plans))
+    if not all(one.fits for one in plans):
+        print(search.nearest(config, where))
 
 
-def plan(config: object, mesh: MeshConfig, where: Machine) -> list[Plan]:
-    """Plan the steps of what a config describes.
-
-    Raises:
-      ValueError: the config is neither of a DiT's training nor of a model.
-    """
-    match config:
-        case DiTRun():
-            return [plan_training(config, where)]
-        case ModelConfig():
-            return [
-                plan_sampling(config, mesh, where),
-                plan_decoding(config, mesh, where),
-            ]
-    raise ValueError(
-        f"--config gives {type(config).__name__}, which has no plan: give the config "
-        "of a DiTRun or of a model, such as configs/wan21_14b.py"
-    )
+def plan(config: DiTRun | ModelConfig, mesh: MeshConfig, where: Machine) -> list[Plan]:
+    """Plan the steps of what a config describes."""
+    if isinstance(config, DiTRun):
+        return [plan_training(config, where)]
+    return [plan_sampling(config, mesh, where), plan_decoding(config, mesh, where)]
 
 
 def report(found: Plan) -> str:

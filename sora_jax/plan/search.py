@@ -20,7 +20,8 @@ from sora_jax.config import DiTConfig, DiTRun, MeshConfig, ModelConfig
 from sora_jax.data.patches import grid_of
 from sora_jax.models.dit import DiT
 from sora_jax.plan import work
-from sora_jax.plan.chips import Machine
+from sora_jax.plan.chips import GIB, Machine
+from sora_jax.plan.planner import Plan, plan_sampling, plan_training
 from sora_jax.sampling.request import Request
 
 Remat = Literal["none", "full", "attention", "dots"]
@@ -47,19 +48,75 @@ class Choice(NamedTuple):
     sent: float
 
 
+class Task(NamedTuple):
+    """A step that is to be shared.
+
+    Attributes:
+      config: of the transformer.
+      parameters: how many it has.
+      rows: of tokens.
+      n: tokens of a row.
+      policy: of remat; None denoises.
+      compute: seconds that it takes at least.
+    """
+
+    config: DiTConfig
+    parameters: int
+    rows: int
+    n: int
+    policy: Remat | None
+    compute: float
+
+
+def compiled(config: DiTRun | ModelConfig, machine: Machine, most: int) -> list[Plan]:
+    """Plan the likeliest ways to share a step; the fastest that fit come first."""
+    plans = []
+    for choice in likely(config, machine)[:most]:
+        if isinstance(config, DiTRun):
+            model = dataclasses.replace(config.dit, remat=choice.remat)
+            run = dataclasses.replace(config, dit=model, mesh=choice.mesh)
+            plans.append(plan_training(run, machine))
+        else:
+            plans.append(plan_sampling(config, choice.mesh, machine))
+    return sorted(plans, key=lambda one: (not one.fits, max(one.bounds_s.values())))
+
+
+def nearest(config: DiTRun | ModelConfig, machine: Machine) -> str:
+    """What might fit instead, by arithmetic."""
+    room = machine.chip.hbm_bytes / machine.chip.devices
+    best = likely(config, machine)[0]
+    sizes = dataclasses.asdict(best.mesh).items()
+    mesh = " ".join(f"{name}={size}" for name, size in sizes if size > 1)
+    takes = f"about {best.bytes / GIB:.1f} of {room / GIB:.1f} GiB"
+    if best.bytes > room:
+        return (
+            f"no mesh of these chips fits, by arithmetic; the least is {takes}, with "
+            f"{mesh}, remat {best.remat}: plan for more chips or fewer rows"
+        )
+    return (
+        f"by arithmetic this would fit: {mesh}, remat {best.remat}, {takes}; "
+        "--search 3 compiles the likeliest three"
+    )
+
+
+def likely(config: DiTRun | ModelConfig, machine: Machine) -> list[Choice]:
+    """Ways to share a step, the likeliest first."""
+    if isinstance(config, DiTRun):
+        return for_training(config, machine)
+    return for_sampling(config, machine)
+
+
 def for_training(config: DiTRun, machine: Machine) -> list[Choice]:
     """Ways to share a step of training: those that fit first, then the fastest."""
     rows, n = config.packing.rows, config.packing.tokens
-    done = {
-        policy: work.of_training(with_remat(config, policy)) for policy in POLICIES
-    }
+    once, count = work.of_training(config), parameters(config.dit)
     found = []
-    for shape in shapes(config.dit, rows, n, len(machine.devices)):
-        for policy in POLICIES:
-            compute = done[policy].seconds(
-                machine.chip, machine.chips, config.dit.head_dim
-            )
-            found.append(weighed(config.dit, rows, n, shape, policy, compute, machine))
+    for policy in POLICIES:
+        done = work.repeated(once.model, once.attention, policy)
+        compute = done.seconds(machine.chip, machine.chips, config.dit.head_dim)
+        task = Task(config.dit, count, rows, n, policy, compute)
+        shared = shapes(config.dit, rows, n, len(machine.devices))
+        found += [weighed(task, shape, machine) for shape in shared]
     return ranked(found, machine)
 
 
@@ -72,18 +129,9 @@ def for_sampling(config: ModelConfig, machine: Machine) -> list[Choice]:
     compute = work.of_sampling(config).seconds(
         machine.chip, machine.chips, config.dit.head_dim
     )
-    found = [
-        weighed(config.dit, rows, n, shape, None, compute, machine)
-        for shape in shapes(config.dit, rows, None, len(machine.devices))
-    ]
-    return ranked(found, machine)
-
-
-def with_remat(config: DiTRun, policy: Remat) -> DiTRun:
-    """A run that computes again what a policy says."""
-    return dataclasses.replace(
-        config, dit=dataclasses.replace(config.dit, remat=policy)
-    )
+    task = Task(config.dit, parameters(config.dit), rows, n, None, compute)
+    shared = shapes(config.dit, rows, None, len(machine.devices))
+    return ranked([weighed(task, shape, machine) for shape in shared], machine)
 
 
 def shapes(
@@ -103,18 +151,11 @@ def shapes(
         yield {"data": data, "fsdp": fsdp, "context": context, "tensor": tensor}
 
 
-def weighed(
-    config: DiTConfig,
-    rows: int,
-    n: int,
-    shape: dict[str, int],
-    policy: Remat | None,
-    compute: float,
-    machine: Machine,
-) -> Choice:
-    """About what a device takes: without a policy, to denoise."""
+def weighed(task: Task, shape: dict[str, int], machine: Machine) -> Choice:
+    """About what a device takes."""
+    config, count, rows, n, policy, compute = task
     data, fsdp, context, tensor = shape.values()
-    held = parameters(config) / tensor
+    held = count / tensor
     tokens = math.ceil(n / context) * rows / (data * fsdp)
     is_training = policy is not None
     wide, long = tokens * config.width, tokens * config.mlp / tensor

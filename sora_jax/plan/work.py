@@ -50,7 +50,9 @@ class Work:
     done: float
     attention_done: float
 
-    def seconds(self, chip: Chip, chips: int, head_dim: float = math.inf) -> float:
+    def seconds(
+        self, chip: Chip, chips: int, head_dim: int | float = math.inf
+    ) -> float:
         """The least time for what is done.
 
         A product over a head narrower than the matrix unit, or into it, fills a part.
@@ -72,15 +74,25 @@ def of_training(config: DiTRun) -> Work:
     model = model_flops(config, one)
     # Forward, then backward twice as much.
     attention = rows * products(config.dit, n, n)
-    other, repeated = model - 3 * attention, config.dit.remat
-    forward_again = {"none": 0.0, "attention": 1.0, "full": 1.0}.get(repeated, 0.0)
-    attention_again = {"full": 1.0, "dots": 1.0}.get(repeated, 0.0)
+    return repeated(model, 3 * attention, config.dit.remat)
+
+
+def repeated(model: float, attention: float, policy: str) -> Work:
+    """What a step of training does when its backward pass computes some of it again.
+
+    Args:
+      model: FLOPs of forward and backward passes, nothing twice.
+      attention: of these, those between queries and keys.
+      policy: of remat.
+    """
+    forward_again = {"attention": 1.0, "full": 1.0}.get(policy, 0.0)
+    attention_again = {"full": 1.0, "dots": 1.0}.get(policy, 0.0)
     kernels = (FORWARD * (1 + attention_again) + BACKWARD) / FORWARD
     return Work(
         model=model,
-        attention=3 * attention,
-        done=other * (1 + forward_again / 3),
-        attention_done=kernels * attention,
+        attention=attention,
+        done=(model - attention) * (1 + forward_again / 3),
+        attention_done=kernels * attention / 3,
     )
 
 
