@@ -1,5 +1,6 @@
 """Small models that every test shares."""
 
+import dataclasses
 import os
 import shutil
 from pathlib import Path
@@ -11,9 +12,16 @@ import jax  # noqa: E402
 import pytest  # noqa: E402
 import tiny_wan  # noqa: E402
 from tiny import make  # noqa: E402
+from worlds import FRAMES, PROMPT, World  # noqa: E402
 
 from sora_jax import cli  # noqa: E402
-from sora_jax.config import ModelConfig, SamplingConfig, VAEConfig  # noqa: E402
+from sora_jax.config import (  # noqa: E402
+    ModelConfig,
+    PlaygroundConfig,
+    SamplingConfig,
+    VAEConfig,
+)
+from sora_jax.data.playground import Playground  # noqa: E402
 from sora_jax.models.dit import DiT  # noqa: E402
 from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
 from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
@@ -104,3 +112,33 @@ def folder(weights, tmp_path_factory):
 @pytest.fixture(scope="session")
 def model(weights):
     return Model(weights)
+
+
+@pytest.fixture(scope="session")
+def oracle_parts(vae_config, dit_config, text_config):
+    tokenizer = train_tokenizer([PROMPT, "a blue square"] * 60, vocab_size=320)
+    config = ModelConfig(
+        name="oracle",
+        vae=vae_config,
+        dit=dataclasses.replace(dit_config, channels=4, extra_channels=8),
+        text=text_config,
+        # Euler steps are exact where the velocity is.
+        sampling=SamplingConfig(
+            solver="euler", steps=2, guidance=1.0, frames=9, size=(32, 32), context=5
+        ),
+        fps=8.0,
+        known="channels",
+        headless=True,
+    )
+    return config, tokenizer, make(VAE, vae_config), make(TextEncoder, text_config)
+
+
+@pytest.fixture(scope="session")
+def clip():
+    config = PlaygroundConfig(frames=((FRAMES, 1.0),), sizes=(((32, 32), 1.0),))
+    return Playground(config)[0].clip.pixels
+
+
+@pytest.fixture(scope="session")
+def world(oracle_parts, clip):
+    return World(oracle_parts, clip)

@@ -105,14 +105,14 @@ def distance(one, other) -> float:
 def main() -> None:
     """Compare the meshes that are given as JSON with one device."""
     run = config(cli.load_config(sys.argv[1]))
-    steps = sys.argv[3] == "with-step"
+    steps = int(sys.argv[3])  # so many of the first meshes also take a step
     dense = dataclasses.replace(run.dit.attention, most_scores=2**62)
     plain = dataclasses.replace(run, dit=dataclasses.replace(run.dit, attention=dense))
-    alone = step(plain, {"data": 1}, jax.devices()[:1], with_step=steps)
-    for shape in json.loads(sys.argv[2]):
+    alone = step(plain, {"data": 1}, jax.devices()[:1], with_step=steps > 0)
+    for number, shape in enumerate(json.loads(sys.argv[2])):
         count = int(np.prod([n for name, n in shape.items() if name != "ulysses"]))
-        found = step(run, shape, jax.devices()[:count], with_step=steps)
-        errors = {name: distance(found[name], alone[name]) for name in alone}
+        found = step(run, shape, jax.devices()[:count], with_step=number < steps)
+        errors = {name: distance(found[name], alone[name]) for name in found}
         print(json.dumps({"mesh": shape, **errors}), flush=True)
 
 

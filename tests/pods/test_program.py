@@ -1,0 +1,77 @@
+"""What a step of training must not hold or send, read in what XLA made for a TPU.
+
+Needs the `plan` extra; run by its own command, `pytest tests/pods`.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from sora_jax.plan import hlo
+
+ROOT = Path(__file__).parent.parent.parent
+TOKENS, SHARES, WIDTH, DEPTH = 11_776, 4, 1536, 3
+# What a device has of a row, and all of it, which it meets between exchanges of heads.
+LENGTHS = {TOKENS, TOKENS // SHARES}
+
+
+@pytest.fixture(scope="module")
+def program():
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(
+        [sys.executable, Path(__file__).parent / "compiled.py"],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    return done.stdout
+
+
+def arrays(program):
+    """Kind, sides and layout of every array that lies in the chip's memory."""
+    for one in hlo.instructions(program):
+        for kind, sides, layout in re.findall(
+            r"(\w+)\[([\d,]+)\](\{[^}]*\})?", one.shape
+        ):
+            if "S(1)" not in layout:
+                yield kind, [int(side) for side in sides.split(",")], one
+
+
+def test_the_program_attends_in_a_kernel(program):
+    kernels = [
+        one
+        for one in hlo.instructions(program)
+        if one.kind == "custom-call" and "tpu_custom_call" in one.rest
+    ]
+    # Forward over tokens, and text; backward once, by one kernel, for each.
+    assert kernels
+    assert {"all-gather", "all-to-all"} <= {c.kind for c in hlo.collectives(program)}
+
+
+def test_no_scores_lie_in_memory(program):
+    for _, sides, one in arrays(program):
+        assert sum(side in LENGTHS for side in sides) <= 1, one
+
+
+def test_no_modulation_is_stored_for_each_token(program):
+    for _, sides, one in arrays(program):
+        assert not (6 in sides and WIDTH in sides and LENGTHS & set(sides)), one
+
+
+def test_no_device_gathers_all_tokens(program):
+    for one in hlo.collectives(program):
+        if one.kind == "all-gather" and str(TOKENS) in one.shape:
+            assert hlo.shape_bytes(one.shape) <= 8 * TOKENS, one  # ids alone
+
+
+def test_optimizer_and_average_stay_where_they_are(program):
+    """Gathered are parameters alone: layer by layer, and in half precision."""
+    for one in hlo.collectives(program):
+        if one.kind == "all-gather":
+            assert not re.search(rf"f32\[{DEPTH},", one.shape), one
