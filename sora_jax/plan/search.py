@@ -153,43 +153,55 @@ def shapes(
 
 def weighed(task: Task, shape: dict[str, int], machine: Machine) -> Choice:
     """About what a device takes."""
-    config, count, rows, n, policy, compute = task
-    data, fsdp, context, tensor = shape.values()
-    held = count / tensor
-    tokens = math.ceil(n / context) * rows / (data * fsdp)
-    is_training = policy is not None
-    wide, long = tokens * config.width, tokens * config.mlp / tensor
-    layer = HALF * (12 * wide + 4 * wide / tensor + 3 * long)
+    sent = bytes_sent(task, **shape)
+    links = sent * machine.chip.devices / machine.chip.link_rate
+    return Choice(
+        mesh=MeshConfig(**shape),
+        remat=task.policy or "none",
+        bytes=bytes_held(task, **shape),
+        seconds=max(task.compute, links),
+        sent=sent,
+    )
+
+
+def activations(task: Task, data: int, fsdp: int, context: int) -> float:
+    """Numbers that stand for a device's tokens between two layers."""
+    return math.ceil(task.n / context) * task.rows / (data * fsdp) * task.config.width
+
+
+def bytes_held(task: Task, data: int, fsdp: int, context: int, tensor: int) -> float:
+    """State, the parameters of two layers, what is saved, and a layer at work."""
+    config, held = task.config, task.parameters / tensor
+    wide = activations(task, data, fsdp, context)
+    layer = HALF * wide * (12 + (4 + 3 * config.mlp / config.width) / tensor)
     saved = {
         None: 0.0,
         "full": 4 * wide,
         "attention": 4 * wide + HALF * wide / tensor,
         "none": layer,
         "dots": layer,
-    }[policy]
-    stored = held / (fsdp * context)
-    memory = stored * (STATE if is_training else HALF)
-    memory += 2 * HALF * held / config.depth + config.depth * saved + 2 * layer
-    # Parameters are gathered, forward and backward, and their gradients added up.
-    passes = 4 if is_training else 1
-    gathered = passes * HALF * held * (1 - 1 / (fsdp * context))
-    if is_training:
-        gathered += 2 * 4 * stored * (1 - 1 / data)
+    }[task.policy]
+    stored = held / (fsdp * context) * (STATE if task.policy else HALF)
+    gathered = 2 * HALF * held / config.depth
+    return stored + gathered + config.depth * saved + 2 * layer
+
+
+def bytes_sent(task: Task, data: int, fsdp: int, context: int, tensor: int) -> float:
+    """Parameters, gathered in each pass, and what layers exchange about tokens."""
+    config, held = task.config, task.parameters / tensor
+    shares = fsdp * context
+    # Forward, backward, and once more for the gradients, which are added up.
+    sent = (3 if task.policy else 1) * HALF * held * (1 - 1 / shares)
+    if task.policy:
+        sent += 2 * HALF * held / shares * (1 - 1 / data)
     ulysses = math.gcd(context, config.heads // tensor)
-    ring = context // ulysses
-    traded = 4 * HALF * wide / tensor * (1 - 1 / ulysses)
-    passed = 2 * HALF * wide * ulysses / tensor * (ring - 1) / max(ulysses, 1)
-    summed = 2 * 2 * 4 * wide * (1 - 1 / tensor)
-    repeats = 3 if is_training else 1
-    sent = gathered + config.depth * repeats * (traded + passed + summed)
-    links = sent * machine.chip.devices / machine.chip.link_rate
-    return Choice(
-        mesh=MeshConfig(**shape),
-        remat=policy or "none",
-        bytes=memory,
-        seconds=max(compute, links),
-        sent=sent,
-    )
+    wide = HALF * activations(task, data, fsdp, context)
+    traded = 4 * wide / tensor * (1 - 1 / ulysses)
+    passed_on = 2 * wide / tensor * (context // ulysses - 1)
+    added_up = 4 * wide * (1 - 1 / tensor)
+    # Backward, about twice as much.
+    passes = 3 if task.policy else 1
+    return sent + passes * config.depth * (traded + passed_on + added_up)
 
 
 def parameters(config: DiTConfig) -> int:
@@ -199,7 +211,17 @@ def parameters(config: DiTConfig) -> int:
 
 
 def ranked(found: list[Choice], machine: Machine) -> list[Choice]:
-    """Those that may fit, the fastest first; then the others, the smallest first."""
+    """Those that may fit, the fastest first; then the others, the smallest first.
+
+    Raises:
+      ValueError: there are none.
+    """
+    if not found:
+        raise ValueError(
+            f"no mesh of the {len(machine.devices)} devices of {machine.name} divides "
+            "rows, tokens, heads and widths: change packing.rows or packing.tokens, or "
+            "take another --topology"
+        )
     room = machine.chip.hbm_bytes / machine.chip.devices
     fitting = [one for one in found if one.bytes <= room]
     others = [one for one in found if one.bytes > room]
