@@ -29,23 +29,23 @@ PEAKS = {
 }
 
 
+def chips() -> int:
+    """How many there are: a TPU7x shows as two devices, a CPU as any number."""
+    if jax.default_backend() == "cpu":
+        return 1
+    devices = jax.devices()
+    return len(devices) // (2 if devices[0].device_kind.startswith("TPU7x") else 1)
+
+
 def peak_flops() -> float:
-    """FLOP/s that all devices could do: what the utilisation of a run is a share of.
+    """FLOP/s that all chips could do: what the utilisation of a run is a share of.
 
     Where the maker states none, as for a CPU, it is the measured rate of a product of
     two 2048 x 2048 matrices in float32.
     """
     kind = jax.devices()[0].device_kind
-    # A TPU7x chip shows as two devices.
-    per_device = [
-        peak / (2 if name == "TPU7x" else 1)
-        for name, peak in PEAKS.items()
-        if kind.startswith(name)
-    ]
-    each = per_device[0] if per_device else _matmul_rate()
-    # Devices that are made up of one CPU share its rate.
-    shares = 1 if jax.default_backend() == "cpu" else jax.device_count()
-    return each * shares
+    stated = [peak for name, peak in PEAKS.items() if kind.startswith(name)]
+    return chips() * (stated[0] if stated else _matmul_rate())
 
 
 def _matmul_rate(side: int = 2048) -> float:

@@ -18,6 +18,7 @@ from PIL import Image
 from tensorboardX.proto import summary_pb2
 
 from sora_jax.config import RunConfig
+from sora_jax.training.flops import chips
 from sora_jax.workdir import write_bytes
 
 # Generated code, whose names no type checker sees.
@@ -90,7 +91,9 @@ class Report:
         seconds = (time.perf_counter() - self._since) / max(1, step - self._last)
         self._since, self._last = time.perf_counter(), step
         rates = {f"{name}/s": amount / seconds for name, amount in self._work.items()}
+        # Model FLOPs of a step, over what the chips could do in its time.
         utilisation = rates["FLOP/s"] / self._peak
+        rates["FLOP/s per chip"] = rates.pop("FLOP/s") / chips()
         scalars = {**metrics, **rates, "MFU": utilisation, "seconds/step": seconds}
         for name, value in scalars.items():
             self._board.add_scalar(f"train/{name}", value, step)
