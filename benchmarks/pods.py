@@ -117,9 +117,9 @@ def differences(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
         peaks = [one["peak_hbm_bytes"] for one in (was, plan)]
         pairs = {"peak_hbm_bytes": peaks, "sent": sent}
         lines += [
-            f"{step} {name}: {old:.4g} before, {new:.4g} now"
+            f"{step} {name}: {old} before, {new} now"
             for name, (old, new) in pairs.items()
-            if abs(new - old) > TOLERANCE * old
+            if old is None or new is None or abs(new - old) > TOLERANCE * old
         ]
     return lines
 
@@ -183,6 +183,8 @@ def main(arguments: Arguments) -> None:
     found = json.loads(store.read_text()) if store.exists() else {}
     if arguments.check:
         for row in ROWS[: arguments.check]:
+            if key(row) not in found:
+                raise RuntimeError(f"{row.task} on {row.topology} is not written yet")
             if changed := differences(found[key(row)], planned(row)):
                 raise RuntimeError(f"{row.task} on {row.topology}: {changed}")
             print(f"{row.task} on {row.topology}: as written")

@@ -15,7 +15,10 @@ PathLike = str | os.PathLike[str]
 
 
 def refuse_other_config(
-    workdir: PathLike, config: Mapping[str, Any], may_differ: tuple[str, ...] = ()
+    workdir: PathLike,
+    config: Mapping[str, Any],
+    may_differ: tuple[str, ...] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Refuses to continue a run with another config; changes nothing.
 
@@ -23,6 +26,7 @@ def refuse_other_config(
       workdir: the run's folder; may be `gs://`.
       config: nested dicts of what JSON can hold.
       may_differ: dotted fields, with all below them, that may change in a run.
+      defaults: of fields that a run of an earlier version does not know.
 
     Raises:
       ValueError: the run was started with other values; lists them all.
@@ -35,7 +39,8 @@ def refuse_other_config(
             "give another --workdir, or delete that file if you are sure that the "
             "config is the run's",
         )
-        lines = _differences(before, now, may_differ)
+        known = dict(_leaves(json.loads(json.dumps(defaults)))) if defaults else {}
+        lines = _differences(known | dict(_leaves(before)), now, may_differ)
         if lines:
             raise ValueError(
                 f"--workdir {os.fspath(workdir)!r} holds the run of another config:\n"
@@ -51,8 +56,10 @@ def keep_config(workdir: PathLike, config: Mapping[str, Any]) -> None:
         write_json(path, config)
 
 
-def _differences(before: Any, now: Any, may_differ: tuple[str, ...]) -> list[str]:
-    old, new = dict(_leaves(before)), dict(_leaves(now))
+def _differences(
+    old: dict[str, Any], now: Any, may_differ: tuple[str, ...]
+) -> list[str]:
+    new = dict(_leaves(now))
     lines = []
     for name in sorted(old.keys() | new.keys()):
         allowed = any(f"{name}.".startswith(f"{prefix}.") for prefix in may_differ)

@@ -302,6 +302,12 @@ def test_same_config(tmp_path):
         '  nane: absent in the run, "dit" now',
         "  optim.lr: 0.001 in the run, 0.0003 now",
     ]
+    # A field that an earlier version did not know has its default.
+    newer = {**longer, "start": "", "kind": "a"}
+    refuse_other_config(tmp_path / "run", newer, defaults={"start": "", "kind": "a"})
+    with pytest.raises(ValueError, match='start: "" in the run, "b" now'):
+        changed = {**longer, "start": "b"}
+        refuse_other_config(tmp_path / "run", changed, defaults={"start": ""})
     (tmp_path / "run/config.json").write_text("{")
     with pytest.raises(ValueError, match="config.json is not JSON"):
         refuse_other_config(tmp_path / "run", config)

@@ -19,6 +19,8 @@ PAIRS = [
     {"fsdp": 2, "context": 2, "ulysses": 1},
     {"fsdp": 2, "tensor": 2},
     {"context": 2, "tensor": 2},
+    # More than one hop, back and forth.
+    {"context": 4, "ulysses": 1},
 ]
 # An optimizer takes long to compile: few of its steps are taken, one with groups that
 # exchange heads in a ring.

@@ -11,6 +11,7 @@ import pytest
 from flax import nnx
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
+from tiny import make
 
 from sora_jax import sharding
 from sora_jax.config import (
@@ -66,7 +67,7 @@ def test_latents_that_fit_are_opened(latents):
 
 
 def test_latents_of_another_kind_are_refused_with_every_field(latents):
-    wrong = run(latents, channels=16, extra_channels=0)
+    wrong = run(latents, channels=16, extra_channels=8)
     wrong = dataclasses.replace(wrong, text=TextConfig(vocabulary=100))
     fields = ("dit.channels", "dit.extra_channels", "text.vocab")
     with pytest.raises(ValueError, match="(?s)" + ".*".join(fields)):
@@ -293,6 +294,8 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
     text = theirs.config.text
     plain = tiny_run(latents)
     model = dataclasses.replace(plain.dit, contexts=(("text", text.width),))
+    vae_config = dataclasses.replace(theirs.config.vae, channels=8)
+    published.save_vae(latents, make(VAE, vae_config))
     run = tiny_run(latents, dit=model, text=text, text_from=str(folder))
     ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.make_job(run, mesh))
     assert set(ended.params) == set(ended.ema) == {"dit"}
@@ -302,6 +305,9 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
         for part in (theirs.parts["text_encoder"], trained.text_encoder)
     )
     jax.tree.map(np.testing.assert_array_equal, before, after)
+    out = tmp_path / "out"
+    publish.publish(publish.Arguments(run=str(tmp_path / "run"), out=str(out)))
+    assert published.load(out).tokenizer == theirs.tokenizer
 
     narrow = dataclasses.replace(text, mlp=text.mlp + 16)
     with pytest.raises(ValueError, match="text.mlp must be .* to read with"):
@@ -315,7 +321,17 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
         latents, dit=config.dit, text=config.text, start_from=str(folder), steps=9
     )
     check_start(run)
-    start = load_start(run, open_latents(tiny_run(latents)))
+    published.save_vae(latents, theirs.parts["vae"])
+    with pytest.raises(ValueError, match="encode the clips with its tokenizer"):
+        load_start(run, open_latents(tiny_run(latents)))
+    theirs.tokenizer.save(latents / "tokenizer.model")
+    model = dataclasses.replace(tiny_run(latents).dit, contexts=config.dit.contexts)
+    opened = open_latents(tiny_run(latents, text=config.text, dit=model))
+    start = load_start(run, opened)
+    other = make(VAE, config.vae, seed=1)
+    published.save_vae(latents, other)
+    with pytest.raises(ValueError, match="encode the clips with its VAE"):
+        load_start(run, opened)
     for name in ("dit", "text_encoder"):
         expected = published.parameters(theirs.parts[name])
         jax.tree.map(np.testing.assert_array_equal, start[name], expected)

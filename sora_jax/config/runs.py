@@ -11,6 +11,7 @@ from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.models import CriticConfig, DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.training import FlowConfig, RunConfig
+from sora_jax.config.weights import Known
 
 
 def train_split(data: PlaygroundConfig) -> tuple[bool, str]:
@@ -95,7 +96,9 @@ class EncodeRun:
     batch: int = 16
     # Clips of the test split, encoded beside the training clips.
     held_out_clips: int = 256
-    # The tokenizer learns this many pieces from the captions of so many clips.
+    # Folder of weights whose tokenizer is taken; without one, a tokenizer learns this
+    # many pieces from the captions of so many clips.
+    tokenizer: str = ""
     vocabulary: int = 640
     tokenizer_clips: int = 20_000
     # Clips from which mean and deviation of the latents are measured.
@@ -112,7 +115,7 @@ class EncodeRun:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiTRun(RunConfig):
-    """Train the DiT and its text encoder on encoded clips."""
+    """Train the DiT on encoded clips, and its text encoder unless another's reads."""
 
     # Folder that an EncodeRun wrote; it holds the latents, the VAE and the tokenizer.
     latents: str = ""
@@ -140,6 +143,13 @@ class DiTRun(RunConfig):
     def heads(self) -> int:
         """Heads of attention that devices may divide among them."""
         return self.dit.heads
+
+    @property
+    def known(self) -> Known:
+        """How known pixels enter what this run trains."""
+        if self.dit.extra_channels:
+            return "channels"
+        return "tokens" if self.packing.clean_prefix > 0 else "nothing"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
+from sora_jax import sharding
 from sora_jax.config import DiTConfig
 from sora_jax.models.dit_layers import Block, KeysValues, Levels, Mlp
 from sora_jax.nn import layers
@@ -23,6 +24,8 @@ from sora_jax.sharding import constrain
 from sora_jax.types import Context, Tokens
 
 REMAT = {
+    # Where devices store parts of parameters, no device is to keep all of them.
+    "none": jax.checkpoint_policies.save_anything_except_these_names(layers.GATHERED),
     "full": jax.checkpoint_policies.nothing_saveable,
     "attention": jax.checkpoint_policies.save_only_these_names(*SAVED),
     "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
@@ -75,7 +78,8 @@ class DiT(nnx.Module):
         """Keys and values of the contexts for all layers: once per prompt."""
         states = self.embed_contexts(contexts)
         attend = self.blocks.cross_attention
-        return jax.vmap(lambda layer: layer.remember(states))(attend)
+        # One layer at a time, for whose parameters devices have room.
+        return jax.lax.map(lambda layer: layer.remember(states), attend)
 
     def embed_contexts(self, contexts: dict[str, Context]) -> dict[str, Array]:
         """Map each context's states to the width of the transformer."""
@@ -120,7 +124,7 @@ class DiT(nnx.Module):
                 memory = block.cross_attention.remember(states)
             return block(x, level_table, levels, rotary, meta, memory, metas)
 
-        if self.config.remat != "none":
+        if self.config.remat != "none" or sharding.devices() > 1:
             run_block = jax.checkpoint(run_block, policy=REMAT[self.config.remat])
 
         def body(x: Array, layer: tuple) -> tuple[Array, None]:

@@ -1,7 +1,7 @@
 """The kernel for TPUs: JAX's splash attention, from whose pieces a ring is built.
 
-Its public entry gives sums or gradients, never both, so that the pieces themselves are
-called, with the empty mask that leaves visibility to segments.
+Its public entry gives sums or is differentiable, never both, so that the pieces
+themselves are called, with the empty mask that leaves visibility to segments.
 """
 
 from __future__ import annotations

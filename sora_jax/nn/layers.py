@@ -12,12 +12,15 @@ from collections.abc import Callable
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
 
 Initializer = Callable[..., Array]
+# A kernel that was gathered for use; the backward pass gathers it again.
+GATHERED = "gathered"
 
 zeros = nnx.initializers.zeros
 xavier = nnx.initializers.xavier_uniform()
@@ -77,7 +80,7 @@ class Linear(nnx.Module):
         kernel: Array = sharding.gathered(
             self.kernel[...].astype(self.dtype), self.axes
         )
-        y = matmul(x.astype(self.dtype), kernel)
+        y = matmul(x.astype(self.dtype), checkpoint_name(kernel, GATHERED))
         if self.bias is None:
             return y
         return y + rank(self.bias[...].astype(self.dtype), y.ndim)

@@ -62,6 +62,11 @@ def main(argv: list[str]) -> None:
       ValueError: the config has no plan, or XLA does not know the topology.
     """
     config, options = cli.parse_beside_config(argv, Options)
+    if options.search and options.slices > 1:
+        raise ValueError(
+            f"--search knows one slice, got --slices {options.slices}: search on one, "
+            "then set mesh.data_slices"
+        )
     if options.slices < 1 or options.search < 0:
         raise ValueError(
             f"--slices must be >= 1 and --search >= 0, got {options.slices} and "
@@ -88,7 +93,7 @@ def main(argv: list[str]) -> None:
         print(json.dumps({**first, **(others if options.search else {})}))
         return
     print("\n\n".join(report(one) for one in plans))
-    if not all(one.fits for one in plans):
+    if not options.search and not plans[0].fits:  # that of training, or of denoising
         print(search.nearest(config, where))
 
 

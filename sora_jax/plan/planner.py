@@ -43,7 +43,8 @@ class Plan:
       mfu_bound: share of the chips' peak that the model's FLOPs could have; None where
         the program does not fit.
       mfu_bound_nominal: the same, if heads filled the matrix unit.
-      chip_hours: for a thousand steps, or to denoise a video, at the largest bound.
+      chip_hours: for a thousand steps, or to denoise or decode a video, at the largest
+        bound.
       compile_s: how long compiling took.
     """
 
@@ -101,20 +102,24 @@ def plan_decoding(
     mesh = sharding.make_mesh(shape, machine.devices, heads)
     with sharding.use(mesh, RULES):
         lowered = programs.decode_step(config)
+        done = work.of_decoding(config)
         with codec.on_frames(config.vae, config.sampling.size)():
             mesh = jax.sharding.get_mesh()
-    done, settings = work.of_decoding(config), config.sampling
+    settings = config.sampling
     frames = (settings.frames - 1) // config.vae.time_factor
     chunks = frames / codec.frames_at_once(config.vae, settings.size)
     # No product of a decoder is narrower than the matrix unit by much.
     step = Step("decode", lowered, done, machine.chip.matrix_side, {}, chunks)
-    return finish(step, machine, mesh)
+    return finish(step, machine, mesh, same=mesh.shape["copy"])
 
 
 def held_in_training(config: DiTRun, mesh: Mesh) -> dict[str, float]:
     """What a device holds between steps."""
-    state = programs.dit.program(config, mesh).blueprint.abstract
+    program = programs.dit.program(config, mesh)
+    state = program.blueprint.abstract
+    frozen = {"frozen": shard_bytes(program.frozen)} if program.frozen else {}
     return {
+        **frozen,
         "parameters": shard_bytes(state.params),
         "average": shard_bytes(state.ema),
         "optimizer": shard_bytes(state.opt_state),
@@ -152,8 +157,18 @@ class Step(NamedTuple):
     repeats: float
 
 
-def finish(step: Step, machine: Machine, mesh: Mesh, remat: str = "none") -> Plan:
-    """Compile, measure, and compute what follows."""
+def finish(
+    step: Step, machine: Machine, mesh: Mesh, remat: str = "none", same: int = 1
+) -> Plan:
+    """Compile, measure, and compute what follows.
+
+    Args:
+      step: what is compiled.
+      machine: for which.
+      mesh: how it is shared.
+      remat: policy.
+      same: how many devices do the same.
+    """
     done = step.done
     chip, started = machine.chip, time.perf_counter()
     room, platform = chip.hbm_bytes / chip.devices, machine.devices[0].platform
@@ -174,8 +189,8 @@ def finish(step: Step, machine: Machine, mesh: Mesh, remat: str = "none") -> Pla
     moved = traffic.moved_bytes(text) if text else 0.0
     ideal = done.model / (chip.flops * machine.chips)
     bounds = {
-        "compute_nominal": done.seconds(chip, machine.chips),
-        "compute": done.seconds(chip, machine.chips, step.head_dim),
+        "compute_nominal": same * done.seconds(chip, machine.chips),
+        "compute": same * done.seconds(chip, machine.chips, step.head_dim),
     }
     if fits:
         bounds["hbm"] = moved * chip.devices / chip.hbm_rate

@@ -37,6 +37,12 @@ def on_accelerator(config: DiTConfig) -> DiTConfig:
     return dataclasses.replace(config, dtype=dtype)
 
 
+def vae_on_accelerator(config: ModelConfig) -> ModelConfig:
+    """The same of a model's VAE."""
+    dtype = "bfloat16" if config.vae.dtype == "auto" else config.vae.dtype
+    return dataclasses.replace(config, vae=dataclasses.replace(config.vae, dtype=dtype))
+
+
 def train_step(config: DiTRun, mesh: Mesh) -> Lowered:
     """Lower a step of training.
 
@@ -94,6 +100,7 @@ def decode_step(config: ModelConfig) -> Lowered:
     """
     size = config.sampling.size
     shares = codec.on_frames(config.vae, size)
+    config = vae_on_accelerator(config)
     graphdef, params = nnx.split(
         nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
     )

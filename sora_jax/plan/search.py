@@ -24,7 +24,7 @@ from sora_jax.plan.chips import GIB, Machine
 from sora_jax.plan.planner import Plan, plan_sampling, plan_training
 from sora_jax.sampling.request import Request
 
-Remat = Literal["none", "full", "attention", "dots"]
+Remat = Literal["none", "attention", "full"]
 POLICIES: tuple[Remat, ...] = ("none", "attention", "full")
 STATE = 20  # bytes of a parameter, its average, two moments and its gradient
 HALF = 2  # bytes of what is computed
@@ -179,7 +179,6 @@ def bytes_held(task: Task, data: int, fsdp: int, context: int, tensor: int) -> f
         "full": 4 * wide,
         "attention": 4 * wide + HALF * wide / tensor,
         "none": layer,
-        "dots": layer,
     }[task.policy]
     stored = held / (fsdp * context) * (STATE if task.policy else HALF)
     gathered = 2 * HALF * held / config.depth
@@ -198,9 +197,9 @@ def bytes_sent(task: Task, data: int, fsdp: int, context: int, tensor: int) -> f
     wide = HALF * activations(task, data, fsdp, context)
     traded = 4 * wide / tensor * (1 - 1 / ulysses)
     passed_on = 2 * wide / tensor * (context // ulysses - 1)
-    added_up = 4 * wide * (1 - 1 / tensor)
-    # Backward, about twice as much.
-    passes = 3 if task.policy else 1
+    added_up = 6 * wide * (1 - 1 / tensor)  # three products, each passed on twice
+    # Backward about twice as much, and forward once more.
+    passes = {None: 1, "none": 3}.get(task.policy, 4)
     return sent + passes * config.depth * (traded + passed_on + added_up)
 
 

@@ -74,8 +74,7 @@ def encode_text(encoder: TextEncoder, batch: Batch) -> Context:
             *nnx.split(encoder), sharding.put(batch.text, "batch", None, None)
         )
     )
-    ids = sharding.put(batch.text_ids, *TOKEN[:2])
-    return Context(states=states, segments=segments, ids=ids)
+    return Context(states=states, segments=segments, ids=batch.text_ids)
 
 
 def ready(dit: DiT, contexts: dict[str, Context]) -> Network:

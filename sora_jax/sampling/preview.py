@@ -46,7 +46,7 @@ def sample_media(config: DiTRun, trained: Networks) -> dict[str, np.ndarray]:
         text=trained.text_encoder.config,
         sampling=SamplingConfig(fps=fps),
         fps=fps,
-        known="channels" if config.dit.extra_channels else "nothing",
+        known=config.known,
         headless=config.packing.headless > 0,
     )
     weights = in_memory(

@@ -51,6 +51,10 @@ def make_mesh(
     data, fsdp, context, tensor = sizes
     ulysses = shape.get("ulysses", -1)
     if ulysses == -1:
+        if heads and heads % tensor:
+            raise ValueError(
+                f"mesh.tensor must divide the {heads} heads of attention, got {tensor}"
+            )
         ulysses = math.gcd(context, heads // tensor)  # gcd(n, 0) is n
     if context % ulysses:
         raise ValueError(

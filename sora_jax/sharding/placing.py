@@ -106,7 +106,7 @@ def check_shares(name: str, length: int, axis: str) -> None:
         near = max(1, round(length / shares)) * shares
         raise ValueError(
             f"{name} must be a multiple of {shares}, the devices that share {axis}, "
-            f"got {length}: try {near}"
+            f"got {length}: try {near}, or a mesh that divides it"
         )
 
 

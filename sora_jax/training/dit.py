@@ -1,8 +1,8 @@
 """The DiT's job: packed rows of encoded clips in, the flow-matching loss out.
 
-The text encoder is trained with it. Its evaluation is the held-out loss at fixed times
-for each clip shape, and whatever `sample` makes: sampling is handed in, since it stands
-beside training and not below it.
+The text encoder is trained with it, unless another's reads. Its evaluation is the
+held-out loss at fixed times for each clip shape, and whatever `sample` makes: sampling
+is handed in, since it stands beside training and not below it.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array
 
-from sora_jax import sharding
+from sora_jax import compiling, sharding
 from sora_jax.config import DiTRun
 from sora_jax.data import pipeline
 from sora_jax.data.packing import statistics
@@ -78,7 +78,7 @@ def program(config: DiTRun, mesh: Mesh) -> Program:
     """The training of a config on a mesh, without data and without memory.
 
     Raises:
-      ValueError: the mesh cannot share rows or tokens evenly.
+      ValueError: the mesh cannot share rows, tokens, heads or widths evenly.
     """
     sharding.check_batch("packing.rows", config.packing.rows, mesh)
     for name, length, axis in (
@@ -162,7 +162,7 @@ def evaluation(
     """The held-out loss at fixed times for each clip shape, and samples."""
     held_out = held_out_batches(config, latents)
 
-    @jax.jit
+    @partial(jax.jit, compiler_options=compiling.options(jax.default_backend()))
     def loss_at(
         params: Params, frozen: tuple[Params, ...], batch: Batch, t: Array
     ) -> Array:
@@ -176,8 +176,10 @@ def evaluation(
             values = [float(loss_at(state.ema, frozen, batch, t)) for t in TIMES]
             scalars[f"loss {name}"] = float(np.mean(values))
         scalars["loss"] = float(np.mean(list(scalars.values())))
-        media = sample(compiled.networks(state.ema, *frozen)) if sample else {}
-        return scalars, media
+        # Videos are made on one host so far.
+        if sample is None or jax.process_count() > 1:
+            return scalars, {}
+        return scalars, sample(compiled.networks(state.ema, *frozen))
 
     return evaluate
 

@@ -25,7 +25,7 @@ from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.diffusion import conditioning
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import folders, published, workdirs
 from sora_jax.workdir import PathLike, keep_config, refuse_other_config
 
 SHARD = 1024
@@ -45,7 +45,7 @@ def encode(config: EncodeRun, workdir: str) -> None:
         raise ValueError(
             f"encoding runs on one host, got {jax.process_count()}: start it on one"
         )
-    refuse_other_config(workdir, to_json(config))
+    refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
     folder = epath.Path(workdir)
     held_out = dataclasses.replace(
         config.data, split="test", length=config.held_out_clips
@@ -54,9 +54,13 @@ def encode(config: EncodeRun, workdir: str) -> None:
         vae = workdirs.load_vae(config.vae)
         check_clips(config.data, vae.config)
         keep_config(workdir, to_json(config))
-        published.save_vae(folder, measure(vae, config))
+        # A DiT that was trained on published latents knows them as they are measured.
+        is_measured = bool((vae.latent_std[...] != 1).any())
+        published.save_vae(folder, vae if is_measured else measure(vae, config))
     vae = workdirs.load_vae(workdir)
-    if not (folder / "tokenizer.model").exists():
+    if config.tokenizer:
+        folders.tokenizer(config.tokenizer).save(folder / "tokenizer.model")
+    elif not (folder / "tokenizer.model").exists():
         texts = captions(config.data, config.tokenizer_clips)
         train_tokenizer(texts, folder / "tokenizer.model", vocab_size=config.vocabulary)
     graphdef, params = nnx.split(vae)

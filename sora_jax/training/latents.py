@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from typing import Any
 
 from etils import epath
@@ -10,7 +11,9 @@ from etils import epath
 from sora_jax.config import DiTConfig, DiTRun, TextConfig
 from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, published, workdirs
+from sora_jax.workdir import read_json
 
 # Settings that say how a network is computed, never what.
 HOW = ("attention", "dtype", "remat", "unroll")
@@ -46,9 +49,10 @@ def open_latents(config: DiTRun) -> Latents:
     tokenizer = workdirs.tokenizer_of(config)
     problems = _unfinished(folder, train, held_out) + _unlike(config, train)
     if config.text_from:
-        reader = folders.load(config.text_from)
-        problems += differences("text", config.text, reader.config.text, "read with")
-        hashes |= {"text encoder": reader.digest}
+        theirs = folders.describe(config.text_from).text
+        lines = differences("text", config.text, theirs, "read with")
+        problems += [f"{line} (text_from {config.text_from!r})" for line in lines]
+        hashes |= {"text encoder": folders.digest(config.text_from)}
     if config.text.vocabulary < tokenizer.vocab_size:
         problems.append(
             f"text.vocabulary must be at least {tokenizer.vocab_size}, the pieces of "
@@ -73,7 +77,10 @@ def check_start(config: DiTRun) -> None:
     if is_workdir(config.start_from):
         start = workdirs.run_of(config.start_from, "start_from")
     else:
-        start = folders.describe(config.start_from)
+        try:
+            start = folders.describe(config.start_from)
+        except ValueError as error:
+            raise ValueError(f"start_from: {error}") from error
     problems = differences("dit", config.dit, start.dit, "start from")
     if not config.text_from:
         problems += differences("text", config.text, start.text, "start from")
@@ -85,7 +92,8 @@ def check_start(config: DiTRun) -> None:
 
 def is_workdir(folder: str) -> bool:
     """Whether a folder is a run's, and not one of weights."""
-    return (epath.Path(folder) / "checkpoints").exists()
+    path = epath.Path(folder) / "config.json"
+    return path.exists() and "kind" in read_json(path, published.COPY)
 
 
 def differences(
@@ -108,22 +116,46 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
     """Parameters of the run, or of the weights, that this one starts from.
 
     Raises:
-      ValueError: the run was trained on other latents or tokens.
+      ValueError: they were trained on other latents or tokens.
     """
     names = ("dit",) if config.text_from else ("dit", "text_encoder")
     if not is_workdir(config.start_from):
-        parts = folders.load(config.start_from, exact=True).parts
-        return {name: published.parameters(parts[name]) for name in names}
+        check_weights(config, latents)
+        load = partial(folders.network, config.start_from, exact=True)
+        return {name: published.parameters(load(name)) for name in names}
     start = workdirs.load_trained(config.start_from, "start_from")
     others = [
         f"start_from {config.start_from!r} was trained on another {name} than "
         f"{config.latents!r} holds: train it again, or give its latents"
-        for name in ("VAE", "tokenizer")
+        for name in ("VAE", "text encoder" if config.text_from else "tokenizer")
         if latents.hashes.get(name) != start.sources.get(name)
     ]
     if others:
         raise ValueError("\n".join(others))
     return {name: published.parameters(getattr(start, name)) for name in names}
+
+
+def check_weights(config: DiTRun, latents: Latents) -> None:
+    """Refuse to start from weights that know other latents or tokens.
+
+    Raises:
+      ValueError: names which.
+    """
+    folder = config.start_from
+    others = []
+    theirs = folders.network(folder, "vae")
+    assert isinstance(theirs, VAE)
+    if not workdirs.same_encoder(workdirs.load_vae(config.latents), theirs):
+        others.append(f"encode the clips with its VAE (EncodeRun, vae {folder!r})")
+    if not config.text_from and folders.tokenizer(folder) != latents.tokenizer:
+        others.append(
+            f"encode the clips with its tokenizer (EncodeRun, tokenizer {folder!r})"
+        )
+    if others:
+        raise ValueError(
+            f"start_from {folder!r} knows other latents or tokens than "
+            f"{config.latents!r} holds: {', and '.join(others)}"
+        )
 
 
 def _unfinished(folder: epath.Path, train: Records, held_out: Records) -> list[str]:

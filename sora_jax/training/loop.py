@@ -64,7 +64,8 @@ def train(
       ValueError: the workdir belongs to a run with another config.
       FloatingPointError: loss or gradient are no longer numbers.
     """
-    refuse_other_config(workdir, to_json(config), MAY_DIFFER)
+    defaults = to_json(type(config)())
+    refuse_other_config(workdir, to_json(config), MAY_DIFFER, defaults)
 
     # --- mesh, then a state born on it, or restored to it -----------------------------
     mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), heads=config.heads)

@@ -6,6 +6,7 @@ import dataclasses
 from typing import Any, NamedTuple
 
 import jax
+import numpy as np
 from flax import nnx
 from jax.sharding import Mesh
 from jaxtyping import Array, Float
@@ -20,6 +21,7 @@ from sora_jax.training.flops import count_flops
 from sora_jax.training.state import Params
 from sora_jax.types import Batch, Context
 from sora_jax.weights import folders, published
+from sora_jax.weights.foreign import FLOAT32
 
 
 class Trained(nnx.Module):
@@ -56,8 +58,14 @@ def frozen_text(config: DiTRun, mesh: Mesh) -> tuple[nnx.GraphDef, tuple[Any, ..
     if not config.text_from:
         return graphdef, ()
     dtype = compute_dtype(config.text.dtype)
-    placed = jax.tree.map(
-        lambda x, where: jax.ShapeDtypeStruct(x.shape, dtype, sharding=where),
+
+    def describe(path: tuple, x: Any, where: Any) -> jax.ShapeDtypeStruct:
+        names = {str(getattr(key, "key", key)) for key in path}
+        kept = x.dtype if FLOAT32 & names else dtype
+        return jax.ShapeDtypeStruct(x.shape, kept, sharding=where)
+
+    placed = jax.tree_util.tree_map_with_path(
+        describe,
         nnx.to_pure_dict(params),
         sharding.parameter_shardings(module, mesh),
     )
@@ -68,9 +76,11 @@ def load_frozen(config: DiTRun, frozen: tuple[Any, ...]) -> tuple[Params, ...]:
     """The text encoder that reads for the DiT, if one does, on its devices."""
     if not frozen:
         return ()
-    text_encoder = folders.load(config.text_from).parts["text_encoder"]
+    text_encoder = folders.network(config.text_from, "text_encoder")
     return jax.tree.map(
-        lambda x, wanted: jax.device_put(x.astype(wanted.dtype), wanted.sharding),
+        lambda x, wanted: jax.device_put(
+            np.asarray(x).astype(wanted.dtype), wanted.sharding
+        ),
         (published.parameters(text_encoder),),
         frozen,
     )

@@ -12,6 +12,7 @@ import os
 
 import jax
 from etils import epath
+from flax import nnx
 
 from sora_jax import memory, sharding
 from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, wan
@@ -87,11 +88,35 @@ def load(
     }
     return Weights(
         config=foreign.config,
-        tokenizer=Tokenizer.load(foreign.tokenizer, spells=spells(foreign.tokenizer)),
+        tokenizer=tokenizer(folder),
         parts=Parts(loaders, keep=keep),
         digest=foreign.digest,
         mesh=placed,
     )
+
+
+def network(folder: PathLike, name: str, *, exact: bool = False) -> nnx.Module:
+    """Load one network of a folder, named as in `parts.Weights`; see `load`."""
+    foreign = find(folder)
+    if foreign is None:
+        return published.network(folder, name)
+    found = foreign.networks[name]
+    found.check()
+    return found.load(exact=exact)
+
+
+def tokenizer(folder: PathLike) -> Tokenizer:
+    """Load the tokenizer of a folder, and nothing else."""
+    foreign = find(folder)
+    if foreign is None:
+        return Tokenizer.load(epath.Path(folder) / "tokenizer.model")
+    return Tokenizer.load(foreign.tokenizer, spells=spells(foreign.tokenizer))
+
+
+def digest(folder: PathLike) -> str:
+    """What ties others to a folder's files, none of which is read whole."""
+    foreign = find(folder)
+    return published.digest(folder) if foreign is None else foreign.digest
 
 
 def find(folder: PathLike) -> Folder | None:

@@ -5,8 +5,6 @@ from __future__ import annotations
 import dataclasses
 import logging
 
-import jax
-import numpy as np
 import tyro
 from etils import epath
 from flax import nnx
@@ -14,7 +12,7 @@ from flax import nnx
 from sora_jax import cli
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.models.vae import VAE
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import folders, published, workdirs
 from sora_jax.weights.parts import in_memory
 
 _logger = logging.getLogger(__name__)
@@ -49,6 +47,12 @@ def publish(arguments: Arguments) -> None:
     trained = workdirs.load_trained(arguments.run, "--run")
     run = trained.run
     refuse_other_clips(run.latents, trained.sources)
+    reader = trained.sources.get("text encoder")
+    if run.text_from and reader != folders.digest(run.text_from):
+        raise ValueError(
+            f"the run was trained with another text encoder than {run.text_from!r} "
+            "holds now: put the former files back, or train again"
+        )
     vae = workdirs.load_vae(run.latents)
     if arguments.vae:
         vae = same_latents(arguments.vae, vae)
@@ -59,7 +63,7 @@ def publish(arguments: Arguments) -> None:
         text=run.text,
         sampling=arguments.sampling,
         fps=workdirs.clips_of(run.latents).data.fps,
-        known="channels" if run.dit.extra_channels else "nothing",
+        known=run.known,
         headless=run.packing.headless > 0,
     )
     weights = in_memory(
@@ -76,7 +80,7 @@ def publish(arguments: Arguments) -> None:
 def refuse_other_clips(folder: str, trained_on: dict[str, str]) -> None:
     """Refuse a folder of clips that was encoded anew since the run read it."""
     now = workdirs.source_hashes(folder)
-    changed = [name for name in trained_on if now.get(name) != trained_on[name]]
+    changed = [name for name in now if now[name] != trained_on.get(name, now[name])]
     if changed:
         raise ValueError(
             f"the run was trained on another {' and '.join(changed)} than {folder!r} "
@@ -91,15 +95,12 @@ def same_latents(folder: str, own: VAE) -> VAE:
     the run's clips were encoded.
     """
     other = workdirs.load_vae(folder)
-    ours, theirs = published.parameters(own), published.parameters(other)
-    same = other.config == own.config and jax.tree.all(
-        jax.tree.map(np.allclose, ours["encoder"], theirs["encoder"])
-    )
-    if not same:
+    if not workdirs.same_encoder(own, other):
         raise ValueError(
             f"--vae {folder!r} makes other latents than those the run was trained on: "
             "give a VAE trained from it with decoder_only"
         )
+    ours, theirs = published.parameters(own), published.parameters(other)
     graphdef, state = nnx.split(own)
     nnx.replace_by_pure_dict(state, {**ours, "decoder": theirs["decoder"]})
     return nnx.merge(graphdef, state)

@@ -48,21 +48,28 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
             "it again with python -m sora_jax.weights.publish"
         )
-    digest = "-".join(native.file_hash(where / name)[:8] for name in FILES)
-    networks = {
-        path.stem: fill(path, make, mesh)
-        for path, make in (
-            (where / "vae.safetensors", lambda r: VAE(config.vae, rngs=r)),
-            (where / "dit.safetensors", lambda r: DiT(config.dit, rngs=r)),
-            (
-                where / "text_encoder.safetensors",
-                lambda r: TextEncoder(config.text, rngs=r),
-            ),
-        )
-    }
+    names = [name.removesuffix(".safetensors") for name in FILES]
+    networks = {name: network(folder, name, mesh) for name in names}
     tokenizer = Tokenizer.load(where / "tokenizer.model")
     weights = in_memory(config, tokenizer, **networks)
-    return dataclasses.replace(weights, digest=digest, mesh=mesh)
+    return dataclasses.replace(weights, digest=digest(folder), mesh=mesh)
+
+
+def network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
+    """Load one network of a folder, onto a mesh if there is one."""
+    config = describe(folder)
+    make: dict[str, Callable[[nnx.Rngs], nnx.Module]] = {
+        "vae": lambda r: VAE(config.vae, rngs=r),
+        "dit": lambda r: DiT(config.dit, rngs=r),
+        "text_encoder": lambda r: TextEncoder(config.text, rngs=r),
+    }
+    return fill(epath.Path(folder) / f"{name}.safetensors", make[name], mesh)
+
+
+def digest(folder: PathLike) -> str:
+    """Of the files that networks are loaded from."""
+    where = epath.Path(folder)
+    return "-".join(native.file_hash(where / name)[:8] for name in FILES)
 
 
 def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:

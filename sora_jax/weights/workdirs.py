@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from typing import Any
+from functools import partial
+from typing import Any, cast
 
+import jax
+import numpy as np
 from etils import epath
 from flax import nnx
 
@@ -43,6 +46,8 @@ class Trained:
 def load_vae(folder: PathLike) -> VAE:
     """Load the VAE of a weights folder, of encoded clips, or of a VAE run's workdir.
 
+    Of weights, ours or Wan's, it brings the latents' mean and deviation.
+
     Raises:
       ValueError: there is no VAE.
     """
@@ -54,6 +59,8 @@ def load_vae(folder: PathLike) -> VAE:
             data = dataclasses.asdict(published.describe(folder).vae)
         config = from_json(VAEConfig, data, whole=True)
         return published.fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
+    if folders.find(folder) is not None:
+        return cast(VAE, folders.network(folder, "vae"))
     if not published.exists(where, "checkpoints"):
         raise ValueError(
             f"vae: {str(folder)!r} holds neither vae.safetensors nor checkpoints; give "
@@ -107,7 +114,7 @@ def load_trained(folder: PathLike, field: str) -> Trained:
     return Trained(
         run=run,
         dit=nnx.merge(dit, ema["dit"]),
-        text_encoder=folders.load(run.text_from).parts["text_encoder"]
+        text_encoder=cast(TextEncoder, folders.network(run.text_from, "text_encoder"))
         if run.text_from
         else nnx.merge(text, ema["text_encoder"]),
         step=restored.step,
@@ -118,7 +125,7 @@ def load_trained(folder: PathLike, field: str) -> Trained:
 def tokenizer_of(run: DiTRun) -> Tokenizer:
     """The tokenizer that reads a run's captions."""
     if run.text_from:
-        return folders.load(run.text_from).tokenizer
+        return folders.tokenizer(run.text_from)
     return Tokenizer.load(epath.Path(run.latents) / "tokenizer.model")
 
 
@@ -134,6 +141,18 @@ def clips_of(folder: PathLike) -> EncodeRun:
             f"latents folder {str(folder)!r} has no config.json: encode it again"
         )
     return from_json(EncodeRun, read_json(path, published.COPY))
+
+
+def same_encoder(one: VAE, other: VAE) -> bool:
+    """Whether VAEs make the same latents, but for their normalisation.
+
+    Published weights are rounded to bfloat16.
+    """
+    if one.config != other.config:
+        return False
+    ours, theirs = (published.parameters(vae)["encoder"] for vae in (one, other))
+    close = partial(np.allclose, rtol=1e-2, atol=1e-3)
+    return jax.tree.all(jax.tree.map(close, ours, theirs))
 
 
 def source_hashes(folder: PathLike) -> dict[str, str]:
