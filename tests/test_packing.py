@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from sora_jax.config import DiTConfig, PackingConfig, PlaygroundConfig, VAEConfig
+from sora_jax.data import packing as room
 from sora_jax.data.packing import Sample, pack_row, plan_rows, statistics
 from sora_jax.data.patches import coordinates, patchify, unpatchify
 from sora_jax.data.playground import Playground
@@ -68,3 +69,19 @@ def test_samples_lie_side_by_side():
     np.testing.assert_array_equal(tokens.made[0], [0, 1, 1, 1, 1, 0, 0])
     np.testing.assert_array_equal(batch.text_ids[0], [1, 2, 2, 3, 3, 0, 0])
     np.testing.assert_array_equal(batch.text[0, :, 0], [3, 3, 2, 0])
+
+
+def test_what_no_other_sample_can_fill_waits_for_none(monkeypatch):
+    waited = []
+    best_fit = room.best_fit
+
+    def watched(indices, *rest):
+        waited.append(len(indices))
+        return best_fit(indices, *rest)
+
+    monkeypatch.setattr(room, "best_fit", watched)
+    # Two of 75 leave room for none of 16, and six captions fill a row of 160 by half.
+    lengths = np.array([75, 16] * 4000)
+    rows = room.plan_rows(lengths, np.ones(8000, np.int64), 160, 6, seed=0)
+    assert sorted(index for row in rows for index in row) == list(range(8000))
+    assert max(waited) < 2 * room.WINDOW

@@ -69,6 +69,15 @@ def plan_rows(
             f"packing.samples must be at least {captions.max()}, the most captions of "
             f"one sample, got {most_captions}: raise it"
         )
+
+    # Nearly full, or without room for the shortest sample.
+    enough = min(0.97 * tokens, tokens - lengths.min(initial=tokens) + 1)
+
+    def is_full(row: list[int]) -> bool:
+        # Of captions too: samples that wait for room that never comes slow all down.
+        told = int(captions[row].sum())
+        return bool(lengths[row].sum() >= enough) or told >= most_captions
+
     order = np.random.default_rng(seed).permutation(len(lengths)).tolist()
     rows: list[list[int]] = []
     waiting: list[int] = []
@@ -76,7 +85,7 @@ def plan_rows(
         waiting += order[:WINDOW]
         del order[:WINDOW]
         made = best_fit(waiting, lengths, captions, tokens, most_captions)
-        full = [r for r in made if not order or lengths[r].sum() >= 0.97 * tokens]
+        full = [r for r in made if not order or is_full(r)]
         rows += full
         used = {index for row in full for index in row}
         waiting = [index for index in waiting if index not in used]
