@@ -68,9 +68,7 @@ class Plan:
 
 def plan_training(config: DiTRun, machine: Machine) -> Plan:
     """Plan the training that a config describes."""
-    mesh = sharding.make_mesh(
-        dataclasses.asdict(config.mesh), machine.devices, config.heads
-    )
+    mesh = mesh_of(config.mesh, machine, config.heads)
     with sharding.use(mesh, config.rules):
         lowered = programs.train_step(config, mesh)
         held = held_in_training(config, mesh)
@@ -83,8 +81,7 @@ def plan_sampling(
     config: ModelConfig, mesh_config: MeshConfig, machine: Machine
 ) -> Plan:
     """Plan making one video of a model's default frames and size."""
-    shape, heads = dataclasses.asdict(mesh_config), config.dit.heads
-    mesh = sharding.make_mesh(shape, machine.devices, heads)
+    mesh = mesh_of(mesh_config, machine, config.dit.heads)
     with sharding.use(mesh, RULES):
         lowered = programs.sample_step(config, mesh)
         _, params = programs.network_of(programs.on_accelerator(config.dit), mesh)
@@ -98,8 +95,7 @@ def plan_decoding(
     config: ModelConfig, mesh_config: MeshConfig, machine: Machine
 ) -> Plan:
     """Plan the stream that turns that video's latents into frames."""
-    shape, heads = dataclasses.asdict(mesh_config), config.dit.heads
-    mesh = sharding.make_mesh(shape, machine.devices, heads)
+    mesh = mesh_of(mesh_config, machine, config.dit.heads)
     with sharding.use(mesh, RULES):
         lowered = programs.decode_step(config)
         done = work.of_decoding(config)
@@ -111,6 +107,11 @@ def plan_decoding(
     # No product of a decoder is narrower than the matrix unit by much.
     step = Step("decode", lowered, done, machine.chip.matrix_side, {}, chunks)
     return finish(step, machine, mesh, same=mesh.shape["copy"])
+
+
+def mesh_of(config: MeshConfig, machine: Machine, heads: int) -> Mesh:
+    """A machine's devices, laid out as a config asks."""
+    return sharding.make_mesh(dataclasses.asdict(config), machine.devices, heads)
 
 
 def held_in_training(config: DiTRun, mesh: Mesh) -> dict[str, float]:
