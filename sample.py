@@ -11,7 +11,7 @@ import time
 import tyro
 
 from sora_jax import cli, runtime
-from sora_jax.sampling import command, flags, job
+from sora_jax.sampling import command, flags, job, making
 
 
 def main(argv: list[str]) -> None:
@@ -20,14 +20,17 @@ def main(argv: list[str]) -> None:
     arguments = tyro.cli(
         flags.Arguments, args=argv, config=(tyro.conf.FlagCreatePairsOff,)
     )
+    speaks = runtime.join_hosts()
     asked = job.prepare(arguments)
-    print(asked.summary)
     runtime.enable_compilation_cache()
-    runtime.tell()
-    for path in command.run(asked, progress=cli.bars):
+    if speaks:
+        runtime.tell()
+        print(asked.summary)
+    for path in command.run(asked, progress=cli.bars if speaks else making.silent):
         print(path)
-    seconds = time.perf_counter() - started
-    print(f"seed {asked.seed}, {seconds:.1f} s")
+    if speaks:
+        seconds = time.perf_counter() - started
+        print(f"seed {asked.seed}, {seconds:.1f} s")
 
 
 if __name__ == "__main__":

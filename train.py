@@ -18,14 +18,18 @@ from sora_jax.training import dit, encode, loop, vae
 def main(argv: list[str]) -> None:
     """Parse, then call."""
     config, workdir = cli.parse_run(argv)
+    speaks = runtime.join_hosts()
     runtime.enable_compilation_cache()
     if isinstance(config, Series):
         for location, folder in config.stages:
-            print(f"{location}: {workdir}/{folder}")
+            if speaks:
+                print(f"{location}: {workdir}/{folder}")
             run = config.placed(cli.load_config(location), workdir)
             train(run, f"{workdir}/{folder}")
     else:
         train(config, workdir)
+    if speaks:
+        print(f"done: {workdir}")
 
 
 def train(config: object, workdir: str) -> None:
@@ -43,7 +47,6 @@ def train(config: object, workdir: str) -> None:
                 f"get_config() returned {type(config).__name__}, which is no run: "
                 "return a VAERun, an EncodeRun or a DiTRun"
             )
-    print(f"done: {workdir}")
 
 
 if __name__ == "__main__":

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import os
 
 import jax
 import platformdirs
+
+# What tells of several hosts where JAX does not find them.
+BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
+# Where a TPU's runtime names the hosts of its pod; else the machine's metadata does.
+TPU_HOSTS = ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES")
+# JAX knows of no cluster, or no metadata answers.
+NO_CLUSTER = (ValueError, OSError)
 
 
 def enable_compilation_cache() -> None:
@@ -18,6 +26,44 @@ def enable_compilation_cache() -> None:
         folder = platformdirs.user_cache_path("sora_jax") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def join_hosts() -> bool:
+    """Join the other hosts of a pod or a cluster; call it before devices are used.
+
+    Started on every host of a TPU pod, or by srun or mpirun, a program finds the others
+    by itself. Elsewhere JAX_COORDINATOR_ADDRESS (of the first, with a port),
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID tell it about them.
+
+    Returns:
+      Whether this host is the first, which speaks for all.
+
+    Raises:
+      ValueError: only some of these are there, or are no numbers.
+    """
+    given = [os.environ.get(name) for name in BY_HAND]
+    if any(given):
+        address, count, number = given
+        if not (address and count and number and (count + number).isdecimal()):
+            told = ", ".join(map("{}={!r}".format, BY_HAND, given))
+            raise ValueError(
+                f"several hosts need {', '.join(BY_HAND)}, got {told}: set all, the "
+                "last two to numbers, or none"
+            )
+        jax.distributed.initialize(address, int(count), int(number))
+    elif _is_among_others():
+        with contextlib.suppress(*NO_CLUSTER):
+            jax.distributed.initialize()
+    return jax.process_index() == 0
+
+
+def _is_among_others() -> bool:
+    """Whether JAX should look for others: it takes notebooks' hosts for pods."""
+    hosts = [os.environ[name] for name in TPU_HOSTS if name in os.environ]
+    if hosts:
+        return "," in hosts[0]
+    # On Kubernetes, what is no TPU pod is told by hand.
+    return "KUBERNETES_SERVICE_HOST" not in os.environ
 
 
 def tell() -> None:

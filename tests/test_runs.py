@@ -28,6 +28,7 @@ from sora_jax.config import (
 from sora_jax.data.records import Record, write_shard
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.sharding.hosts import share_of
 from sora_jax.training import dit, encode, loop, vae
 from sora_jax.training.latents import check_start, load_start, open_latents
 from sora_jax.training.report import Report
@@ -219,13 +220,13 @@ def test_other_hosts_than_the_first_say_nothing(tmp_path, monkeypatch, capfd):
     assert capfd.readouterr() == ("", "")
 
 
-def test_a_batch_that_the_mesh_cannot_share_is_named(monkeypatch):
-    mesh = sharding.make_mesh({"data": -1})
-    with sharding.use(mesh, VAERun().rules):
-        sharding.check_batch("batch", 3, mesh)
-        monkeypatch.setattr(jax, "process_count", lambda: 2)
-        with pytest.raises(ValueError, match="multiple of the 2 hosts, got 1"):
-            sharding.check_batch("batch", 4, mesh)
+def test_hosts_read_the_same_rows_or_others():
+    assert share_of(1, {0: {0, 1}, 1: {2, 3}}) == (1, 2)
+    assert share_of(1, {0: {0, 1}, 1: {0, 1}}) == (0, 1)
+    assert share_of(2, {0: {0}, 1: {0}, 2: {1}, 3: {1}}) == (1, 2)
+    for rows in ({0: {0, 1}, 1: {1, 2}}, {0: {0, 1}, 1: {2}}):
+        with pytest.raises(ValueError, match="the 2 hosts must read either the same"):
+            share_of(0, rows)
 
 
 def test_a_mesh_that_does_not_fit_is_named():

@@ -26,6 +26,9 @@ from sora_jax.types import Batch
 EPOCHS = 1_000_000
 # (text, length) -> token ids
 Encode = Callable[[str, int], Int[np.ndarray, " l"]]
+# (which part of each batch a host makes, of how many)
+Share = tuple[int, int]
+WHOLE = (0, 1)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -209,10 +212,10 @@ def plan(records: Records, patch: Patch, packing: PackingConfig, seed: int) -> P
 
 
 def batches(
-    build: BuildRow, rows: Sequence[Sequence[int]], seed: int
+    build: BuildRow, rows: Sequence[Sequence[int]], seed: int, share: Share = WHOLE
 ) -> grain.DatasetIterator:
     """Batches of planned rows, without end."""
-    return shuffled(Rows(rows), build, build.packing.rows, seed, join)
+    return shuffled(Rows(rows), build, build.packing.rows, seed, share, join)
 
 
 def shuffled(
@@ -220,6 +223,7 @@ def shuffled(
     make: Callable[[Any, np.random.Generator], Any],
     batch: int,
     seed: int,
+    share: Share = WHOLE,
     join: Callable[[Sequence[Any]], Any] | None = None,
 ) -> grain.DatasetIterator:
     """Batches of a source without end, shuffled anew in every epoch.
@@ -227,16 +231,16 @@ def shuffled(
     Args:
       source: random access.
       make: what is made of an element, with luck that no other element shares.
-      batch: elements of a step; each host makes its share of them.
+      batch: elements of a step.
       seed: of order and luck.
+      share: of a step that is made here.
       join: puts elements together; by default their arrays are stacked.
     """
     # The luck is drawn before the hosts part, or they would all draw the same.
     dataset = grain.MapDataset.source(source).seed(seed).shuffle().random_map(make)
-    hosts = jax.process_count()
-    share = dataset.repeat(EPOCHS)[jax.process_index() :: hosts]
-    share = share.batch(batch // hosts, batch_fn=join)
-    return iter(share.to_iter_dataset(grain.ReadOptions(num_threads=2)))
+    part, parts = share
+    mine = dataset.repeat(EPOCHS).batch(batch // parts, batch_fn=join)[part::parts]
+    return iter(mine.to_iter_dataset(grain.ReadOptions(num_threads=2)))
 
 
 def join(rows: Sequence[Batch]) -> Batch:

@@ -116,7 +116,7 @@ def machine(name: str, slices: int = 1) -> Machine:
     except Exception as error:  # the compiler's, of a type of its own
         if "libtpu" in str(error) or "NotFound" in type(error).__name__:
             raise ValueError(
-                "libtpu compiles plans, and is missing: pip install -e '.[plan]'"
+                "libtpu compiles plans, and is missing: pip install -e '.[tpu]'"
             ) from error
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -47,9 +47,9 @@ def encode(
         chunk = repeat_last(chunk, step) if start else chunk
         with shares():
             latents, cache = run_encoder(graphdef, params, chunk, cache)
-        parts.append(latents[:, : -(-(stop - start) // factor)])
+        parts.append(sharding.fetch(latents)[:, : -(-(stop - start) // factor)])
         start = stop
-    return jnp.concatenate(parts, axis=1)
+    return jnp.asarray(np.concatenate(parts, axis=1))
 
 
 def decode(
@@ -72,7 +72,7 @@ def decode(
         with shares():
             pixels, cache = run_decoder(graphdef, params, chunk, cache)
         count = (stop - start) * factor - (factor - 1 if start == 0 else 0)
-        yield np.asarray(pixels)[:, :count]
+        yield sharding.fetch(pixels)[:, :count]
         start = stop
 
 

@@ -6,6 +6,8 @@ import dataclasses
 import time
 from collections.abc import Iterator
 
+import jax
+
 from sora_jax.data import outputs
 from sora_jax.sampling.job import Job
 from sora_jax.sampling.making import Progress
@@ -14,7 +16,10 @@ from sora_jax.sampling.tasks.brief import Brief
 
 
 def run(job: Job, progress: Progress) -> Iterator[str]:
-    """Make the videos one by one; yield each file's path when it is whole."""
+    """Make the videos one by one; yield each file's path when it is whole.
+
+    Of several hosts, the first one writes.
+    """
     model = load(job.weights, job.mesh)
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
@@ -27,6 +32,10 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             noise=job.noise,
         )
         chunks = model.perform(job.build(brief), progress)
+        if jax.process_index() > 0:
+            for _ in chunks:  # made with the others, and written by the first host
+                pass
+            continue
         path = outputs.write(out, (chunk[0] for chunk in chunks), job.settings.fps)
         outputs.write_sidecar(
             path,

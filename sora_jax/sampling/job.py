@@ -160,8 +160,8 @@ def choose_outs(
 
 
 def draw_seed() -> int:
-    """A seed that is short enough to be typed again."""
-    return int.from_bytes(os.urandom(3), "big")
+    """A seed that is short enough to be typed again, the same on every host."""
+    return sharding.agreed(int.from_bytes(os.urandom(3), "big"))
 
 
 def _collect(problems: list[str], function: Any, *args: Any) -> Any:

@@ -149,7 +149,7 @@ class Maker:
             jax.block_until_ready(stack)
         self.reader.rest()
         made = batch.tokens.made[:videos, :, None]
-        rows = jnp.where(made, np.asarray(stack[0]), batch.tokens.x[:videos])
+        rows = jnp.where(made, sharding.fetch(stack[0]), batch.tokens.x[:videos])
         grid, patch = self.grid(window), self.config.dit.patch
         count = math.prod(grid)
         return jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])

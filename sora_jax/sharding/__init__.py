@@ -4,6 +4,7 @@ Models name logical axes; the config alone says which mesh axes they lie on (`RU
 and how long those are. Nothing else in the package knows a mesh axis by name.
 """
 
+from sora_jax.sharding.hosts import agreed, fetch, host_share
 from sora_jax.sharding.meshes import frame_grid, frames_mesh, make_mesh
 from sora_jax.sharding.placing import (
     check_batch,
@@ -31,14 +32,17 @@ from sora_jax.sharding.rules import (
 
 __all__ = [
     "Rules",
+    "agreed",
     "check_batch",
     "check_shares",
     "constrain",
     "context_axes",
     "devices",
+    "fetch",
     "frame_grid",
     "frames_mesh",
     "gathered",
+    "host_share",
     "is_active",
     "like_parameters",
     "make_mesh",

@@ -12,6 +12,7 @@ from flax import nnx
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from sora_jax.sharding.hosts import host_share
 from sora_jax.sharding.rules import size, spec
 
 
@@ -78,16 +79,12 @@ def check_batch(name: str, rows: int, mesh: Mesh) -> None:
     """Refuse a batch that the mesh or the hosts cannot share evenly.
 
     Raises:
-      ValueError: names the field, and the mesh where hosts would share one shard.
+      ValueError: names the field, or the mesh whose hosts share rows unevenly.
     """
     (axes,) = spec(("batch",))
     axes = (axes,) if isinstance(axes, str) else axes or ()
-    shards, hosts = math.prod(mesh.shape[axis] for axis in axes), jax.process_count()
-    if shards % hosts:
-        raise ValueError(
-            f"mesh: {' x '.join(axes)} must be a multiple of the {hosts} hosts, got "
-            f"{shards}: raise mesh.data or mesh.fsdp, or lower the other axes"
-        )
+    shards = math.prod(mesh.shape[axis] for axis in axes)
+    host_share(mesh)
     if rows % shards:
         raise ValueError(
             f"{name} must be a multiple of {shards}, the mesh's {' x '.join(axes)}, "

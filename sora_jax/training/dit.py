@@ -144,7 +144,9 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
         else blueprint,
         loss=compiled.loss,
         optimization=compiled.optimization,
-        data=lambda: pipeline.batches(build, plan.rows, config.seed),
+        data=lambda: pipeline.batches(
+            build, plan.rows, config.seed, sharding.host_share(mesh)
+        ),
         evaluate=evaluation(config, compiled, frozen, latents, sample),
         work=work_of_a_step(config, plan, build),
         sources=latents.hashes,
@@ -176,8 +178,7 @@ def evaluation(
             values = [float(loss_at(state.ema, frozen, batch, t)) for t in TIMES]
             scalars[f"loss {name}"] = float(np.mean(values))
         scalars["loss"] = float(np.mean(list(scalars.values())))
-        # Videos are made on one host so far.
-        if sample is None or jax.process_count() > 1:
+        if sample is None:
             return scalars, {}
         return scalars, sample(compiled.networks(state.ema, *frozen))
 

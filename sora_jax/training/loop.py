@@ -94,8 +94,9 @@ def train(
             report.pause(time.perf_counter() - started)
 
         # A run may have been killed between a save and the evaluation of its step.
-        if first and is_due(first, config.eval_every) and not report.has(first):
-            evaluate(state, first)
+        if first and is_due(first, config.eval_every):
+            if not sharding.agreed(report.has(first)):
+                evaluate(state, first)
 
         # --- the loop: dispatch a step, then read the one before ----------------------
         pending = None

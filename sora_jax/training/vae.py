@@ -98,7 +98,7 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         else blueprint,
         loss=loss,
         optimization=optimization,
-        data=lambda: clips(config),
+        data=lambda: clips(config, sharding.host_share(mesh)),
         evaluate=evaluation(blueprint.graphdef, held_out),
         work={"clips": config.batch, "FLOP": flops},
     )
@@ -117,7 +117,7 @@ def evaluation(
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], dict[str, Media]]:
         made = reconstruct(state.ema)
-        both = np.concatenate([held_out, np.asarray(made)], axis=2)
+        both = np.concatenate([held_out, sharding.fetch(made)], axis=2)
         scalars = {"psnr": float(losses.psnr(made, jnp.asarray(held_out)))}
         return scalars, {"reconstructions": tile(to_uint8(both))}
 
@@ -208,11 +208,13 @@ def vae_loss(
     return total, {**parts, "psnr": losses.psnr(made, pixels)}
 
 
-def clips(config: VAERun) -> Iterator[Float[np.ndarray, "b t h w c"]]:
+def clips(
+    config: VAERun, share: pipeline.Share
+) -> Iterator[Float[np.ndarray, "b t h w c"]]:
     """Batches of pixels, without end."""
     source = Playground(config.data)
     make = partial(_pixels, config.window)
-    return pipeline.shuffled(source, make, config.batch, config.seed)
+    return pipeline.shuffled(source, make, config.batch, config.seed, share)
 
 
 def _pixels(

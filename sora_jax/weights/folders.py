@@ -10,7 +10,6 @@ import dataclasses
 import logging
 import os
 
-import jax
 from etils import epath
 from flax import nnx
 
@@ -77,11 +76,6 @@ def load(
     foreign.check()
     sizes = {name: part.bytes(exact) for name, part in foreign.networks.items()}
     keep = memory.fits_together(sizes)
-    if jax.process_count() > 1:
-        raise ValueError(
-            f"weights are loaded by one host so far, got {jax.process_count()}: start "
-            "one process"
-        )
     loaders = {
         name: lambda network=network: network.load(placed, exact=exact)
         for name, network in foreign.networks.items()

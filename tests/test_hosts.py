@@ -1,0 +1,105 @@
+"""Several hosts train as one, which reads and writes for all of them."""
+
+import os
+import socket
+import struct
+import subprocess
+import sys
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from tensorboardX.proto.event_pb2 import Event
+
+from sora_jax import runtime
+from sora_jax.sampling.model import load
+
+ROOT = Path(__file__).parent.parent
+
+
+def start(devices, program, *arguments, **environment):
+    return subprocess.Popen(
+        [sys.executable, program, *arguments],
+        cwd=ROOT,
+        env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), **environment},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def on_two_hosts(*command):
+    with socket.socket() as free:
+        free.bind(("localhost", 0))
+        address = f"localhost:{free.getsockname()[1]}"
+    told = {"JAX_COORDINATOR_ADDRESS": address, "JAX_NUM_PROCESSES": "2"}
+    return [start(2, *command, **told, JAX_PROCESS_ID=str(host)) for host in range(2)]
+
+
+def finish(*processes):
+    outputs = [process.communicate(timeout=300)[0] for process in processes]
+    assert not any(process.returncode for process in processes), "\n".join(outputs)
+    return outputs
+
+
+def losses(workdir):
+    """The loss of each step, as TensorBoard was told, whenever it was told."""
+    told = {}
+    for file in sorted((workdir / "tensorboard").iterdir()):
+        content, start = file.read_bytes(), 0
+        while start < len(content):
+            (length,) = struct.unpack_from("<Q", content, start)
+            # A record is its length, a checksum, an event, and a checksum.
+            event = Event.FromString(content[start + 12 : start + 12 + length])
+            start += length + 16
+            for value in event.summary.value:
+                if value.tag == "train/loss":
+                    told.setdefault(event.step, []).append(value.simple_value)
+    return told
+
+
+def test_two_hosts_train_evaluate_and_continue_as_one(tmp_path):
+    command = ["train.py", "--config=configs/vae_debug.py", "--config.batch=4"]
+    command += ["--config.steps=6", "--config.eval_every=4"]
+    finish(start(4, *command, f"--workdir={tmp_path / 'one'}"))
+    command.append(f"--workdir={tmp_path / 'two'}")
+    first, second = finish(*on_two_hosts(*command))
+    assert "step 6: psnr" in first and "psnr" not in second
+    # What a kill leaves of a save.
+    (tmp_path / "two/checkpoints/6/manifest.json").unlink()
+    first, _ = finish(*on_two_hosts(*command))
+    assert "from step 4" in first and "step 6: psnr" in first
+    one, two = (losses(tmp_path / name) for name in ("one", "two"))
+    for step in (1, 2, 3):  # Adam makes much of rounding
+        np.testing.assert_allclose(one[step], two[step], rtol=1e-4)
+    for step in (5, 6):
+        before, again = two[step]
+        assert before == again
+
+
+def test_two_hosts_make_the_video_of_one(exported, tmp_path):
+    video = {"steps": 2, "frames": 5, "seed": 1}
+    command = ["sample.py", f"--weights={exported}", "--prompt=a red ball"]
+    command += [f"--{name}={value}" for name, value in video.items()]
+    command += ["--size=32x32", "--mesh.data=2", "--mesh.context=2"]
+    first, second = finish(*on_two_hosts(*command, f"--out={tmp_path / 'a.npy'}"))
+    assert "seed 1" in first and "seed 1" not in second
+    one = load(exported).generate("a red ball", **video, size=(32, 32))
+    made = np.load(tmp_path / "a.npy") * 2 - 1  # files hold [0, 1]
+    np.testing.assert_allclose(made, one[0].clip(-1, 1), atol=1e-5)
+
+
+def test_hosts_of_which_not_all_is_told_are_refused(monkeypatch):
+    monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
+    with pytest.raises(ValueError, match="JAX_COORDINATOR_ADDRESS=None, .*'two'"):
+        runtime.join_hosts()
+
+
+def test_a_notebook_is_no_pod(monkeypatch):
+    def refuse(*_):
+        raise AssertionError("looked for other hosts")
+
+    monkeypatch.setattr(jax.distributed, "initialize", refuse)
+    monkeypatch.setenv("TPU_PROCESS_ADDRESSES", "local")
+    runtime.join_hosts()
