@@ -9,6 +9,7 @@ from pathlib import Path
 
 import jax
 import psutil
+from jax.sharding import Mesh
 
 _logger = logging.getLogger(__name__)
 
@@ -18,15 +19,19 @@ CGROUP = Path("/sys/fs/cgroup")
 WEIGHTS_SHARE = 0.8
 
 
-def available() -> int | float:
-    """Bytes that arrays may take, on all devices together."""
-    total = 0
-    for device in jax.local_devices():
+def available(mesh: Mesh | None = None) -> float:
+    """Bytes that arrays may take on each device of a mesh, or on the first one."""
+    here = jax.local_devices()
+    devices = here[:1] if mesh is None else set(here) & set(mesh.devices.flat)
+    rooms = []
+    for device in devices:
         statistics = device.memory_stats() or {}
         if "bytes_limit" not in statistics:
-            return min(psutil.virtual_memory().available, in_container())
-        total += statistics["bytes_limit"] - statistics.get("bytes_in_use", 0)
-    return total
+            # The devices of a CPU are parts of one memory.
+            room = min(psutil.virtual_memory().available, in_container())
+            return room / len(devices)
+        rooms.append(statistics["bytes_limit"] - statistics.get("bytes_in_use", 0))
+    return min(rooms)
 
 
 def in_container() -> float:
@@ -41,13 +46,13 @@ def in_container() -> float:
         return math.inf
 
 
-def fits_together(sizes: Mapping[str, int]) -> bool:
-    """Say what networks need, and whether all may stay at once.
+def fits_together(sizes: Mapping[str, int], mesh: Mesh | None = None) -> bool:
+    """Say what networks need of a device, and whether all may stay at once.
 
     Raises:
       ValueError: the largest does not fit by itself.
     """
-    room = available() * WEIGHTS_SHARE
+    room = available(mesh) * WEIGHTS_SHARE
     listed = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
     together = sum(sizes.values()) <= room
     how = "kept together" if together else "loaded in turn"
@@ -56,7 +61,8 @@ def fits_together(sizes: Mapping[str, int]) -> bool:
     if largest > room:
         raise ValueError(
             f"weights: the {name} takes {gib(largest)}, and there are {gib(room)} for "
-            "weights: take a smaller model or a machine with more memory"
+            "weights: take a smaller model, or devices with more memory or more of "
+            "them (--mesh)"
         )
     return together
 

@@ -10,7 +10,7 @@ from clips import psnr, smooth_clip
 from PIL import Image
 
 import sora_jax
-from sora_jax import cli, memory
+from sora_jax import cli, memory, sharding
 from sora_jax.config import SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
@@ -105,9 +105,17 @@ def test_tiles_blend_into_the_whole_frame():
 def test_frames_that_do_not_fit_are_tiled(model, monkeypatch):
     assert tiles.choose(model.config.vae, (64, 64)) is None
     needed = codec.decoder_bytes(model.config.vae, (512, 512))
-    monkeypatch.setattr(memory, "available", lambda: needed)
+    monkeypatch.setattr(memory, "available", lambda mesh: needed)
     tile = tiles.choose(model.config.vae, (1024, 1024))
     assert tile is not None and tiles.LEAST <= tile < 1024 // 8
+
+
+def test_devices_hold_parts_of_frames(model, monkeypatch):
+    config, size = model.config.vae, (512, 512)
+    alone = tiles.bytes_of_a_device(config, size)
+    # Of six devices two share 64 x 64 cells, and the others do the same.
+    monkeypatch.setattr(sharding, "devices", lambda: 6)
+    assert tiles.bytes_of_a_device(config, size) == alone // 2
 
 
 def test_time_is_counted_in_the_frame_rate_of_training(weights):

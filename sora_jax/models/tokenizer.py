@@ -31,15 +31,12 @@ class Tokenizer:
 
     Attributes:
       model: what a SentencePiece `.model` file holds.
-      spells: whether what the vocabulary lacks is spelled in bytes; else it is one
-        unknown, as for transformers' T5 tokenizer, whatever the file says.
     """
 
     model: bytes = dataclasses.field(repr=False)
-    spells: bool = True
 
     @classmethod
-    def load(cls, path: PathLike, *, spells: bool = True) -> Tokenizer:
+    def load(cls, path: PathLike) -> Tokenizer:
         """Reads a SentencePiece model file.
 
         Raises:
@@ -51,7 +48,7 @@ class Tokenizer:
                 f"tokenizer {os.fspath(path)!r} does not exist; it belongs into the "
                 "weights' folder"
             )
-        tokenizer = cls(source.read_bytes(), spells)
+        tokenizer = cls(source.read_bytes())
         try:
             _ = tokenizer._processor
         except Exception as error:
@@ -74,8 +71,7 @@ class Tokenizer:
         """Returns ids of a fixed length: cut or padded, always ending the text."""
         if length < 1:
             raise ValueError(f"text length must be at least 1, got {length}")
-        ids = self._processor.encode(clean(text))
-        ids = (ids if self.spells else self._unspelled(ids))[: length - 1]
+        ids = self._processor.encode(clean(text))[: length - 1]
         padded = np.full(length, PAD, np.int32)
         padded[: len(ids) + 1] = [*ids, END]
         return padded
@@ -87,24 +83,15 @@ class Tokenizer:
             kept = kept[: kept.index(END)]
         return self._processor.decode([value for value in kept if value != PAD])
 
-    def _unspelled(self, ids: Sequence[int]) -> list[int]:
-        """Put one unknown in the place of each run of bytes."""
-        kept: list[int] = []
-        for value in ids:
-            value = UNKNOWN if self._processor.is_byte(value) else value
-            if value != UNKNOWN or kept[-1:] != [UNKNOWN]:
-                kept.append(value)
-        return kept
-
     @functools.cached_property
     def _processor(self) -> sentencepiece.SentencePieceProcessor:
         processor = sentencepiece.SentencePieceProcessor()
         processor.load_from_serialized_proto(self.model)
         return processor
 
-    def __getstate__(self) -> dict[str, bytes | bool]:
+    def __getstate__(self) -> dict[str, bytes]:
         """Leave the processor behind; it is made again from the bytes."""
-        return {"model": self.model, "spells": self.spells}
+        return {"model": self.model}
 
 
 def clean(text: str) -> str:

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax import memory
+from sora_jax import memory, sharding
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec
@@ -23,13 +23,16 @@ MOST_FRAMES = 16  # that are handed on at a time
 
 
 def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
-    """Latent cells along a tile's side; None where whole frames fit into memory."""
-    room = memory.available() * memory.WEIGHTS_SHARE
-    needed = codec.decoder_bytes(config, size)
-    if needed <= room:
+    """Latent cells along a tile's side; None where whole frames fit into memory.
+
+    The devices of the current mesh share frames, and tiles.
+    """
+    room = memory.available(sharding.current()) * memory.WEIGHTS_SHARE
+    needed = bytes_of_a_device(config, size)
+    if sharding.agreed(needed <= room):
         return None
     tile = max(size) // config.space_factor
-    while tile > LEAST and codec.decoder_bytes(config, side(config, tile)) > room:
+    while tile > LEAST and bytes_of_a_device(config, side(config, tile)) > room:
         tile = max(LEAST, tile // 2)
     _logger.info(
         "decoding takes about %s for whole frames, and there are %s: decoding tiles of "
@@ -38,7 +41,14 @@ def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
         memory.gib(room),
         tile * config.space_factor,
     )
-    return tile
+    return sharding.agreed(tile)
+
+
+def bytes_of_a_device(config: VAEConfig, size: tuple[int, int]) -> int:
+    """What decoding frames of (height, width) takes on each device."""
+    height, width = (length // config.space_factor for length in size)
+    rows, columns = sharding.frame_grid(height, width, sharding.devices())
+    return codec.decoder_bytes(config, size) // (rows * columns)
 
 
 def side(config: VAEConfig, tile: int) -> tuple[int, int]:

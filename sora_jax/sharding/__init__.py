@@ -5,7 +5,7 @@ and how long those are. Nothing else in the package knows a mesh axis by name.
 """
 
 from sora_jax.sharding.hosts import agreed, fetch, host_share
-from sora_jax.sharding.meshes import frame_grid, frames_mesh, make_mesh
+from sora_jax.sharding.meshes import current, frame_grid, frames_mesh, make_mesh
 from sora_jax.sharding.placing import (
     check_batch,
     check_shares,
@@ -37,6 +37,7 @@ __all__ = [
     "check_shares",
     "constrain",
     "context_axes",
+    "current",
     "devices",
     "fetch",
     "frame_grid",

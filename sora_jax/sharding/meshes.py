@@ -85,6 +85,12 @@ def _lay(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Mesh
     return Mesh(laid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
+def current() -> Mesh | None:
+    """The mesh that is in use, if one is."""
+    mesh = jax.sharding.get_mesh()
+    return None if mesh.empty else mesh
+
+
 def frames_mesh(rows: int, columns: int) -> Mesh:
     """The current mesh's devices anew, so that they share the cells of a frame.
 

@@ -73,8 +73,8 @@ def is_active() -> bool:
 
 
 def devices() -> int:
-    """How many devices the current mesh has."""
-    return jax.sharding.get_abstract_mesh().size
+    """How many devices the current mesh has; one without a mesh."""
+    return max(1, jax.sharding.get_abstract_mesh().size)
 
 
 def size(axis: str) -> int:

@@ -19,7 +19,7 @@ from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.weights import layout_diffusers, layout_original, published
 from sora_jax.weights.foreign import Folder
 from sora_jax.weights.parts import Parts, Weights
-from sora_jax.weights.tokenizer_json import spells
+from sora_jax.weights.tokenizer_json import as_transformers_reads
 from sora_jax.workdir import PathLike
 
 _logger = logging.getLogger(__name__)
@@ -74,8 +74,8 @@ def load(
     if foreign is None:
         return published.load(folder, placed)
     foreign.check()
-    sizes = {name: part.bytes(exact) for name, part in foreign.networks.items()}
-    keep = memory.fits_together(sizes)
+    sizes = {name: part.bytes(placed, exact) for name, part in foreign.networks.items()}
+    keep = bool(sharding.agreed(memory.fits_together(sizes, placed)))
     loaders = {
         name: lambda network=network: network.load(placed, exact=exact)
         for name, network in foreign.networks.items()
@@ -104,7 +104,8 @@ def tokenizer(folder: PathLike) -> Tokenizer:
     foreign = find(folder)
     if foreign is None:
         return Tokenizer.load(epath.Path(folder) / "tokenizer.model")
-    return Tokenizer.load(foreign.tokenizer, spells=spells(foreign.tokenizer))
+    given = Tokenizer.load(foreign.tokenizer)
+    return Tokenizer(as_transformers_reads(given.model))
 
 
 def digest(folder: PathLike) -> str:

@@ -70,10 +70,14 @@ class Network:
         """Its tensors beside our parameters."""
         return MODULES[type(self.config)][1](self.config, self.layout)
 
-    def bytes(self, exact: bool = False) -> int:
-        """What its parameters take in memory (see `load`)."""
-        _, ours = self.abstract(exact=exact)
-        return sum(math.prod(x.shape) * x.dtype.itemsize for x in ours.values())
+    def bytes(self, mesh: Mesh | None = None, exact: bool = False) -> int:
+        """What its parameters take on a device (see `load`)."""
+        _, ours = self.abstract(mesh, exact)
+        return sum(
+            math.prod(x.sharding.shard_shape(x.shape) if x.sharding else x.shape)
+            * x.dtype.itemsize
+            for x in ours.values()
+        )
 
     def abstract(
         self, mesh: Mesh | None = None, exact: bool = False

@@ -6,24 +6,30 @@ import base64
 import json
 from typing import Any
 
-from etils import epath
 from google.protobuf.message import DecodeError
 from sentencepiece import sentencepiece_model_pb2
 
 from sora_jax.models.tokenizer import END, PAD, UNKNOWN, Tokenizer
 
 UNIGRAM = 1  # of SentencePiece's trainer_spec.model_type
+UNUSED, BYTE = 5, 6  # of the types of its pieces
 SPACE = "▁"
 
 
-def spells(path: epath.Path) -> bool:
-    """Whether transformers spells what the vocabulary lacks in bytes.
+def as_transformers_reads(content: bytes) -> bytes:
+    """A SentencePiece model that tells what transformers makes of it.
 
-    It does for byte pairs, and never for unigrams, whatever the model says.
+    For unigrams, what the vocabulary lacks is unknown there: it is never spelled in
+    bytes, whatever the model says.
     """
-    model = read(path.read_bytes())
-    is_unigram = model.trainer_spec.model_type == UNIGRAM
-    return model.trainer_spec.byte_fallback and not is_unigram
+    model = read(content)
+    if model.trainer_spec.model_type != UNIGRAM or not model.trainer_spec.byte_fallback:
+        return content
+    model.trainer_spec.byte_fallback = False
+    for piece in model.pieces:
+        if piece.type == BYTE:
+            piece.type = UNUSED
+    return model.SerializeToString()
 
 
 def read(model: bytes) -> Any:
