@@ -16,7 +16,7 @@ from sora_jax.config.models import (
 )
 from sora_jax.config.plain import FPS, from_json, require, to_json
 from sora_jax.config.runs import DiTRun, EncodeRun, Series, VAERun
-from sora_jax.config.sampling import SamplingConfig
+from sora_jax.config.sampling import SamplingConfig, Solver
 from sora_jax.config.training import (
     FRAME_RULES,
     RULES,
@@ -48,6 +48,7 @@ __all__ = [
     "SAMPLING_MESH",
     "SamplingConfig",
     "Series",
+    "Solver",
     "TextConfig",
     "VAEConfig",
     "VAERun",

@@ -8,13 +8,15 @@ from typing import Any, Literal
 
 from sora_jax.config.plain import FPS, require_within
 
+Solver = Literal["euler", "heun", "unipc"]
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
     """How a model makes videos when nothing else is asked for."""
 
-    solver: Literal["euler", "heun", "unipc"] = "unipc"
-    steps: int = 20
+    solver: Solver = "unipc"
+    steps: int = 12
     # Classifier-free guidance; 1 switches it off.
     guidance: float = 4.0
     # Guidance of the second of two transformers; None: that of the first.

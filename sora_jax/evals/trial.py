@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tqdm
@@ -12,7 +12,7 @@ from etils import epath
 from jaxtyping import Float32
 
 from sora_jax import cli
-from sora_jax.config import PlaygroundConfig
+from sora_jax.config import PlaygroundConfig, Solver
 from sora_jax.data import outputs, playground
 from sora_jax.data.windows import object_boxes
 from sora_jax.evals import fidelity, judge, read, results
@@ -30,6 +30,7 @@ class Model(Protocol):
         size: tuple[int, int],
         fps: float,
         seed: int,
+        **settings: Any,
     ) -> np.ndarray:
         """Make a video for each prompt: `[b t h w 3]` in [-1, 1]."""
         ...
@@ -58,6 +59,10 @@ class Options:
     kind: str = ""
     # How many videos are made at once. Their noise depends on it.
     batch: int = 20
+    # Steps of denoising, their solver, and guidance; by default the weights' own.
+    steps: int | None = None
+    solver: Solver | None = None
+    guidance: float | None = None
     # Generate nothing, and judge the controls alone.
     controls_only: bool = False
     # A JSON file for the shares and every verdict; never overwritten.
@@ -107,6 +112,8 @@ def check(options: Options) -> None:
         )
     if options.out and not options.out.endswith(".json"):
         problems.append(f"--out must end in .json, got {options.out!r}")
+    if options.steps is not None and options.steps < 1:
+        problems.append(f"--steps must be >= 1, got {options.steps}")
     checks = (
         lambda: source(options),
         lambda: options.out and outputs.check_folder(options.out, field="--out"),
@@ -222,9 +229,16 @@ def _videos(
             size=cli.parse_size(options.size),
             fps=samples[0].clip.fps,
             seed=seed,
+            **settings_asked(options),
         )
         made = np.asarray(made, np.float32)
         yield "model", np.clip(made, -1.0, 1.0)[: len(samples)]
+
+
+def settings_asked(options: Options) -> dict[str, Any]:
+    """How videos are made otherwise than the weights say."""
+    given = {name: getattr(options, name) for name in ("steps", "solver", "guidance")}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _case(

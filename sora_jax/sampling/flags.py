@@ -9,7 +9,13 @@ from typing import Any, Literal
 
 import tyro
 
-from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, SamplingConfig
+from sora_jax.config import (
+    SAMPLING_MESH,
+    MeshConfig,
+    ModelConfig,
+    SamplingConfig,
+    Solver,
+)
 from sora_jax.sampling.tasks.joining import Direction
 
 Fit = Literal["crop", "pad", "stretch"]
@@ -84,7 +90,7 @@ class Arguments:
     # A quick look, in a quarter of the steps.
     preview: bool = False
     # How the noise levels are stepped through.
-    solver: Literal["euler", "heun", "unipc"] | None = None
+    solver: Solver | None = None
     # How closely the prompt is followed; 1 is faster.
     guidance: float | None = None
     # The same for the second transformer, in weights that have two.
