@@ -81,6 +81,20 @@ def test_groups_are_read_however_they_are_written(groups, size):
     assert {one.group for one in hlo.collectives(written)} >= {size}
 
 
+ABROAD = (
+    "  %send = (f32[8,64]{1,0}, u32[], token[]) send(%a, %begin), channel_id=3, "
+    "is_host_transfer=true, frontend_attributes={_xla_megascale_target="
+    '"{1,2,3,4}x{0:3}",_xla_megascale_transfer_type="ALL_REDUCE"}\n'
+)
+
+
+def test_what_goes_to_other_slices_is_told_apart():
+    program = PROGRAM.replace("  %loop =", f"{ABROAD}  %loop =")
+    sent = hlo.by_kind(hlo.collectives(program))
+    assert sent.pop(hlo.NETWORK) == 8 * 64 * 4 * 2 * 3 / 4
+    assert sent == hlo.by_kind(hlo.collectives(PROGRAM))
+
+
 def test_memory_on_the_chip_is_no_traffic():
     weights, gathered, array = 64 * 8 * 2, 256 * 8 * 2, 8 * 4 * 4
     loop = 30 * 2 * (array + array)

@@ -20,6 +20,7 @@ class Chip:
       hbm_bytes: of memory that programs can have, as the compiler knows it.
       hbm_rate: bytes/s.
       link_rate: bytes/s that a chip sends to its neighbours, over all links.
+      network_rate: bytes/s that it sends to other slices, of its host's.
       matrix_side: rows and columns of its matrix unit.
       devices: as how many devices it shows.
     """
@@ -28,6 +29,7 @@ class Chip:
     hbm_bytes: float
     hbm_rate: float
     link_rate: float
+    network_rate: float
     matrix_side: int
     devices: int = 1
 
@@ -41,6 +43,7 @@ CHIPS = {
         hbm_bytes=31.25 * GIB,
         hbm_rate=1228e9,
         link_rate=300e9,
+        network_rate=6.25e9,
         matrix_side=128,
     ),
     "v5e": Chip(
@@ -48,6 +51,7 @@ CHIPS = {
         hbm_bytes=15.75 * GIB,
         hbm_rate=819e9,
         link_rate=200e9,
+        network_rate=3.125e9,
         matrix_side=128,
     ),
     "v5p": Chip(
@@ -55,6 +59,7 @@ CHIPS = {
         hbm_bytes=95.73 * GIB,
         hbm_rate=2765e9,
         link_rate=600e9,
+        network_rate=6.25e9,
         matrix_side=128,
     ),
     "v6e": Chip(
@@ -62,6 +67,7 @@ CHIPS = {
         hbm_bytes=31.24 * GIB,
         hbm_rate=1640e9,
         link_rate=448e9,
+        network_rate=12.5e9,
         matrix_side=256,
     ),
     "tpu7x": Chip(
@@ -69,6 +75,7 @@ CHIPS = {
         hbm_bytes=2 * 94.75 * GIB,
         hbm_rate=7380e9,
         link_rate=1200e9,
+        network_rate=12.5e9,
         matrix_side=256,
         devices=2,
     ),
@@ -124,6 +131,7 @@ def machine(name: str, slices: int = 1) -> Machine:
             "https://cloud.google.com/tpu/docs for the shapes of each kind"
         ) from error
     chip, devices = CHIPS[kind], list(found.devices)
+    name = f"{slices} x {name}" if slices > 1 else name
     return Machine(
         name=name, chip=chip, chips=len(devices) // chip.devices, devices=devices
     )

@@ -22,6 +22,10 @@ SENT = {
     "reduce-scatter": lambda g: g - 1,
     "collective-permute": lambda g: 1,
 }
+# The same of what goes to other slices, as a multiple of what is handed to the network,
+# for so many slices.
+NETWORK = "network"
+HANDED = {"ALL_REDUCE": lambda s: 2 * (s - 1) / s, "ALL_GATHER": lambda s: s - 1}
 _HEAD = re.compile(r"^(ENTRY )?%([\w.\-]+) \(")  # may go on for lines
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
@@ -65,7 +69,7 @@ class Collective:
     """Something that chips tell each other.
 
     Attributes:
-      kind: a key of `SENT`.
+      kind: a key of `SENT`, or `NETWORK`.
       shape: of the result.
       group: how many take part.
       sent: bytes that each chip sends, over all turns.
@@ -124,6 +128,8 @@ def collectives(text: str) -> list[Collective]:
         if kind in SENT:
             shape = one.shape if one.kind == kind else _given(one.shape)
             found.append(_collective(kind, shape, one, one.rest))
+        elif one.kind == "send" and "_xla_megascale" in one.rest:
+            found.append(_to_other_slices(one))
         elif one.kind == "fusion":
             for called in _called(one.rest):
                 found += _hidden(one, called, bodies.get(called, []), spread)
@@ -163,6 +169,23 @@ def _collective(kind: str, shape: str, one: Instruction, rest: str) -> Collectiv
         shape=shape,
         group=group,
         sent=one.turns * shape_bytes(shape) * SENT[kind](group),
+        turns=one.turns,
+        source=one.source,
+    )
+
+
+def _to_other_slices(one: Instruction) -> Collective:
+    """What a chip hands to its host, for the slices that are named with it."""
+    kind = re.search(r'_xla_megascale_transfer_type="(\w+)"', one.rest)
+    target = re.search(r'_xla_megascale_target="\{([\d,]+)\}', one.rest)
+    slices = target[1].count(",") + 1 if target else 2
+    shape = one.shape[1:].split(", u32")[0]  # what is sent, a context, a token
+    times = HANDED.get(kind[1] if kind else "", lambda s: 1)(slices)
+    return Collective(
+        kind=NETWORK,
+        shape=shape,
+        group=slices,
+        sent=one.turns * shape_bytes(shape) * times,
         turns=one.turns,
         source=one.source,
     )

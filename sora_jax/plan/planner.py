@@ -38,7 +38,8 @@ class Plan:
       model_flops: of a step, over all chips; computed.
       collective_bytes: that a device sends, by kind; read in the compiled program.
       bounds_s: least times of a step; computed, from what XLA measured for memory and
-        links. The nominal one of computing counts what is done again, and the kernels'
+        links (ici), and for the network between slices (dcn), if there are several.
+        The nominal one of computing counts what is done again, and the kernels'
         own products; the other also how heads fill the matrix unit.
       mfu_bound: share of the chips' peak that the model's FLOPs could have; None where
         the program does not fit.
@@ -195,7 +196,11 @@ def finish(
     }
     if fits:
         bounds["hbm"] = moved * chip.devices / chip.hbm_rate
-        bounds["ici"] = sum(sent.values()) * chip.devices / chip.link_rate
+        across = sent.get(hlo.NETWORK, 0.0)
+        within = sum(sent.values()) - across
+        bounds["ici"] = within * chip.devices / chip.link_rate
+        if across:
+            bounds["dcn"] = across * chip.devices / chip.network_rate
     slowest = max(bounds.values())
     nominal = [bound for name, bound in bounds.items() if name != "compute"]
     return Plan(
