@@ -5,12 +5,13 @@ Without `--weights` the model that ships with the package is used, on any machin
 
 from __future__ import annotations
 
+import dataclasses
 import sys
 import time
 
 import tyro
 
-from sora_jax import cli, runtime
+from sora_jax import cli, runtime, sharding
 from sora_jax.sampling import command, flags, job, making
 
 
@@ -21,7 +22,9 @@ def main(argv: list[str]) -> None:
         flags.Arguments, args=argv, config=(tyro.conf.FlagCreatePairsOff,)
     )
     speaks = runtime.join_hosts()
-    asked = job.prepare(arguments)
+    with sharding.together():
+        asked = job.prepare(arguments)
+    asked = dataclasses.replace(asked, seed=sharding.agreed(asked.seed))
     runtime.enable_compilation_cache()
     if speaks:
         runtime.tell()

@@ -21,11 +21,13 @@ def main(argv: list[str]) -> None:
     speaks = runtime.join_hosts()
     runtime.enable_compilation_cache()
     if isinstance(config, Series):
-        for location, folder in config.stages:
+        runs = [(*stage, cli.load_config(stage[0])) for stage in config.stages]
+        if any(isinstance(run, EncodeRun) for *_, run in runs):
+            encode.check_hosts()
+        for location, folder, run in runs:
             if speaks:
                 print(f"{location}: {workdir}/{folder}")
-            run = config.placed(cli.load_config(location), workdir)
-            train(run, f"{workdir}/{folder}")
+            train(config.placed(run, workdir), f"{workdir}/{folder}")
     else:
         train(config, workdir)
     if speaks:

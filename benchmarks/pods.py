@@ -18,6 +18,8 @@ from pathlib import Path
 import tyro
 
 HERE = Path(__file__).parent
+# The plans of each row by step.
+Rows = dict[str, dict[str, dict]]
 GIB = 2**30
 TOLERANCE = 0.02  # by which compilers of one version differ
 
@@ -126,7 +128,7 @@ def differences(before: dict[str, dict], now: dict[str, dict]) -> list[str]:
     return lines
 
 
-def table(found: dict[str, dict[str, dict]]) -> str:
+def table(found: Rows) -> str:
     """The table as Markdown."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("jax", "libtpu"))
     lines = [
@@ -182,21 +184,32 @@ def main(arguments: Arguments) -> None:
       RuntimeError: a row does not compile, or is no longer what it was.
     """
     store = HERE / "pods.json"
-    found = json.loads(store.read_text()) if store.exists() else {}
-    if arguments.check:
+    written = json.loads(store.read_text()) if store.exists() else {}
+    made_with = {name: version(name) for name in ("jax", "libtpu")}
+    # Another compiler makes other programs: all is compiled anew, nothing compared.
+    is_same = written.get("made_with") == made_with
+    found = written["rows"] if is_same else {}
+    if arguments.check and not is_same:
+        print(f"made with {written.get('made_with')}, not {made_with}: not compared")
+    elif arguments.check:
         for row in CHECKED:
             if key(row) not in found:
                 raise RuntimeError(f"{row.task} on {row.topology} is not written yet")
             if changed := differences(found[key(row)], planned(row)):
                 raise RuntimeError(f"{row.task} on {row.topology}: {changed}")
             print(f"{row.task} on {row.topology}: as written")
-        return
+    else:
+        complete(found, made_with, store)
+
+
+def complete(found: Rows, made_with: dict[str, str], store: Path) -> None:
+    """Compile the rows that are missing, each written as soon as it is there."""
     for row in ROWS:
         if key(row) not in found:
             print(f"{row.task} on {row.topology}", flush=True)
             found[key(row)] = planned(row)
-            store.write_text(json.dumps(found, indent=1) + "\n")
-            (HERE / "pods.md").write_text(table(found))
+            content = {"made_with": made_with, "rows": found}
+            store.write_text(json.dumps(content, indent=1) + "\n")
     (HERE / "pods.md").write_text(table(found))
 
 

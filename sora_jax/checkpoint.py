@@ -16,10 +16,9 @@ from typing import Any, NamedTuple
 
 import jax
 from etils import epath
-from jax.experimental import multihost_utils
 from orbax.checkpoint import v1 as ocp
 
-from sora_jax import manifest
+from sora_jax import manifest, sharding
 from sora_jax.workdir import PathLike
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
@@ -120,13 +119,17 @@ class Checkpoints:
           ValueError: there are steps, but none of them can be restored.
         """
         self.wait()
-        step, damaged = self._newest_whole()
-        restored = None
-        if step is not None:
-            restored = self._load(step, abstract_state, data_iterator)
-        elif any(self._is_complete(bad) for bad in damaged):
+        # The first host looks, before others may change what there is.
+        step, damaged = self._newest_whole() if _is_first() else (None, [])
+        step = sharding.agreed(-1 if step is None else step)
+        is_lost = step < 0 and any(self._is_complete(bad) for bad in damaged)
+        if sharding.agreed(is_lost):
             raise self._nothing_whole()
-        self._clear(damaged, restored)
+        restored = None
+        if step >= 0:
+            restored = self._load(step, abstract_state, data_iterator)
+        with sharding.together():
+            self._clear(damaged, restored)
         return restored
 
     def restore(self, step: int | None, abstract_state: State) -> Restored:
@@ -166,7 +169,9 @@ class Checkpoints:
             return
         step, finish = pending
         try:
-            finish.result()
+            # The first host finishes last: it writes the manifest.
+            with sharding.together():
+                finish.result()
         except Exception as error:
             raise OSError(
                 f"saving step {step} to {self._root} failed ({error}); earlier "
@@ -204,7 +209,7 @@ class Checkpoints:
 
     def _complete(self, step: int, response: Any, metadata: str) -> None:
         response.result()
-        if jax.process_index() == 0:
+        if _is_first():
             manifest.write(self._root / str(step), json.loads(metadata))
 
     def _load(self, step: int, abstract_state: State, data_iterator: Any) -> Restored:
@@ -250,7 +255,7 @@ class Checkpoints:
     def _clear(self, damaged: list[int], restored: Restored | None) -> None:
         """Makes room for saving these steps again, losing nothing but half saves."""
         shelf = self._workdir / "damaged_checkpoints"
-        for step in damaged if jax.process_index() == 0 else []:
+        for step in damaged:
             path = self._root / str(step)
             if restored and not self._is_complete(step):
                 path.rmtree()
@@ -260,16 +265,18 @@ class Checkpoints:
                 (shelf / path.name).rmtree()
             path.rename(shelf / path.name)
             _logger.warning("moved to %s, which may be deleted", shelf / path.name)
-        if damaged and jax.process_count() > 1:
-            multihost_utils.sync_global_devices("damaged checkpoints are cleared")
 
     def _is_complete(self, step: int) -> bool:
         return manifest.exists(self._root / str(step))
+
+
+def _is_first() -> bool:
+    return jax.process_index() == 0
 
 
 def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
     """Gives an abstract array that has no sharding the default device."""
     sharding = getattr(leaf, "sharding", None)
     if sharding is None:
-        sharding = jax.sharding.SingleDeviceSharding(jax.devices()[0])
+        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
     return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -11,6 +11,8 @@ import jax
 import psutil
 from jax.sharding import Mesh
 
+from sora_jax import sharding
+
 _logger = logging.getLogger(__name__)
 
 # Where Linux tells the limits of a container.
@@ -52,7 +54,7 @@ def fits_together(sizes: Mapping[str, int], mesh: Mesh | None = None) -> bool:
     Raises:
       ValueError: the largest does not fit by itself.
     """
-    room = available(mesh) * WEIGHTS_SHARE
+    room = sharding.least(available(mesh) * WEIGHTS_SHARE)
     listed = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
     together = sum(sizes.values()) <= room
     how = "kept together" if together else "loaded in turn"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 
@@ -13,8 +12,8 @@ import platformdirs
 BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # Where a TPU's runtime names the hosts of its pod; else the machine's metadata does.
 TPU_HOSTS = ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES")
-# JAX knows of no cluster, or no metadata answers.
-NO_CLUSTER = (ValueError, OSError)
+# How many processes were started together, by mpirun of either kind or by srun.
+STARTED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
 
 
 def enable_compilation_cache() -> None:
@@ -39,7 +38,8 @@ def join_hosts() -> bool:
       Whether this host is the first, which speaks for all.
 
     Raises:
-      ValueError: only some of these are there, or are no numbers.
+      ValueError: only some of these are there, or are no numbers, or there are others
+        that are not found.
     """
     given = [os.environ.get(name) for name in BY_HAND]
     if any(given):
@@ -50,10 +50,26 @@ def join_hosts() -> bool:
                 f"several hosts need {', '.join(BY_HAND)}, got {told}: set all, the "
                 "last two to numbers, or none"
             )
-        jax.distributed.initialize(address, int(count), int(number))
+        jax.distributed.initialize(
+            address,
+            int(count),
+            int(number),
+            cluster_detection_method="deactivate",
+        )
     elif _is_among_others():
-        with contextlib.suppress(*NO_CLUSTER):
+        try:
             jax.distributed.initialize()
+        except OSError:  # no metadata answers: this is no machine of Google's
+            pass
+        except ValueError as error:
+            if "coordinator_address" not in str(error):
+                raise
+    started = max(int(os.environ.get(name, 1)) for name in STARTED)
+    if started > 1 and jax.process_count() == 1:
+        raise ValueError(
+            f"one of {started} processes, which do not find each other: set "
+            f"{', '.join(BY_HAND)} for each"
+        )
     return jax.process_index() == 0
 
 
@@ -61,7 +77,8 @@ def _is_among_others() -> bool:
     """Whether JAX should look for others: it takes notebooks' hosts for pods."""
     hosts = [os.environ[name] for name in TPU_HOSTS if name in os.environ]
     if hosts:
-        return "," in hosts[0]
+        slices = int(os.environ.get("MEGASCALE_NUM_SLICES") or 1)
+        return "," in hosts[0] or slices > 1
     # On Kubernetes, what is no TPU pod is told by hand.
     return "KUBERNETES_SERVICE_HOST" not in os.environ
 

@@ -11,6 +11,8 @@ from typing import Any
 import jax
 from etils import epath
 
+from sora_jax import sharding
+
 PathLike = str | os.PathLike[str]
 
 
@@ -47,6 +49,30 @@ def refuse_other_config(
                 + "\n".join(lines)
                 + "\ngive another --workdir, or these fields their former values"
             )
+
+
+def check_shared(workdir: PathLike) -> None:
+    """Makes sure that all hosts see one folder; all hosts call this.
+
+    Raises:
+      ValueError: they see folders of their own.
+    """
+    if jax.process_count() == 1:
+        return
+    is_first = jax.process_index() == 0
+    number = sharding.agreed(secrets.randbits(30))
+    probe = epath.Path(workdir) / f".seen-{number}"
+    with sharding.together():
+        if is_first:
+            write_bytes(probe, b"")
+    with sharding.together():
+        if not probe.exists():
+            raise ValueError(
+                f"--workdir {os.fspath(workdir)!r} must be a folder that all hosts "
+                "see: give one of a shared disk, or gs://"
+            )
+    if is_first:
+        probe.unlink()
 
 
 def keep_config(workdir: PathLike, config: Mapping[str, Any]) -> None:

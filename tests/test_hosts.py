@@ -5,6 +5,7 @@ import socket
 import struct
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import jax
@@ -19,14 +20,15 @@ ROOT = Path(__file__).parent.parent
 
 
 def start(devices, program, *arguments, **environment):
-    return subprocess.Popen(
+    log = tempfile.TemporaryFile("w+")
+    process = subprocess.Popen(
         [sys.executable, program, *arguments],
         cwd=ROOT,
         env={**os.environ, "JAX_NUM_CPU_DEVICES": str(devices), **environment},
-        stdout=subprocess.PIPE,
+        stdout=log,
         stderr=subprocess.STDOUT,
-        text=True,
     )
+    return process, log
 
 
 def on_two_hosts(*command):
@@ -37,9 +39,19 @@ def on_two_hosts(*command):
     return [start(2, *command, **told, JAX_PROCESS_ID=str(host)) for host in range(2)]
 
 
-def finish(*processes):
-    outputs = [process.communicate(timeout=300)[0] for process in processes]
-    assert not any(process.returncode for process in processes), "\n".join(outputs)
+def finish(*started):
+    try:
+        for process, _ in started:
+            process.wait(timeout=300)
+    finally:
+        for process, _ in started:
+            process.kill()
+    outputs = []
+    for _, log in started:
+        with log:
+            log.seek(0)
+            outputs.append(log.read())
+    assert not any(process.returncode for process, _ in started), "\n".join(outputs)
     return outputs
 
 
@@ -93,6 +105,13 @@ def test_two_hosts_make_the_video_of_one(exported, tmp_path):
 def test_hosts_of_which_not_all_is_told_are_refused(monkeypatch):
     monkeypatch.setenv("JAX_NUM_PROCESSES", "two")
     with pytest.raises(ValueError, match="JAX_COORDINATOR_ADDRESS=None, .*'two'"):
+        runtime.join_hosts()
+
+
+def test_others_that_are_not_found_are_told_of(monkeypatch):
+    monkeypatch.setenv("TPU_PROCESS_ADDRESSES", "local")
+    monkeypatch.setenv("PMI_SIZE", "4")
+    with pytest.raises(ValueError, match="one of 4 processes, .*set JAX_COORDINATOR"):
         runtime.join_hosts()
 
 

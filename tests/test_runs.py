@@ -28,6 +28,7 @@ from sora_jax.config import (
 from sora_jax.data.records import Record, write_shard
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.sharding import placing
 from sora_jax.sharding.hosts import share_of
 from sora_jax.training import dit, encode, loop, vae
 from sora_jax.training.latents import check_start, load_start, open_latents
@@ -218,6 +219,16 @@ def test_other_hosts_than_the_first_say_nothing(tmp_path, monkeypatch, capfd):
         report.evaluation(1, {"loss": 0.0}, {})
     assert not (tmp_path / "run").exists()
     assert capfd.readouterr() == ("", "")
+
+
+def test_a_batch_that_the_mesh_cannot_share_is_named(monkeypatch):
+    mesh = sharding.make_mesh({"data": -1})
+    with sharding.use(mesh, VAERun().rules):
+        sharding.check_batch("batch", 3, mesh)
+        monkeypatch.setitem(vars(mesh), "shape", {"data": 2, "fsdp": 2})
+        monkeypatch.setattr(placing, "host_share", lambda mesh: (0, 1))
+        with pytest.raises(ValueError, match="batch must be a multiple of .*got 7"):
+            sharding.check_batch("batch", 7, mesh)
 
 
 def test_hosts_read_the_same_rows_or_others():

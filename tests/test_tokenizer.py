@@ -6,7 +6,15 @@ import pickle
 import numpy as np
 import pytest
 
-from sora_jax.models.tokenizer import END, PAD, Tokenizer, clean, train_tokenizer
+from sora_jax.models.tokenizer import (
+    END,
+    PAD,
+    UNKNOWN,
+    Tokenizer,
+    clean,
+    train_tokenizer,
+)
+from sora_jax.weights.tokenizer_json import UNIGRAM, as_transformers_reads, read
 
 CAPTIONS = [
     f"a {size} {colour} {shape} {motion} on a {floor} floor"
@@ -75,3 +83,16 @@ def test_bad_models(tmp_path):
         Tokenizer.load(tmp_path / "bad.model")
     with pytest.raises(ValueError, match="vocab_size must be at least 300, got 100"):
         train_tokenizer(CAPTIONS, vocab_size=100)
+
+
+def test_unigrams_of_transformers_spell_nothing_in_bytes(tokenizer):
+    model = read(tokenizer.model)
+    model.trainer_spec.model_type = UNIGRAM
+    tokenizer = Tokenizer(model.SerializeToString())
+    theirs = Tokenizer(as_transformers_reads(tokenizer.model))
+    assert theirs.vocab_size == tokenizer.vocab_size
+    known, strange = "a big red ball", "a 红色 ball"
+    np.testing.assert_array_equal(theirs.encode(known, 32), tokenizer.encode(known, 32))
+    assert list(theirs.encode(strange, 32)).count(UNKNOWN) == 1
+    assert UNKNOWN not in tokenizer.encode(strange, 32)
+    assert as_transformers_reads(theirs.model) == theirs.model

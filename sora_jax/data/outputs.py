@@ -57,7 +57,8 @@ def encoder_of(target: epath.Path, field: str = "--out") -> encoders.Encoder:
     if target.suffix.lower() not in encoders.ENCODERS:
         raise ValueError(
             f"{field} {os.fspath(target)!r} must end in one of "
-            f"{' '.join(encoders.ENCODERS)}, got {target.suffix or 'no suffix'!r}"
+            f"{' '.join(encoders.ENCODERS)}, or in / to be a folder, got "
+            f"{target.suffix or 'no suffix'!r}"
         )
     return encoders.ENCODERS[target.suffix.lower()]
 

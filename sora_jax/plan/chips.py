@@ -121,7 +121,8 @@ def machine(name: str, slices: int = 1) -> Machine:
             platform="tpu", topology_name=name, **options
         )
     except Exception as error:  # the compiler's, of a type of its own
-        if "libtpu" in str(error) or "NotFound" in type(error).__name__:
+        missing = "libtpu" in str(error) or "not installed" in str(error)
+        if missing or "NotFound" in type(error).__name__:
             raise ValueError(
                 "libtpu compiles plans, and is missing: pip install -e '.[tpu]'"
             ) from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import sys
+from collections.abc import Iterator
 from typing import Annotated
 
 import tyro
@@ -80,10 +82,15 @@ def main(argv: list[str]) -> None:
     if not isinstance(config, DiTRun | ModelConfig):
         raise ValueError(NO_PLAN.format(type(config).__name__))
     where = machine(options.topology, options.slices)
+    print(f"compiling for {where.name}: one to four minutes a step", file=sys.stderr)
+    plans = []
     if options.search:
         plans = search.compiled(config, where, options.search)
     else:
-        plans = plan(config, options.mesh, where)
+        for one in plan(config, options.mesh, where):
+            plans.append(one)
+            if not options.as_json:
+                print(report(one), end="\n\n", flush=True)
     if options.as_json:
         found: dict[str, list] = {}
         for one in plans:
@@ -92,16 +99,21 @@ def main(argv: list[str]) -> None:
         others = {"others": [p for r in found.values() for p in r[1:]]}
         print(json.dumps({**first, **(others if options.search else {})}))
         return
-    print("\n\n".join(report(one) for one in plans))
-    if not options.search and not plans[0].fits:  # that of training, or of denoising
+    if options.search:
+        print("\n\n".join(report(one) for one in plans))
+    elif not plans[0].fits:  # that of training, or of denoising
         print(search.nearest(config, where))
 
 
-def plan(config: DiTRun | ModelConfig, mesh: MeshConfig, where: Machine) -> list[Plan]:
-    """Plan the steps of what a config describes."""
+def plan(
+    config: DiTRun | ModelConfig, mesh: MeshConfig, where: Machine
+) -> Iterator[Plan]:
+    """Plan the steps of what a config describes, one after another."""
     if isinstance(config, DiTRun):
-        return [plan_training(config, where)]
-    return [plan_sampling(config, mesh, where), plan_decoding(config, mesh, where)]
+        yield plan_training(config, where)
+        return
+    yield plan_sampling(config, mesh, where)
+    yield plan_decoding(config, mesh, where)
 
 
 def report(found: Plan) -> str:

@@ -25,7 +25,12 @@ SENT = {
 # The same of what goes to other slices, as a multiple of what is handed to the network,
 # for so many slices.
 NETWORK = "network"
-HANDED = {"ALL_REDUCE": lambda s: 2 * (s - 1) / s, "ALL_GATHER": lambda s: s - 1}
+HANDED = {
+    "ALL_REDUCE": lambda s: 2 * (s - 1) / s,
+    "ALL_GATHER": lambda s: s - 1,
+    "REDUCE_SCATTER": lambda s: (s - 1) / s,
+    "ALL_TO_ALL": lambda s: (s - 1) / s,
+}
 _HEAD = re.compile(r"^(ENTRY )?%([\w.\-]+) \(")  # may go on for lines
 _INSTRUCTION = re.compile(r"^\s*(?:ROOT )?%([\w.\-]+) = (.*?) ([a-z][\w\-]*)\((.*)$")
 _ARRAY = re.compile(r"(\w+)\[([\d,]*)\](\{[^}]*\})?")
@@ -177,8 +182,11 @@ def _collective(kind: str, shape: str, one: Instruction, rest: str) -> Collectiv
 def _to_other_slices(one: Instruction) -> Collective:
     """What a chip hands to its host, for the slices that are named with it."""
     kind = re.search(r'_xla_megascale_transfer_type="(\w+)"', one.rest)
-    target = re.search(r'_xla_megascale_target="\{([\d,]+)\}', one.rest)
-    slices = target[1].count(",") + 1 if target else 2
+    target = re.search(r'_xla_megascale_target="\{([\d,]+|\d+:\d+)\}', one.rest)
+    if target is None:
+        raise ValueError(f"the slices that {one.name} tells are not read: {one.rest}")
+    first, colon, last = target[1].partition(":")
+    slices = int(last) - int(first) + 1 if colon else first.count(",") + 1
     shape = one.shape[1:].split(", u32")[0]  # what is sent, a context, a token
     times = HANDED.get(kind[1] if kind else "", lambda s: 1)(slices)
     return Collective(

@@ -87,7 +87,7 @@ class Arguments:
     seed: int | None = None
     # Denoising steps: more take longer and may look better.
     steps: int | None = None
-    # A quick look, in a quarter of the steps.
+    # A quick look, in a quarter of the steps, of which there are at least four.
     preview: bool = False
     # How the noise levels are stepped through.
     solver: Solver | None = None

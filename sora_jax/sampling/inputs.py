@@ -140,9 +140,13 @@ def read_retouched(arguments: Arguments, settings: SamplingConfig) -> Build:
     strength = strength_of(arguments)
     if not arguments.video:
         return lambda brief: retouching.upscale_draft(brief, strength)
-    clip = read_clip(arguments.video[0], arguments, settings)
+    found = footage.read(
+        arguments.video[0], fps=settings.fps, size=settings.size, fit=arguments.fit
+    )
+    if arguments.task == "upscale":
+        retouching.check_larger(settings.size, found.source_size)
     # Fitted to its size once, an enlarged clip is a source like any other.
-    return lambda brief: retouching.edit(brief, clip, strength)
+    return lambda brief: retouching.edit(brief, found.clip.pixels, strength)
 
 
 def strength_of(arguments: Arguments) -> float:

@@ -11,6 +11,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from sora_jax import cli, sharding
@@ -154,14 +155,15 @@ def choose_outs(
         outs = [os.path.join(out, name + suffix) for name in names]
     else:
         outs = [out] * len(prompts)
-    for path in dict.fromkeys(outs):
+    # The first host writes.
+    for path in dict.fromkeys(outs) if jax.process_index() == 0 else ():
         outputs.check_output(path)
     return tuple(outs)
 
 
 def draw_seed() -> int:
-    """A seed that is short enough to be typed again, the same on every host."""
-    return sharding.agreed(int.from_bytes(os.urandom(3), "big"))
+    """A seed that is short enough to be typed again."""
+    return int.from_bytes(os.urandom(3), "big")
 
 
 def _collect(problems: list[str], function: Any, *args: Any) -> Any:

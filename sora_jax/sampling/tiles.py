@@ -27,9 +27,9 @@ def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
 
     The devices of the current mesh share frames, and tiles.
     """
-    room = memory.available(sharding.current()) * memory.WEIGHTS_SHARE
+    room = sharding.least(memory.available(sharding.current()) * memory.WEIGHTS_SHARE)
     needed = bytes_of_a_device(config, size)
-    if sharding.agreed(needed <= room):
+    if needed <= room:
         return None
     tile = max(size) // config.space_factor
     while tile > LEAST and bytes_of_a_device(config, side(config, tile)) > room:
@@ -41,7 +41,7 @@ def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
         memory.gib(room),
         tile * config.space_factor,
     )
-    return sharding.agreed(tile)
+    return tile
 
 
 def bytes_of_a_device(config: VAEConfig, size: tuple[int, int]) -> int:

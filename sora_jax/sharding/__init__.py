@@ -4,7 +4,8 @@ Models name logical axes; the config alone says which mesh axes they lie on (`RU
 and how long those are. Nothing else in the package knows a mesh axis by name.
 """
 
-from sora_jax.sharding.hosts import agreed, fetch, host_share
+from sora_jax.sharding.arrays import fetch, place
+from sora_jax.sharding.hosts import agreed, host_share, least, together
 from sora_jax.sharding.meshes import current, frame_grid, frames_mesh, make_mesh
 from sora_jax.sharding.placing import (
     check_batch,
@@ -45,16 +46,19 @@ __all__ = [
     "gathered",
     "host_share",
     "is_active",
+    "least",
     "like_parameters",
     "make_mesh",
     "nest",
     "on_paper",
     "parameter_shardings",
+    "place",
     "platform",
     "put",
     "round_up",
     "size",
     "spec",
     "to_device",
+    "together",
     "use",
 ]

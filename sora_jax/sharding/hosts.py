@@ -1,14 +1,14 @@
-"""What several hosts do together: share a batch, fetch an array, agree."""
+"""What several hosts do together: share a batch, agree, fail."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Set
+import contextlib
+from collections.abc import Iterator, Mapping, Set
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding
-from jaxtyping import Array
 
 from sora_jax.sharding.rules import size, spec
 
@@ -42,15 +42,38 @@ def share_of(host: int, rows: Mapping[int, Set[int]]) -> tuple[int, int]:
     return parts.index(tuple(sorted(rows[host]))), len(parts)
 
 
-def fetch(x: Array) -> np.ndarray:
-    """A whole array on every host, whoever holds its parts; all hosts call this."""
-    if x.is_fully_addressable or x.is_fully_replicated:
-        return np.asarray(x)
-    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
-
-
 def agreed(value: int) -> int:
-    """What the first host thinks; all hosts call this."""
+    """What the first host thinks (31 bits); all hosts call this."""
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.broadcast_one_to_all(np.asarray(value)))
+
+
+def least(value: float) -> float:
+    """The least that any host has; all hosts call this."""
+    return float(np.min(_all(value)))
+
+
+@contextlib.contextmanager
+def together() -> Iterator[None]:
+    """Let what fails on one host fail on all, so that none waits for it.
+
+    Inside, hosts must not wait for each other.
+
+    Raises:
+      ValueError: another host failed.
+    """
+    try:
+        yield
+    except Exception:
+        _all(1.0)
+        raise
+    if failed := np.flatnonzero(_all(0.0)).tolist():
+        raise ValueError(f"host {failed[0]} could not go on: see what it printed")
+
+
+def _all(value: float) -> np.ndarray:
+    """The numbers of all hosts."""
+    if jax.process_count() == 1:
+        return np.array([value])
+    return np.asarray(multihost_utils.process_allgather(np.float32(value)))

@@ -11,8 +11,10 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, PartitionSpec
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
+
+from sora_jax.sharding.arrays import place
 
 Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 
@@ -113,7 +115,8 @@ def put(x: Any, *axes: str | None) -> Array:
     """Place an array of the host by its logical axes; without a mesh, on the device."""
     if not is_active():
         return jnp.asarray(x)
-    return jax.device_put(x, spec(axes, x.shape))
+    where = NamedSharding(jax.sharding.get_mesh(), spec(axes, x.shape))
+    return place(x, where)
 
 
 def constrain(x: Array, *axes: str | None) -> Array:

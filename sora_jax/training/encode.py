@@ -34,6 +34,19 @@ PHRASINGS = 4
 EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z"]]
 
 
+def check_hosts() -> None:
+    """Refuse several hosts, which would write the same files.
+
+    Raises:
+      ValueError: there are several.
+    """
+    if jax.process_count() > 1:
+        raise ValueError(
+            f"encoding runs on one host, got {jax.process_count()}: start it on a "
+            "machine of its own, and train on the clips that it leaves"
+        )
+
+
 def encode(config: EncodeRun, workdir: str) -> None:
     """Encode the training and the held-out clips; continues where it stopped.
 
@@ -41,10 +54,7 @@ def encode(config: EncodeRun, workdir: str) -> None:
       ValueError: the workdir holds the clips of another config, there is no VAE, or
         several hosts would write the same files.
     """
-    if jax.process_count() > 1:
-        raise ValueError(
-            f"encoding runs on one host, got {jax.process_count()}: start it on one"
-        )
+    check_hosts()
     refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
     folder = epath.Path(workdir)
     held_out = dataclasses.replace(

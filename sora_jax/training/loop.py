@@ -23,7 +23,7 @@ from sora_jax.training import state as states
 from sora_jax.training.flops import peak_flops
 from sora_jax.training.report import Media, Report
 from sora_jax.training.state import TrainState
-from sora_jax.workdir import keep_config, refuse_other_config
+from sora_jax.workdir import check_shared, keep_config, refuse_other_config
 
 # What may change between the parts of one run without making it another run.
 MAY_DIFFER = ("log_every", "eval_every", "checkpoint_every", "keep", "mesh", "rules")
@@ -65,6 +65,7 @@ def train(
       FloatingPointError: loss or gradient are no longer numbers.
     """
     defaults = to_json(type(config)())
+    check_shared(workdir)
     refuse_other_config(workdir, to_json(config), MAY_DIFFER, defaults)
 
     # --- mesh, then a state born on it, or restored to it -----------------------------
@@ -95,7 +96,7 @@ def train(
 
         # A run may have been killed between a save and the evaluation of its step.
         if first and is_due(first, config.eval_every):
-            if not sharding.agreed(report.has(first)):
+            if not sharding.agreed(jax.process_index() == 0 and report.has(first)):
                 evaluate(state, first)
 
         # --- the loop: dispatch a step, then read the one before ----------------------

@@ -78,7 +78,7 @@ def load_frozen(config: DiTRun, frozen: tuple[Any, ...]) -> tuple[Params, ...]:
         return ()
     text_encoder = folders.network(config.text_from, "text_encoder")
     return jax.tree.map(
-        lambda x, wanted: jax.device_put(
+        lambda x, wanted: sharding.place(
             np.asarray(x).astype(wanted.dtype), wanted.sharding
         ),
         (published.parameters(text_encoder),),

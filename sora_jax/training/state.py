@@ -123,7 +123,7 @@ def started(blueprint: Blueprint, load: Callable[[], Params]) -> Blueprint:
     def initial() -> TrainState:
         state = blueprint.initial()
         params = jax.tree.map(
-            lambda new, old: jax.device_put(
+            lambda new, old: sharding.place(
                 np.asarray(new).astype(old.dtype), old.sharding
             ),
             {**state.params, **load()},

@@ -20,6 +20,7 @@ from etils import epath
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
+from sora_jax import sharding
 from sora_jax.sharding import nest
 from sora_jax.weights import native, shards
 from sora_jax.weights.table import Entry
@@ -93,7 +94,7 @@ def load(
                     job.result()
             missing.subtract(entry.path for entry in entries)
             for name in [name for name in hosted if not missing[name]]:
-                params[name] = jax.device_put(
+                params[name] = sharding.place(
                     hosted.pop(name), ours[name].sharding, may_alias=True
                 )
     return nest({tuple(path.split("/")): value for path, value in params.items()})

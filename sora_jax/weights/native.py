@@ -13,13 +13,13 @@ import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 import safetensors
 import safetensors.numpy
 from etils import epath
 
+from sora_jax import sharding
 from sora_jax.workdir import PathLike, write_bytes
 
 PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
@@ -83,7 +83,7 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
                     filled[key] = fill(child, f"{name}/")
                 else:
                     array = file.get_tensor(name).astype(child.dtype)
-                    filled[key] = jax.device_put(
+                    filled[key] = sharding.place(
                         array, getattr(child, "sharding", None)
                     )
             return filled

@@ -1,6 +1,6 @@
 """What a step of training must not hold or send, read in what XLA made for a TPU.
 
-Needs the `plan` extra; run by its own command, `pytest tests/pods`.
+Needs the `tpu` extra; run by its own command, `pytest tests/pods`.
 """
 
 import os

@@ -60,14 +60,14 @@ def outpaint(brief: Brief, clip: Clip) -> list[Part]:
 
 def upscale(brief: Brief, clip: Clip, strength: int | float) -> list[Part]:
     """A clip refined at the settings' size, by the same transformer."""
-    check_larger(brief, clip.shape[1:3])
+    check_larger(brief.settings.size, clip.shape[1:3])
     return edit(brief, fit(clip, *brief.settings.size), strength)
 
 
 def upscale_draft(brief: Brief, strength: int | float) -> list[Part]:
     """A video made at the model's own size, then refined at the settings' size."""
     frames, small = brief.settings.frames, brief.model.sampling.size
-    check_larger(brief, small)
+    check_larger(brief.settings.size, small)
     request = brief.sized(small).request(frames)
     return [
         Then(
@@ -77,9 +77,8 @@ def upscale_draft(brief: Brief, strength: int | float) -> list[Part]:
     ]
 
 
-def check_larger(brief: Brief, small: tuple[int, ...]) -> None:
+def check_larger(size: Size, small: tuple[int, ...]) -> None:
     """Refuse a size that is none to refine at."""
-    size = brief.settings.size
     if min(large - old for large, old in zip(size, small, strict=True)) < 0 or (
         size == tuple(small)
     ):

@@ -1,0 +1,33 @@
+"""Arrays to the devices of several hosts, and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import numpy as np
+from jax.experimental import multihost_utils
+from jax.sharding import Sharding
+from jaxtyping import Array
+
+
+def place(x: Any, where: Sharding | None = None, **options: Any) -> Array:
+    """Place what every host holds whole; each keeps its devices' parts.
+
+    Args:
+      x: an array of the host.
+      where: by default the first device.
+      **options: of `jax.device_put`.
+    """
+    if where is None or where.is_fully_addressable:
+        return jax.device_put(x, where, **options)
+    # Of many hosts `jax.device_put` would compare the whole arrays first.
+    held = np.asarray(x)
+    return jax.make_array_from_callback(held.shape, where, lambda part: held[part])
+
+
+def fetch(x: Array) -> np.ndarray:
+    """A whole array on every host, whoever holds its parts; all hosts call this."""
+    if x.is_fully_addressable or x.is_fully_replicated:
+        return np.asarray(x)
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
