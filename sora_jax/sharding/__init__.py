@@ -4,7 +4,7 @@ Models name logical axes; the config alone says which mesh axes they lie on (`RU
 and how long those are. Nothing else in the package knows a mesh axis by name.
 """
 
-from sora_jax.sharding.arrays import fetch, place
+from sora_jax.sharding.arrays import fetch, on_host, place
 from sora_jax.sharding.hosts import agreed, host_share, least, together
 from sora_jax.sharding.meshes import current, frame_grid, frames_mesh, make_mesh
 from sora_jax.sharding.placing import (
@@ -50,6 +50,7 @@ __all__ = [
     "like_parameters",
     "make_mesh",
     "nest",
+    "on_host",
     "on_paper",
     "parameter_shardings",
     "place",

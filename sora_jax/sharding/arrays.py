@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import jax
@@ -24,6 +26,21 @@ def place(x: Any, where: Sharding | None = None, **options: Any) -> Array:
     # Of many hosts `jax.device_put` would compare the whole arrays first.
     held = np.asarray(x)
     return jax.make_array_from_callback(held.shape, where, lambda part: held[part])
+
+
+@contextlib.contextmanager
+def on_host() -> Iterator[None]:
+    """Keep what is loaded inside off the devices that it is to be spread over.
+
+    Without JAX's CPU backend it lies on the first of them.
+    """
+    try:
+        host = jax.local_devices(backend="cpu")[0]
+    except RuntimeError:
+        yield
+        return
+    with jax.default_device(host):
+        yield
 
 
 def fetch(x: Array) -> np.ndarray:

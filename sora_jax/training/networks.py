@@ -76,7 +76,8 @@ def load_frozen(config: DiTRun, frozen: tuple[Any, ...]) -> tuple[Params, ...]:
     """The text encoder that reads for the DiT, if one does, on its devices."""
     if not frozen:
         return ()
-    text_encoder = folders.network(config.text_from, "text_encoder")
+    with sharding.on_host():
+        text_encoder = folders.network(config.text_from, "text_encoder")
     return jax.tree.map(
         lambda x, wanted: sharding.place(
             np.asarray(x).astype(wanted.dtype), wanted.sharding

@@ -122,11 +122,13 @@ def started(blueprint: Blueprint, load: Callable[[], Params]) -> Blueprint:
 
     def initial() -> TrainState:
         state = blueprint.initial()
+        with sharding.on_host():
+            loaded = load()
         params = jax.tree.map(
             lambda new, old: sharding.place(
                 np.asarray(new).astype(old.dtype), old.sharding
             ),
-            {**state.params, **load()},
+            {**state.params, **loaded},
             state.params,
         )
         ema = jax.tree.map(jnp.copy, params)
