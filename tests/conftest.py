@@ -9,6 +9,7 @@ from pathlib import Path
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
 
 import jax  # noqa: E402
+import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tiny_wan  # noqa: E402
 from tiny import make  # noqa: E402
@@ -16,12 +17,15 @@ from worlds import FRAMES, PROMPT, World  # noqa: E402
 
 from sora_jax import cli  # noqa: E402
 from sora_jax.config import (  # noqa: E402
+    EncodeRun,
     ModelConfig,
     PlaygroundConfig,
     SamplingConfig,
     VAEConfig,
+    to_json,
 )
 from sora_jax.data.playground import Playground  # noqa: E402
+from sora_jax.data.records import Record, write_shard  # noqa: E402
 from sora_jax.models.dit import DiT  # noqa: E402
 from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
 from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
@@ -30,6 +34,7 @@ from sora_jax.sampling.model import Model  # noqa: E402
 from sora_jax.weights import published  # noqa: E402
 from sora_jax.weights.export import export  # noqa: E402
 from sora_jax.weights.parts import in_memory  # noqa: E402
+from sora_jax.workdir import keep_config  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
@@ -131,6 +136,24 @@ def oracle_parts(vae_config, dit_config, text_config):
         headless=True,
     )
     return config, tokenizer, make(VAE, vae_config), make(TextEncoder, text_config)
+
+
+@pytest.fixture
+def latents(tmp_path):
+    """A folder of encoded clips."""
+    record = Record(
+        latents=np.zeros((1, 4, 4, 8), np.float32),
+        known=np.zeros((1, 4, 4, 12), np.float32),
+        captions=("a ball",),
+        stretches=((0, ("a ball",)),),
+    )
+    for split in ("train", "held_out"):
+        write_shard(tmp_path / split, 0, [record] * 3)
+    (tmp_path / "vae.safetensors").write_bytes(b"a VAE")
+    train_tokenizer(["a ball", "a box"], tmp_path / "tokenizer.model", vocab_size=300)
+    encoded = EncodeRun(data=PlaygroundConfig(length=3), held_out_clips=3)
+    keep_config(tmp_path, to_json(encoded))
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

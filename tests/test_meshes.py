@@ -27,7 +27,7 @@ PAIRS = [
 STEPS = [
     {"data": 2, "fsdp": 2, "tensor": 2},
     {"fsdp": 2, "context": 4, "ulysses": 2},
-    {"data": 2, "context": 2, "tensor": 2},
+    {"data": 2, "context": 2, "ulysses": 1, "tensor": 2},
 ]
 # Of videos: every pair, prompts and guidance apart, rings of groups, parameters shared.
 VIDEOS = [
@@ -58,8 +58,6 @@ def test_a_step_is_the_same_on_every_mesh():
     for number, errors in enumerate(found):
         steps = {"step"} if number < len(STEPS) else set()
         assert set(errors) == {"loss", "gradient"} | steps
-        # Muon makes all directions of a gradient equally long, its rounding too.
-        assert errors.pop("step", 0.0) <= 2e-5, errors
         assert max(errors.values()) <= 1e-5, errors
 
 

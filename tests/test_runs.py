@@ -1,4 +1,4 @@
-"""What a run refuses before it starts, and where its state lies."""
+"""What a run refuses before it starts, and what it leaves when it is stopped."""
 
 import dataclasses
 
@@ -9,53 +9,26 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from jax.sharding import NamedSharding
-from jax.sharding import PartitionSpec as P
-from tiny import make
 
-from sora_jax import sharding
 from sora_jax.config import (
     DiTConfig,
     DiTRun,
     EncodeRun,
-    PackingConfig,
     PlaygroundConfig,
     TextConfig,
     VAEConfig,
     VAERun,
     to_json,
 )
-from sora_jax.data.records import Record, write_shard
-from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.sharding import placing
-from sora_jax.sharding.hosts import share_of
-from sora_jax.training import dit, encode, loop, vae
-from sora_jax.training.latents import check_start, load_start, open_latents
+from sora_jax.training import encode, loop
+from sora_jax.training.latents import open_latents
 from sora_jax.training.report import Report
 from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import publish, published
-from sora_jax.weights.workdirs import load_trained, source_hashes
 from sora_jax.workdir import keep_config
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
-
-
-@pytest.fixture
-def latents(tmp_path):
-    record = Record(
-        latents=np.zeros((1, 4, 4, 8), np.float32),
-        known=np.zeros((1, 4, 4, 12), np.float32),
-        captions=("a ball",),
-        stretches=((0, ("a ball",)),),
-    )
-    for split in ("train", "held_out"):
-        write_shard(tmp_path / split, 0, [record] * 3)
-    (tmp_path / "vae.safetensors").write_bytes(b"a VAE")
-    train_tokenizer(["a ball", "a box"], tmp_path / "tokenizer.model", vocab_size=300)
-    encoded = EncodeRun(data=PlaygroundConfig(length=3), held_out_clips=3)
-    keep_config(tmp_path, to_json(encoded))
-    return tmp_path
 
 
 def run(latents, **fields):
@@ -149,19 +122,6 @@ def test_a_save_comes_before_its_evaluation_which_is_made_up_for(tmp_path):
     assert evaluated == [2]
 
 
-def test_a_vae_of_another_size_is_no_start(tmp_path):
-    published.save_vae(tmp_path, VAE(TINY, rngs=nnx.Rngs(0)))
-    start = VAERun(vae=TINY, start_from=str(tmp_path))
-    assert vae.load_start(start).config == TINY
-    # The past of a clip has no parameters.
-    zeros = dataclasses.replace(TINY, history="zeros")
-    vae.load_start(dataclasses.replace(start, vae=zeros))
-    other = dataclasses.replace(TINY, channels=8, encoder_width=8)
-    fields = "(?s)vae.channels must be 4 .*got 8.*vae.encoder_width must be 4"
-    with pytest.raises(ValueError, match=fields):
-        vae.load_start(dataclasses.replace(start, vae=other))
-
-
 def test_clips_that_the_vae_cannot_divide_are_refused():
     data = PlaygroundConfig(frames=((9, 1.0),), sizes=(((60, 60), 1.0),))
     with pytest.raises(ValueError, match="data.sizes must be multiples of 8"):
@@ -219,134 +179,3 @@ def test_other_hosts_than_the_first_say_nothing(tmp_path, monkeypatch, capfd):
         report.evaluation(1, {"loss": 0.0}, {})
     assert not (tmp_path / "run").exists()
     assert capfd.readouterr() == ("", "")
-
-
-def test_a_batch_that_the_mesh_cannot_share_is_named(monkeypatch):
-    mesh = sharding.make_mesh({"data": -1})
-    with sharding.use(mesh, VAERun().rules):
-        sharding.check_batch("batch", 3, mesh)
-        monkeypatch.setitem(vars(mesh), "shape", {"data": 2, "fsdp": 2})
-        monkeypatch.setattr(placing, "host_share", lambda mesh: (0, 1))
-        with pytest.raises(ValueError, match="batch must be a multiple of .*got 7"):
-            sharding.check_batch("batch", 7, mesh)
-
-
-def test_hosts_read_the_same_rows_or_others():
-    assert share_of(1, {0: {0, 1}, 1: {2, 3}}) == (1, 2)
-    assert share_of(1, {0: {0, 1}, 1: {0, 1}}) == (0, 1)
-    assert share_of(2, {0: {0}, 1: {0}, 2: {1}, 3: {1}}) == (1, 2)
-    for rows in ({0: {0, 1}, 1: {1, 2}}, {0: {0, 1}, 1: {2}}):
-        with pytest.raises(ValueError, match="the 2 hosts must read either the same"):
-            share_of(0, rows)
-
-
-def test_a_mesh_that_does_not_fit_is_named():
-    with pytest.raises(ValueError, match="exactly the 1 devices present, got 15"):
-        sharding.make_mesh({"data": 3, "fsdp": 5})
-    with pytest.raises(ValueError, match="divisor of the 1 devices present, got 2"):
-        sharding.make_mesh({"data": -1, "fsdp": 2})
-
-
-def test_moments_lie_where_their_parameters_do():
-    mesh = sharding.make_mesh({"data": -1})
-    placed = {"up": {"kernel": NamedSharding(mesh, P("fsdp", "tensor"))}}
-    kernel = {"up": {"kernel": jax.ShapeDtypeStruct((4, 4), "float32")}}
-    count = jax.ShapeDtypeStruct((), "int32")
-    # Muon keeps one number for each matrix; it has the matrix's name, not its axes.
-    number = {"up": {"kernel": count}}
-    state = {"ema": kernel, "opt_state": (count, kernel, number)}
-    found = sharding.like_parameters(state, placed, mesh)
-    assert found["ema"]["up"]["kernel"].spec == P("fsdp", "tensor")
-    assert found["opt_state"][1]["up"]["kernel"].spec == P("fsdp", "tensor")
-    assert found["opt_state"][0].spec == P()
-    assert found["opt_state"][2]["up"]["kernel"].spec == P()
-
-
-def tiny_run(latents, **fields):
-    dit = DiTConfig(
-        channels=8,
-        extra_channels=12,
-        width=24,
-        depth=1,
-        heads=2,
-        mlp=32,
-        contexts=(("text", 24),),
-    )
-    text = TextConfig(width=24, depth=1, heads=1, mlp=32, vocabulary=300)
-    packing = PackingConfig(tokens=16, rows=2, samples=2)
-    fields = {"dit": dit, "text": text, "packing": packing, "steps": 2, **fields}
-    return DiTRun(latents=str(latents), **fields)
-
-
-def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
-    first = tiny_run(latents)
-    ended = loop.train(
-        first, str(tmp_path / "first"), lambda mesh: dit.make_job(first, mesh)
-    )
-    second = tiny_run(latents, start_from=str(tmp_path / "first"), steps=9)
-    mesh = sharding.make_mesh({"data": -1})
-    with sharding.use(mesh, second.rules):
-        begun = dit.make_job(second, mesh).blueprint.initial()
-    jax.tree.map(np.testing.assert_array_equal, begun.params, ended.ema)
-    jax.tree.map(np.testing.assert_array_equal, begun.ema, ended.ema)
-    assert int(begun.step) == 0
-
-    wider = dataclasses.replace(second, dit=dataclasses.replace(second.dit, mlp=48))
-    with pytest.raises(ValueError, match="dit.mlp must be 32 to start from"):
-        check_start(wider)
-    opened = open_latents(first)
-    (latents / "tokenizer.model").write_bytes(b"another")
-    opened = dataclasses.replace(opened, hashes=source_hashes(latents))
-    with pytest.raises(ValueError, match="trained on another tokenizer than"):
-        load_start(second, opened)
-
-
-def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_path):
-    theirs = published.load(folder)
-    text = theirs.config.text
-    plain = tiny_run(latents)
-    model = dataclasses.replace(plain.dit, contexts=(("text", text.width),))
-    vae_config = dataclasses.replace(theirs.config.vae, channels=8)
-    published.save_vae(latents, make(VAE, vae_config))
-    run = tiny_run(latents, dit=model, text=text, text_from=str(folder))
-    ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.make_job(run, mesh))
-    assert set(ended.params) == set(ended.ema) == {"dit"}
-    trained = load_trained(tmp_path / "run", "--run")
-    before, after = (
-        published.parameters(part)
-        for part in (theirs.parts["text_encoder"], trained.text_encoder)
-    )
-    jax.tree.map(np.testing.assert_array_equal, before, after)
-    out = tmp_path / "out"
-    publish.publish(publish.Arguments(run=str(tmp_path / "run"), out=str(out)))
-    assert published.load(out).tokenizer == theirs.tokenizer
-
-    narrow = dataclasses.replace(text, mlp=text.mlp + 16)
-    with pytest.raises(ValueError, match="text.mlp must be .* to read with"):
-        open_latents(dataclasses.replace(run, text=narrow))
-
-
-def test_a_run_starts_from_a_folder_of_weights(latents, folder):
-    theirs = published.load(folder)
-    config = theirs.config
-    run = tiny_run(
-        latents, dit=config.dit, text=config.text, start_from=str(folder), steps=9
-    )
-    check_start(run)
-    published.save_vae(latents, theirs.parts["vae"])
-    with pytest.raises(ValueError, match="encode the clips with its tokenizer"):
-        load_start(run, open_latents(tiny_run(latents)))
-    theirs.tokenizer.save(latents / "tokenizer.model")
-    model = dataclasses.replace(tiny_run(latents).dit, contexts=config.dit.contexts)
-    opened = open_latents(tiny_run(latents, text=config.text, dit=model))
-    start = load_start(run, opened)
-    other = make(VAE, config.vae, seed=1)
-    published.save_vae(latents, other)
-    with pytest.raises(ValueError, match="encode the clips with its VAE"):
-        load_start(run, opened)
-    for name in ("dit", "text_encoder"):
-        expected = published.parameters(theirs.parts[name])
-        jax.tree.map(np.testing.assert_array_equal, start[name], expected)
-    shallow = dataclasses.replace(config.dit, depth=1)
-    with pytest.raises(ValueError, match=r"dit.depth must be .* to start from"):
-        check_start(dataclasses.replace(run, dit=shallow))

@@ -1,0 +1,129 @@
+"""Runs that start from others, or from weights, and what reads for them."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from flax import nnx
+from tiny import make
+
+from sora_jax import sharding
+from sora_jax.config import (
+    DiTConfig,
+    DiTRun,
+    PackingConfig,
+    TextConfig,
+    VAEConfig,
+    VAERun,
+)
+from sora_jax.models.vae import VAE
+from sora_jax.training import dit, loop, vae
+from sora_jax.training.latents import check_start, load_start, open_latents
+from sora_jax.weights import publish, published
+from sora_jax.weights.workdirs import load_trained, source_hashes
+
+TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
+
+
+def tiny_run(latents, **fields):
+    dit = DiTConfig(
+        channels=8,
+        extra_channels=12,
+        width=24,
+        depth=1,
+        heads=2,
+        mlp=32,
+        contexts=(("text", 24),),
+    )
+    text = TextConfig(width=24, depth=1, heads=1, mlp=32, vocabulary=300)
+    packing = PackingConfig(tokens=16, rows=2, samples=2)
+    fields = {"dit": dit, "text": text, "packing": packing, "steps": 2, **fields}
+    return DiTRun(latents=str(latents), **fields)
+
+
+def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
+    first = tiny_run(latents)
+    ended = loop.train(
+        first, str(tmp_path / "first"), lambda mesh: dit.make_job(first, mesh)
+    )
+    second = tiny_run(latents, start_from=str(tmp_path / "first"), steps=9)
+    mesh = sharding.make_mesh({"data": -1})
+    with sharding.use(mesh, second.rules):
+        begun = dit.make_job(second, mesh).blueprint.initial()
+    jax.tree.map(np.testing.assert_array_equal, begun.params, ended.ema)
+    jax.tree.map(np.testing.assert_array_equal, begun.ema, ended.ema)
+    assert int(begun.step) == 0
+
+    wider = dataclasses.replace(second, dit=dataclasses.replace(second.dit, mlp=48))
+    with pytest.raises(ValueError, match="dit.mlp must be 32 to start from"):
+        check_start(wider)
+    opened = open_latents(first)
+    (latents / "tokenizer.model").write_bytes(b"another")
+    opened = dataclasses.replace(opened, hashes=source_hashes(latents))
+    with pytest.raises(ValueError, match="trained on another tokenizer than"):
+        load_start(second, opened)
+
+
+def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_path):
+    theirs = published.load(folder)
+    text = theirs.config.text
+    plain = tiny_run(latents)
+    model = dataclasses.replace(plain.dit, contexts=(("text", text.width),))
+    vae_config = dataclasses.replace(theirs.config.vae, channels=8)
+    published.save_vae(latents, make(VAE, vae_config))
+    run = tiny_run(latents, dit=model, text=text, text_from=str(folder))
+    ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.make_job(run, mesh))
+    assert set(ended.params) == set(ended.ema) == {"dit"}
+    trained = load_trained(tmp_path / "run", "--run")
+    before, after = (
+        published.parameters(part)
+        for part in (theirs.parts["text_encoder"], trained.text_encoder)
+    )
+    jax.tree.map(np.testing.assert_array_equal, before, after)
+    out = tmp_path / "out"
+    publish.publish(publish.Arguments(run=str(tmp_path / "run"), out=str(out)))
+    assert published.load(out).tokenizer == theirs.tokenizer
+
+    narrow = dataclasses.replace(text, mlp=text.mlp + 16)
+    with pytest.raises(ValueError, match="text.mlp must be .* to read with"):
+        open_latents(dataclasses.replace(run, text=narrow))
+
+
+def test_a_run_starts_from_a_folder_of_weights(latents, folder):
+    theirs = published.load(folder)
+    config = theirs.config
+    run = tiny_run(
+        latents, dit=config.dit, text=config.text, start_from=str(folder), steps=9
+    )
+    check_start(run)
+    published.save_vae(latents, theirs.parts["vae"])
+    with pytest.raises(ValueError, match="encode the clips with its tokenizer"):
+        load_start(run, open_latents(tiny_run(latents)))
+    theirs.tokenizer.save(latents / "tokenizer.model")
+    model = dataclasses.replace(tiny_run(latents).dit, contexts=config.dit.contexts)
+    opened = open_latents(tiny_run(latents, text=config.text, dit=model))
+    start = load_start(run, opened)
+    other = make(VAE, config.vae, seed=1)
+    published.save_vae(latents, other)
+    with pytest.raises(ValueError, match="encode the clips with its VAE"):
+        load_start(run, opened)
+    for name in ("dit", "text_encoder"):
+        expected = published.parameters(theirs.parts[name])
+        jax.tree.map(np.testing.assert_array_equal, start[name], expected)
+    shallow = dataclasses.replace(config.dit, depth=1)
+    with pytest.raises(ValueError, match=r"dit.depth must be .* to start from"):
+        check_start(dataclasses.replace(run, dit=shallow))
+
+
+def test_a_vae_of_another_size_is_no_start(tmp_path):
+    published.save_vae(tmp_path, VAE(TINY, rngs=nnx.Rngs(0)))
+    start = VAERun(vae=TINY, start_from=str(tmp_path))
+    assert vae.load_start(start).config == TINY
+    # The past of a clip has no parameters.
+    zeros = dataclasses.replace(TINY, history="zeros")
+    vae.load_start(dataclasses.replace(start, vae=zeros))
+    other = dataclasses.replace(TINY, channels=8, encoder_width=8)
+    fields = "(?s)vae.channels must be 4 .*got 8.*vae.encoder_width must be 4"
+    with pytest.raises(ValueError, match=fields):
+        vae.load_start(dataclasses.replace(start, vae=other))
