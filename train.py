@@ -10,7 +10,7 @@ import sys
 from functools import partial
 
 from sora_jax import cli, runtime
-from sora_jax.config import DiTRun, EncodeRun, Series, VAERun
+from sora_jax.config import DiTRun, EncodeRun, RunConfig, Series, VAERun
 from sora_jax.sampling.preview import sample_media
 from sora_jax.training import dit, encode, loop, vae
 
@@ -36,6 +36,8 @@ def main(argv: list[str]) -> None:
 
 def train(config: object, workdir: str) -> None:
     """Make a run, or what is left of it."""
+    if isinstance(config, RunConfig):
+        runtime.round_products(config.products)
     match config:
         case EncodeRun():
             encode.encode(config, workdir)

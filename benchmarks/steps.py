@@ -16,8 +16,9 @@ import tyro
 from sora_jax.config import Solver
 from sora_jax.evals import results
 from sora_jax.evals.playground import load
+from sora_jax.evals.playground_options import Options, check
 from sora_jax.evals.statistics import percent
-from sora_jax.evals.trial import Model, Options, check, evaluate
+from sora_jax.evals.trial import Model, evaluate
 
 STEPS = (4, 8, 16, 32)
 

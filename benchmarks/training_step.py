@@ -2,7 +2,8 @@
 
 Model FLOPs (forward and backward, nothing recomputed, the optimizer's own not counted)
 of packed rows per second of the whole step, against a plain float32 product of two
-2048 x 2048 matrices timed in turn with it.
+2048 x 2048 matrices timed in turn with it; and of the step whose products have factors
+rounded to bfloat16 (`products`, on a CPU), against the same.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import numpy as np
 import tyro
 from flax import nnx
 
-from sora_jax import cli, sharding
+from sora_jax import cli, runtime, sharding
 from sora_jax.config import DiTRun
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates
@@ -26,6 +27,7 @@ from sora_jax.training import networks, optim, state
 from sora_jax.types import Batch
 
 SIDE = 2048
+PRODUCTS = ("float32", "bfloat16")
 # Patches along (t, h, w) of 17 frames of 64 x 64 pixels.
 GRID = (5, 4, 4)
 
@@ -59,8 +61,9 @@ def packed_batch(config: DiTRun) -> Batch:
 
 
 def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
-    """Time both in turn; of each the fastest round counts."""
+    """Time all in turn; of each the fastest round counts."""
     run = cli.load_config(config)
+    runtime.round_products("bfloat16")
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "context": 1, "tensor": 1})
     with sharding.use(mesh, run.rules):
         optimization = state.Optimization(
@@ -80,26 +83,33 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
             both = networks.Networks(trained.dit, trained.text_encoder)
             return networks.flow_loss(both, batch, levels, key), {}
 
-        batch, carried = packed_batch(run), blueprint.initial()
+        batch = packed_batch(run)
         row = jax.tree.map(lambda x: x[:1], batch)
         model_flops = networks.model_flops(run, row)
-        update = state.jitted_update(loss, optimization, 0)
-        box = [carried]
 
-        def step() -> None:
-            box[0], metrics = update(box[0], batch)
-            jax.block_until_ready(metrics)
+        def step_with(products: str) -> Callable[[], None]:
+            update = state.jitted_update(loss, optimization, 0, products)
+            box = [blueprint.initial()]
+
+            def step() -> None:
+                box[0], metrics = update(box[0], batch)
+                jax.block_until_ready(metrics)
+
+            return step
 
         square = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
         multiply = jax.jit(jnp.matmul)
         product = lambda: jax.block_until_ready(multiply(square, square))  # noqa: E731
-        times = alternate([step, product], rounds)
-    rates = [model_flops / times[0], 2 * SIDE**3 / times[1]]
-    print(
-        f"step {times[0]:.3f} s, {model_flops / 1e9:.1f} GFLOP: "
-        f"{rates[0] / 1e9:.1f} GFLOP/s; matmul {rates[1] / 1e9:.1f} GFLOP/s; "
-        f"ratio {rates[0] / rates[1]:.2f}"
-    )
+        steps = [step_with(products) for products in PRODUCTS]
+        *seconds, of_product = alternate([*steps, product], rounds)
+    plain = 2 * SIDE**3 / of_product
+    print(f"matmul {plain / 1e9:.1f} GFLOP/s; a step has {model_flops / 1e9:.1f} GFLOP")
+    for products, time_of_step in zip(PRODUCTS, seconds, strict=True):
+        rate = model_flops / time_of_step
+        print(
+            f"step, products of {products}: {time_of_step:.3f} s, "
+            f"{rate / 1e9:.1f} GFLOP/s, ratio {rate / plain:.2f}"
+        )
 
 
 def alternate(functions: list[Callable[[], object]], rounds: int) -> list[float]:

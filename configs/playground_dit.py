@@ -56,6 +56,7 @@ def get_config(name: str = "clips") -> DiTRun:
             decay=0.3 if images else 0.5,
             ema_decay=0.998,
         ),
+        products="bfloat16",
         eval_every=500 if images else 1000,
         checkpoint_every=200,
     )

@@ -12,22 +12,36 @@ import jax
 # them around: more is sent, in more steps, and compiling takes three times as long.
 # Parameters are gathered layer by layer instead, while the layer before computes.
 TPU = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
+# oneDNN multiplies matrices for XLA:CPU, and may round their factors to bfloat16 where
+# `runtime.round_products` told it to; sums and all else stay float32.
+ONEDNN_ON_CPU = {
+    "xla_cpu_use_onednn": True,
+    "xla_cpu_experimental_onednn_fusion_type": (
+        "LIBRARY_FUSION_TYPE_DOT,LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT"
+    ),
+}
 # XLA:CPU cannot slice bfloat16, converts it to float32, and moves that out of the loop
 # over layers: then a whole network is there in float32 too. With this pass switched
 # off, layers are converted one by one.
 HALF_ON_CPU = {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
 
 
-def options(platform: str, *, in_half: bool = False) -> dict[str, Any] | None:
+def options(
+    platform: str, *, in_half: bool = False, products: str = "float32"
+) -> dict[str, Any] | None:
     """Compiler options.
 
     Args:
       platform: "cpu", "gpu" or "tpu".
       in_half: whether parameters may be held in half precision.
+      products: what the factors of products are rounded to on a CPU.
     """
     if platform == "tpu":
         return TPU
-    return HALF_ON_CPU if platform == "cpu" and in_half else None
+    if platform != "cpu":
+        return None
+    rounded = ONEDNN_ON_CPU if products == "bfloat16" else {}
+    return rounded | (HALF_ON_CPU if in_half else {}) or None
 
 
 def jit(**arguments: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:

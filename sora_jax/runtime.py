@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import warnings
 
 import jax
 import platformdirs
@@ -25,6 +26,17 @@ def enable_compilation_cache() -> None:
         folder = platformdirs.user_cache_path("sora_jax") / "compiled"
         jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def round_products(products: str) -> None:
+    """Let oneDNN round the factors of products; call it before anything is multiplied.
+
+    It has no other switch than its environment. A choice that was made there stays.
+    """
+    if products == "bfloat16":
+        os.environ.setdefault("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
+        # XLA cannot keep programs that call oneDNN: they are compiled in every process.
+        warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
 
 
 def join_hosts() -> bool:

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from sora_jax import runtime
-from sora_jax.evals import results, statistics, trial
+from sora_jax.evals import playground_options, results, statistics, trial
 from sora_jax.evals.playground import main
 
 
@@ -29,8 +29,8 @@ def test_wilson_is_what_the_book_says():
 class Blurring:
     """A model that makes the true video of each prompt, and a VAE that blurs."""
 
-    def __init__(self, options: trial.Options):
-        source = trial.source(options)
+    def __init__(self, options: playground_options.Options):
+        source = playground_options.source(options)
         samples = [source[index] for index in range(options.cases)]
         self.videos = {item.clip.caption: item.clip.pixels for item in samples}
 
@@ -42,10 +42,10 @@ class Blurring:
 
 
 def test_the_whole_evaluation(tmp_path):
-    options = trial.Options(
+    options = playground_options.Options(
         cases=5, frames=9, batch=4, save=str(tmp_path / "worst"), worst=2
     )
-    trial.check(options)
+    playground_options.check(options)
     outcome = trial.evaluate(options, Blurring(options))
     trial.save_worst(outcome, options)
     cases = outcome.cases
@@ -62,7 +62,7 @@ def test_the_whole_evaluation(tmp_path):
 
 
 def test_bad_options_are_all_named():
-    options = trial.Options(
+    options = playground_options.Options(
         cases=1,
         frames=4,
         size="0x64",
@@ -74,11 +74,11 @@ def test_bad_options_are_all_named():
     )
     flags = ("cases", "batch", "save", "seed", "frames", "size", "out '/proc/none")
     with pytest.raises(ValueError, match="(?s)" + ".*".join(f"--{f}" for f in flags)):
-        trial.check(options)
+        playground_options.check(options)
     with pytest.raises(ValueError, match="--kind must be among one, two.*'three'"):
-        trial.check(trial.Options(kind="three"))
+        playground_options.check(playground_options.Options(kind="three"))
     with pytest.raises(ValueError, match="--size must be WIDTHxHEIGHT.*'banana'"):
-        trial.check(trial.Options(size="banana"))
+        playground_options.check(playground_options.Options(size="banana"))
 
 
 def test_a_size_that_the_vae_cannot_divide_is_refused(monkeypatch):

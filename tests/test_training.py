@@ -18,6 +18,7 @@ import pytest
 from flax import nnx
 from tiny import make
 
+from sora_jax import runtime
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import (
     CriticConfig,
@@ -198,6 +199,36 @@ def test_the_average_follows_the_parameters():
     np.testing.assert_allclose(after.ema["w"], 0.99)
     assert int(after.step) == 1001
     assert float(metrics["loss"]) == 3
+
+
+def test_products_of_rounded_factors_move_parameters_nearly_as_exact_ones(monkeypatch):
+    monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE", raising=False)
+    runtime.round_products("bfloat16")
+    assert os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] == "BF16"
+    optimization = state.Optimization(transform=optax.sgd(1.0), ema_decay=0.9)
+    x = jax.random.normal(jax.random.key(0), (64, 128))
+
+    def loss(params, x, key, step):
+        del key, step
+        return jnp.mean((x @ params["w"]) ** 2), {}
+
+    def step(products):
+        w = {"w": jax.random.normal(jax.random.key(1), (128, 96))}
+        start = state.TrainState(
+            step=jnp.int32(0),
+            params=w,
+            ema=jax.tree.map(jnp.copy, w),
+            opt_state=optimization.transform.init(w),
+        )
+        update = state.jitted_update(loss, optimization, 0, products)
+        before = np.asarray(w["w"])
+        after, _ = update(start, x)
+        return np.asarray(after.params["w"]) - before
+
+    exact, rounded = step("float32"), step("bfloat16")
+    difference = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
+    # Eight bits of a factor; a processor without units for them rounds nothing.
+    assert difference < 2**-8
 
 
 def test_the_critic_is_a_switch():

@@ -18,7 +18,8 @@ import tyro
 from sora_jax import cli, workdir
 from sora_jax.data import outputs
 from sora_jax.evals import results
-from sora_jax.evals.trial import Model, Options, check, evaluate, save_worst
+from sora_jax.evals.playground_options import Options, check
+from sora_jax.evals.trial import Model, evaluate, save_worst
 
 
 class _OnlyVAE:

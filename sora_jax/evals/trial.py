@@ -8,14 +8,18 @@ from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tqdm
-from etils import epath
 from jaxtyping import Float32
 
 from sora_jax import cli
-from sora_jax.config import PlaygroundConfig, Solver
 from sora_jax.data import outputs, playground
 from sora_jax.data.windows import object_boxes
 from sora_jax.evals import fidelity, judge, read, results
+from sora_jax.evals.playground_options import (
+    Options,
+    settings_asked,
+    source,
+    video_path,
+)
 
 
 @runtime_checkable  # since the tests check types at run time
@@ -41,39 +45,6 @@ class Model(Protocol):
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """Which videos are judged."""
-
-    # Folder of weights; by default those that ship with the package. "none" judges true
-    # videos alone. With --controls-only, the workdir of a VAE run will do.
-    weights: str = ""
-    # Number of prompts.
-    cases: int = 500
-    # Of the prompts and of the noise.
-    seed: int = 0
-    # Frames of each video: 1 (an image) or 1 + 4k.
-    frames: int = 17
-    # WIDTHxHEIGHT in pixels.
-    size: str = "64x64"
-    # Clips of one kind alone ("one" for single objects); by default the whole mixture.
-    kind: str = ""
-    # How many videos are made at once. Their noise depends on it.
-    batch: int = 20
-    # Steps of denoising, their solver, and guidance; by default the weights' own.
-    steps: int | None = None
-    solver: Solver | None = None
-    guidance: float | None = None
-    # Generate nothing, and judge the controls alone.
-    controls_only: bool = False
-    # A JSON file for the shares and every verdict; never overwritten.
-    out: str = ""
-    # A folder for the worst videos.
-    save: str = ""
-    # How many of them to save.
-    worst: int = 12
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What came of it.
 
@@ -84,69 +55,6 @@ class Outcome:
 
     cases: list[results.Case]
     worst: dict[int, Float32[np.ndarray, "t h w 3"]]
-
-
-def check(options: Options) -> None:
-    """Refuse what cannot be judged or written, all problems at once.
-
-    Raises:
-      ValueError: names each flag, its value and the remedy.
-    """
-    problems = []
-    if options.cases < 2:
-        problems.append(
-            f"--cases must be >= 2, as prompts are shuffled, got {options.cases}"
-        )
-    for flag in ("batch", "worst"):
-        if getattr(options, flag) < 1:
-            problems.append(f"--{flag} must be >= 1, got {getattr(options, flag)}")
-    if options.save and (options.controls_only or options.weights == "none"):
-        problems.append(
-            f"--save {options.save!r} needs videos of a model: leave it out, or "
-            "--controls-only and --weights none"
-        )
-    if options.kind == "turn":
-        problems.append(
-            "--kind turn has two captions and one scene, which this judge does not "
-            "take apart: see python -m sora_jax.evals.operations --tasks storyboard"
-        )
-    if options.out and not options.out.endswith(".json"):
-        problems.append(f"--out must end in .json, got {options.out!r}")
-    if options.steps is not None and options.steps < 1:
-        problems.append(f"--steps must be >= 1, got {options.steps}")
-    checks = (
-        lambda: source(options),
-        lambda: options.out and outputs.check_folder(options.out, field="--out"),
-        lambda: options.save and outputs.check_folder(_worst(options, 0), "--save"),
-    )
-    for attempt in checks:
-        try:
-            attempt()
-        except ValueError as error:
-            problems.append(_as_flags(str(error)))
-    if problems:
-        raise ValueError("\n".join(problems))
-
-
-def _as_flags(problem: str) -> str:
-    """Name the flags where the playground's settings are named."""
-    flags = {"frames": "frames", "sizes": "size", "seed": "seed", "kinds": "kind"}
-    for field, flag in flags.items():
-        problem = problem.replace(f"data.{field}", f"--{flag}")
-    return problem
-
-
-def source(options: Options) -> playground.Playground:
-    """Return the test clips."""
-    config = PlaygroundConfig(
-        split="test",
-        seed=options.seed,
-        frames=((options.frames, 1.0),),
-        sizes=((cli.parse_size(options.size), 1.0),),
-    )
-    if options.kind:
-        config = dataclasses.replace(config, kinds=((options.kind, 1.0),))
-    return playground.Playground(config)
 
 
 def evaluate(options: Options, model: Model | None = None) -> Outcome:
@@ -190,15 +98,11 @@ def save_worst(outcome: Outcome, options: Options) -> None:
     fps = source(options).config.fps
     for index, pixels in outcome.worst.items():
         case = outcome.cases[index]
-        path = outputs.write(_worst(options, index), [pixels], fps, field="--save")
+        path = outputs.write(video_path(options, index), [pixels], fps, field="--save")
         verdicts = [dataclasses.asdict(verdict) for verdict in case.verdicts["model"]]
         outputs.write_sidecar(
             path, {"prompt": case.prompt, "verdicts": verdicts}, field="--save"
         )
-
-
-def _worst(options: Options, index: int) -> epath.Path:
-    return epath.Path(options.save) / f"case_{index:05d}.mp4"
 
 
 def _without_pixels(sample: playground.Sample) -> playground.Sample:
@@ -233,12 +137,6 @@ def _videos(
         )
         made = np.asarray(made, np.float32)
         yield "model", np.clip(made, -1.0, 1.0)[: len(samples)]
-
-
-def settings_asked(options: Options) -> dict[str, Any]:
-    """How videos are made otherwise than the weights say."""
-    given = {name: getattr(options, name) for name in ("steps", "solver", "guidance")}
-    return {name: value for name, value in given.items() if value is not None}
 
 
 def _case(

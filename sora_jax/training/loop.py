@@ -27,7 +27,7 @@ from sora_jax.workdir import check_shared, keep_config, refuse_other_config
 
 # What may change between the parts of one run without making it another run.
 MAY_DIFFER = ("log_every", "eval_every", "checkpoint_every", "keep", "mesh", "rules")
-MAY_DIFFER += ("dit.attention", "dit.remat", "dit.unroll", "text.unroll")
+MAY_DIFFER += ("products", "dit.attention", "dit.remat", "dit.unroll", "text.unroll")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +84,9 @@ def train(
         report = stack.enter_context(Report(workdir, config))
         first = int(state.step)
         report.start(first, job.work, peak_flops())
-        step_fn = states.jitted_update(job.loss, job.optimization, config.seed)
+        step_fn = states.jitted_update(
+            job.loss, job.optimization, config.seed, config.products
+        )
 
         def is_due(step: int, every: int) -> bool:
             return step == config.steps or step % every == 0

@@ -165,11 +165,18 @@ def update(
 
 
 def jitted_update(
-    loss: Loss, optimization: Optimization, seed: int
+    loss: Loss, optimization: Optimization, seed: int, products: str = "float32"
 ) -> Callable[..., tuple[TrainState, Metrics]]:
-    """Compile `update` for a loss; the old state's memory is reused."""
+    """Compile `update` for a loss; the old state's memory is reused.
+
+    Args:
+      loss: by which parameters move.
+      optimization: how they move.
+      seed: of the noise.
+      products: what the factors of products are rounded to on a CPU.
+    """
     return jax.jit(
         partial(update, loss, optimization, seed),
         donate_argnums=0,
-        compiler_options=compiling.options(jax.default_backend()),
+        compiler_options=compiling.options(jax.default_backend(), products=products),
     )
