@@ -128,7 +128,7 @@ class RunConfig:
     # Checkpoints kept on disk.
     keep: int = 2
     # What the factors of a step's products are rounded to on a CPU; sums stay float32.
-    # With units for bfloat16 (Intel's AMX) a step then takes little more than half.
+    # With units for bfloat16 (Intel's AMX) a step then takes two thirds.
     products: Literal["float32", "bfloat16"] = "float32"
     optim: OptimConfig = OptimConfig()
     mesh: MeshConfig = MeshConfig()
