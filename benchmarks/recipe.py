@@ -22,6 +22,8 @@ SMALL = {
     "dit.unroll": 4,
     "dit.mlp": 344,
     "start_from": "",
+    "flow.shift": 2.0,
+    "optim.lr": 5e-3,
     "optim.decay": 0.3,
     "optim.ema_decay": 0.99,
 }
@@ -53,7 +55,7 @@ HALVES = ("half images alone, half all clips", "images alone, half as long")
 def main(
     latents: str = "runs/latents",
     out: str = "runs/recipe",
-    steps: int = 600,
+    steps: int = 400,
     only: tuple[str, ...] = (),
 ) -> None:
     """Train every variant and print the table.

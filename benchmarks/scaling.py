@@ -22,6 +22,9 @@ SMALL = {
     "dit.unroll": 4,
     "dit.mlp": 344,
     "start_from": "",
+    "flow.shift": 2.0,
+    "optim.lr": 5e-3,
+    "optim.decay": 0.5,
 }
 FACTS = ("background", "colour", "shape", "size", "motion", "camera", "light")
 

@@ -1,6 +1,6 @@
 """The default model from nothing: VAE, latents, DiT, and a better decoder.
 
-Hardware: 2 CPU cores, about 9 hours; what ended is not made again.
+Hardware: 2 CPU cores, about 7 hours; what ended is not made again.
 Expected: what the single configs say.
 Command:
   python train.py --config=configs/playground.py --workdir=runs
@@ -14,6 +14,7 @@ from sora_jax.config import Series
 def get_config() -> Series:
     """Return the runs."""
     vae, dit = "configs/playground_vae.py", "configs/playground_dit.py"
+    encode = "configs/playground_encode.py"
     return Series(
         stages=(
             (f"{vae}:images", "vae_images"),
@@ -21,9 +22,12 @@ def get_config() -> Series:
             (f"{vae}:windows", "vae_windows"),
             (f"{vae}:sharp", "vae_sharp"),
             (f"{vae}:smooth", "vae"),
-            ("configs/playground_encode.py", "latents"),
+            (encode, "latents"),
             (f"{dit}:images", "dit_images"),
-            (f"{dit}:clips", "dit"),
+            (f"{dit}:clips", "dit_clips"),
+            (f"{encode}:motion", "latents_motion"),
+            (f"{dit}:motion", "dit_motion"),
+            (f"{dit}:last", "dit"),
             (f"{vae}:decoder", "vae_decoder"),
         )
     )

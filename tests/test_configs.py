@@ -89,7 +89,8 @@ def test_the_default_model_is_a_series_whose_runs_find_each_other():
     made = set()
     for location, folder in series.stages:
         run = series.placed(cli.load_config(str(CONFIGS.parent / location)), "/here")
-        read = [getattr(run, name, "") for name in ("vae", "latents", "start_from")]
+        fields = ("vae", "tokenizer", "latents", "start_from")
+        read = [getattr(run, name, "") for name in fields]
         read = {path for path in read if isinstance(path, str) and path}
         assert read <= made, (location, read)  # each reads what was made before it
         made.add(f"/here/{folder}")
@@ -98,7 +99,7 @@ def test_the_default_model_is_a_series_whose_runs_find_each_other():
 
 def test_a_config_gets_no_argument_that_it_does_not_take(tmp_path):
     with pytest.raises(ValueError, match="takes no argument, got 'images'"):
-        cli.load_config(f"{CONFIGS / 'playground_encode.py'}:images")
+        cli.load_config(f"{CONFIGS / 'playground.py'}:images")
     with pytest.raises(ValueError, match="takes one of images, short.*got 'imagse'"):
         cli.load_config(f"{CONFIGS / 'playground_vae.py'}:imagse")
     with pytest.raises(ValueError, match="is no file; there are"):

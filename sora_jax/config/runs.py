@@ -88,7 +88,7 @@ class EncodeRun:
 
     seed: int = 0
     data: PlaygroundConfig = PlaygroundConfig(length=20_000)
-    # Folder of the trained VAE: a VAE run's workdir, or published weights.
+    # Folder of the trained VAE: a VAE run's workdir, weights, or encoded clips.
     vae: str = ""
     # Share of clips that get a condition beside "nothing is known".
     conditioned: float = 0.5
@@ -96,8 +96,8 @@ class EncodeRun:
     batch: int = 16
     # Clips of the test split, encoded beside the training clips.
     held_out_clips: int = 256
-    # Folder of weights whose tokenizer is taken; without one, a tokenizer learns this
-    # many pieces from the captions of so many clips.
+    # Folder of weights, or of encoded clips, whose tokenizer is taken; without one, a
+    # tokenizer learns this many pieces from the captions of so many clips.
     tokenizer: str = ""
     vocabulary: int = 640
     tokenizer_clips: int = 20_000
