@@ -7,13 +7,13 @@ that its drawn condition leaves known, and its captions in several phrasings.
 from __future__ import annotations
 
 import dataclasses
-import io
 import json
 from collections.abc import Sequence
 from typing import Any
 
 import grain
 import numpy as np
+import safetensors.numpy
 from array_record.python.array_record_module import (
     ArrayRecordWriter,  # pyright: ignore[reportAttributeAccessIssue]
 )
@@ -44,19 +44,20 @@ class Record:
 def to_bytes(record: Record) -> bytes:
     """Serialise a record; latents in half precision."""
     text = {"captions": record.captions, "stretches": record.stretches}
-    file = io.BytesIO()
-    np.savez(
-        file,
-        latents=record.latents.astype(np.float16),
-        known=record.known.astype(np.float16),
-        text=np.frombuffer(json.dumps(text).encode(), np.uint8),
+    return safetensors.numpy.save(
+        {
+            "latents": np.ascontiguousarray(record.latents, np.float16),
+            "known": np.ascontiguousarray(record.known, np.float16),
+            "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
+        }
     )
-    return file.getvalue()
 
 
 def from_bytes(data: bytes) -> Record:
     """Undo `to_bytes`."""
-    arrays = np.load(io.BytesIO(data))
+    # Not NumPy's format: many threads read, and Python 3.11 cannot always parse the
+    # headers of its arrays in several at once.
+    arrays = safetensors.numpy.load(data)
     text = json.loads(arrays["text"].tobytes())
     return Record(
         latents=arrays["latents"].astype(np.float32),
