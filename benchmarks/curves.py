@@ -1,7 +1,8 @@
 """The curves of a training: `pip install matplotlib && python benchmarks/curves.py`.
 
 Held-out loss of the averaged weights after so many steps, through runs of which each
-starts from the one before, for images, clips of 17 frames, and the mean of all shapes.
+starts from the one before: for images, and for clips of 17 frames. Dashed where a run
+reads other clips than the first does.
 """
 
 from __future__ import annotations
@@ -9,45 +10,50 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]
 import tyro
 
 CURVES = {
-    "loss 1x8x8": "images of 64 x 64",
-    "loss 5x8x8": "17 frames of 64 x 64",
-    "loss": "mean of all shapes",
+    "loss 1x8x8": ("images of 64 x 64", "tab:green"),
+    "loss 5x8x8": ("17 frames of 64 x 64", "tab:blue"),
 }
-# A run of images alone has no use for the others.
-IMAGES = "loss 1x8x8"
+RUNS = ("runs/dit_images", "runs/dit_clips", "runs/dit_motion", "runs/dit")
 
 
-def main(
-    runs: tuple[str, ...] = ("runs/dit_images", "runs/dit"),
-    plot: str = "sora_jax/assets/curves.svg",
-) -> None:
+def main(runs: tuple[str, ...] = RUNS, plot: str = "docs/curves.svg") -> None:
     """Draw the curves.
 
     Args:
       runs: workdirs, in the order of training.
-      plot: the picture.
+      plot: the picture, which is drawn anew.
     """
-    import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]
-
     figure, axes = plt.subplots(figsize=(6, 4), layout="constrained")
-    for name, color in zip(CURVES, ("tab:green", "tab:blue", "tab:grey"), strict=True):
-        start, label = 0, CURVES[name]
-        for folder in map(Path, runs):
-            lines = (folder / "evaluations.jsonl").read_text().splitlines()
-            found = [json.loads(line) for line in lines]
-            config = json.loads((folder / "config.json").read_text())
-            if name == IMAGES or config["packing"]["longest"] != 1:
-                steps = [start + entry["step"] for entry in found]
-                losses = [entry[name] for entry in found]
-                axes.plot(steps, losses, "o-", markersize=3, color=color, label=label)
-                label = None
-            start += found[-1]["step"]
+    configs = [read(folder, "config.json")[0] for folder in runs]
+    start = 0
+    for folder, config in zip(runs, configs, strict=True):
+        evaluations = read(folder, "evaluations.jsonl")
+        style = "o-" if config["latents"] == configs[0]["latents"] else "o--"
+        for name, (label, color) in CURVES.items():
+            # What a run of images alone says about clips is nothing that it learned.
+            if config["packing"]["longest"] == 1 and name != "loss 1x8x8":
+                continue
+            points = [(start + e["step"], e[name]) for e in evaluations if name in e]
+            if points:
+                x, y = zip(*points, strict=True)
+                axes.plot(x, y, style, markersize=3, color=color, label=label)
+        start += evaluations[-1]["step"]
+    handles, labels = axes.get_legend_handles_labels()
+    named = dict(zip(labels, handles, strict=True))
+    axes.legend(named.values(), named.keys())
     axes.set(xlabel="steps", ylabel="held-out loss")
-    axes.legend()
     figure.savefig(plot)
+
+
+def read(folder: str, name: str) -> list[dict]:
+    """A file of a workdir, which holds one object or one a line."""
+    text = Path(folder, name).read_text()
+    lines = text.splitlines() if name.endswith("l") else [text]
+    return [json.loads(line) for line in lines]
 
 
 if __name__ == "__main__":

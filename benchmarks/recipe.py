@@ -1,9 +1,11 @@
 """What each choice of the DiT's recipe is worth: `python benchmarks/recipe.py`.
 
 Every row is a short training of one small model that differs from the first row in one
-thing, on the same encoded clips and for the same number of tokens. What is compared is
-the held-out loss of the averaged weights, at fixed noise levels, over all clip shapes,
-and for clips of 17 frames of 64 x 64 alone. Trainings that ended are not made again.
+thing, on the same encoded clips and for the same number of steps ("half as long" is
+what the row above it begins with). What is compared is the held-out loss of the
+averaged weights, at fixed noise levels, over all clip shapes, and for clips of 17
+frames of 64 x 64 alone. Trainings of images alone pack more of them into a row, and
+are held against other images. Trainings that ended are not made again.
 """
 
 from __future__ import annotations
@@ -68,6 +70,8 @@ def main(
     """
     first, *others = VARIANTS
     names = [name for name in others if not only or any(part in name for part in only)]
+    if not names:
+        raise ValueError(f"--only must be parts of {', '.join(others)}, got {only}")
     names += [VARIANTS[name]["after"] for name in names if "after" in VARIANTS[name]]
     names = [name for name in others if name in names]
     rows = []

@@ -13,6 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]
 import numpy as np
 import tyro
 
@@ -42,7 +43,7 @@ def main(
     Args:
       latents: folder of encoded clips (configs/playground_encode.py).
       out: folder of the trainings.
-      plot: the picture.
+      plot: the picture, which is drawn anew.
       steps: of the shortest training.
       times: how many times as many steps the trainings have.
       cases: videos of single objects that are judged, for each training.
@@ -87,8 +88,8 @@ def flop_of_a_step(workdir: Path) -> float:
 
 def judge(folder: Path, cases: int) -> float:
     """The mean share of facts that are seen in videos of single objects."""
-    weights, report = folder / "weights", folder / "judged.json"
-    if not weights.exists():
+    weights, report = folder / "weights", folder / f"judged-{cases}.json"
+    if not (weights / "config.json").exists():
         run = str(folder / "run")
         call("-m", "sora_jax.weights.publish", "--run", run, "--out", str(weights))
     if not report.exists():
@@ -101,8 +102,6 @@ def judge(folder: Path, cases: int) -> float:
 
 def draw(rows: np.ndarray, path: Path) -> None:
     """Plot loss and judgement against compute."""
-    import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]
-
     figure, left = plt.subplots(figsize=(6, 4), layout="constrained")
     right = left.twinx()
     left.semilogx(rows[:, 0], rows[:, 1], "o-", color="tab:blue")

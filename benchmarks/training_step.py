@@ -15,15 +15,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from flax import nnx
 
 from sora_jax import cli, runtime, sharding
 from sora_jax.config import DiTRun
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates
 from sora_jax.data.pipeline import join
-from sora_jax.diffusion import flow
-from sora_jax.training import networks, optim, state
+from sora_jax.training import dit, networks, state
 from sora_jax.types import Batch
 
 SIDE = 2048
@@ -66,30 +64,16 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
     runtime.round_products("bfloat16")
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "context": 1, "tensor": 1})
     with sharding.use(mesh, run.rules):
-        optimization = state.Optimization(
-            transform=optim.optimizer(run.optim, run.steps),
-            ema_decay=run.optim.ema_decay,
-        )
-        blueprint = state.plan_state(
-            lambda key: networks.Trained(run, rngs=nnx.Rngs(key)),
-            optimization,
-            0,
-            mesh,
-        )
-
-        def loss(params, batch, key, step):
-            levels = flow.draw_levels(key, batch.tokens, run.flow)
-            trained = nnx.merge(blueprint.graphdef, params)
-            both = networks.Networks(trained.dit, trained.text_encoder)
-            return networks.flow_loss(both, batch, levels, key), {}
-
+        program = dit.program(run, mesh)
         batch = packed_batch(run)
         row = jax.tree.map(lambda x: x[:1], batch)
         model_flops = networks.model_flops(run, row)
 
         def step_with(products: str) -> Callable[[], None]:
-            update = state.jitted_update(loss, optimization, 0, products)
-            box = [blueprint.initial()]
+            update = state.jitted_update(
+                program.loss, program.optimization, run.seed, products
+            )
+            box = [program.blueprint.initial()]
 
             def step() -> None:
                 box[0], metrics = update(box[0], batch)

@@ -1,9 +1,9 @@
 """The README's pictures, made by the default model: `python docs/gallery.py`.
 
-`videos.gif` shows the first short prompts of the test split, whose combinations of
-colour, shape and motion training never saw. The others show each operation on the
-first clip of that split which suits it: what is given on the left, unknown pixels
-grey, and what comes of it on the right. Nothing is picked.
+`videos.gif` shows the first short prompts of single objects in the test split, whose
+combinations of colour, shape and motion training never saw. The others show each
+operation on the first clip of that split which suits it: what is given on the left,
+unknown pixels grey, and what comes of it on the right. Nothing is picked.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from sora_jax.data import outputs
 from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
+from sora_jax.evals.regions import box_of
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.sampling.tasks.story import Stretch
@@ -115,15 +116,15 @@ def edit(model: Model) -> Pair:
     clip, body = sample.clip.pixels[:17], sample.scene.stretches[0].bodies[0]
     place = sample.scene.stretches[0].background
     colour = "red" if body.colour != "red" else "blue"
-    text = f"a {colour} {body.shape} moves left in front of {place}"
+    text = f"a {colour} {body.shape} moves left, {place}"
     return clip, model.edit(clip, text, strength=0.5)
 
 
 def inpaint(model: Model) -> Pair:
-    """The middle of every frame."""
+    """Where the object is."""
     sample = moving("still")
     clip = sample.clip.pixels[:17]
-    mask = 1 - conditioning.region_known(17, 64, 64, (12, 12, 60, 52))
+    mask = conditioning.region_unknown(17, 64, 64, box_of(sample.scene))
     given = conditioning.hide(clip, mask).pixels
     return given, model.inpaint(clip, mask, sample.clip.caption)
 

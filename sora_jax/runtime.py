@@ -29,9 +29,10 @@ def enable_compilation_cache() -> None:
 
 
 def round_products(products: str) -> None:
-    """Let oneDNN round the factors of products; call it before anything is multiplied.
+    """Let oneDNN round the factors of products in the programs that call it.
 
-    It has no other switch than its environment. A choice that was made there stays.
+    It has no other switch than its environment, which it reads when it is first called.
+    A choice that was made there stays.
     """
     if products == "bfloat16":
         os.environ.setdefault("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")

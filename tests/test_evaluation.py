@@ -26,6 +26,14 @@ def test_wilson_is_what_the_book_says():
         statistics.wilson(4, 3)
 
 
+def test_means_of_few_values_are_less_sure():
+    # Student's factors for 1 and for 15 degrees of freedom are 12.706 and 2.131.
+    middle, half = statistics.mean_interval([0.0, 1.0])
+    np.testing.assert_allclose((middle, half), (0.5, 12.706 * 0.5), atol=1e-3)
+    _, half = statistics.mean_interval([0.0, 1.0] * 8)
+    np.testing.assert_allclose(half, 2.131 * np.sqrt(4 / 15 / 16), atol=1e-3)
+
+
 class Blurring:
     """A model that makes the true video of each prompt, and a VAE that blurs."""
 
@@ -61,7 +69,7 @@ def test_the_whole_evaluation(tmp_path):
         assert case.psnr["objects"] < case.psnr["frame"]
 
 
-def test_bad_options_are_all_named():
+def test_bad_options_are_all_named(tmp_path):
     options = playground_options.Options(
         cases=1,
         frames=4,
@@ -70,7 +78,7 @@ def test_bad_options_are_all_named():
         seed=-1,
         weights="none",
         out="/proc/none/a.json",
-        save="worst",
+        save=str(tmp_path / "worst"),
     )
     flags = ("cases", "batch", "save", "seed", "frames", "size", "out '/proc/none")
     with pytest.raises(ValueError, match="(?s)" + ".*".join(f"--{f}" for f in flags)):

@@ -1,6 +1,7 @@
 """What a run refuses before it starts, and what it leaves when it is stopped."""
 
 import dataclasses
+import json
 
 import grain
 import jax
@@ -67,6 +68,13 @@ def test_latents_half_encoded_are_refused(latents):
     encoded = EncodeRun(data=PlaygroundConfig(length=9), held_out_clips=3)
     keep_config(latents, to_json(encoded))
     with pytest.raises(ValueError, match="3 of 9 training clips.*continues"):
+        open_latents(run(latents))
+
+
+def test_clips_in_another_format_are_refused(latents):
+    shard = latents / "train" / "00000.json"
+    shard.write_text(json.dumps(json.loads(shard.read_text()) | {"format": "numpy"}))
+    with pytest.raises(ValueError, match="format 'numpy', not 'safetensors': encode"):
         open_latents(run(latents))
 
 

@@ -22,6 +22,8 @@ from jaxtyping import Float
 
 from sora_jax.workdir import PathLike, write_json
 
+FORMAT = "safetensors"  # of a record
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Record:
@@ -81,7 +83,7 @@ def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> Non
     shapes = [
         {"shape": list(r.latents.shape), "stretches": len(r.stretches)} for r in records
     ]
-    write_json(folder / f"{number:05d}.json", {"records": shapes})
+    write_json(folder / f"{number:05d}.json", {"format": FORMAT, "records": shapes})
 
 
 def has_shard(folder: PathLike, number: int) -> bool:
@@ -96,7 +98,7 @@ class Records:
         """Read the index.
 
         Raises:
-          ValueError: the folder holds no complete shard.
+          ValueError: the folder holds no complete shard, or one of another version.
         """
         self._folder = str(folder)
         indices = sorted(epath.Path(folder).glob("*.json"))
@@ -107,7 +109,13 @@ class Records:
             )
         self.index: list[dict[str, Any]] = []
         for path in indices:
-            self.index += json.loads(path.read_text())["records"]
+            shard = json.loads(path.read_text())
+            if shard.get("format") != FORMAT:
+                raise ValueError(
+                    f"latents folder {str(folder)!r} holds clips in the format "
+                    f"{shard.get('format')!r}, not {FORMAT!r}: encode them again"
+                )
+            self.index += shard["records"]
         paths = [str(path.with_suffix(".arrayrecord")) for path in indices]
         self._source = grain.sources.ArrayRecordDataSource(paths)
 

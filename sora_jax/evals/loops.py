@@ -15,7 +15,8 @@ from sora_jax.evals.joins import SHORT, case, frames_of, look_at
 from sora_jax.evals.operated import Case, Clip, Model, Task, idle
 
 _WRAP = {0: "seam where it wraps around"}
-_ROLLING = {"frames": 81, "window": 33, "context": 9}
+# Windows of the length that the default weights take.
+_ROLLING = {"frames": 69, "window": 29, "context": 9}
 _MINUTE = {"frames": 481}  # at 8 fps
 _END = 33  # frames: the last four seconds, from picture to picture
 _SECOND = 8  # frames
@@ -94,7 +95,7 @@ def _period(sample: Sample) -> Sample:
 
 
 def rolling(index: int, sample: Sample) -> Case:
-    """Ten seconds in three windows."""
+    """Nine seconds in three windows."""
     step = _ROLLING["window"] - _ROLLING["context"]
     edges = range(_ROLLING["window"], _ROLLING["frames"], step)
 

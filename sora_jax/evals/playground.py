@@ -55,10 +55,11 @@ def load(options: Options) -> Model | None:
     if options.controls_only:
         vae = workdirs.load_vae(folder)
         model: Model = _OnlyVAE(vae)
+        unit = vae.config.space_factor
     else:
-        whole = load_model(folder)
-        model, vae = whole, whole.weights.parts["vae"]
-    unit = vae.config.space_factor
+        model = whole = load_model(folder)
+        config = whole.weights.config
+        unit = config.vae.space_factor * max(config.dit.patch[1:])
     if any(side % unit for side in cli.parse_size(options.size)):
         raise ValueError(f"--size must be multiples of {unit}, got {options.size!r}")
     return model

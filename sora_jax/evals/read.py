@@ -26,7 +26,7 @@ class Thing:
     """An object, and what it is seen to do.
 
     Attributes:
-      colour: a name in `world.COLOURS`.
+      colour: a name in `segment.NAMES`.
       shape: a name in `world.SHAPES`.
       size: a name in `world.DIAMETERS`.
       motion: a name in `world.MOTIONS`, another one, or "" in a single frame.

@@ -40,7 +40,7 @@ class Blob:
 
     Attributes:
       frame: which frame.
-      colour: a name in `world.COLOURS`.
+      colour: a name in `segment.NAMES`.
       centre: (x, y) in world units.
       area: in square units.
       patch: its soft mask, scaled to an area of 1 about its centre.

@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from scipy import stats
+
 _Z = 1.959964  # of a normal distribution, 95% lie within so many standard deviations
+_MIDDLE = 0.975  # 95% lie between this quantile and its mirror image
 
 
 def wilson(right: int, cases: int) -> tuple[float, float]:
@@ -34,14 +37,16 @@ def percent(right: int, cases: int) -> str:
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float, float]:
-    """Return a mean and half the width of its 95% confidence interval."""
+    """Return a mean and half the width of its 95% confidence interval (Student's)."""
     if not values:
         return math.nan, math.nan
     mean = math.fsum(values) / len(values)
     if len(values) < 2:
         return mean, math.nan
-    variance = math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1)
-    return mean, _Z * math.sqrt(variance / len(values))
+    freedom = len(values) - 1
+    variance = math.fsum((value - mean) ** 2 for value in values) / freedom
+    widths = float(stats.t.ppf(_MIDDLE, freedom))
+    return mean, widths * math.sqrt(variance / len(values))
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

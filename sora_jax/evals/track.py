@@ -29,7 +29,7 @@ class Track:
     """An object of a stretch, as it is seen.
 
     Attributes:
-      colour: a name in `world.COLOURS`.
+      colour: a name in `segment.NAMES`.
       shape: a name in `world.SHAPES`.
       frames: in which it is seen, in order.
       centre: (x, y) in world units.

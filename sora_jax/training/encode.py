@@ -68,15 +68,21 @@ def encode(config: EncodeRun, workdir: str) -> None:
         is_measured = bool((vae.latent_std[...] != 1).any())
         published.save_vae(folder, vae if is_measured else measure(vae, config))
     vae = workdirs.load_vae(workdir)
-    if config.tokenizer:
-        folders.tokenizer(config.tokenizer).save(folder / "tokenizer.model")
-    elif not (folder / "tokenizer.model").exists():
-        texts = captions(config.data, config.tokenizer_clips)
-        train_tokenizer(texts, folder / "tokenizer.model", vocab_size=config.vocabulary)
+    if not (folder / "tokenizer.model").exists():
+        save_tokenizer(config, folder / "tokenizer.model")
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
     for name, data in (("held_out", held_out), ("train", config.data)):
         write_split(config, data, folder / name, lambda clips: run(params, clips), vae)
+
+
+def save_tokenizer(config: EncodeRun, path: epath.Path) -> None:
+    """Take the tokenizer that is named, or train one on captions."""
+    if config.tokenizer:
+        folders.tokenizer(config.tokenizer).save(path)
+    else:
+        texts = captions(config.data, config.tokenizer_clips)
+        train_tokenizer(texts, path, vocab_size=config.vocabulary)
 
 
 def check_clips(data: PlaygroundConfig, vae: VAEConfig) -> None:

@@ -35,7 +35,10 @@ def row_builder(
 
 
 def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
-    """Rows of the test split, one batch for each clip shape, the same in every run."""
+    """Rows of the test split, one batch for each clip shape.
+
+    They are the same in every run with the same clips, seed, rows, tokens and samples.
+    """
     records = latents.held_out
     packing = dataclasses.replace(
         config.packing, clean_prefix=0.0, headless=0.0, caption_dropout=0.0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 
 import tyro
 from etils import epath
@@ -15,8 +14,6 @@ from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, published, workdirs
 from sora_jax.weights.parts import in_memory
 
-_logger = logging.getLogger(__name__)
-
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Arguments:
@@ -24,7 +21,7 @@ class Arguments:
 
     # Workdir of a DiT run.
     run: str
-    # Folder of the weights; it must not exist yet.
+    # Folder of the weights; it must hold none yet.
     out: str
     # A VAE to put in the place of the run's own: a better decoder for the same latents.
     vae: str = ""
@@ -42,8 +39,11 @@ def publish(arguments: Arguments) -> None:
         are not those that it was trained on, or the VAE makes other latents.
     """
     out = epath.Path(arguments.out)
-    if (out / "config.json").exists():
-        raise ValueError(f"--out {arguments.out!r} holds weights already: name another")
+    files = ("config.json", *published.FILES)
+    if taken := [name for name in files if (out / name).exists()]:
+        raise ValueError(
+            f"--out {arguments.out!r} holds {taken[0]} already: name another folder"
+        )
     trained = workdirs.load_trained(arguments.run, "--run")
     run = trained.run
     refuse_other_clips(run.latents, trained.sources)
