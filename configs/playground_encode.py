@@ -2,7 +2,7 @@
 
 Hardware: 2 CPU cores, about 45 minutes, and 20.
 Expected: runs/latents with 61,440 training clips, half of them images, and 256 others;
-  runs/latents_motion with 20,480 clips of what moves.
+  runs/latents_motion with 20,480 clips, no images, nothing known, mostly one object.
 Command:
   python train.py --config=configs/playground_encode.py --workdir=runs/latents
   python train.py --config=configs/playground_encode.py:motion \\

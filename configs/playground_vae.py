@@ -4,8 +4,8 @@ When the clips are encoded, the decoder alone goes on learning, for the same lat
 
 Hardware: 2 CPU cores, about 10 + 30 + 25 + 40 + 40 + 50 minutes.
 Expected: 31.4 dB on held-out images, 26.6 on 9 frames; 30.3, 32.1, 33.0 and 34.3 on 17.
-  (The shipped weights saw a change in their last stage: for its first 1,500 steps the
-  first frame skipped the convolutions in time; its last 900 were as now.)
+  (The shipped weights saw a change in their `smooth` stage: for its first 1,500 steps
+  the first frame skipped the convolutions in time; its last 900 were as now.)
 Command:
   python train.py --config=configs/playground_vae.py:images --workdir=runs/vae_images
   python train.py --config=configs/playground_vae.py:short --workdir=runs/vae_short
