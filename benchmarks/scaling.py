@@ -9,6 +9,7 @@ made again. The table goes to the terminal, the plot into a file.
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -90,6 +91,8 @@ def judge(folder: Path, cases: int) -> float:
     """The mean share of facts that are seen in videos of single objects."""
     weights, report = folder / "weights", folder / f"judged-{cases}.json"
     if not (weights / "config.json").exists():
+        # What a publishing that was cut short left behind would be refused.
+        shutil.rmtree(weights, ignore_errors=True)
         run = str(folder / "run")
         call("-m", "sora_jax.weights.publish", "--run", run, "--out", str(weights))
     if not report.exists():

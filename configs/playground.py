@@ -1,6 +1,6 @@
 """The default model from nothing: VAE, latents, DiT, and a better decoder.
 
-Hardware: 2 CPU cores, about 7 hours; what ended is not made again.
+Hardware: 2 CPU cores, about 8 hours; what ended is not made again.
 Expected: what the single configs say.
 Command:
   python train.py --config=configs/playground.py --workdir=runs

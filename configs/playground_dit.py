@@ -5,7 +5,7 @@ on clips of mostly single objects, with nothing known, near to noise: after 13,0
 on the mixture, exchanging "left" and "right" in captions still cost no loss; after
 1,500 such steps it did.
 
-Hardware: 2 CPU cores, about 15 minutes, 90, 30 and 40.
+Hardware: 2 CPU cores, about 30 minutes, 90, 45 and 65.
 Expected: held-out loss 0.16 on images (of images), 0.25 on everything, 0.26 at the end;
   half of the videos of single objects have all that their prompts say, one of six
   before the stage of motion.
