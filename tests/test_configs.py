@@ -91,6 +91,7 @@ def test_the_default_model_is_a_series_whose_runs_find_each_other():
         run = series.placed(cli.load_config(str(CONFIGS.parent / location)), "/here")
         fields = ("vae", "tokenizer", "latents", "start_from")
         read = [getattr(run, name, "") for name in fields]
+        read += getattr(run, "more_latents", ())
         read = {path for path in read if isinstance(path, str) and path}
         assert read <= made, (location, read)  # each reads what was made before it
         made.add(f"/here/{folder}")

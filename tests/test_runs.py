@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import shutil
 
 import grain
 import jax
@@ -69,6 +70,26 @@ def test_latents_half_encoded_are_refused(latents):
     keep_config(latents, to_json(encoded))
     with pytest.raises(ValueError, match="3 of 9 training clips.*continues"):
         open_latents(run(latents))
+
+
+def test_clips_of_several_folders_are_learned_from_together(latents, tmp_path):
+    more = tmp_path / "more"
+    shutil.copytree(latents, more)
+    alone = open_latents(run(latents))
+    joint = dataclasses.replace(run(latents), more_latents=(str(more),))
+    both = open_latents(joint)
+    count = len(alone.train)
+    assert len(both.train) == len(both.train.index) == 2 * count
+    assert len(both.held_out) == len(alone.held_out)
+    for i in (0, count - 1):
+        np.testing.assert_array_equal(
+            both.train[count + i].latents, alone.train[i].latents
+        )
+    assert set(both.hashes) - set(alone.hashes) == {"set of clips 2"}
+
+    (more / "vae.safetensors").write_bytes(b"another")
+    with pytest.raises(ValueError, match="more_latents must be clips that the VAE of"):
+        open_latents(joint)
 
 
 def test_clips_in_another_format_are_refused(latents):

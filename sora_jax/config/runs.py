@@ -119,6 +119,8 @@ class DiTRun(RunConfig):
 
     # Folder that an EncodeRun wrote; it holds the latents, the VAE and the tokenizer.
     latents: str = ""
+    # Folders of more clips to learn from, which the same VAE encoded.
+    more_latents: tuple[str, ...] = ()
     # What this run starts from: a weights folder, or the workdir of a DiT run, of which
     # the averaged parameters are taken.
     start_from: str = ""
@@ -163,10 +165,16 @@ class Series:
 
     def placed(self, run: Any, workdir: str) -> Any:
         """A run with the folders that it reads below the workdir."""
+
+        def place(value: Any) -> Any:
+            if isinstance(value, tuple):
+                return tuple(map(place, value))
+            if isinstance(value, str) and value.startswith(f"{self.root}/"):
+                return os.path.join(workdir, value.removeprefix(f"{self.root}/"))
+            return value
+
         paths = {
-            field.name: os.path.join(workdir, value.removeprefix(f"{self.root}/"))
+            field.name: place(getattr(run, field.name))
             for field in dataclasses.fields(run)
-            if isinstance(value := getattr(run, field.name), str)
-            and value.startswith(f"{self.root}/")
         }
         return dataclasses.replace(run, **paths)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import grain
@@ -92,31 +92,20 @@ def has_shard(folder: PathLike, number: int) -> bool:
 
 
 class Records:
-    """A folder of shards as a random access source of records."""
+    """Folders of shards, one after another, as a random access source of records."""
 
-    def __init__(self, folder: PathLike):
-        """Read the index.
+    def __init__(self, *folders: PathLike):
+        """Read the indices.
 
         Raises:
-          ValueError: the folder holds no complete shard, or one of another version.
+          ValueError: a folder holds no complete shard, or one of another version.
         """
-        self._folder = str(folder)
-        indices = sorted(epath.Path(folder).glob("*.json"))
-        if not indices:
-            raise ValueError(
-                f"latents folder {str(folder)!r} holds no encoded clips: run train.py "
-                "with an encode config first (configs/playground_encode.py)"
-            )
         self.index: list[dict[str, Any]] = []
-        for path in indices:
-            shard = json.loads(path.read_text())
-            if shard.get("format") != FORMAT:
-                raise ValueError(
-                    f"latents folder {str(folder)!r} holds clips in the format "
-                    f"{shard.get('format')!r}, not {FORMAT!r}: encode them again"
-                )
-            self.index += shard["records"]
-        paths = [str(path.with_suffix(".arrayrecord")) for path in indices]
+        paths = []
+        for folder in folders:
+            for shard, entries in _shards(folder):
+                paths.append(str(shard))
+                self.index += entries
         self._source = grain.sources.ArrayRecordDataSource(paths)
 
     def __len__(self) -> int:
@@ -130,3 +119,21 @@ class Records:
     def __repr__(self) -> str:
         """Describe the source, without its contents."""
         return f"Records({len(self)})"
+
+
+def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[dict[str, Any]]]]:
+    """Each shard of a folder, with what its index says of each record."""
+    indices = sorted(epath.Path(folder).glob("*.json"))
+    if not indices:
+        raise ValueError(
+            f"latents folder {str(folder)!r} holds no encoded clips: run train.py "
+            "with an encode config first (configs/playground_encode.py)"
+        )
+    for path in indices:
+        index = json.loads(path.read_text())
+        if index.get("format") != FORMAT:
+            raise ValueError(
+                f"latents folder {str(folder)!r} holds clips in the format "
+                f"{index.get('format')!r}, not {FORMAT!r}: encode them again"
+            )
+        yield path.with_suffix(".arrayrecord"), index["records"]

@@ -24,7 +24,7 @@ class Latents:
     """Encoded clips, and the tokenizer that reads their captions.
 
     Attributes:
-      train: clips to learn from.
+      train: clips to learn from, of all folders.
       held_out: clips of the test split.
       tokenizer: learned from the captions, or that of `text_from`.
       hashes: what ties a run to what it reads.
@@ -37,17 +37,27 @@ class Latents:
 
 
 def open_latents(config: DiTRun) -> Latents:
-    """Open the latents folder of a run.
+    """Open the latents folders of a run.
 
     Raises:
       ValueError: there is none, its encoding did not end, or its clips are not what the
         config describes; names every field that differs.
     """
     folder = epath.Path(config.latents)
-    train, held_out = Records(folder / "train"), Records(folder / "held_out")
+    every = (folder, *map(epath.Path, config.more_latents))
+    train = Records(*(one / "train" for one in every))
     hashes = workdirs.source_hashes(folder)
     tokenizer = workdirs.tokenizer_of(config)
-    problems = _unfinished(folder, train, held_out) + _unlike(config, train)
+    problems = [line for one in every for line in _unfinished(one)]
+    problems += _unlike(config, train)
+    for number, more in enumerate(config.more_latents, start=2):
+        theirs = workdirs.source_hashes(more)
+        hashes[f"set of clips {number}"] = theirs["set of clips"]
+        if theirs["VAE"] != hashes["VAE"]:
+            problems.append(
+                f"more_latents must be clips that the VAE of {config.latents!r} "
+                f"encoded (EncodeRun, vae {config.latents!r}), got {more!r}"
+            )
     if config.text_from:
         theirs = folders.describe(config.text_from).text
         lines = differences("text", config.text, theirs, "read with")
@@ -62,7 +72,7 @@ def open_latents(config: DiTRun) -> Latents:
         raise ValueError("\n".join(problems))
     return Latents(
         train=train,
-        held_out=held_out,
+        held_out=Records(folder / "held_out"),
         tokenizer=tokenizer,
         hashes=hashes,
     )
@@ -158,16 +168,16 @@ def check_weights(config: DiTRun, latents: Latents) -> None:
         )
 
 
-def _unfinished(folder: epath.Path, train: Records, held_out: Records) -> list[str]:
+def _unfinished(folder: epath.Path) -> list[str]:
     encoded = workdirs.clips_of(folder)
     return [
-        f"latents folder {str(folder)!r} holds {len(found)} of {wanted} {name} clips: "
+        f"latents folder {str(folder)!r} holds {found} of {wanted} {name} clips: "
         "start its encode command again, which continues"
-        for name, found, wanted in (
-            ("training", train, encoded.data.length),
-            ("held-out", held_out, encoded.held_out_clips),
+        for name, part, wanted in (
+            ("training", "train", encoded.data.length),
+            ("held-out", "held_out", encoded.held_out_clips),
         )
-        if len(found) < wanted
+        if (found := len(Records(folder / part))) < wanted
     ]
 
 
