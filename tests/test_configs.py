@@ -17,6 +17,7 @@ from sora_jax.config import (
     PackingConfig,
     PlaygroundConfig,
     SamplingConfig,
+    Series,
     TextConfig,
     VAEConfig,
     VAERun,
@@ -96,6 +97,13 @@ def test_the_default_model_is_a_series_whose_runs_find_each_other():
         assert read <= made, (location, read)  # each reads what was made before it
         made.add(f"/here/{folder}")
     assert len(made) == len(series.stages)
+
+
+def test_a_series_places_every_folder_that_a_run_reads():
+    run = DiTRun(latents="runs/a", more_latents=("runs/b", "/elsewhere"))
+    placed = Series().placed(run, "/here")
+    assert placed.latents == "/here/a"
+    assert placed.more_latents == ("/here/b", "/elsewhere")
 
 
 def test_a_config_gets_no_argument_that_it_does_not_take(tmp_path):

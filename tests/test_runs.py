@@ -72,9 +72,16 @@ def test_latents_half_encoded_are_refused(latents):
         open_latents(run(latents))
 
 
-def test_clips_of_several_folders_are_learned_from_together(latents, tmp_path):
-    more = tmp_path / "more"
-    shutil.copytree(latents, more)
+@pytest.fixture
+def more(latents, tmp_path):
+    """Another folder like the first, without the held-out clips that none reads."""
+    folder = tmp_path / "more"
+    shutil.copytree(latents, folder)
+    shutil.rmtree(folder / "held_out")
+    return folder
+
+
+def test_clips_of_several_folders_are_learned_from_together(latents, more):
     alone = open_latents(run(latents))
     joint = dataclasses.replace(run(latents), more_latents=(str(more),))
     both = open_latents(joint)
@@ -85,11 +92,34 @@ def test_clips_of_several_folders_are_learned_from_together(latents, tmp_path):
         np.testing.assert_array_equal(
             both.train[count + i].latents, alone.train[i].latents
         )
-    assert set(both.hashes) - set(alone.hashes) == {"set of clips 2"}
+    encoded = json.loads((more / "config.json").read_text()) | {"seed": 1}
+    (more / "config.json").write_text(json.dumps(encoded))
+    now = open_latents(joint).hashes
+    with pytest.raises(ValueError, match=r"another set of clips of more_latents\[0\]"):
+        loop.refuse_other_sources("run", both.hashes, now)
 
-    (more / "vae.safetensors").write_bytes(b"another")
-    with pytest.raises(ValueError, match="more_latents must be clips that the VAE of"):
+
+def test_more_clips_of_another_kind_are_refused(latents, more):
+    joint = dataclasses.replace(run(latents), more_latents=(str(more), "missing"))
+    with pytest.raises(
+        ValueError, match="more_latents: 'missing' holds no encoded clips"
+    ):
         open_latents(joint)
+    joint = dataclasses.replace(joint, more_latents=(str(more),))
+    encoded = json.loads((more / "config.json").read_text())
+    encoded["data"]["fps"] = 5.0
+    (more / "config.json").write_text(json.dumps(encoded))
+    (more / "vae.safetensors").write_bytes(b"another")
+    told = "(?s)that the VAE of .*clips of 8 frames per second.* got 5 in .*more"
+    with pytest.raises(ValueError, match=told):
+        open_latents(joint)
+    encoded["data"]["length"] = 9
+    (more / "config.json").write_text(json.dumps(encoded))
+    with pytest.raises(ValueError, match="more_latents: .*holds 3 of 9 training clips"):
+        open_latents(joint)
+    for folders in (("",), (str(latents),), (str(more), str(more))):
+        with pytest.raises(ValueError, match="more_latents must be other folders than"):
+            dataclasses.replace(joint, more_latents=folders)
 
 
 def test_clips_in_another_format_are_refused(latents):

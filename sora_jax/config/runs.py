@@ -119,7 +119,8 @@ class DiTRun(RunConfig):
 
     # Folder that an EncodeRun wrote; it holds the latents, the VAE and the tokenizer.
     latents: str = ""
-    # Folders of more clips to learn from, which the same VAE encoded.
+    # Folders of more clips to learn from, encoded by the same VAE. None of them is
+    # evaluated on.
     more_latents: tuple[str, ...] = ()
     # What this run starts from: a weights folder, or the workdir of a DiT run, of which
     # the averaged parameters are taken.
@@ -139,6 +140,12 @@ class DiTRun(RunConfig):
             read == self.text.width,
             f"dit.contexts must read text of width {self.text.width} (text.width), "
             f"got {read}",
+        )
+        more = self.more_latents
+        require(
+            all(more) and len({self.latents, *more}) == 1 + len(more),
+            f"more_latents must be other folders than latents ({self.latents!r}), each "
+            f"once, got {more}: leave out what is there already",
         )
 
     @property
@@ -173,8 +180,8 @@ class Series:
                 return os.path.join(workdir, value.removeprefix(f"{self.root}/"))
             return value
 
-        paths = {
+        fields = {
             field.name: place(getattr(run, field.name))
             for field in dataclasses.fields(run)
         }
-        return dataclasses.replace(run, **paths)
+        return dataclasses.replace(run, **fields)

@@ -126,14 +126,14 @@ def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[dict[str, Any]]
     indices = sorted(epath.Path(folder).glob("*.json"))
     if not indices:
         raise ValueError(
-            f"latents folder {str(folder)!r} holds no encoded clips: run train.py "
+            f"{str(folder)!r} holds no encoded clips: run train.py "
             "with an encode config first (configs/playground_encode.py)"
         )
     for path in indices:
         index = json.loads(path.read_text())
         if index.get("format") != FORMAT:
             raise ValueError(
-                f"latents folder {str(folder)!r} holds clips in the format "
+                f"{str(folder)!r} holds clips in the format "
                 f"{index.get('format')!r}, not {FORMAT!r}: encode them again"
             )
         yield path.with_suffix(".arrayrecord"), index["records"]

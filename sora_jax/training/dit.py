@@ -25,7 +25,7 @@ from sora_jax.data import pipeline
 from sora_jax.data.packing import statistics
 from sora_jax.diffusion import flow
 from sora_jax.training import optim
-from sora_jax.training.latents import Latents, check_start, load_start, open_latents
+from sora_jax.training.latents import Latents, open_latents
 from sora_jax.training.loop import Job
 from sora_jax.training.networks import (
     Networks,
@@ -37,6 +37,7 @@ from sora_jax.training.networks import (
 )
 from sora_jax.training.report import Media
 from sora_jax.training.rows import held_out_batches, row_builder
+from sora_jax.training.starts import check_start, load_start
 from sora_jax.training.state import (
     Blueprint,
     Loss,

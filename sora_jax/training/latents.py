@@ -1,19 +1,15 @@
-"""What a DiT's training begins with, opened and checked: clips, and other networks."""
+"""The encoded clips that a DiT learns from, opened and checked."""
 
 from __future__ import annotations
 
 import dataclasses
-from functools import partial
-from typing import Any
 
 from etils import epath
 
 from sora_jax.config import DiTConfig, DiTRun, TextConfig
 from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.models.vae import VAE
-from sora_jax.weights import folders, published, workdirs
-from sora_jax.workdir import read_json
+from sora_jax.weights import folders, workdirs
 
 # Settings that say how a network is computed, never what.
 HOW = ("attention", "dtype", "remat", "unroll")
@@ -25,7 +21,7 @@ class Latents:
 
     Attributes:
       train: clips to learn from, of all folders.
-      held_out: clips of the test split.
+      held_out: clips of the test split, of the first folder.
       tokenizer: learned from the captions, or that of `text_from`.
       hashes: what ties a run to what it reads.
     """
@@ -37,73 +33,39 @@ class Latents:
 
 
 def open_latents(config: DiTRun) -> Latents:
-    """Open the latents folders of a run.
+    """Open the folders of encoded clips of a run.
 
     Raises:
-      ValueError: there is none, its encoding did not end, or its clips are not what the
-        config describes; names every field that differs.
+      ValueError: one holds none, its encoding did not end, its clips are not what the
+        config describes, or another VAE made them; names every field that differs.
     """
-    folder = epath.Path(config.latents)
-    every = (folder, *map(epath.Path, config.more_latents))
-    train = Records(*(one / "train" for one in every))
-    hashes = workdirs.source_hashes(folder)
+    more = [("more_latents", folder) for folder in config.more_latents]
+    named = [("latents", config.latents), *more]
+    refuse([line for name, folder in named for line in _unfinished(name, folder)])
+    hashes = workdirs.source_hashes(config.latents)
     tokenizer = workdirs.tokenizer_of(config)
-    problems = [line for one in every for line in _unfinished(one)]
-    problems += _unlike(config, train)
-    for number, more in enumerate(config.more_latents, start=2):
-        theirs = workdirs.source_hashes(more)
-        hashes[f"set of clips {number}"] = theirs["set of clips"]
-        if theirs["VAE"] != hashes["VAE"]:
-            problems.append(
-                f"more_latents must be clips that the VAE of {config.latents!r} "
-                f"encoded (EncodeRun, vae {config.latents!r}), got {more!r}"
-            )
+    refuse(
+        [line for name, folder in named for line in _unlike(config, name, folder)]
+        + [line for folder in config.more_latents for line in _strange(config, folder)]
+        + _unread(config, tokenizer)
+    )
+    for number, folder in enumerate(config.more_latents):
+        clips = workdirs.source_hashes(folder)["set of clips"]
+        hashes[f"set of clips of more_latents[{number}]"] = clips
     if config.text_from:
-        theirs = folders.describe(config.text_from).text
-        lines = differences("text", config.text, theirs, "read with")
-        problems += [f"{line} (text_from {config.text_from!r})" for line in lines]
-        hashes |= {"text encoder": folders.digest(config.text_from)}
-    if config.text.vocabulary < tokenizer.vocab_size:
-        problems.append(
-            f"text.vocabulary must be at least {tokenizer.vocab_size}, the pieces of "
-            f"{config.text_from or config.latents!r}, got {config.text.vocabulary}"
-        )
-    if problems:
-        raise ValueError("\n".join(problems))
+        hashes["text encoder"] = folders.digest(config.text_from)
     return Latents(
-        train=train,
-        held_out=Records(folder / "held_out"),
+        train=Records(*(epath.Path(folder) / "train" for _, folder in named)),
+        held_out=Records(epath.Path(config.latents) / "held_out"),
         tokenizer=tokenizer,
         hashes=hashes,
     )
 
 
-def check_start(config: DiTRun) -> None:
-    """Refuse to start from networks of another kind; reads no parameter.
-
-    Raises:
-      ValueError: there are none, or they are others; names what differs.
-    """
-    if is_workdir(config.start_from):
-        start = workdirs.run_of(config.start_from, "start_from")
-    else:
-        try:
-            start = folders.describe(config.start_from)
-        except ValueError as error:
-            raise ValueError(f"start_from: {error}") from error
-    problems = differences("dit", config.dit, start.dit, "start from")
-    if not config.text_from:
-        problems += differences("text", config.text, start.text, "start from")
+def refuse(problems: list[str]) -> None:
+    """Raise a ValueError that tells all problems, if there are any."""
     if problems:
-        raise ValueError(
-            "\n".join(f"{line} ({config.start_from!r})" for line in problems)
-        )
-
-
-def is_workdir(folder: str) -> bool:
-    """Whether a folder is a run's, and not one of weights."""
-    path = epath.Path(folder) / "config.json"
-    return path.exists() and "kind" in read_json(path, published.COPY)
+        raise ValueError("\n".join(problems))
 
 
 def differences(
@@ -122,69 +84,30 @@ def differences(
     ]
 
 
-def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
-    """Parameters of the run, or of the weights, that this one starts from.
-
-    Raises:
-      ValueError: they were trained on other latents or tokens.
-    """
-    names = ("dit",) if config.text_from else ("dit", "text_encoder")
-    if not is_workdir(config.start_from):
-        check_weights(config, latents)
-        load = partial(folders.network, config.start_from, exact=True)
-        return {name: published.parameters(load(name)) for name in names}
-    start = workdirs.load_trained(config.start_from, "start_from")
-    others = [
-        f"start_from {config.start_from!r} was trained on another {name} than "
-        f"{config.latents!r} holds: train it again, or give its latents"
-        for name in ("VAE", "text encoder" if config.text_from else "tokenizer")
-        if latents.hashes.get(name) != start.sources.get(name)
-    ]
-    if others:
-        raise ValueError("\n".join(others))
-    return {name: published.parameters(getattr(start, name)) for name in names}
-
-
-def check_weights(config: DiTRun, latents: Latents) -> None:
-    """Refuse to start from weights that know other latents or tokens.
-
-    Raises:
-      ValueError: names which.
-    """
-    folder = config.start_from
-    others = []
-    theirs = folders.network(folder, "vae")
-    assert isinstance(theirs, VAE)
-    if not workdirs.same_encoder(workdirs.load_vae(config.latents), theirs):
-        others.append(f"encode the clips with its VAE (EncodeRun, vae {folder!r})")
-    if not config.text_from and folders.tokenizer(folder) != latents.tokenizer:
-        others.append(
-            f"encode the clips with its tokenizer (EncodeRun, tokenizer {folder!r})"
-        )
-    if others:
-        raise ValueError(
-            f"start_from {folder!r} knows other latents or tokens than "
-            f"{config.latents!r} holds: {', and '.join(others)}"
-        )
-
-
-def _unfinished(folder: epath.Path) -> list[str]:
-    encoded = workdirs.clips_of(folder)
+def _unfinished(field: str, folder: str) -> list[str]:
+    """Why a folder cannot be read, or not yet."""
+    try:
+        encoded = workdirs.clips_of(folder)
+        parts = {"train": ("training", encoded.data.length)}
+        if field == "latents":
+            parts["held_out"] = ("held-out", encoded.held_out_clips)
+        found = {part: len(Records(epath.Path(folder) / part)) for part in parts}
+    except ValueError as error:
+        return [f"{field}: {error}"]
     return [
-        f"latents folder {str(folder)!r} holds {found} of {wanted} {name} clips: "
-        "start its encode command again, which continues"
-        for name, part, wanted in (
-            ("training", "train", encoded.data.length),
-            ("held-out", "held_out", encoded.held_out_clips),
-        )
-        if (found := len(Records(folder / part))) < wanted
+        f"{field}: {folder!r} holds {found[part]} of {wanted} {name} clips: start its "
+        "encode command again, which continues"
+        for part, (name, wanted) in parts.items()
+        if found[part] < wanted
     ]
 
 
-def _unlike(config: DiTRun, records: Records) -> list[str]:
-    first, patch = records[0], config.dit.patch
+def _unlike(config: DiTRun, field: str, folder: str) -> list[str]:
+    """What of the DiT does not fit the clips of a folder."""
+    records, patch = Records(epath.Path(folder) / "train"), config.dit.patch
+    first, clips = records[0], f"the clips of {field} {folder!r}"
     problems = [
-        f"{name} must be {wanted} for the clips of {config.latents!r}, got {value}"
+        f"{name} must be {wanted} for {clips}, got {value}"
         for name, value, wanted in (
             ("dit.channels", config.dit.channels, first.latents.shape[-1]),
             ("dit.extra_channels", config.dit.extra_channels, first.known.shape[-1]),
@@ -196,7 +119,41 @@ def _unlike(config: DiTRun, records: Records) -> list[str]:
     odd = [size for size in sizes if size[0] % patch[1] or size[1] % patch[2]]
     if odd:
         problems.append(
-            f"dit.patch[1:] must divide the latents of {config.latents!r}, got "
-            f"{patch[1:]} for {odd}"
+            f"dit.patch[1:] must divide the latents of {clips}, got {patch[1:]} for "
+            f"{odd}"
+        )
+    return problems
+
+
+def _strange(config: DiTRun, folder: str) -> list[str]:
+    """Why clips of another folder cannot be learned from beside those of `latents`."""
+    problems = []
+    ours, theirs = map(workdirs.source_hashes, (config.latents, folder))
+    if theirs["VAE"] != ours["VAE"]:
+        problems.append(
+            f"more_latents must be clips that the VAE of {config.latents!r} encoded, "
+            f"got {folder!r}: encode it with vae {config.latents!r} (EncodeRun)"
+        )
+    rates = [workdirs.clips_of(each).data.fps for each in (config.latents, folder)]
+    if rates[0] != rates[1]:
+        problems.append(
+            f"more_latents must be clips of {rates[0]:g} frames per second, as those "
+            f"of {config.latents!r} are, got {rates[1]:g} in {folder!r}: encode it "
+            f"with data.fps {rates[0]:g}"
+        )
+    return problems
+
+
+def _unread(config: DiTRun, tokenizer: Tokenizer) -> list[str]:
+    """Why the text encoder cannot read what the tokenizer writes."""
+    problems = []
+    if config.text_from:
+        theirs = folders.describe(config.text_from).text
+        lines = differences("text", config.text, theirs, "read with")
+        problems += [f"{line} (text_from {config.text_from!r})" for line in lines]
+    if config.text.vocabulary < tokenizer.vocab_size:
+        problems.append(
+            f"text.vocabulary must be at least {tokenizer.vocab_size}, the pieces of "
+            f"{config.text_from or config.latents!r}, got {config.text.vocabulary}"
         )
     return problems

@@ -138,7 +138,8 @@ def clips_of(folder: PathLike) -> EncodeRun:
     path = epath.Path(folder) / "config.json"
     if not path.exists():
         raise ValueError(
-            f"latents folder {str(folder)!r} has no config.json: encode it again"
+            f"{str(folder)!r} holds no encoded clips, it has no config.json: run "
+            "train.py with an encode config first (configs/playground_encode.py)"
         )
     return from_json(EncodeRun, read_json(path, published.COPY))
 

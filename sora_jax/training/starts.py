@@ -1,0 +1,84 @@
+"""What a DiT's training starts from: the networks of another run, or of weights."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from etils import epath
+
+from sora_jax.config import DiTRun
+from sora_jax.models.vae import VAE
+from sora_jax.training.latents import Latents, differences, refuse
+from sora_jax.weights import folders, published, workdirs
+from sora_jax.workdir import read_json
+
+
+def check_start(config: DiTRun) -> None:
+    """Refuse to start from networks of another kind; reads no parameter.
+
+    Raises:
+      ValueError: there are none, or they are others; names what differs.
+    """
+    if is_workdir(config.start_from):
+        start = workdirs.run_of(config.start_from, "start_from")
+    else:
+        try:
+            start = folders.describe(config.start_from)
+        except ValueError as error:
+            raise ValueError(f"start_from: {error}") from error
+    problems = differences("dit", config.dit, start.dit, "start from")
+    if not config.text_from:
+        problems += differences("text", config.text, start.text, "start from")
+    refuse([f"{line} ({config.start_from!r})" for line in problems])
+
+
+def is_workdir(folder: str) -> bool:
+    """Whether a folder is a run's, and not one of weights."""
+    path = epath.Path(folder) / "config.json"
+    return path.exists() and "kind" in read_json(path, published.COPY)
+
+
+def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
+    """Parameters of the run, or of the weights, that this one starts from.
+
+    Raises:
+      ValueError: they were trained on other latents or tokens.
+    """
+    names = ("dit",) if config.text_from else ("dit", "text_encoder")
+    if not is_workdir(config.start_from):
+        check_weights(config, latents)
+        load = partial(folders.network, config.start_from, exact=True)
+        return {name: published.parameters(load(name)) for name in names}
+    start = workdirs.load_trained(config.start_from, "start_from")
+    others = [
+        f"start_from {config.start_from!r} was trained on another {name} than "
+        f"{config.latents!r} holds: train it again, or give its latents"
+        for name in ("VAE", "text encoder" if config.text_from else "tokenizer")
+        if latents.hashes.get(name) != start.sources.get(name)
+    ]
+    refuse(others)
+    return {name: published.parameters(getattr(start, name)) for name in names}
+
+
+def check_weights(config: DiTRun, latents: Latents) -> None:
+    """Refuse to start from weights that know other latents or tokens.
+
+    Raises:
+      ValueError: names which.
+    """
+    folder = config.start_from
+    others = []
+    theirs = folders.network(folder, "vae")
+    assert isinstance(theirs, VAE)
+    if not workdirs.same_encoder(workdirs.load_vae(config.latents), theirs):
+        others.append(f"encode the clips with its VAE (EncodeRun, vae {folder!r})")
+    if not config.text_from and folders.tokenizer(folder) != latents.tokenizer:
+        others.append(
+            f"encode the clips with its tokenizer (EncodeRun, tokenizer {folder!r})"
+        )
+    if others:
+        raise ValueError(
+            f"start_from {folder!r} knows other latents or tokens than "
+            f"{config.latents!r} holds: {', and '.join(others)}"
+        )
