@@ -21,6 +21,9 @@ HERE = Path(__file__).parent
 # The plans of each row by step.
 Rows = dict[str, dict[str, dict]]
 GIB = 2**30
+COMMANDS = (
+    "Each command makes the row of its step, and of its decoding where it samples:"
+)
 TOLERANCE = 0.02  # by which compilers of one version differ
 
 
@@ -148,7 +151,7 @@ def table(found: Rows) -> str:
     for row in ROWS:
         for step, plan in found.get(key(row), {}).items():
             lines.append(line(row, step, plan))
-    lines += ["", "Each row is one command:", "", "```bash"]
+    lines += ["", COMMANDS, "", "```bash"]
     lines += [f"python {' '.join(command(row))}" for row in ROWS]
     return "\n".join([*lines, "```", ""])
 
