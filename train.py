@@ -54,5 +54,7 @@ def train(config: object, workdir: str) -> None:
 
 
 if __name__ == "__main__":
-    with cli.exits("stopped; the same command continues from the last checkpoint"):
+    with cli.exits(
+        "stopped; the same command goes on from the last checkpoint, if any"
+    ):
         main(sys.argv[1:])

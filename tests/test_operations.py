@@ -87,6 +87,11 @@ def test_extend_by_any_number_of_frames(world):
     assert_made(made[9:], world.seen(canvas)[5:8])
 
 
+def test_a_direction_is_one_of_three(world):
+    with pytest.raises(ValueError, match="direction must be one of forward, .*'left'"):
+        world.model().extend(world.clip[:9], PROMPT, frames=4, direction="left")
+
+
 def test_extend_backward_in_pieces(world):
     clip = world.clip
     # Nine frames at once, of which four are known: five are made, then more before.

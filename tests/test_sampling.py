@@ -11,12 +11,14 @@ from PIL import Image
 
 import sora_jax
 from sora_jax import cli, memory, sharding
-from sora_jax.config import SamplingConfig
+from sora_jax.config import SamplingConfig, SeenConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec, command, flags, job, known, tiles
 from sora_jax.sampling.making import Maker, Reader, Window, silent
+from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
+from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.types import Condition
 from sora_jax.weights import published
 
@@ -171,7 +173,8 @@ BAD = {
     "--steps must be >= 1, got 0": {"steps": 0},
     "--fps must be from .* got nan": {"fps": float("nan")},
     "--fps must be from .* got 0.0001": {"fps": 0.0001},
-    "--guidance must be a number": {"guidance": float("inf")},
+    "--guidance must be >= 0 and finite": {"guidance": float("inf")},
+    "--guidance must be >= 0 .* got -1": {"guidance": -1.0},
     "with --frames 1 nothing is left": {"image": ("a.png",), "frames": 1},
     "is not UTF-8": {"prompt": None, "prompts": "LATIN"},
     "--image": {"image": ("missing.png",)},
@@ -233,9 +236,36 @@ def test_defaults_are_checked_too():
         dataclasses.replace(SamplingConfig(), shift=0.0)
 
 
-def test_the_model_that_ships_answers_and_is_small():
+def test_what_a_model_has_never_seen_is_told_once(weights, caplog):
+    seen = SeenConfig(sizes=((32, 32), (32, 48)), words=("a", "ball", "is", "red"))
+    config = dataclasses.replace(weights.config, seen=seen)
+    model = Model(dataclasses.replace(weights, config=config))
+    for _ in range(2):
+        model.generate("A red ball!", frames=1, steps=1, size=(32, 48))
+    assert not caplog.messages
+    for _ in range(2):
+        model.generate("a red cat, 7", frames=1, steps=1, size=(64, 32), fps=5.0)
+    size, rate, words = caplog.messages
+    assert "was trained on 32x32, 48x32 and never saw 32x64" in size
+    assert "on 8 frames per second and never saw 5" in rate
+    assert "never read 'cat': " in words
+    caplog.clear()
+    stretches = [
+        Stretch(frame=0, prompt="a ball"),
+        Stretch(frame=4, prompt="a ball " * 50),
+        Stretch(frame=8, prompt="a dog", cut=True),
+    ]
+    model.storyboard(stretches, frames=12, steps=1, size=(32, 32))
+    length, dog = caplog.messages
+    room, count = weights.config.text.pad_to, weights.tokenizer.count("a ball " * 50)
+    assert f"reads {room} pieces" in length and f"has {count}" in length
+    assert "never read 'dog'" in dog
+
+
+def test_the_model_that_ships_answers_and_is_small(caplog):
     model = sora_jax.load()
     made = model.generate("a red ball on a green floor", frames=1, steps=1)
+    assert not caplog.messages
     assert made.shape == (1, 1, 64, 64, 3) and np.isfinite(made).all()
     files = [path for path in published.ASSETS.iterdir() if path.is_file()]
     assert sum(path.stat().length for path in files) <= 11_000_000  # as the README says

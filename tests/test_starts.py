@@ -13,6 +13,7 @@ from sora_jax.config import (
     DiTConfig,
     DiTRun,
     PackingConfig,
+    SeenConfig,
     TextConfig,
     VAEConfig,
     VAERun,
@@ -85,6 +86,8 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
     out = tmp_path / "out"
     publish.publish(publish.Arguments(run=str(tmp_path / "run"), out=str(out)))
     assert published.load(out).tokenizer == theirs.tokenizer
+    seen = published.describe(out).seen
+    assert seen == SeenConfig(sizes=((32, 32),), words=("a", "ball"))
 
     narrow = dataclasses.replace(text, mlp=text.mlp + 16)
     with pytest.raises(ValueError, match="text.mlp must be .* to read with"):

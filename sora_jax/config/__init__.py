@@ -26,7 +26,7 @@ from sora_jax.config.training import (
     OptimConfig,
     RunConfig,
 )
-from sora_jax.config.weights import ModelConfig
+from sora_jax.config.weights import ModelConfig, SeenConfig
 
 __all__ = [
     "AttentionPlan",
@@ -47,6 +47,7 @@ __all__ = [
     "RunConfig",
     "SAMPLING_MESH",
     "SamplingConfig",
+    "SeenConfig",
     "Series",
     "Solver",
     "TextConfig",

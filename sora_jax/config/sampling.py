@@ -45,12 +45,13 @@ class SamplingConfig:
             self,
             {"steps": least, "frames": least, "context": least, "fps": FPS},
             (
-                math.isfinite(self.guidance),
-                f"guidance must be a number, got {self.guidance}",
+                0 <= self.guidance < math.inf,
+                f"guidance must be >= 0 and finite, got {self.guidance}",
             ),
             (
-                self.guidance_low is None or math.isfinite(self.guidance_low),
-                f"guidance_low must be a number or None, got {self.guidance_low}",
+                self.guidance_low is None or 0 <= self.guidance_low < math.inf,
+                "guidance_low must be >= 0 and finite, or None, got "
+                f"{self.guidance_low}",
             ),
             (
                 self.window is None or self.window >= 1,

@@ -14,6 +14,17 @@ Known = Literal["channels", "tokens", "nothing"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SeenConfig:
+    """What a model was trained on, as far as it is known and little enough to list."""
+
+    # (height, width) of its clips in pixels; none: unknown.
+    sizes: tuple[tuple[int, int], ...] = ()
+
+    # Words of its captions, in lower case; none: unknown, or a language.
+    words: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
     """The networks of a model, and what is done when nothing else is asked for."""
 
@@ -34,6 +45,8 @@ class ModelConfig:
     # Where two transformers share the work: the first makes the steps from this time
     # on (1 is noise), the second those below.
     boundary: float | None = None
+    # What else is asked for is made all the same, and told.
+    seen: SeenConfig = SeenConfig()
 
     def __post_init__(self):
         require_within(

@@ -76,6 +76,10 @@ class Tokenizer:
         padded[: len(ids) + 1] = [*ids, END]
         return padded
 
+    def count(self, text: str) -> int:
+        """The length that holds all of a text, its end included."""
+        return len(self._processor.encode(clean(text))) + 1
+
     def decode(self, ids: Sequence[int] | Int[np.ndarray, " length"]) -> str:
         """Returns the text up to its end."""
         kept = [int(value) for value in ids]
@@ -98,6 +102,11 @@ def clean(text: str) -> str:
     """Mends garbled letters, undoes HTML escapes, even doubled, joins white space."""
     text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return re.sub(r"\s+", " ", text).strip()
+
+
+def words_of(text: str) -> set[str]:
+    """The words of a text, in lower case, without numbers."""
+    return set(re.findall(r"[^\W\d_]+", clean(text).lower()))
 
 
 def train_tokenizer(

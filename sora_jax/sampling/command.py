@@ -46,7 +46,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
                 **dataclasses.asdict(job.made),
                 **job.record,
                 "weights": f"{model.config.name} {model.weights.digest}",
-                "seconds": round(time.perf_counter() - started, 2),
+                "seconds_of_making": round(time.perf_counter() - started, 2),
             },
         )
         yield str(path)

@@ -161,8 +161,12 @@ def record(arguments: Arguments) -> dict[str, Any]:
     said = {name: getattr(arguments, name) for name in (*kind.needs, *kind.may)}
     if "strength" in said:
         said["strength"] = strength_of(arguments)
+    said.pop("size", None)  # a setting too, which says it as it was made
     if any(said.get(name) for name in FILES[:4]):
         said["fit"] = arguments.fit
+    if arguments.storyboard is not None:
+        # The file may change, and holds the prompts.
+        said["story"] = Path(arguments.storyboard).read_text()
     return {name: value for name, value in said.items() if value not in (None, ())}
 
 

@@ -8,14 +8,17 @@ x N -> latents -> VAE decoder -> pixels.
 from __future__ import annotations
 
 import dataclasses
+import functools
+import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
 from sora_jax.config import SAMPLING_MESH, MeshConfig
-from sora_jax.sampling import codec
+from sora_jax.sampling import codec, unseen
 from sora_jax.sampling.making import Progress, silent
 from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts
 from sora_jax.sampling.player import Player
@@ -31,6 +34,8 @@ from sora_jax.types import Condition
 from sora_jax.weights import folders, published
 from sora_jax.weights.parts import Weights
 from sora_jax.workdir import PathLike
+
+_logger = logging.getLogger(__name__)
 
 
 class Model:
@@ -50,6 +55,8 @@ class Model:
         """Keep the weights; nothing is loaded or compiled before it is asked for."""
         self.weights = weights
         self.config = weights.config
+        # Each kind of warning is given once, however many videos are made.
+        self._tell = functools.cache(tell)
 
     def __repr__(self) -> str:
         """Name the weights and what they make by default."""
@@ -286,6 +293,8 @@ class Model:
     def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
         """Check parts, then make them and yield their frames in order."""
         check_parts(parts, self.config)
+        for line in unseen.find(parts, self.config, self.weights.tokenizer):
+            self._tell(line)
         return self.weights.each(Player(self.weights, progress).perform(parts))
 
     def brief(
@@ -298,6 +307,12 @@ class Model:
             settings=self.config.sampling.asked(**settings),
             seed=seed,
         )
+
+
+def tell(line: str) -> None:
+    """Warn, on the first of several hosts."""
+    if jax.process_index() == 0:
+        _logger.warning(line)
 
 
 def load(

@@ -9,10 +9,15 @@ from etils import epath
 from flax import nnx
 
 from sora_jax import cli
-from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.config import DiTRun, ModelConfig, SamplingConfig, SeenConfig
+from sora_jax.data.records import Records
+from sora_jax.models.tokenizer import words_of
 from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, published, workdirs
 from sora_jax.weights.parts import in_memory
+
+# Captions of more words are of a language, not of a small world.
+MOST_WORDS = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -65,6 +70,7 @@ def publish(arguments: Arguments) -> None:
         fps=workdirs.clips_of(run.latents).data.fps,
         known=run.known,
         headless=run.packing.headless > 0,
+        seen=seen_by(run, vae.config.space_factor),
     )
     weights = in_memory(
         config,
@@ -75,6 +81,23 @@ def publish(arguments: Arguments) -> None:
     )
     published.save(out, weights)
     print(f"{out}: step {trained.step} of {arguments.run}")
+
+
+def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
+    """The sizes and words of the clips that a run learns from."""
+    folders = (run.latents, *run.more_latents)
+    records = Records(*(epath.Path(folder) / "train" for folder in folders))
+    cells = {tuple(entry["shape"][1:3]) for entry in records.index}
+    sizes = sorted((h * space_factor, w * space_factor) for h, w in cells)
+    words: set[str] = set()
+    for number in range(len(records)):
+        record = records[number]
+        told = (text for _, texts in record.stretches for text in texts)
+        words.update(*map(words_of, (*record.captions, *told)))
+        if len(words) > MOST_WORDS:
+            words = set()
+            break
+    return SeenConfig(sizes=tuple(sizes), words=tuple(sorted(words)))
 
 
 def refuse_other_clips(folder: str, trained_on: dict[str, str]) -> None:

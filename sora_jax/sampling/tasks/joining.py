@@ -5,7 +5,7 @@ A loop is a clip connected to itself. Clips are `[t h w 3]` in [-1, 1].
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 
@@ -26,6 +26,11 @@ def extend(
     """A clip with new frames after it, before it, or both."""
     check_clips(clip)
     check_new(frames)
+    if direction not in get_args(Direction):
+        raise ValueError(
+            f"direction must be one of {', '.join(get_args(Direction))}, got "
+            f"{direction!r}"
+        )
     before = backward(brief, clip, frames) if direction != "forward" else []
     after = [forward(brief, clip, frames)] if direction != "backward" else []
     return [*before, clip, *after]
