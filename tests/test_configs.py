@@ -1,12 +1,13 @@
 """What configs and the command line refuse, and how a config becomes plain data."""
 
+import ast
 import dataclasses
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from sora_jax import cli
+from sora_jax import cli, config
 from sora_jax.config import (
     CriticConfig,
     DiTConfig,
@@ -26,6 +27,7 @@ from sora_jax.config import (
 )
 
 CONFIGS = Path(__file__).parents[1] / "configs"
+SETTINGS = Path(config.__file__).parent
 
 
 BAD = [
@@ -147,3 +149,18 @@ def test_text_of_another_width_than_the_dit_reads_is_refused():
 def test_a_folder_of_another_run_is_named():
     with pytest.raises(ValueError, match="of a VAERun, where a DiTRun is needed"):
         from_json(DiTRun, to_json(VAERun()))
+
+
+@pytest.mark.parametrize("path", sorted(SETTINGS.glob("*.py")), ids=lambda p: p.stem)
+def test_every_setting_has_a_comment_of_its_own(path):
+    """What `--help` says of a setting without one is the comment of another."""
+    lines = path.read_text().splitlines()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ClassDef):
+            for field in node.body:
+                is_setting = isinstance(field, ast.AnnAssign) and "ClassVar" not in (
+                    ast.unparse(field.annotation)
+                )
+                if is_setting:
+                    above = lines[field.lineno - 2].strip()
+                    assert above.startswith("#"), f"{node.name}, line {field.lineno}"

@@ -97,16 +97,19 @@ class PlaygroundConfig:
 class PackingConfig:
     """How samples are laid into rows."""
 
-    # Tokens in a row, rows in a batch, and most samples and captions in a row.
+    # Tokens in a row.
     tokens: int = 288
+    # Rows in a batch.
     rows: int = 8
+    # Most samples in a row, and most captions.
     samples: int = 6
     # Longer clips, in latent frames, are left out of training; 0 leaves none out.
     longest: int = 0
     # Share of samples whose caption is dropped (classifier-free guidance).
     caption_dropout: float = 0.1
-    # Share of samples that begin with clean tokens, and that are headless crops.
+    # Share of samples that begin with clean tokens.
     clean_prefix: float = 0.15
+    # Share of samples that are cut to begin in the middle of their clip.
     headless: float = 0.1
 
     def __post_init__(self):

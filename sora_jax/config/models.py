@@ -20,7 +20,9 @@ class VAEConfig:
     patch: int = 2
     # Latent channels (z).
     channels: int = 16
+    # Channels of the encoder's finest resolution.
     encoder_width: int = 12
+    # Channels of the decoder's finest resolution.
     decoder_width: int = 16
     # Width of each resolution as a multiple of the base width, finest first.
     multipliers: tuple[int, ...] = (1, 2, 4)
@@ -33,6 +35,7 @@ class VAEConfig:
     # What causal layers see before a clip: its first frame over and over, so that what
     # is still stays the same latent, or zeros, as in Wan.
     history: Literal["first", "zeros"] = "first"
+    # Precision of activations; "auto" is float32 on CPU and bfloat16 elsewhere.
     dtype: Dtype = "auto"
 
     def __post_init__(self):
@@ -73,8 +76,9 @@ class AttentionPlan:
     # Rows with no more scores (batch x heads x queries x keys of a device) than these
     # are computed with all of them in memory; "xla" holds as many at once.
     most_scores: int = 2**24
-    # Queries and keys of splash's tiles, at most.
+    # Queries of splash's tiles, at most.
     block_q: int = 1024
+    # Keys of splash's tiles, at most.
     block_kv: int = 1024
     # Interpret kernels of another platform, for tests.
     interpret: bool = False
@@ -88,15 +92,19 @@ class AttentionPlan:
 class DiTConfig:
     """The diffusion transformer."""
 
-    # Latent channels, and channels of conditioning beside them (mask and known latents;
-    # 0 for a model of text alone).
+    # Latent channels (z of the VAE).
     channels: int = 16
+    # Channels of conditioning beside them (mask and known latents); 0 without.
     extra_channels: int = 20
     # Latent cells (time, height, width) per token.
     patch: tuple[int, int, int] = (1, 2, 2)
+    # Features of a token.
     width: int = 144
+    # Layers.
     depth: int = 6
+    # Attention heads, which share the width.
     heads: int = 4
+    # Hidden features of the MLP.
     mlp: int = 416
     # Features of the sinusoidal time embedding.
     time_features: int = 256
@@ -113,7 +121,9 @@ class DiTConfig:
     # Layers in one turn of the loop over layers: more is faster on CPU, and takes
     # longer to compile.
     unroll: int = 1
+    # How attention is computed.
     attention: AttentionPlan = AttentionPlan()
+    # Precision of activations (see VAEConfig).
     dtype: Dtype = "auto"
 
     def __post_init__(self):
@@ -160,19 +170,27 @@ class DiTConfig:
 class TextConfig:
     """The T5 / umT5 text encoder and its tokenizer."""
 
+    # Pieces of the tokenizer, at least.
     vocabulary: int = 640
+    # Features of a token.
     width: int = 96
+    # Layers.
     depth: int = 2
+    # Attention heads.
     heads: int = 3
+    # Features of a head.
     head_dim: int = 32
+    # Hidden features of the gated MLP.
     mlp: int = 192
-    # Relative position buckets and the distance where they saturate.
+    # Buckets of relative positions.
     buckets: int = 32
+    # Distance of tokens beyond which positions are alike.
     max_distance: int = 128
     # Prompts are cut or padded to this many tokens; padding counts as text, as in Wan.
     pad_to: int = 48
     # Layers in one turn of the loop over layers (see DiTConfig).
     unroll: int = 1
+    # Precision of activations (see VAEConfig).
     dtype: Dtype = "auto"
 
     def __post_init__(self):
@@ -193,10 +211,13 @@ class TextConfig:
 class CriticConfig:
     """The VAE's critic, a patch discriminator over space and time (off at weight 0)."""
 
+    # Weight of the critic's loss beside the others; 0 switches it off.
     weight: float = 0.0
+    # Channels of its first layer.
     width: int = 32
     # Batches before the critic's gradient reaches the VAE.
     start: int = 1000
+    # The critic's learning rate.
     lr: float = 2e-4
 
     def __post_init__(self):

@@ -30,6 +30,7 @@ class VAERun(RunConfig):
     data: PlaygroundConfig = PlaygroundConfig(
         frames=((17, 1.0),), sizes=(((64, 64), 1.0),)
     )
+    # The network.
     vae: VAEConfig = VAEConfig()
     # Clips of a step.
     batch: int = 8
@@ -40,10 +41,13 @@ class VAERun(RunConfig):
     # Train the decoder alone, starting from the VAE in the folder of encoded clips:
     # latents stay as they are, and with them every DiT that was trained on them.
     decoder_only: bool = False
-    # Weights of the losses beside L1. Squares find colours early; edges sharpen late.
+    # Weight of the squared error beside L1; it finds colours early.
     squares: float = 2.0
+    # Weight of the error of gradients beside L1; it sharpens late.
     edges: float = 0.5
+    # Weight of the latents' divergence from a normal distribution.
     kl: float = 1e-4
+    # A discriminator that judges reconstructions.
     critic: CriticConfig = CriticConfig()
 
     def __post_init__(self):
@@ -86,7 +90,9 @@ class VAERun(RunConfig):
 class EncodeRun:
     """Encode clips and their drawn conditions once, for the DiT run to read."""
 
+    # Of the drawn conditions.
     seed: int = 0
+    # Which clips.
     data: PlaygroundConfig = PlaygroundConfig(length=20_000)
     # Folder of the trained VAE: a VAE run's workdir, weights, or encoded clips.
     vae: str = ""
@@ -97,9 +103,11 @@ class EncodeRun:
     # Clips of the test split, encoded beside the training clips.
     held_out_clips: int = 256
     # Folder of weights, or of encoded clips, whose tokenizer is taken; without one, a
-    # tokenizer learns this many pieces from the captions of so many clips.
+    # tokenizer is learned from the captions.
     tokenizer: str = ""
+    # Pieces that such a tokenizer has.
     vocabulary: int = 640
+    # Clips from whose captions it is learned.
     tokenizer_clips: int = 20_000
     # Clips from which mean and deviation of the latents are measured.
     statistics_clips: int = 256
@@ -128,9 +136,13 @@ class DiTRun(RunConfig):
     # Weights folder whose text encoder and tokenizer read the captions, and do not
     # change; without one, a text encoder learns with the DiT.
     text_from: str = ""
+    # The transformer.
     dit: DiTConfig = DiTConfig()
+    # The text encoder.
     text: TextConfig = TextConfig()
+    # How clips are laid into rows.
     packing: PackingConfig = PackingConfig()
+    # Which levels of noise are trained on.
     flow: FlowConfig = FlowConfig()
 
     def __post_init__(self):

@@ -15,7 +15,9 @@ Solver = Literal["euler", "heun", "unipc"]
 class SamplingConfig:
     """How a model makes videos when nothing else is asked for."""
 
+    # How an ordinary differential equation becomes steps (diffusion.solvers).
     solver: Solver = "unipc"
+    # Steps of denoising.
     steps: int = 12
     # Classifier-free guidance; 1 switches it off.
     guidance: float = 4.0
@@ -24,6 +26,7 @@ class SamplingConfig:
     # Moves the noise levels towards noise (see diffusion.flow.shifted); unlike in
     # training, it does not grow with the number of tokens.
     shift: float = 2.0
+    # Frames of a video: 1 (an image) or 1 + 4k.
     frames: int = 17
     # Frames that are made at once; a longer video is made window by window. None: as
     # many as `frames` are by default.
@@ -32,7 +35,9 @@ class SamplingConfig:
     context: int = 5
     # (height, width) in pixels.
     size: tuple[int, int] = (64, 64)
+    # Frames per second.
     fps: float = 8.0
+    # What the velocity without prompt reads in the place of nothing.
     negative_prompt: str = ""
     # Pixels along the side of the tiles in which the VAE decodes frames; 0 for whole
     # frames; None chooses by what memory there is.

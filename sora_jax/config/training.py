@@ -26,17 +26,23 @@ FRAME_RULES: Rules = (("height", "height"), ("width", "width"))
 class OptimConfig:
     """Optimizer and schedule: warm-up, constant, then linear decay to zero."""
 
+    # AdamW, or Muon for the matrices of hidden layers.
     name: Literal["adamw", "muon"] = "adamw"
+    # Learning rate between warm-up and decay.
     lr: float = 1e-3
+    # Steps in which the rate rises from zero.
     warmup: int = 100
     # Share of the run, at its end, in which the rate decays.
     decay: float = 0.3
+    # Decay of Adam's two averages.
     betas: tuple[float, float] = (0.9, 0.99)
+    # Share of matrices that is taken away, times the rate.
     weight_decay: float = 0.01
     # Largest global norm of a gradient; None switches clipping off.
     clip: float | None = 1.0
     # Micro-batches whose gradients are averaged for one update.
     accumulate: int = 1
+    # Decay, in a step, of the averaged parameters, which are what is evaluated.
     ema_decay: float = 0.999
 
     def __post_init__(self):
@@ -66,8 +72,9 @@ class MeshConfig:
     # that is not all of them, keys go around a ring of such groups. -1: as many as
     # divide the heads.
     ulysses: int = -1
-    # Of several slices, how many lie along `data` and along `fsdp`.
+    # Of several slices, how many lie along `data`.
     data_slices: int = 1
+    # Of several slices, how many lie along `fsdp`.
     fsdp_slices: int = 1
 
     def __post_init__(self):
@@ -95,9 +102,13 @@ class FlowConfig:
     t' = a t / (1 + (a - 1) t).
     """
 
+    # Mean of the logit of t.
     mean: float = 0.0
+    # Its standard deviation.
     std: float = 1.0
+    # How far levels are moved towards noise; 1 leaves them.
     shift: float = 1.0
+    # Tokens of a sample at which the shift is just that.
     shift_tokens: int = 80
 
     def __post_init__(self):
@@ -130,7 +141,9 @@ class RunConfig:
     # What the factors of a step's products are rounded to on a CPU; sums stay float32.
     # With units for bfloat16 (Intel's AMX) a step then takes two thirds.
     products: Literal["float32", "bfloat16"] = "float32"
+    # The optimizer.
     optim: OptimConfig = OptimConfig()
+    # How devices are laid out.
     mesh: MeshConfig = MeshConfig()
     # (logical axis, mesh axes): where arrays are split.
     rules: Rules = RULES

@@ -28,10 +28,15 @@ class SeenConfig:
 class ModelConfig:
     """The networks of a model, and what is done when nothing else is asked for."""
 
+    # What messages call the model.
     name: str
+    # Pixels to latents and back.
     vae: VAEConfig
+    # The transformer.
     dit: DiTConfig
+    # The text encoder.
     text: TextConfig
+    # How videos are made when nothing else is asked for.
     sampling: SamplingConfig
     # The frame rate in which the DiT counts time; None: it counts latent frames,
     # whatever their rate (Wan).

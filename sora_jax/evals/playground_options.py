@@ -31,9 +31,11 @@ class Options:
     kind: str = ""
     # How many videos are made at once. Their noise depends on it.
     batch: int = 20
-    # Steps of denoising, their solver, and guidance; by default the weights' own.
+    # Steps of denoising; by default the weights' own, as the next two.
     steps: int | None = None
+    # Their solver.
     solver: Solver | None = None
+    # Weight of classifier-free guidance.
     guidance: float | None = None
     # Generate nothing, and judge the controls alone.
     controls_only: bool = False
