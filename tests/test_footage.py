@@ -77,6 +77,24 @@ def test_pixels_come_back_to_the_byte(tmp_path, suffix):
     assert (read.source_size, read.source_frames, read.clip.fps) == ((12, 18), 5, 8.0)
 
 
+def test_what_was_written_as_an_array_is_read_frame_by_frame(tmp_path):
+    clip = video.to_float(
+        np.random.default_rng(0).integers(0, 256, (5, 8, 6, 3), np.uint8)
+    )
+    path = outputs.write(tmp_path / "clip.npy", [clip], fps=8)
+    for fps in (8, 3.5):
+        found = footage.read(path, fps=fps, size=(8, 6))
+        np.testing.assert_array_equal(found.clip.pixels, clip)
+        assert found.clip.fps == fps and found.picks == (0, 1, 2, 3, 4)
+    for wrong in (clip, np.zeros((5, 8, 6), np.float32), np.zeros((5, 8, 6, 3), int)):
+        np.save(tmp_path / "wrong.npy", wrong)
+        with pytest.raises(ValueError, match="must hold floats .t h w 3. in .0, 1."):
+            footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
+    (tmp_path / "wrong.npy").write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(ValueError, match="is no whole .npy file"):
+        footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
+
+
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 def test_frames_are_fitted_as_pictures_are(tmp_path, fit):
     frames = noise(3, 21, 35)

@@ -18,7 +18,7 @@ from jaxtyping import Bool, Float, UInt8
 
 from sora_jax import memory
 from sora_jax.config.plain import FPS, Number, require
-from sora_jax.data import pictures, video
+from sora_jax.data import arrays, pictures, video
 from sora_jax.types import Clip
 from sora_jax.workdir import PathLike
 
@@ -80,7 +80,8 @@ def read(
     the file's seconds times fps, rounded, and at least one.
 
     Args:
-      path: a file in any container FFmpeg reads; may be `gs://`.
+      path: a file in any container FFmpeg reads, or an `.npy` as `outputs` writes it,
+        which has no rate, so that its frames are taken one by one; may be `gs://`.
       fps: frames per second wanted.
       size: (height, width) wanted.
       fit: how the frames come to that size, see `video.fit`.
@@ -103,7 +104,13 @@ def read(
         pixels = video.to_float(shown.pixels())[None]
         return video.to_uint8(video.fit(pixels, *size, fit, shown=shown.size))[0]
 
-    reel = _at_rate(video.decode(path, field=field), fps, view, most)
+    is_array = os.fspath(path).endswith(".npy")
+    frames = (
+        arrays.frames_of(path, float(fps), field=field)
+        if is_array
+        else video.decode(path, field=field)
+    )
+    reel = _at_rate(frames, fps, view, most)
     require(
         len(reel.views) <= most,
         f"{named} is too long: the memory holds {most / fps:.0f} seconds of "
