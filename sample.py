@@ -1,4 +1,4 @@
-"""Make a video: `python sample.py --prompt "a big red ball bounces on a green floor"`.
+"""Make a video: `python sample.py --prompt "a red ball moves right on a green floor"`.
 
 Without `--weights` the model that ships with the package is used, on any machine.
 """

@@ -17,7 +17,10 @@ CURVES = {
     "loss 1x8x8": ("images of 64 x 64", "tab:green"),
     "loss 5x8x8": ("17 frames of 64 x 64", "tab:blue"),
 }
-RUNS = ("runs/dit_images", "runs/dit_clips", "runs/dit_motion", "runs/dit")
+RUNS = tuple(
+    f"runs/{name}"
+    for name in ("dit_images", "dit_clips", "dit_motion", "dit_again", "dit")
+)
 
 
 def main(runs: tuple[str, ...] = RUNS, plot: str = "docs/curves.svg") -> None:

@@ -109,17 +109,17 @@ def batch(model: Model, latents: np.ndarray, captions: list[str]) -> Batch:
 def mean_loss(model: Model, one: Batch, level: float) -> float:
     """The loss of all clips at one level of noise, over a few seeds."""
     parts = model.weights.parts
+    networks = (parts["dit"], parts["text_encoder"])
     # The level of clean tokens, which there are none of, comes first.
     levels = jnp.full_like(one.tokens.levels, level).at[:, 0].set(0.0)
+    keys = map(jax.random.key, range(SEEDS))
+    return float(np.mean([loss(networks, one, levels, key) for key in keys]))
 
-    @nnx.jit
-    def loss(networks: tuple, key: jax.Array) -> jax.Array:
-        return flow_loss(Networks(*networks), one, levels, key)
 
-    networks = (parts["dit"], parts["text_encoder"])
-    return float(
-        np.mean([loss(networks, jax.random.key(seed)) for seed in range(SEEDS)])
-    )
+@nnx.jit
+def loss(networks: tuple, one: Batch, levels: jax.Array, key: jax.Array) -> jax.Array:
+    """The loss with one draw of noise."""
+    return flow_loss(Networks(*networks), one, levels, key)
 
 
 if __name__ == "__main__":

@@ -95,7 +95,7 @@ def train(name: str, latents: str, out: Path, steps: int) -> dict[str, float]:
     fields |= {"steps": steps, "eval_every": steps, "checkpoint_every": steps}
     flags = [f"--config.{field}={value}" for field, value in fields.items()]
     folder = workdir(name, out)
-    config = "--config=configs/playground_dit.py"
+    config = "--config=configs/playground_dit.py:again"
     command = [sys.executable, "train.py", config, f"--workdir={folder}", *flags]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
     return json.loads(Path(folder, "evaluations.jsonl").read_text().splitlines()[-1])

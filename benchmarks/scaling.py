@@ -18,6 +18,7 @@ import matplotlib.pyplot as plt  # pyright: ignore[reportMissingImports]
 import numpy as np
 import tyro
 
+CONFIG = "configs/playground_dit.py:again"
 SMALL = {
     "dit.width": 128,
     "dit.depth": 4,
@@ -65,9 +66,7 @@ def train(latents: str, folder: Path, steps: int) -> tuple[float, float]:
     fields = {"latents": latents, "steps": steps, "eval_every": steps, **SMALL}
     flags = [f"--config.{name}={value}" for name, value in fields.items()]
     workdir = folder / "run"
-    call(
-        "train.py", "--config=configs/playground_dit.py", f"--workdir={workdir}", *flags
-    )
+    call("train.py", f"--config={CONFIG}", f"--workdir={workdir}", *flags)
     last = (workdir / "evaluations.jsonl").read_text().splitlines()[-1]
     return json.loads(last)["loss"], steps * flop_of_a_step(workdir)
 

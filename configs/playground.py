@@ -1,6 +1,6 @@
 """The default model from nothing: VAE, latents, DiT, and a better decoder.
 
-Hardware: 2 CPU cores, about 8 hours; what ended is not made again.
+Hardware: 2 CPU cores, about 10 hours; what ended is not made again.
 Expected: what the single configs say.
 Command:
   python train.py --config=configs/playground.py --workdir=runs
@@ -27,6 +27,7 @@ def get_config() -> Series:
             (f"{dit}:clips", "dit_clips"),
             (f"{encode}:motion", "latents_motion"),
             (f"{dit}:motion", "dit_motion"),
+            (f"{dit}:again", "dit_again"),
             (f"{dit}:last", "dit"),
             (f"{vae}:decoder", "vae_decoder"),
         )

@@ -2,7 +2,7 @@
 
 import sora_jax
 model = sora_jax.load()
-videos = model.generate("a big red ball bounces on a green floor")
+videos = model.generate("a red ball moves right on a green floor")
 """
 
 from __future__ import annotations
