@@ -1,11 +1,13 @@
 """Several hosts train as one, which reads and writes for all of them."""
 
 import os
+import signal
 import socket
 import struct
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import jax
@@ -14,6 +16,7 @@ import pytest
 from tensorboardX.proto.event_pb2 import Event
 
 from sora_jax import runtime
+from sora_jax.checkpoint import Checkpoints
 from sora_jax.sampling.model import load
 
 ROOT = Path(__file__).parent.parent
@@ -39,7 +42,7 @@ def on_two_hosts(*command):
     return [start(2, *command, **told, JAX_PROCESS_ID=str(host)) for host in range(2)]
 
 
-def finish(*started):
+def ended(*started):
     try:
         for process, _ in started:
             process.wait(timeout=300)
@@ -51,6 +54,11 @@ def finish(*started):
         with log:
             log.seek(0)
             outputs.append(log.read())
+    return outputs
+
+
+def finish(*started):
+    outputs = ended(*started)
     assert not any(process.returncode for process, _ in started), "\n".join(outputs)
     return outputs
 
@@ -88,6 +96,23 @@ def test_two_hosts_train_evaluate_and_continue_as_one(tmp_path):
     for step in (5, 6):
         before, again = two[step]
         assert before == again
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
+    command = ["train.py", "--config=configs/vae_debug.py", "--config.batch=4"]
+    command += ["--config.steps=9999", "--config.eval_every=9999"]
+    command += ["--config.checkpoint_every=20", f"--workdir={tmp_path}"]
+    started = [start(2, *command)] if hosts == 1 else on_two_hosts(*command)
+    deadline = time.monotonic() + 300
+    while not (tmp_path / "checkpoints/20/manifest.json").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    started[-1][0].send_signal(signal.SIGTERM)
+    outputs = ended(*started)
+    assert all("the same command goes on" in output for output in outputs), outputs
+    assert [process.returncode for process, _ in started] == [1] * hosts
+    assert Checkpoints(tmp_path).steps()[-1] == max(losses(tmp_path))
 
 
 def test_two_hosts_make_the_video_of_one(exported, tmp_path):

@@ -30,7 +30,7 @@ from sora_jax.config import (
 )
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates
-from sora_jax.training import losses, state
+from sora_jax.training import leaving, losses, state
 from sora_jax.training.flops import count_flops, peak_flops
 from sora_jax.training.loop import read
 from sora_jax.training.networks import model_flops
@@ -74,6 +74,19 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
     output, _ = refused.communicate(timeout=300)
     assert refused.returncode != 0
     assert "optim.lr" in output and "0.5" in output and "Traceback" not in output
+
+
+def test_one_signal_is_heard_and_a_second_ends():
+    before = signal.getsignal(signal.SIGINT)
+    with leaving.requests() as leaves:
+        assert not leaves(1)
+        signal.raise_signal(signal.SIGINT)
+        assert leaves(2)
+        with pytest.raises(KeyboardInterrupt):
+            signal.raise_signal(signal.SIGINT)
+    with leaving.requests() as leaves:
+        assert not leaves(3)
+    assert signal.getsignal(signal.SIGINT) is before
 
 
 def final_parameters(workdir):

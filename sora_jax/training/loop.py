@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import RunConfig, to_json
+from sora_jax.training import leaving
 from sora_jax.training import state as states
 from sora_jax.training.flops import peak_flops
 from sora_jax.training.report import Media, Report
@@ -63,6 +64,7 @@ def train(
     Raises:
       ValueError: the workdir belongs to a run with another config.
       FloatingPointError: loss or gradient are no longer numbers.
+      KeyboardInterrupt: it was asked to leave, and has saved its last step.
     """
     defaults = to_json(type(config)())
     check_shared(workdir)
@@ -102,6 +104,7 @@ def train(
                 evaluate(state, first)
 
         # --- the loop: dispatch a step, then read the one before ----------------------
+        leaves = stack.enter_context(leaving.requests())
         pending = None
         for step in range(first + 1, config.steps + 1):
             batch = sharding.to_device(next(data), mesh)
@@ -109,8 +112,9 @@ def train(
             if pending is not None:
                 read(report, *pending)
             pending = (step, metrics)
-            saves = is_due(step, config.checkpoint_every)
-            evaluates = is_due(step, config.eval_every)
+            is_last = leaves(step)
+            saves = is_last or is_due(step, config.checkpoint_every)
+            evaluates = not is_last and is_due(step, config.eval_every)
             if saves or evaluates:
                 read(report, *pending)
                 pending = None
@@ -118,6 +122,8 @@ def train(
             if saves:
                 about = {"config": to_json(config), "sources": job.sources}
                 checkpoints.save(step, as_dict(state), data, about)
+            if is_last:
+                raise KeyboardInterrupt
             if evaluates:
                 evaluate(state, step)
         return state
