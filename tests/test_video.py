@@ -67,6 +67,14 @@ def test_bad_images(tmp_path):
             pictures.read_image(tmp_path / name)
 
 
+def test_an_animation_is_no_image(tmp_path):
+    outputs.write(tmp_path / "a.gif", [smooth_clip(5)], 8)
+    with pytest.raises(ValueError, match="--image .*a.gif.* several frames"):
+        pictures.read_image(tmp_path / "a.gif")
+    outputs.write(tmp_path / "b.gif", [smooth_clip(1)], 8)
+    assert pictures.read_image(tmp_path / "b.gif").shape[0] == 1
+
+
 def test_bad_videos(tmp_path):
     with pytest.raises(ValueError, match="--video .*missing.mp4' does not exist"):
         video.read_video(tmp_path / "missing.mp4")

@@ -24,8 +24,7 @@ def is_still(path: PathLike, *, field: str = "--video") -> bool:
     source = existing(path, field)
     try:
         with source.open("rb") as file, Image.open(file, formats=STILLS) as image:
-            # The other views that a camera puts into a JPEG are no frames.
-            return image.format == "MPO" or not getattr(image, "is_animated", False)
+            return not _is_animated(image)
     except Image.DecompressionBombError:
         return True  # and `read_image` will say what is wrong with it
     except (OSError, ValueError, SyntaxError):
@@ -45,11 +44,13 @@ def read_image(
       field: the flag or config field that error messages name.
 
     Raises:
-      ValueError: the file is missing, not an image, or damaged.
+      ValueError: the file is missing, not one image, or damaged.
     """
     source = existing(path, field)
     try:
         with source.open("rb") as file, Image.open(file) as image:
+            if _is_animated(image):
+                raise ValueError("it has several frames")
             image.load()
             upright = ImageOps.exif_transpose(image)
             pixels = _rgb(upright)
@@ -64,6 +65,11 @@ def read_image(
             "save it again as PNG or JPEG, or give another file"
         ) from error
     return pixels[None]
+
+
+def _is_animated(image: Image.Image) -> bool:
+    # The other views that a camera puts into a JPEG are no frames.
+    return image.format != "MPO" and getattr(image, "is_animated", False)
 
 
 def _rgb(image: Image.Image) -> Float[np.ndarray, "h w c"]:
