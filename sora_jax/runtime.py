@@ -54,6 +54,8 @@ def join_hosts() -> bool:
       ValueError: only some of these are there, or are no numbers, or there are others
         that are not found.
     """
+    # JAX would swallow SIGTERM; training listens for itself.
+    jax.config.update("jax_enable_preemption_service", False)
     given = [os.environ.get(name) for name in BY_HAND]
     if any(given):
         address, count, number = given

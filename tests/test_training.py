@@ -76,17 +76,45 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
     assert "optim.lr" in output and "0.5" in output and "Traceback" not in output
 
 
-def test_one_signal_is_heard_and_a_second_ends():
-    before = signal.getsignal(signal.SIGINT)
-    with leaving.requests() as leaves:
-        assert not leaves(1)
+@pytest.fixture
+def signals():
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = {number: signal.getsignal(number) for number in numbers}
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_ctrl_c_is_heard_and_once_more_stops_at_once():
+    with pytest.raises(KeyboardInterrupt), leaving.listening() as asked:
+        assert not asked()
         signal.raise_signal(signal.SIGINT)
-        assert leaves(2)
-        with pytest.raises(KeyboardInterrupt):
-            signal.raise_signal(signal.SIGINT)
-    with leaving.requests() as leaves:
-        assert not leaves(3)
-    assert signal.getsignal(signal.SIGINT) is before
+        assert asked()
+        signal.raise_signal(signal.SIGINT)
+        pytest.fail("went on")
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with leaving.listening() as asked:
+        assert not asked()
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_request_that_came_too_late_for_a_step_still_ends_the_series():
+    with pytest.raises(KeyboardInterrupt), leaving.listening() as asked:
+        for _ in range(2):  # a queue that repeats itself does not stop a save
+            signal.raise_signal(signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert asked()
+
+
+@pytest.mark.usefixtures("signals")
+def test_what_others_hear_is_left_to_them():
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    with leaving.listening() as asked:
+        signal.raise_signal(signal.SIGTERM)
+        assert not asked()
 
 
 def final_parameters(workdir):

@@ -73,6 +73,10 @@ def test_an_animation_is_no_image(tmp_path):
         pictures.read_image(tmp_path / "a.gif")
     outputs.write(tmp_path / "b.gif", [smooth_clip(1)], 8)
     assert pictures.read_image(tmp_path / "b.gif").shape[0] == 1
+    pages = [Image.fromarray(page) for page in video.to_uint8(smooth_clip(2))]
+    pages[0].save(tmp_path / "c.tiff", save_all=True, append_images=pages[1:])
+    assert pictures.is_still(tmp_path / "c.tiff")
+    assert pictures.read_image(tmp_path / "c.tiff").shape[0] == 1
 
 
 def test_bad_videos(tmp_path):

@@ -14,6 +14,9 @@ from sora_jax.workdir import PathLike
 # Formats of pictures. The others of Pillow's would take some videos for theirs.
 STILLS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 
+# Those of them that may move.
+ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
+
 
 def is_still(path: PathLike, *, field: str = "--video") -> bool:
     """Whether a file is one picture, which `read_image` reads.
@@ -50,7 +53,7 @@ def read_image(
     try:
         with source.open("rb") as file, Image.open(file) as image:
             if _is_animated(image):
-                raise ValueError("it has several frames")
+                raise ValueError("it has several frames: is it a --video?")
             image.load()
             upright = ImageOps.exif_transpose(image)
             pixels = _rgb(upright)
@@ -68,8 +71,8 @@ def read_image(
 
 
 def _is_animated(image: Image.Image) -> bool:
-    # The other views that a camera puts into a JPEG are no frames.
-    return image.format != "MPO" and getattr(image, "is_animated", False)
+    # Layers, pages, and the other views that a camera keeps in a JPEG are no frames.
+    return image.format in ANIMATED and getattr(image, "is_animated", False)
 
 
 def _rgb(image: Image.Image) -> Float[np.ndarray, "h w c"]:

@@ -5,7 +5,7 @@ and how long those are. Nothing else in the package knows a mesh axis by name.
 """
 
 from sora_jax.sharding.arrays import fetch, on_host, place
-from sora_jax.sharding.hosts import agreed, host_share, least, together
+from sora_jax.sharding.hosts import agreed, anyone, host_share, least, together
 from sora_jax.sharding.meshes import current, frame_grid, frames_mesh, make_mesh
 from sora_jax.sharding.placing import (
     check_batch,
@@ -34,6 +34,7 @@ from sora_jax.sharding.rules import (
 __all__ = [
     "Rules",
     "agreed",
+    "anyone",
     "check_batch",
     "check_shares",
     "constrain",

@@ -6,11 +6,15 @@ import contextlib
 from collections.abc import Iterator, Mapping, Set
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from sora_jax.sharding.meshes import current
 from sora_jax.sharding.rules import size, spec
+
+_any = jax.jit(jnp.any)
 
 
 def host_share(mesh: Mesh) -> tuple[int, int]:
@@ -52,6 +56,19 @@ def agreed(value: int) -> int:
 def least(value: float) -> float:
     """The least that any host has; all hosts call this."""
     return float(np.min(_all(value)))
+
+
+def anyone(value: bool) -> bool | jax.Array:
+    """Whether any host says so, in the mesh that is in use; all hosts call this.
+
+    Of several hosts it is an array, so that a host waits only when it reads it.
+    """
+    mesh = current()
+    if mesh is None or jax.process_count() == 1:
+        return value
+    places = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
+    votes = np.full(len(mesh.local_devices), value)
+    return _any(jax.make_array_from_process_local_data(places, votes))
 
 
 @contextlib.contextmanager

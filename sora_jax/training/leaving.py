@@ -1,8 +1,7 @@
 """Leave a run before its end, with its last step saved.
 
-One process is asked to by Ctrl-C or by SIGTERM, which a queue sends, or a machine that
-is soon taken away. On several hosts JAX hears SIGTERM on any of them, and all agree on
-a step.
+Ctrl-C asks for it, SIGTERM from a queue or a machine that is soon taken away, and a
+terminal that closes; on several hosts it is enough that one is asked.
 """
 
 from __future__ import annotations
@@ -14,41 +13,55 @@ import threading
 from collections.abc import Callable, Iterator
 
 import jax
-from jax.experimental import multihost_utils
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
-_HEARD = b"\nstopping after this step, which is saved; once more stops at once\n"
+from sora_jax import sharding
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_NOBODYS = (signal.SIG_DFL, signal.default_int_handler)
+_HEARD = b"\nstopping after this step, which is saved; Ctrl-C once more stops at once\n"
 
 
 @contextlib.contextmanager
-def requests() -> Iterator[Callable[[int], bool]]:
+def listening() -> Iterator[Callable[[], bool]]:
     """Listen while a run lasts.
 
     Yields:
-      step -> whether it is the last before leaving; all hosts ask after every step.
+      A function that all hosts call after every step: whether to leave now. On several
+      hosts it tells what was so at the call before, so that none waits for its devices.
+
+    Raises:
+      KeyboardInterrupt: when closed, if someone has asked.
     """
-    if jax.process_count() > 1:
-        yield multihost_utils.reached_preemption_sync_point
-        return
-    heard: list[int] = []
+    heard: set[int] = set()
     before = {}
 
-    def restore() -> None:
-        while before:
-            signal.signal(*before.popitem())
-
     def hear(number: int, _: object) -> None:
-        heard.append(number)
-        restore()
-        # What is printed in a signal's handler might break into what is being printed.
-        os.write(2, _HEARD)
+        # Queues may send SIGTERM twice; a person who insists means it.
+        if number == signal.SIGINT and number in heard:
+            raise KeyboardInterrupt
+        heard.add(number)
+        # Not `print`, which this may have interrupted. Nobody may be reading any more.
+        with contextlib.suppress(OSError):
+            os.write(2, _HEARD)
 
-    # Only a main thread may listen; what is ignored, as under nohup, stays so.
+    # Only a main thread may listen. What is ignored, as by nohup, or heard by others,
+    # stays so.
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
-            if signal.getsignal(number) is not signal.SIG_IGN:
+            if signal.getsignal(number) in _NOBODYS:
                 before[number] = signal.signal(number, hear)
+    votes: list[bool | jax.Array] = []
+
+    def asked() -> bool:
+        if jax.process_count() == 1:
+            return bool(heard)
+        votes.append(sharding.anyone(bool(heard)))
+        return len(votes) > 1 and bool(votes.pop(0))
+
     try:
-        yield lambda step: bool(heard)
+        yield asked
     finally:
-        restore()
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    if sharding.anyone(bool(heard)):
+        raise KeyboardInterrupt

@@ -64,7 +64,7 @@ def train(
     Raises:
       ValueError: the workdir belongs to a run with another config.
       FloatingPointError: loss or gradient are no longer numbers.
-      KeyboardInterrupt: it was asked to leave, and has saved its last step.
+      KeyboardInterrupt: someone asked to leave; the last step is saved.
     """
     defaults = to_json(type(config)())
     check_shared(workdir)
@@ -75,6 +75,7 @@ def train(
     with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:
         job = make_job(mesh)
         data = job.data()
+        asked_to_leave = stack.enter_context(leaving.listening())
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
         restored = checkpoints.restore_latest(as_dict(job.blueprint.abstract), data)
         if restored is None:
@@ -104,7 +105,6 @@ def train(
                 evaluate(state, first)
 
         # --- the loop: dispatch a step, then read the one before ----------------------
-        leaves = stack.enter_context(leaving.requests())
         pending = None
         for step in range(first + 1, config.steps + 1):
             batch = sharding.to_device(next(data), mesh)
@@ -112,9 +112,9 @@ def train(
             if pending is not None:
                 read(report, *pending)
             pending = (step, metrics)
-            is_last = leaves(step)
-            saves = is_last or is_due(step, config.checkpoint_every)
-            evaluates = not is_last and is_due(step, config.eval_every)
+            is_leaving = asked_to_leave()
+            saves = is_leaving or is_due(step, config.checkpoint_every)
+            evaluates = not is_leaving and is_due(step, config.eval_every)
             if saves or evaluates:
                 read(report, *pending)
                 pending = None
@@ -122,7 +122,7 @@ def train(
             if saves:
                 about = {"config": to_json(config), "sources": job.sources}
                 checkpoints.save(step, as_dict(state), data, about)
-            if is_last:
+            if is_leaving:
                 raise KeyboardInterrupt
             if evaluates:
                 evaluate(state, step)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import time
@@ -23,6 +24,9 @@ from sora_jax.workdir import write_bytes
 
 # Generated code, whose names no type checker sees.
 proto: Any = summary_pb2
+
+# Who reads the progress may be gone before the run: Ctrl-C ends `| tee` too.
+_while_read = contextlib.suppress(BrokenPipeError)
 
 # One frame is shown as a picture, several as a moving one.
 Media = UInt8[np.ndarray, "t h w c"]
@@ -47,13 +51,15 @@ class Report:
         return self
 
     def __exit__(self, *_) -> None:
-        self._bar.close()
+        with _while_read:
+            self._bar.close()
         if self._board is not None:
             self._board.close()
 
     def say(self, text: str) -> None:
         """Print a line above the progress bar."""
-        self._bar.write(text)
+        with _while_read:
+            self._bar.write(text)
 
     def start(self, step: int, work: Mapping[str, float], peak: float) -> None:
         """Begin counting at a step.
@@ -85,7 +91,8 @@ class Report:
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
         """Show a step; every `log_every` steps, record it."""
-        self._bar.update(step - self._bar.n)
+        with _while_read:
+            self._bar.update(step - self._bar.n)
         if self._is_silent or (step % self._every and step != self._steps):
             return
         seconds = (time.perf_counter() - self._since) / max(1, step - self._last)
@@ -98,9 +105,10 @@ class Report:
         for name, value in scalars.items():
             self._board.add_scalar(f"train/{name}", value, step)
         shown = "  ".join(f"{short(value)} {name}" for name, value in rates.items())
-        self._bar.set_postfix_str(
-            f"loss {metrics['loss']:.4f}  {shown}  {utilisation:.0%} MFU"
-        )
+        with _while_read:
+            self._bar.set_postfix_str(
+                f"loss {metrics['loss']:.4f}  {shown}  {utilisation:.0%} MFU"
+            )
 
     def evaluation(
         self, step: int, scalars: Mapping[str, float], media: Mapping[str, Media]
