@@ -69,6 +69,20 @@ def test_the_whole_evaluation(tmp_path):
         assert case.psnr["objects"] < case.psnr["frame"]
 
 
+def test_prompts_that_state_one_fact_are_judged_alone():
+    options = playground_options.Options(
+        weights="none", fact="gravity", cases=2, frames=9
+    )
+    playground_options.check(options)
+    cases = trial.evaluate(options).cases
+    assert [case.index for case in cases] == playground_options.clips_of(options)
+    assert results.tally(cases)["gravity"]["truth"] == (2, 2)
+    with pytest.raises(ValueError, match="--fact relation is stated by none.*--kind"):
+        playground_options.check(
+            playground_options.Options(kind="one", fact="relation")
+        )
+
+
 def test_bad_options_are_all_named(tmp_path):
     options = playground_options.Options(
         cases=1,

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 from sora_jax.data import captions, world
 from sora_jax.evals.read import Reading, Thing
 
 _GRAVITY_ERROR = 0.15
 # The facts, in the order of the table.
-FACTS = (
+Fact = Literal[
     "background",
     "colour",
     "shape",
@@ -23,7 +24,8 @@ FACTS = (
     "camera",
     "light",
     "scenes",
-)
+]
+FACTS = get_args(Fact)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -62,6 +64,13 @@ def judge(
         reading = readings[number] if number < len(readings) else None
         verdicts += _judge_stretch(reading, part, stretch)
     return verdicts
+
+
+def stated(
+    parts: Sequence[captions.Caption], stretches: Sequence[world.Stretch]
+) -> set[str]:
+    """Return the facts that captions of a video state."""
+    return {verdict.fact for verdict in judge((), parts, stretches)}
 
 
 def _verdict(fact: str, stated: str, seen: str) -> Verdict:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from typing import Any
 
 from etils import epath
@@ -10,6 +11,9 @@ from etils import epath
 from sora_jax import cli
 from sora_jax.config import PlaygroundConfig, Solver
 from sora_jax.data import outputs, playground
+from sora_jax.evals import judge
+
+_ENOUGH = 1000  # clips, among which every fact that a kind has is stated
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,6 +33,8 @@ class Options:
     size: str = "64x64"
     # Clips of one kind alone ("one" for single objects); by default the whole mixture.
     kind: str = ""
+    # Prompts that state this fact alone ("gravity": something bounces).
+    fact: judge.Fact | None = None
     # How many videos are made at once. Their noise depends on it.
     batch: int = 20
     # Steps of denoising; by default the weights' own, as the next two.
@@ -76,7 +82,7 @@ def check(options: Options) -> None:
     if options.steps is not None and options.steps < 1:
         problems.append(f"--steps must be >= 1, got {options.steps}")
     checks = (
-        lambda: source(options),
+        lambda: clips_of(dataclasses.replace(options, cases=1)),
         lambda: options.out and outputs.check_folder(options.out, field="--out"),
         lambda: options.save and outputs.check_folder(video_path(options), "--save"),
     )
@@ -108,6 +114,29 @@ def source(options: Options) -> playground.Playground:
     if options.kind:
         config = dataclasses.replace(config, kinds=((options.kind, 1.0),))
     return playground.Playground(config)
+
+
+def clips_of(options: Options) -> list[int]:
+    """Return which clips of `source` are judged: the first that suit.
+
+    Raises:
+      ValueError: the settings are no playground's, or no prompt states the fact.
+    """
+    clips = source(options)
+    if options.fact is None:
+        return list(range(options.cases))
+
+    def states(index: int) -> bool:
+        (parts, _), scene = clips.captions(index), clips.scene(index)
+        return options.fact in judge.stated(parts, scene.stretches)
+
+    if not any(map(states, range(_ENOUGH))):
+        raise ValueError(
+            f"--fact {options.fact} is stated by none of the first {_ENOUGH} prompts "
+            f"of --kind {options.kind or 'any'}: leave one of the two out"
+        )
+    suited = filter(states, range(len(clips)))
+    return list(itertools.islice(suited, options.cases))
 
 
 def video_path(options: Options, index: int = 0) -> epath.Path:

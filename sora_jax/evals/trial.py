@@ -16,6 +16,7 @@ from sora_jax.data.windows import object_boxes
 from sora_jax.evals import fidelity, judge, read, results
 from sora_jax.evals.playground_options import (
     Options,
+    clips_of,
     settings_asked,
     source,
     video_path,
@@ -50,7 +51,7 @@ class Outcome:
 
     Attributes:
       cases: one for each prompt.
-      worst: the videos with most facts wrong, by case, the worst first.
+      worst: the videos with most facts wrong, by place in `cases`, the worst first.
     """
 
     cases: list[results.Case]
@@ -64,15 +65,15 @@ def evaluate(options: Options, model: Model | None = None) -> Outcome:
       options: which videos; `check` has passed them.
       model: what is measured; None judges true videos alone.
     """
-    clips = source(options)
+    clips, chosen = source(options), clips_of(options)
     cases: list[results.Case] = []
     truths: list[playground.Sample] = []  # without their pixels
     seen: list[Sequence[read.Reading]] = []  # what other prompts are held against
-    worst: list[tuple[int, int, np.ndarray]] = []  # (-wrongs, case, video)
+    worst: list[tuple[int, int, np.ndarray]] = []  # (-wrongs, place in cases, video)
     starts = range(0, options.cases, options.batch)
     for start in tqdm.tqdm(starts, desc="judging", unit="batch"):
         stop = min(start + options.batch, options.cases)
-        samples = [clips[index] for index in range(start, stop)]
+        samples = [clips[index] for index in chosen[start:stop]]
         videos = dict(_videos(samples, options, model, options.seed + start))
         for number, sample in enumerate(samples):
             mine = {name: pixels[number] for name, pixels in videos.items()}
@@ -82,23 +83,25 @@ def evaluate(options: Options, model: Model | None = None) -> Outcome:
             }
             seen.append(readings.get("model", readings["truth"]))
             truths.append(_without_pixels(sample))
-            cases.append(_case(start + number, sample, readings, mine))
+            index = chosen[start + number]
+            cases.append(_case(index, sample, readings, mine))
             if "model" in mine:
                 wrongs = cases[-1].wrongs("model")
                 worst.append((-wrongs, start + number, mine["model"]))
         worst = sorted(worst, key=lambda item: item[:2])[: options.worst]
-    for case in cases:
-        other = seen[(case.index + 1) % len(seen)]
-        case.verdicts["shuffled"] = _judge(other, truths[case.index])
-    return Outcome(cases=cases, worst={index: video for _, index, video in worst})
+    for number, case in enumerate(cases):
+        other = seen[(number + 1) % len(seen)]
+        case.verdicts["shuffled"] = _judge(other, truths[number])
+    return Outcome(cases=cases, worst={number: video for _, number, video in worst})
 
 
 def save_worst(outcome: Outcome, options: Options) -> None:
     """Write the worst videos, each beside its prompt and verdicts."""
     fps = source(options).config.fps
-    for index, pixels in outcome.worst.items():
-        case = outcome.cases[index]
-        path = outputs.write(video_path(options, index), [pixels], fps, field="--save")
+    for number, pixels in outcome.worst.items():
+        case = outcome.cases[number]
+        path = video_path(options, case.index)
+        path = outputs.write(path, [pixels], fps, field="--save")
         verdicts = [dataclasses.asdict(verdict) for verdict in case.verdicts["model"]]
         outputs.write_sidecar(
             path, {"prompt": case.prompt, "verdicts": verdicts}, field="--save"
