@@ -1,8 +1,8 @@
 """The curves of a training: `pip install matplotlib && python benchmarks/curves.py`.
 
 Held-out loss of the averaged weights after so many steps, through runs of which each
-starts from the one before: for images, and for clips of 17 frames. Dashed where a run
-reads other clips than the first does.
+starts from the one before: for images, and for clips of 17 frames. Dotted where a
+run is evaluated on other clips than the first is.
 """
 
 from __future__ import annotations
@@ -19,7 +19,17 @@ CURVES = {
 }
 RUNS = tuple(
     f"runs/{name}"
-    for name in ("dit_images", "dit_clips", "dit_motion", "dit_again", "dit")
+    for name in (
+        "dit_images",
+        "dit_clips",
+        "dit_motion",
+        "dit_again",
+        "dit_both",
+        "dit_pairs",
+        "dit_mixed",
+        "dit_order",
+        "dit",
+    )
 )
 
 
@@ -35,7 +45,7 @@ def main(runs: tuple[str, ...] = RUNS, plot: str = "docs/curves.svg") -> None:
     start = 0
     for folder, config in zip(runs, configs, strict=True):
         evaluations = read(folder, "evaluations.jsonl")
-        style = "o-" if config["latents"] == configs[0]["latents"] else "o--"
+        style = "o-" if held_out(config) == held_out(configs[0]) else "x:"
         for name, (label, color) in CURVES.items():
             # What a run of images alone says about clips is nothing that it learned.
             if config["packing"]["longest"] == 1 and name != "loss 1x8x8":
@@ -50,6 +60,11 @@ def main(runs: tuple[str, ...] = RUNS, plot: str = "docs/curves.svg") -> None:
     axes.legend(named.values(), named.keys())
     axes.set(xlabel="steps", ylabel="held-out loss")
     figure.savefig(plot)
+
+
+def held_out(config: dict) -> str:
+    """What holds the clips that a run is evaluated on."""
+    return Path(config["latents"]).name
 
 
 def read(folder: str, name: str) -> list[dict]:

@@ -25,6 +25,7 @@ SMALL = {
     "dit.unroll": 4,
     "dit.mlp": 344,
     "start_from": "",
+    "seed": 0,
     "flow.shift": 2.0,
     "optim.lr": 5e-3,
     "optim.decay": 0.5,

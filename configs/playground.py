@@ -1,6 +1,6 @@
 """The default model from nothing: VAE, latents, DiT, and a better decoder.
 
-Hardware: 2 CPU cores, about 10 hours; what ended is not made again.
+Hardware: 2 CPU cores, about 13 hours; what ended is not made again.
 Expected: what the single configs say.
 Command:
   python train.py --config=configs/playground.py --workdir=runs
@@ -28,6 +28,12 @@ def get_config() -> Series:
             (f"{encode}:motion", "latents_motion"),
             (f"{dit}:motion", "dit_motion"),
             (f"{dit}:again", "dit_again"),
+            (f"{dit}:both", "dit_both"),
+            (f"{encode}:pairs", "latents_pairs"),
+            (f"{dit}:pairs", "dit_pairs"),
+            (f"{dit}:mixed", "dit_mixed"),
+            (f"{encode}:pictures", "latents_pictures"),
+            (f"{dit}:order", "dit_order"),
             (f"{dit}:last", "dit"),
             (f"{vae}:decoder", "vae_decoder"),
         )

@@ -1,19 +1,23 @@
 """Encode playground clips for the default model's DiT.
 
-Hardware: 2 CPU cores, about 45 minutes, and 20.
+Hardware: 2 CPU cores, about 45 minutes, 20, 20 and 8.
 Expected: runs/latents with 61,440 training clips, half of them images, and 256 others;
-  runs/latents_motion with 20,480 clips, no images, nothing known, mostly one object.
+  runs/latents_motion with 20,480 clips, no images, nothing known, mostly one object;
+  runs/latents_pairs with as many, mostly of two objects that stand in a relation;
+  runs/latents_pictures with 40,960 images of two objects.
 Command:
   python train.py --config=configs/playground_encode.py --workdir=runs/latents
   python train.py --config=configs/playground_encode.py:motion \\
     --workdir=runs/latents_motion
+  python train.py --config=configs/playground_encode.py:pairs \\
+    --workdir=runs/latents_pairs
+  python train.py --config=configs/playground_encode.py:pictures \\
+    --workdir=runs/latents_pictures
 """
 
 import dataclasses
 
 from sora_jax.config import EncodeRun, PlaygroundConfig
-
-NAMES = ("everything", "motion")
 
 EVERYTHING = EncodeRun(
     vae="runs/vae",
@@ -36,14 +40,10 @@ EVERYTHING = EncodeRun(
 )
 
 
-def get_config(name: str = "everything") -> EncodeRun:
-    """Return the run: clips of everything, or those in which motion is learned."""
-    if name not in NAMES:
-        raise ValueError(
-            f"playground_encode.py takes one of {', '.join(NAMES)}, got {name!r}"
-        )
-    if name == "everything":
-        return EVERYTHING
+def _encode(
+    seed: int, length: int, frames: dict[int, float], **kinds: float
+) -> EncodeRun:
+    """Clips of which nothing is known."""
     return dataclasses.replace(
         EVERYTHING,
         # Latents and captions as the DiT knows them.
@@ -52,9 +52,28 @@ def get_config(name: str = "everything") -> EncodeRun:
         conditioned=0.0,
         data=dataclasses.replace(
             EVERYTHING.data,
-            seed=1,
-            length=20_480,
-            frames=((9, 0.15), (17, 0.85)),
-            kinds=(("one", 0.9), ("two", 0.1)),
+            seed=seed,
+            length=length,
+            frames=tuple(frames.items()),
+            kinds=tuple(kinds.items()),
         ),
     )
+
+
+CLIPS = {9: 0.15, 17: 0.85}
+RELATED = {"two": 0.45, "collide": 0.17, "behind": 0.17, "one": 0.1, "cut": 0.11}
+RUNS = {
+    "everything": EVERYTHING,
+    "motion": _encode(1, 20_480, CLIPS, one=0.9, two=0.1),
+    "pairs": _encode(2, 20_480, CLIPS, **RELATED),
+    "pictures": _encode(3, 40_960, {1: 1.0}, two=1.0),
+}
+
+
+def get_config(name: str = "everything") -> EncodeRun:
+    """Return the run: clips of everything, or those for motion or for relations."""
+    if name not in RUNS:
+        raise ValueError(
+            f"playground_encode.py takes one of {', '.join(RUNS)}, got {name!r}"
+        )
+    return RUNS[name]

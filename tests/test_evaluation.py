@@ -39,7 +39,7 @@ class Blurring:
 
     def __init__(self, options: playground_options.Options):
         source = playground_options.source(options)
-        samples = [source[index] for index in range(options.cases)]
+        samples = [source[index] for index in playground_options.clips_of(options)]
         self.videos = {item.clip.caption: item.clip.pixels for item in samples}
 
     def generate(self, prompts, *, frames, size, fps, seed):
@@ -69,17 +69,35 @@ def test_the_whole_evaluation(tmp_path):
         assert case.psnr["objects"] < case.psnr["frame"]
 
 
-def test_prompts_that_state_one_fact_are_judged_alone():
+def test_prompts_that_state_a_fact_are_judged(tmp_path):
     options = playground_options.Options(
-        weights="none", fact="gravity", cases=2, frames=9
+        fact="gravity", cases=3, frames=9, batch=2, save=str(tmp_path), worst=1
     )
     playground_options.check(options)
-    cases = trial.evaluate(options).cases
-    assert [case.index for case in cases] == playground_options.clips_of(options)
-    assert results.tally(cases)["gravity"]["truth"] == (2, 2)
-    with pytest.raises(ValueError, match="--fact relation is stated by none.*--kind"):
+    outcome = trial.evaluate(options, Blurring(options))
+    cases = outcome.cases
+    assert [case.index for case in cases] != list(range(3))
+    assert results.tally(cases)["gravity"]["truth"][1] >= 3
+    assert results.tally(cases)[results.EVERYTHING]["model"] == (3, 3)
+    # Videos go by the numbers that clips have in the split.
+    trial.save_worst(outcome, options)
+    (sidecar,) = tmp_path.glob("*.json")
+    (index,) = (case.index for case in cases if f"{case.index:05d}" in sidecar.name)
+    prompt = playground_options.source(options)[index].clip.caption
+    assert json.loads(sidecar.read_text())["prompt"] == prompt
+
+
+@pytest.mark.parametrize(
+    ("fact", "kind", "frames", "told"),
+    [
+        ("relation", "one", 17, "relation .* of --kind one with"),
+        ("gravity", "", 1, "gravity .* first 1000 with --frames 1"),
+    ],
+)
+def test_a_fact_that_no_prompt_states_is_refused(fact, kind, frames, told):
+    with pytest.raises(ValueError, match="--fact " + told):
         playground_options.check(
-            playground_options.Options(kind="one", fact="relation")
+            playground_options.Options(fact=fact, kind=kind, frames=frames)
         )
 
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 import itertools
 from collections.abc import Sequence
-from typing import Literal, get_args
 
 from sora_jax.data import captions, world
 from sora_jax.evals.read import Reading, Thing
 
 _GRAVITY_ERROR = 0.15
 # The facts, in the order of the table.
-Fact = Literal[
+FACTS = (
     "background",
     "colour",
     "shape",
@@ -24,8 +23,7 @@ Fact = Literal[
     "camera",
     "light",
     "scenes",
-]
-FACTS = get_args(Fact)
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,10 +64,10 @@ def judge(
     return verdicts
 
 
-def stated(
+def facts_judged(
     parts: Sequence[captions.Caption], stretches: Sequence[world.Stretch]
 ) -> set[str]:
-    """Return the facts that captions of a video state."""
+    """Return the facts that are judged of a video with these captions."""
     return {verdict.fact for verdict in judge((), parts, stretches)}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any
+from typing import Any, Literal
 
 from etils import epath
 
@@ -13,7 +13,19 @@ from sora_jax.config import PlaygroundConfig, Solver
 from sora_jax.data import outputs, playground
 from sora_jax.evals import judge
 
-_ENOUGH = 1000  # clips, among which every fact that a kind has is stated
+# What not all prompts state; of every video count and scenes are judged.
+Fact = Literal[
+    "background",
+    "colour",
+    "shape",
+    "size",
+    "motion",
+    "gravity",
+    "relation",
+    "camera",
+    "light",
+]
+_ENOUGH = 1000  # prompts to look for the first that states a fact
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -33,8 +45,8 @@ class Options:
     size: str = "64x64"
     # Clips of one kind alone ("one" for single objects); by default the whole mixture.
     kind: str = ""
-    # Prompts that state this fact alone ("gravity": something bounces).
-    fact: judge.Fact | None = None
+    # Only prompts that state this, among other facts ("gravity": something bounces).
+    fact: Fact | None = None
     # How many videos are made at once. Their noise depends on it.
     batch: int = 20
     # Steps of denoising; by default the weights' own, as the next two.
@@ -82,6 +94,7 @@ def check(options: Options) -> None:
     if options.steps is not None and options.steps < 1:
         problems.append(f"--steps must be >= 1, got {options.steps}")
     checks = (
+        # The settings are a playground's, and some prompt states the fact.
         lambda: clips_of(dataclasses.replace(options, cases=1)),
         lambda: options.out and outputs.check_folder(options.out, field="--out"),
         lambda: options.save and outputs.check_folder(video_path(options), "--save"),
@@ -126,17 +139,19 @@ def clips_of(options: Options) -> list[int]:
     if options.fact is None:
         return list(range(options.cases))
 
-    def states(index: int) -> bool:
-        (parts, _), scene = clips.captions(index), clips.scene(index)
-        return options.fact in judge.stated(parts, scene.stretches)
+    def suits(index: int) -> bool:
+        parts, _ = clips.captions(index)
+        return options.fact in judge.facts_judged(parts, clips.scene(index).stretches)
 
-    if not any(map(states, range(_ENOUGH))):
+    if not any(map(suits, range(_ENOUGH))):
+        kind = f" of --kind {options.kind}" if options.kind else ""
         raise ValueError(
-            f"--fact {options.fact} is stated by none of the first {_ENOUGH} prompts "
-            f"of --kind {options.kind or 'any'}: leave one of the two out"
+            f"--fact {options.fact} must be stated by prompts, and is by none of the "
+            f"first {_ENOUGH}{kind} with --frames {options.frames}: ask for another "
+            "kind, or for more frames"
         )
-    suited = filter(states, range(len(clips)))
-    return list(itertools.islice(suited, options.cases))
+    found = filter(suits, range(len(clips)))
+    return list(itertools.islice(found, options.cases))
 
 
 def video_path(options: Options, index: int = 0) -> epath.Path:

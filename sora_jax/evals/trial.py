@@ -70,10 +70,9 @@ def evaluate(options: Options, model: Model | None = None) -> Outcome:
     truths: list[playground.Sample] = []  # without their pixels
     seen: list[Sequence[read.Reading]] = []  # what other prompts are held against
     worst: list[tuple[int, int, np.ndarray]] = []  # (-wrongs, place in cases, video)
-    starts = range(0, options.cases, options.batch)
+    starts = range(0, len(chosen), options.batch)
     for start in tqdm.tqdm(starts, desc="judging", unit="batch"):
-        stop = min(start + options.batch, options.cases)
-        samples = [clips[index] for index in chosen[start:stop]]
+        samples = [clips[index] for index in chosen[start : start + options.batch]]
         videos = dict(_videos(samples, options, model, options.seed + start))
         for number, sample in enumerate(samples):
             mine = {name: pixels[number] for name, pixels in videos.items()}
