@@ -92,6 +92,7 @@ def test_prompts_that_state_a_fact_are_judged(tmp_path):
     [
         ("relation", "one", 17, "relation .* of --kind one with"),
         ("gravity", "", 1, "gravity .* first 1000 with --frames 1"),
+        ("count", "", 17, "must be one of background, .* got 'count'"),
     ],
 )
 def test_a_fact_that_no_prompt_states_is_refused(fact, kind, frames, told):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from typing import Any, Literal
+from typing import Any
 
 from etils import epath
 
@@ -13,18 +13,8 @@ from sora_jax.config import PlaygroundConfig, Solver
 from sora_jax.data import outputs, playground
 from sora_jax.evals import judge
 
-# What not all prompts state; of every video count and scenes are judged.
-Fact = Literal[
-    "background",
-    "colour",
-    "shape",
-    "size",
-    "motion",
-    "gravity",
-    "relation",
-    "camera",
-    "light",
-]
+# What not all prompts state: count and scenes are judged of every video.
+STATED = tuple(fact for fact in judge.FACTS if fact not in ("count", "scenes"))
 _ENOUGH = 1000  # prompts to look for the first that states a fact
 
 
@@ -46,7 +36,7 @@ class Options:
     # Clips of one kind alone ("one" for single objects); by default the whole mixture.
     kind: str = ""
     # Only prompts that state this, among other facts ("gravity": something bounces).
-    fact: Fact | None = None
+    fact: str = ""
     # How many videos are made at once. Their noise depends on it.
     batch: int = 20
     # Steps of denoising; by default the weights' own, as the next two.
@@ -136,8 +126,11 @@ def clips_of(options: Options) -> list[int]:
       ValueError: the settings are no playground's, or no prompt states the fact.
     """
     clips = source(options)
-    if options.fact is None:
+    if not options.fact:
         return list(range(options.cases))
+    if options.fact not in STATED:
+        names = ", ".join(STATED)
+        raise ValueError(f"--fact must be one of {names}, got {options.fact!r}")
 
     def suits(index: int) -> bool:
         parts, _ = clips.captions(index)
