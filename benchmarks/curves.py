@@ -44,7 +44,7 @@ def main(runs: tuple[str, ...] = RUNS, plot: str = "docs/curves.svg") -> None:
     configs = [read(folder, "config.json")[0] for folder in runs]
     start = 0
     for folder, config in zip(runs, configs, strict=True):
-        evaluations = read(folder, "evaluations.jsonl")
+        evaluations = read(folder, "evaluations.jsonl")  # perhaps none
         style = "o-" if held_out(config) == held_out(configs[0]) else "x:"
         for name, (label, color) in CURVES.items():
             # What a run of images alone says about clips is nothing that it learned.
@@ -54,7 +54,7 @@ def main(runs: tuple[str, ...] = RUNS, plot: str = "docs/curves.svg") -> None:
             if points:
                 x, y = zip(*points, strict=True)
                 axes.plot(x, y, style, markersize=3, color=color, label=label)
-        start += evaluations[-1]["step"]
+        start += config["steps"]
     handles, labels = axes.get_legend_handles_labels()
     named = dict(zip(labels, handles, strict=True))
     axes.legend(named.values(), named.keys())
@@ -68,10 +68,12 @@ def held_out(config: dict) -> str:
 
 
 def read(folder: str, name: str) -> list[dict]:
-    """A file of a workdir, which holds one object or one a line."""
-    text = Path(folder, name).read_text()
-    lines = text.splitlines() if name.endswith("l") else [text]
-    return [json.loads(line) for line in lines]
+    """A file of a workdir, which holds one object, or one a line and may be absent."""
+    path = Path(folder, name)
+    if name.endswith("l"):
+        lines = path.read_text().splitlines() if path.exists() else []
+        return [json.loads(line) for line in lines]
+    return [json.loads(path.read_text())]
 
 
 if __name__ == "__main__":

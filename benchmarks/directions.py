@@ -29,7 +29,6 @@ from sora_jax.training.networks import Networks, flow_loss
 from sora_jax.types import Batch
 
 OPPOSITE = {"left": "right", "right": "left"}
-LENGTH = 48  # pieces of a caption
 SEEDS = 3  # of noise
 Case = tuple[np.ndarray, str, str]  # a clip, its caption, and the opposite
 
@@ -43,9 +42,11 @@ def main(
 
     Args:
       weights: folders; by default the package's.
-      clips: how many are denoised.
+      clips: how many are denoised, at least one.
       levels: of noise, 1 is noise alone.
     """
+    if clips < 1:
+        raise ValueError(f"--clips must be >= 1, got {clips}")
     questions = {"moves": ("one", moving), "order": ("two", placed)}
     asked = {name: list(found(clips, *how)) for name, how in questions.items()}
     print("| weights | what | noise | own caption | the opposite | none |")
@@ -57,7 +58,7 @@ def main(
             for level in levels:
                 losses = [mean_loss(model, one, level) for one in batches]
                 cells = " | ".join(f"{loss:.3f}" for loss in losses)
-                about = f"{model.weights.config.name} | {name} | {level:g}"
+                about = f"{model.config.name} | {name} | {level:g}"
                 print(f"| {about} | {cells} |", flush=True)
 
 
@@ -120,7 +121,8 @@ def batches_of(model: Model, cases: list[Case]) -> list[Batch]:
 
 def batch(model: Model, latents: np.ndarray, captions: list[str]) -> Batch:
     """One row for each clip."""
-    dit, tokenizer = model.weights.config.dit, model.weights.tokenizer
+    dit, tokenizer = model.config.dit, model.weights.tokenizer
+    length = model.config.text.pad_to  # pieces of a caption
     grid = grid_of(latents.shape[1:], dit.patch)
     tokens = int(np.prod(grid))
 
@@ -130,10 +132,10 @@ def batch(model: Model, latents: np.ndarray, captions: list[str]) -> Batch:
             extra=np.zeros((tokens, dit.extra_features), np.float32),
             coords=coordinates(grid, start=0.0),
             clean=np.zeros(tokens, bool),
-            captions=tokenizer.encode(caption, LENGTH)[None],
+            captions=tokenizer.encode(caption, length)[None],
             caption_ids=np.zeros(tokens, np.int32),
         )
-        return pack_row([sample], tokens, 1, LENGTH)
+        return pack_row([sample], tokens, 1, length)
 
     return join([row(*pair) for pair in zip(latents, captions, strict=True)])
 

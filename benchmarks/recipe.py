@@ -5,12 +5,15 @@ thing, on the same encoded clips and for the same number of steps ("half as long
 what the row above it begins with). What is compared is the held-out loss of the
 averaged weights, at fixed noise levels, over all clip shapes, and for clips of 17
 frames of 64 x 64 alone. Trainings of images alone pack more of them into a row, and
-are held against other images. Trainings that ended are not made again.
+are held against other images. A mixture of other clips is encoded first, as many as
+are shown, and held against the same clips as all. Trainings that ended are not made
+again.
 """
 
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -18,6 +21,7 @@ from pathlib import Path
 import tyro
 
 CLIPS = "loss 5x8x8"  # latents of 17 frames of 64 x 64
+CLIPS_PER_STEP = 26  # hardly more than 8 rows of 160 tokens hold
 SMALL = {
     "dit.width": 128,
     "dit.depth": 4,
@@ -30,7 +34,8 @@ SMALL = {
     "optim.decay": 0.3,
     "optim.ema_decay": 0.99,
 }
-# What differs; "after": a training whose averaged weights this one starts from.
+# What differs; "after": a training whose averaged weights this one starts from;
+# "clips": flags of the run that encodes what this one learns from.
 VARIANTS: dict[str, dict[str, object]] = {
     "Muon 5e-3, shift 2, average 0.99": {},
     "AdamW 1e-3": {"optim.name": "adamw", "optim.lr": 1e-3},
@@ -51,6 +56,9 @@ VARIANTS: dict[str, dict[str, object]] = {
     "images alone": {"packing.longest": 1, "packing.samples": 10},
     "half images alone, half all clips": {"after": "images alone, half as long"},
     "images alone, half as long": {"packing.longest": 1, "packing.samples": 10},
+    "clips of 64 x 64 alone": {"clips": "--config.data.sizes 64 64 1.0"},
+    "something known of no clip": {"clips": "--config.conditioned 0.0"},
+    "something known of every clip": {"clips": "--config.conditioned 1.0"},
 }
 HALVES = ("half images alone, half all clips", "images alone, half as long")
 
@@ -92,14 +100,35 @@ def train(name: str, latents: str, out: Path, steps: int) -> dict[str, float]:
     fields = dict(SMALL | VARIANTS[name], latents=latents)
     if after := fields.pop("after", None):
         fields["start_from"] = workdir(str(after), out)
+    if fields.pop("clips", None):
+        fields["latents"] = encode(name, latents, out, steps)
     steps = steps // 2 if name in HALVES else steps
     fields |= {"steps": steps, "eval_every": steps, "checkpoint_every": steps}
     flags = [f"--config.{field}={value}" for field, value in fields.items()]
     folder = workdir(name, out)
-    config = "--config=configs/playground_dit.py:again"
-    command = [sys.executable, "train.py", config, f"--workdir={folder}", *flags]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    run("playground_dit.py:again", folder, *flags)
     return json.loads(Path(folder, "evaluations.jsonl").read_text().splitlines()[-1])
+
+
+def encode(name: str, like: str, out: Path, steps: int) -> str:
+    """Encode a variant's own clips, or go on; the held-out ones are those of all."""
+    folder = workdir(f"clips of {name}", out)
+    held_out = Path(folder, "held_out")
+    if not held_out.is_symlink():
+        same = [f"--config.{part}={like}" for part in ("vae", "tokenizer")]
+        length = f"--config.data.length={CLIPS_PER_STEP * steps}"
+        flags = ("--config.held_out_clips=1", *str(VARIANTS[name]["clips"]).split())
+        run("playground_encode.py", folder, *same, length, *flags)
+        shutil.rmtree(held_out)
+        held_out.symlink_to(Path(like, "held_out").resolve())
+    return folder
+
+
+def run(config: str, folder: str, *flags: str) -> None:
+    """Start a run of `configs/` and wait for its end."""
+    command = [sys.executable, "train.py", f"--config=configs/{config}"]
+    command += [f"--workdir={folder}", *flags]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
 
 def workdir(name: str, out: Path) -> str:

@@ -93,6 +93,13 @@ def test_what_was_written_as_an_array_is_read_frame_by_frame(tmp_path):
     (tmp_path / "wrong.npy").write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is no whole .npy file"):
         footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
+    (tmp_path / "wrong.npy").write_bytes(b"PK\x03\x04 no zip")
+    with pytest.raises(ValueError, match="is no whole .npy file"):
+        footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
+    np.savez(tmp_path / "several.npz", a=clip)
+    os.rename(tmp_path / "several.npz", tmp_path / "wrong.npy")
+    with pytest.raises(ValueError, match="must hold floats .*, got several arrays"):
+        footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])

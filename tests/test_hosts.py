@@ -107,7 +107,10 @@ def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
     last, _ = started[-1]
     try:
         # Written just before the first step is compiled.
-        while not (tmp_path / "config.json").exists() and last.poll() is None:
+        deadline = time.monotonic() + 300
+        while not (tmp_path / "config.json").exists():
+            assert all(process.poll() is None for process, _ in started)
+            assert time.monotonic() < deadline
             time.sleep(0.05)
         last.send_signal(signal.SIGTERM)
     finally:

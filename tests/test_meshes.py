@@ -17,8 +17,9 @@ STEPS = [
     {"fsdp": 2, "context": 4, "ulysses": 2},
     {"data": 2, "context": 2, "ulysses": 1, "tensor": 2},
 ]
-# A ring of more than one hop, back and forth: a gradient alone compiles sooner.
-GRADIENTS = [{"context": 4, "ulysses": 1}]
+# Heads exchanged alone, and a ring of more than one hop, back and forth: gradients
+# compile sooner.
+GRADIENTS = [{"context": 2}, {"context": 4, "ulysses": 1}]
 # Of videos: every pair, prompts and guidance apart, rings of groups, parameters shared.
 VIDEOS = [
     {"data": 2, "fsdp": 2, "tensor": 2},

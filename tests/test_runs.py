@@ -97,6 +97,8 @@ def test_clips_of_several_folders_are_learned_from_together(latents, more):
     now = open_latents(joint).hashes
     with pytest.raises(ValueError, match=r"another set of clips of more_latents\[0\]"):
         loop.refuse_other_sources("run", both.hashes, now)
+    with pytest.raises(ValueError, match=r"another set of clips of more_latents\[0\]"):
+        publish.refuse_other_sources(joint, both.hashes)
 
 
 def test_more_clips_of_another_kind_are_refused(latents, more):
@@ -189,10 +191,10 @@ def test_clips_that_the_vae_cannot_divide_are_refused():
 
 def test_other_clips_than_those_of_the_run_are_not_published(latents):
     before = open_latents(run(latents)).hashes
-    publish.refuse_other_clips(str(latents), before)
+    publish.refuse_other_sources(run(latents), before)
     (latents / "vae.safetensors").write_bytes(b"another")
     with pytest.raises(ValueError, match="trained on another VAE than"):
-        publish.refuse_other_clips(str(latents), before)
+        publish.refuse_other_sources(run(latents), before)
 
 
 def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):

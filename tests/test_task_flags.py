@@ -104,6 +104,15 @@ def test_a_clip_is_extended_from_file_to_file(folder, files):
     assert record["task"] == "extend" and record["video"] == [str(files / "clip.mp4")]
 
 
+def test_what_a_storyboard_said_is_on_record(folder, files, tmp_path):
+    shots = [{"at": 0, "prompt": "ein grüner Würfel"}]
+    text = json.dumps({"seconds": 0.5, "shots": shots}, ensure_ascii=False)
+    (tmp_path / "board.json").write_bytes(("\ufeff" + text).encode())
+    board = str(tmp_path / "board.json")
+    prepared = ask(folder, files, task="storyboard", storyboard=board)
+    assert prepared.record == {"storyboard": board, "story": text, "fit": "crop"}
+
+
 BAD = {
     "--video is missing: --task extend needs": {"task": "extend"},
     "--video is missing: --task connect needs": {"task": "connect"},

@@ -1,6 +1,7 @@
 """Training continues exactly, refuses another config, and stops when it breaks."""
 
 import dataclasses
+import errno
 import os
 import re
 import signal
@@ -78,10 +79,11 @@ def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
 
 @pytest.fixture
 def signals():
-    numbers = (signal.SIGINT, signal.SIGTERM)
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.getsignal(number) for number in numbers}
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     yield
     for number, handler in before.items():
         signal.signal(number, handler)
@@ -101,12 +103,29 @@ def test_ctrl_c_is_heard_and_once_more_stops_at_once():
 
 
 @pytest.mark.usefixtures("signals")
-def test_a_request_that_came_too_late_for_a_step_still_ends_the_series():
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_request_that_came_too_late_for_a_step_still_ends_the_series(number):
     with pytest.raises(KeyboardInterrupt), leaving.listening() as asked:
         for _ in range(2):  # a queue that repeats itself does not stop a save
-            signal.raise_signal(signal.SIGTERM)
-    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+            signal.raise_signal(number)
+    assert signal.getsignal(number) is signal.SIG_DFL
     assert asked()
+
+
+@pytest.mark.parametrize("number", [errno.EPIPE, errno.EIO])
+def test_a_run_goes_on_when_nobody_reads_it_any_more(tmp_path, monkeypatch, number):
+    with Report(str(tmp_path), VAERun()) as report:
+        report.start(0, {"FLOP": 1.0}, peak=1.0)
+
+        def gone(*_):
+            raise OSError(number, os.strerror(number))
+
+        for stream in (sys.stdout, sys.stderr):
+            monkeypatch.setattr(stream, "write", gone)
+        report.say("still here")
+        report.step(1, {"loss": 0.5})
+        report.evaluation(1, {"loss": 0.5}, {})
+        assert report.has(1)
 
 
 @pytest.mark.usefixtures("signals")

@@ -37,7 +37,7 @@ class SamplingConfig:
     size: tuple[int, int] = (64, 64)
     # Frames per second.
     fps: float = 8.0
-    # What the velocity without prompt reads in the place of nothing.
+    # What guidance leads away from; without it, from videos of no prompt.
     negative_prompt: str = ""
     # Pixels along the side of the tiles in which the VAE decodes frames; 0 for whole
     # frames; None chooses by what memory there is.

@@ -36,7 +36,7 @@ class OptimConfig:
     decay: float = 0.3
     # Decay of Adam's two averages.
     betas: tuple[float, float] = (0.9, 0.99)
-    # Share of matrices that is taken away, times the rate.
+    # Decoupled weight decay (AdamW) of matrices: lr times this is taken away each step.
     weight_decay: float = 0.01
     # Largest global norm of a gradient; None switches clipping off.
     clip: float | None = 1.0
@@ -104,7 +104,7 @@ class FlowConfig:
 
     # Mean of the logit of t.
     mean: float = 0.0
-    # Its standard deviation.
+    # Standard deviation of the logit of t.
     std: float = 1.0
     # How far levels are moved towards noise; 1 leaves them.
     shift: float = 1.0

@@ -15,7 +15,7 @@ Known = Literal["channels", "tokens", "nothing"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeenConfig:
-    """What a model was trained on, as far as it is known and little enough to list."""
+    """What a model's last training showed, as far as it is known and short enough."""
 
     # (height, width) of its clips in pixels; none: unknown.
     sizes: tuple[tuple[int, int], ...] = ()
@@ -50,7 +50,7 @@ class ModelConfig:
     # Where two transformers share the work: the first makes the steps from this time
     # on (1 is noise), the second those below.
     boundary: float | None = None
-    # What else is asked for is made all the same, and told.
+    # What training showed; other requests are made all the same, with a warning.
     seen: SeenConfig = SeenConfig()
 
     def __post_init__(self):

@@ -53,7 +53,8 @@ def read_image(
     try:
         with source.open("rb") as file, Image.open(file) as image:
             if _is_animated(image):
-                raise ValueError("it has several frames: is it a --video?")
+                hint = ", or is it a --video?" if field == "--image" else ""
+                raise ValueError(f"it has several frames: give one of them{hint}")
             image.load()
             upright = ImageOps.exif_transpose(image)
             pixels = _rgb(upright)

@@ -98,7 +98,7 @@ def read(path: PathLike, *, field: str = "--storyboard") -> Storyboard:
     """
     source = video.existing(path, field)
     named = f"{field} {os.fspath(path)!r}"
-    data, problems = _parse(source, named), []
+    data, problems = _parse(source, read_text(path, field=field), named), []
     outline = _convert(data, _Outline, "", problems)
     shots: list[Shot | None] = []
     if outline is not None:
@@ -112,13 +112,21 @@ def read(path: PathLike, *, field: str = "--storyboard") -> Storyboard:
     return Storyboard(seconds=outline.seconds, shots=tuple(whole))
 
 
-def _parse(source: epath.Path, named: str) -> Any:
+def read_text(path: PathLike, *, field: str = "--storyboard") -> str:
+    """Reads what a storyboard's file says, as it stands there.
+
+    Raises:
+      ValueError: the file is missing, or no UTF-8.
+    """
     try:
-        text = source.read_bytes().decode("utf-8-sig")
+        return video.existing(path, field).read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise ValueError(
-            f"{named} is not UTF-8 text ({error}): save it as UTF-8"
+            f"{field} {os.fspath(path)!r} is not UTF-8 text ({error}): save it as UTF-8"
         ) from error
+
+
+def _parse(source: epath.Path, text: str, named: str) -> Any:
     try:
         if source.suffix.lower() == ".json":
             return json.loads(text, object_pairs_hook=_once)

@@ -41,7 +41,7 @@ class Options:
     batch: int = 20
     # Steps of denoising; by default the weights' own, as the next two.
     steps: int | None = None
-    # Their solver.
+    # Solver of the sampling's equation.
     solver: Solver | None = None
     # Weight of classifier-free guidance.
     guidance: float | None = None
@@ -136,14 +136,15 @@ def clips_of(options: Options) -> list[int]:
         parts, _ = clips.captions(index)
         return options.fact in judge.facts_judged(parts, clips.scene(index).stretches)
 
-    if not any(map(suits, range(_ENOUGH))):
+    first = next(filter(suits, range(_ENOUGH)), None)
+    if first is None:
         kind = f" of --kind {options.kind}" if options.kind else ""
         raise ValueError(
             f"--fact {options.fact} must be stated by prompts, and is by none of the "
             f"first {_ENOUGH}{kind} with --frames {options.frames}: ask for another "
             "kind, or for more frames"
         )
-    found = filter(suits, range(len(clips)))
+    found = filter(suits, range(first, len(clips)))
     return list(itertools.islice(found, options.cases))
 
 

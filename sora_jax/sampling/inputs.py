@@ -166,7 +166,7 @@ def record(arguments: Arguments) -> dict[str, Any]:
         said["fit"] = arguments.fit
     if arguments.storyboard is not None:
         # The file may change, and holds the prompts.
-        said["story"] = Path(arguments.storyboard).read_text()
+        said["story"] = storyboard.read_text(arguments.storyboard)
     return {name: value for name, value in said.items() if value not in (None, ())}
 
 

@@ -55,7 +55,7 @@ class Model:
         """Keep the weights; nothing is loaded or compiled before it is asked for."""
         self.weights = weights
         self.config = weights.config
-        # Each kind of warning is given once, however many videos are made.
+        # Each warning is given once, however many videos are made.
         self._tell = functools.cache(tell)
 
     def __repr__(self) -> str:

@@ -37,23 +37,19 @@ def open_latents(config: DiTRun) -> Latents:
 
     Raises:
       ValueError: one holds none, its encoding did not end, its clips are not what the
-        config describes, or another VAE made them; names every field that differs.
+        config describes, or have another VAE or rate than those of the first; names
+        every field that differs.
     """
     more = [("more_latents", folder) for folder in config.more_latents]
     named = [("latents", config.latents), *more]
     refuse([line for name, folder in named for line in _unfinished(name, folder)])
-    hashes = workdirs.source_hashes(config.latents)
+    hashes = workdirs.sources_of(config)
     tokenizer = workdirs.tokenizer_of(config)
     refuse(
         [line for name, folder in named for line in _unlike(config, name, folder)]
         + [line for folder in config.more_latents for line in _strange(config, folder)]
         + _unread(config, tokenizer)
     )
-    for number, folder in enumerate(config.more_latents):
-        clips = workdirs.source_hashes(folder)["set of clips"]
-        hashes[f"set of clips of more_latents[{number}]"] = clips
-    if config.text_from:
-        hashes["text encoder"] = folders.digest(config.text_from)
     return Latents(
         train=Records(*(epath.Path(folder) / "train" for _, folder in named)),
         held_out=Records(epath.Path(config.latents) / "held_out"),

@@ -25,8 +25,9 @@ from sora_jax.workdir import write_bytes
 # Generated code, whose names no type checker sees.
 proto: Any = summary_pb2
 
-# Who reads the progress may be gone before the run: Ctrl-C ends `| tee` too.
-_while_read = contextlib.suppress(BrokenPipeError)
+# Who reads the progress may be gone before the run: Ctrl-C ends `| tee` too, and a
+# terminal that closes can be written to no more.
+_while_read = contextlib.suppress(OSError)
 
 # One frame is shown as a picture, several as a moving one.
 Media = UInt8[np.ndarray, "t h w c"]

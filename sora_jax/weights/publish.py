@@ -13,7 +13,7 @@ from sora_jax.config import DiTRun, ModelConfig, SamplingConfig, SeenConfig
 from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import words_of
 from sora_jax.models.vae import VAE
-from sora_jax.weights import folders, published, workdirs
+from sora_jax.weights import published, workdirs
 from sora_jax.weights.parts import in_memory
 
 # Captions of more words are of a language, not of a small world.
@@ -41,7 +41,8 @@ def publish(arguments: Arguments) -> None:
 
     Raises:
       ValueError: the run has no whole checkpoint, the folder is taken, the run's clips
-        are not those that it was trained on, or the VAE makes other latents.
+        or text encoder are not those that it was trained with, or the VAE makes other
+        latents.
     """
     out = epath.Path(arguments.out)
     files = ("config.json", *published.FILES)
@@ -51,13 +52,7 @@ def publish(arguments: Arguments) -> None:
         )
     trained = workdirs.load_trained(arguments.run, "--run")
     run = trained.run
-    refuse_other_clips(run.latents, trained.sources)
-    reader = trained.sources.get("text encoder")
-    if run.text_from and reader != folders.digest(run.text_from):
-        raise ValueError(
-            f"the run was trained with another text encoder than {run.text_from!r} "
-            "holds now: put the former files back, or train again"
-        )
+    refuse_other_sources(run, trained.sources)
     vae = workdirs.load_vae(run.latents)
     if arguments.vae:
         vae = same_latents(arguments.vae, vae)
@@ -85,8 +80,8 @@ def publish(arguments: Arguments) -> None:
 
 def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
     """The sizes and words of the clips that a run learns from."""
-    folders = (run.latents, *run.more_latents)
-    records = Records(*(epath.Path(folder) / "train" for folder in folders))
+    read = (run.latents, *run.more_latents)
+    records = Records(*(epath.Path(folder) / "train" for folder in read))
     cells = {tuple(entry["shape"][1:3]) for entry in records.index}
     sizes = sorted((h * space_factor, w * space_factor) for h, w in cells)
     words: set[str] = set()
@@ -100,14 +95,15 @@ def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
     return SeenConfig(sizes=tuple(sizes), words=tuple(sorted(words)))
 
 
-def refuse_other_clips(folder: str, trained_on: dict[str, str]) -> None:
-    """Refuse a folder of clips that was encoded anew since the run read it."""
-    now = workdirs.source_hashes(folder)
+def refuse_other_sources(run: DiTRun, trained_on: dict[str, str]) -> None:
+    """Refuse folders whose files are others since the run read them."""
+    now = workdirs.sources_of(run)
     changed = [name for name in now if now[name] != trained_on.get(name, now[name])]
     if changed:
+        read = [run.latents, *run.more_latents, *filter(None, [run.text_from])]
         raise ValueError(
-            f"the run was trained on another {' and '.join(changed)} than {folder!r} "
-            "holds now: put the former files back, or train again"
+            f"the run was trained on another {' and '.join(changed)} than is now in "
+            f"{', '.join(map(repr, read))}: put the former files back, or train again"
         )
 
 

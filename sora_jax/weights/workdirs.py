@@ -156,8 +156,19 @@ def same_encoder(one: VAE, other: VAE) -> bool:
     return jax.tree.all(jax.tree.map(close, ours, theirs))
 
 
+def sources_of(run: DiTRun) -> dict[str, str]:
+    """What ties a DiT run to all that it reads: a hash of each file."""
+    hashes = source_hashes(run.latents)
+    for number, folder in enumerate(run.more_latents):
+        clips = source_hashes(folder)["set of clips"]
+        hashes[f"set of clips of more_latents[{number}]"] = clips
+    if run.text_from:
+        hashes["text encoder"] = folders.digest(run.text_from)
+    return hashes
+
+
 def source_hashes(folder: PathLike) -> dict[str, str]:
-    """What ties a DiT run to its folder of encoded clips: a hash of each file."""
+    """What ties a DiT run to a folder of encoded clips: a hash of each file."""
     files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
     files["set of clips"] = "config.json"
     where = epath.Path(folder)
