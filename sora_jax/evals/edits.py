@@ -37,7 +37,7 @@ def edit(index: int, sample: Sample, strength: float) -> Case:
     def look(clip: np.ndarray) -> list[Finding]:
         found = findings.facts(clip, (told,), (stretch,), names, clips.FPS)
         found.append(_path(clip, stretch.bodies[0]))
-        return [*found, _all_of(found)]
+        return [*found, findings.all_of(found)]
 
     return Case(
         index=index,
@@ -76,17 +76,6 @@ def _path(clip: np.ndarray, body: world.Body) -> Finding:
         stated=f"<= {follow.NEAR}",
         seen=f"{away:.3f}",
         is_right=away <= follow.NEAR,
-    )
-
-
-def _all_of(found: list[Finding]) -> Finding:
-    """Whether the change was made and nothing else."""
-    wrong = [item.measure for item in found if not item.is_right]
-    return Finding(
-        measure="all of these",
-        stated="all of these",
-        seen=f"not: {', '.join(wrong)}" if wrong else "all of these",
-        is_right=not wrong,
     )
 
 

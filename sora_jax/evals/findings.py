@@ -66,6 +66,17 @@ def known_pixels(
     ]
 
 
+def all_of(found: Sequence[Finding]) -> Finding:
+    """Whether all of these are right."""
+    wrong = [item.measure for item in found if not item.is_right]
+    return Finding(
+        measure="all of these",
+        stated="all of these",
+        seen=f"not: {', '.join(wrong)}" if wrong else "all of these",
+        is_right=not wrong,
+    )
+
+
 def seam(
     clip: Float32[np.ndarray, "t h w 3"], join: int, measure: str = "seam"
 ) -> Finding:

@@ -27,7 +27,7 @@ class Options:
     # Folder of weights; by default those that ship with the package. "none" looks at
     # the controls alone.
     weights: str = ""
-    # Clips for each task; of videos of a minute, one for 16 of them.
+    # Clips for each task; of videos of a minute, one for four of them.
     cases: int = 256
     # Of so many of them the controls are looked at, which takes three times as long as
     # to look at the model's videos.
