@@ -28,6 +28,7 @@ RUNS = tuple(
         "dit_pairs",
         "dit_mixed",
         "dit_order",
+        "dit_all",
         "dit",
     )
 )
@@ -54,7 +55,7 @@ def main(runs: tuple[str, ...] = RUNS, plot: str = "docs/curves.svg") -> None:
             if points:
                 x, y = zip(*points, strict=True)
                 axes.plot(x, y, style, markersize=3, color=color, label=label)
-        start += config["steps"]
+        start += evaluations[-1]["step"] if evaluations else config["steps"]
     handles, labels = axes.get_legend_handles_labels()
     named = dict(zip(labels, handles, strict=True))
     axes.legend(named.values(), named.keys())

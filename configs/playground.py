@@ -1,6 +1,6 @@
 """The default model from nothing: VAE, latents, DiT, and a better decoder.
 
-Hardware: 2 CPU cores, about 13 hours; what ended is not made again.
+Hardware: 2 CPU cores, about 14 hours; what ended is not made again.
 Expected: what the single configs say.
 Command:
   python train.py --config=configs/playground.py --workdir=runs
@@ -34,6 +34,8 @@ def get_config() -> Series:
             (f"{dit}:mixed", "dit_mixed"),
             (f"{encode}:pictures", "latents_pictures"),
             (f"{dit}:order", "dit_order"),
+            (f"{dit}:all", "dit_all"),
+            (f"{encode}:known", "latents_known"),
             (f"{dit}:last", "dit"),
             (f"{vae}:decoder", "vae_decoder"),
         )

@@ -1,10 +1,11 @@
 """Encode playground clips for the default model's DiT.
 
-Hardware: 2 CPU cores, about 45 minutes, 20, 20 and 8.
+Hardware: 2 CPU cores, about 45 minutes, 20, 20, 8 and 20.
 Expected: runs/latents with 61,440 training clips, half of them images, and 256 others;
   runs/latents_motion with 20,480 clips, no images, nothing known, mostly one object;
   runs/latents_pairs with as many, mostly of two objects that stand in a relation;
-  runs/latents_pictures with 40,960 images of two objects.
+  runs/latents_pictures with 40,960 images of two objects;
+  runs/latents_known with 20,480 clips of everything, all with something known.
 Command:
   python train.py --config=configs/playground_encode.py --workdir=runs/latents
   python train.py --config=configs/playground_encode.py:motion \\
@@ -13,6 +14,8 @@ Command:
     --workdir=runs/latents_pairs
   python train.py --config=configs/playground_encode.py:pictures \\
     --workdir=runs/latents_pictures
+  python train.py --config=configs/playground_encode.py:known \\
+    --workdir=runs/latents_known
 """
 
 import dataclasses
@@ -41,15 +44,18 @@ EVERYTHING = EncodeRun(
 
 
 def _encode(
-    seed: int, length: int, frames: dict[int, float], **kinds: float
+    seed: int,
+    length: int,
+    frames: dict[int, float],
+    conditioned: float = 0.0,
+    **kinds: float,
 ) -> EncodeRun:
-    """Clips of which nothing is known."""
+    """Clips whose latents and captions are as the DiT knows them."""
     return dataclasses.replace(
         EVERYTHING,
-        # Latents and captions as the DiT knows them.
         vae="runs/latents",
         tokenizer="runs/latents",
-        conditioned=0.0,
+        conditioned=conditioned,
         data=dataclasses.replace(
             EVERYTHING.data,
             seed=seed,
@@ -61,17 +67,19 @@ def _encode(
 
 
 CLIPS = {9: 0.15, 17: 0.85}
+LONGER = {9: 0.15, 17: 0.7, 33: 0.15}
 RELATED = {"two": 0.45, "collide": 0.17, "behind": 0.17, "one": 0.1, "cut": 0.11}
 RUNS = {
     "everything": EVERYTHING,
     "motion": _encode(1, 20_480, CLIPS, one=0.9, two=0.1),
     "pairs": _encode(2, 20_480, CLIPS, **RELATED),
     "pictures": _encode(3, 40_960, {1: 1.0}, two=1.0),
+    "known": _encode(4, 20_480, LONGER, 1.0, **dict(EVERYTHING.data.kinds)),
 }
 
 
 def get_config(name: str = "everything") -> EncodeRun:
-    """Return the run: clips of everything, or those for motion or for relations."""
+    """Return the run: clips of everything, or those that some stages need more of."""
     if name not in RUNS:
         raise ValueError(
             f"playground_encode.py takes one of {', '.join(RUNS)}, got {name!r}"

@@ -28,6 +28,7 @@ from sora_jax.training.latents import open_latents
 from sora_jax.training.report import Report
 from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import publish, published
+from sora_jax.weights.workdirs import load_trained
 from sora_jax.workdir import keep_config
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
@@ -195,6 +196,12 @@ def test_other_clips_than_those_of_the_run_are_not_published(latents):
     (latents / "vae.safetensors").write_bytes(b"another")
     with pytest.raises(ValueError, match="trained on another VAE than"):
         publish.refuse_other_sources(run(latents), before)
+
+
+def test_a_folder_of_another_run_is_named_with_its_flag(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps(to_json(VAERun())))
+    with pytest.raises(ValueError, match="--run '.*': .* of a VAERun, where a DiTRun"):
+        load_trained(tmp_path, "--run")
 
 
 def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):

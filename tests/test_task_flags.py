@@ -249,3 +249,9 @@ def test_a_picture_comes_back_as_it_was(folder, files):
     (path,) = command.run(prepared, silent)
     shown = np.round(np.load(path)[0] * 255).astype(np.uint8)
     np.testing.assert_array_equal(shown, np.asarray(Image.open(files / "start.png")))
+
+
+def test_a_picture_or_a_storyboard_says_what_the_task_is():
+    assert flags.Arguments(image=("a.png",)).task == "animate"
+    assert flags.Arguments(storyboard="story.yaml").task == "storyboard"
+    assert flags.Arguments(task="edit", storyboard="story.yaml").task == "edit"

@@ -56,7 +56,8 @@ class Arguments:
     image: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     # A clip that the task is about; two for connect.
     video: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
-    # An image or a video as large as the clip: what is white is made anew (inpaint).
+    # An image or a video as large as the clip is shown: what is white is made anew
+    # (inpaint).
     mask: str | None = None
     # WIDTHxHEIGHT, larger than the clip's --size (outpaint).
     outpaint: str | None = None
@@ -64,7 +65,7 @@ class Arguments:
     storyboard: str | None = None
     # Which end of the clip is extended.
     direction: Direction = "forward"
-    # FROM:TO in seconds, to insert or to remove; repeatable.
+    # FROM:TO in seconds, of the result to insert, of the clip to remove; repeatable.
     span: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     # How much is changed: 0 nothing, 1 all (edit: 0.7, upscale: 0.4).
     strength: float | None = None
@@ -116,8 +117,9 @@ class Arguments:
     mesh: MeshConfig = SAMPLING_MESH
 
     def __post_init__(self):
-        if self.task == "generate" and self.image:
-            object.__setattr__(self, "task", "animate")
+        if self.task == "generate" and (self.image or self.storyboard):
+            task = "animate" if self.image else "storyboard"
+            object.__setattr__(self, "task", task)
 
 
 def settings_asked(arguments: Arguments, model: ModelConfig) -> SamplingConfig:

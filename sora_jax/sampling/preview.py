@@ -40,7 +40,7 @@ def sample_media(config: DiTRun, trained: Networks) -> dict[str, np.ndarray]:
     """Make one video for each of a few prompts, side by side."""
     vae, fps = load_vae(config.latents), clips_of(config.latents).data.fps
     described = ModelConfig(
-        name="in training",
+        name="the model in training",
         vae=vae.config,
         dit=trained.dit.config,
         text=trained.text_encoder.config,

@@ -89,7 +89,10 @@ def run_of(folder: PathLike, field: str) -> DiTRun:
             f"{field} {str(folder)!r} is no workdir, it has no config.json: give "
             "that of a DiT run (configs/playground_dit.py)"
         )
-    return from_json(DiTRun, read_json(path, published.COPY))
+    try:
+        return from_json(DiTRun, read_json(path, published.COPY))
+    except ValueError as error:
+        raise ValueError(f"{field} {str(folder)!r}: {error}") from error
 
 
 def load_trained(folder: PathLike, field: str) -> Trained:
