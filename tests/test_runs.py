@@ -193,6 +193,8 @@ def test_clips_that_the_vae_cannot_divide_are_refused():
 def test_other_clips_than_those_of_the_run_are_not_published(latents):
     before = open_latents(run(latents)).hashes
     publish.refuse_other_sources(run(latents), before)
+    with pytest.raises(ValueError, match="another VAE and tokenizer and set of clips"):
+        publish.refuse_other_sources(run(latents), {})
     (latents / "vae.safetensors").write_bytes(b"another")
     with pytest.raises(ValueError, match="trained on another VAE than"):
         publish.refuse_other_sources(run(latents), before)

@@ -96,9 +96,9 @@ def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
 
 
 def refuse_other_sources(run: DiTRun, trained_on: dict[str, str]) -> None:
-    """Refuse folders whose files are others since the run read them."""
+    """Refuse folders whose files are not those on record that the run read."""
     now = workdirs.sources_of(run)
-    changed = [name for name in now if now[name] != trained_on.get(name, now[name])]
+    changed = [name for name in now if now[name] != trained_on.get(name)]
     if changed:
         read = [run.latents, *run.more_latents, *filter(None, [run.text_from])]
         raise ValueError(
