@@ -19,7 +19,7 @@ from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from sora_jax import manifest, sharding
-from sora_jax.workdir import PathLike
+from sora_jax.files import PathLike
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
 

@@ -12,8 +12,7 @@ import jax
 from etils import epath
 
 from sora_jax import sharding
-
-PathLike = str | os.PathLike[str]
+from sora_jax.files import PathLike
 
 
 def refuse_other_config(

@@ -7,8 +7,9 @@ import math
 from typing import Literal
 
 from sora_jax.config.plain import require, require_within
-from sora_jax.sharding import Rules
 
+# From logical axes to those of the mesh.
+Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 RULES: Rules = (
     ("batch", ("data", "fsdp")),
     ("tokens", ("ring", "ulysses")),

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from etils import epath
 
+from sora_jax import files
 from sora_jax.data import video
-from sora_jax.workdir import PathLike
+from sora_jax.files import PathLike
 
 
 def frames_of(
@@ -25,7 +26,7 @@ def frames_of(
       ValueError: the file is missing, or no array of pixels; of pixels that are out of
         range where they are met.
     """
-    source, named = video.existing(path, field), f"{field} {os.fspath(path)!r}"
+    source, named = files.existing(path, field), f"{field} {os.fspath(path)!r}"
     try:
         frames = _load(source)
     except (ValueError, EOFError, OSError, zipfile.BadZipFile) as error:

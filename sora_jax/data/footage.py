@@ -19,8 +19,8 @@ from jaxtyping import Bool, Float, UInt8
 from sora_jax import memory
 from sora_jax.config.plain import FPS, Number, require
 from sora_jax.data import arrays, pictures, video
+from sora_jax.files import PathLike
 from sora_jax.types import Clip
-from sora_jax.workdir import PathLike
 
 # Seconds: containers that round times do so to thousandths or hundredths. A longer tick
 # is the frame's own length, and exact.

@@ -22,7 +22,7 @@ from etils import epath
 
 from sora_jax.config import FPS
 from sora_jax.data import encoders
-from sora_jax.workdir import PathLike
+from sora_jax.files import PathLike
 
 _PROBE = bytes(1 << 18)  # enough to notice a full disk
 

@@ -8,8 +8,8 @@ import numpy as np
 from jaxtyping import Float
 from PIL import Image, ImageOps
 
-from sora_jax.data.video import existing, over_grey, to_float
-from sora_jax.workdir import PathLike
+from sora_jax.data.video import over_grey, to_float
+from sora_jax.files import PathLike, existing
 
 # Formats of pictures. The others of Pillow's would take some videos for theirs.
 STILLS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")

@@ -20,7 +20,8 @@ from array_record.python.array_record_module import (
 from etils import epath
 from jaxtyping import Float
 
-from sora_jax.workdir import PathLike, write_json
+from sora_jax.files import PathLike
+from sora_jax.workdir import write_json
 
 FORMAT = "safetensors"  # of a record
 

@@ -13,8 +13,8 @@ import msgspec
 import yaml
 from etils import epath
 
-from sora_jax.data import video
-from sora_jax.workdir import PathLike
+from sora_jax import files
+from sora_jax.files import PathLike
 
 T = TypeVar("T")
 
@@ -96,7 +96,7 @@ def read(path: PathLike, *, field: str = "--storyboard") -> Storyboard:
       ValueError: the file cannot be read, or makes no sense; lists each place, what is
         wrong with it and the remedy.
     """
-    source = video.existing(path, field)
+    source = files.existing(path, field)
     named = f"{field} {os.fspath(path)!r}"
     data, problems = _parse(source, read_text(path, field=field), named), []
     outline = _convert(data, _Outline, "", problems)
@@ -118,12 +118,7 @@ def read_text(path: PathLike, *, field: str = "--storyboard") -> str:
     Raises:
       ValueError: the file is missing, or no UTF-8.
     """
-    try:
-        return video.existing(path, field).read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"{field} {os.fspath(path)!r} is not UTF-8 text ({error}): save it as UTF-8"
-        ) from error
+    return files.read_text(path, field)
 
 
 def _parse(source: epath.Path, text: str, named: str) -> Any:

@@ -19,12 +19,11 @@ import numpy as np
 from av.error import FFmpegError
 from av.filter import Graph
 from av.stream import Disposition
-from etils import epath
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from sora_jax.files import PathLike, existing
 from sora_jax.types import Clip
-from sora_jax.workdir import PathLike
 
 # Without these flags swscale rounds coarsely and drops chroma: 34 dB where 44 dB
 # is possible on a round trip.
@@ -254,20 +253,3 @@ def fit(
         window[index[0], ..., index[1]] = np.asarray(resized)
     # Bicubic overshoots at edges.
     return np.clip(out, -1, 1)
-
-
-def existing(path: PathLike, field: str) -> epath.Path:
-    """Returns the path of a file.
-
-    Raises:
-      ValueError: there is none.
-    """
-    source = epath.Path(path)
-    if not source.exists():
-        raise ValueError(
-            f"{field} {os.fspath(path)!r} does not exist; check the spelling, "
-            "relative paths start at the current folder"
-        )
-    if source.is_dir():
-        raise ValueError(f"{field} {os.fspath(path)!r} is a folder; give a file")
-    return source

@@ -20,7 +20,8 @@ import sentencepiece
 from etils import epath
 from jaxtyping import Int
 
-from sora_jax.workdir import PathLike, write_bytes
+from sora_jax.files import PathLike
+from sora_jax.workdir import write_bytes
 
 PAD, END, UNKNOWN = 0, 1, 2
 

@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sora_jax.config import SAMPLING_MESH, MeshConfig
+from sora_jax.files import PathLike
 from sora_jax.sampling import codec, unseen
 from sora_jax.sampling.making import Progress, silent
 from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts
@@ -33,7 +34,6 @@ from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.types import Condition
 from sora_jax.weights import folders, published
 from sora_jax.weights.parts import Weights
-from sora_jax.workdir import PathLike
 
 _logger = logging.getLogger(__name__)
 

@@ -14,9 +14,8 @@ import jax.numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
+from sora_jax.config.training import Rules
 from sora_jax.sharding.arrays import place
-
-Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 
 _RULES: contextvars.ContextVar[Rules] = contextvars.ContextVar("rules", default=())
 # The axis along which parameters are stored in parts, and gathered to be used.

@@ -15,12 +15,12 @@ from flax import nnx
 
 from sora_jax import memory, sharding
 from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, wan
+from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.weights import layout_diffusers, layout_original, published
 from sora_jax.weights.foreign import Folder
 from sora_jax.weights.parts import Parts, Weights
 from sora_jax.weights.tokenizer_json import as_transformers_reads
-from sora_jax.workdir import PathLike
 
 _logger = logging.getLogger(__name__)
 

@@ -20,7 +20,8 @@ import safetensors.numpy
 from etils import epath
 
 from sora_jax import sharding
-from sora_jax.workdir import PathLike, write_bytes
+from sora_jax.files import PathLike
+from sora_jax.workdir import write_bytes
 
 PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
 

@@ -18,13 +18,14 @@ from jax.sharding import Mesh
 
 from sora_jax import sharding
 from sora_jax.config import RULES, ModelConfig, from_json
+from sora_jax.files import PathLike
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import native
 from sora_jax.weights.parts import Weights, in_memory
-from sora_jax.workdir import PathLike, read_json, write_json
+from sora_jax.workdir import read_json, write_json
 
 M = TypeVar("M", bound=nnx.Module)
 _logger = logging.getLogger(__name__)

@@ -21,8 +21,9 @@ import jax.numpy as jnp
 import numpy as np
 from etils import epath
 
+from sora_jax.files import PathLike
 from sora_jax.weights import native
-from sora_jax.workdir import PathLike, read_json
+from sora_jax.workdir import read_json
 
 LONGEST_HEADER = 100_000_000  # bytes: what the format allows
 SHARD = re.compile(r"-of-(\d+)\.safetensors$")

@@ -14,12 +14,13 @@ from flax import nnx
 
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
+from sora_jax.files import PathLike
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, native, published
-from sora_jax.workdir import PathLike, read_json
+from sora_jax.workdir import read_json
 
 _logger = logging.getLogger(__name__)
 

@@ -1,0 +1,169 @@
+"""Other people's files: opened only where they are regular files, and within limits.
+
+Nothing here reads more than it was told to, follows what a file says about other files,
+or needs JAX.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from typing import Any, TypeVar
+
+import msgspec
+from etils import epath
+
+from sora_jax import limits
+
+T = TypeVar("T")
+PathLike = str | os.PathLike[str]
+
+# Where files may lie beside the local disk, and the package that reads them there.
+REMOTE = {"gs": "gcsfs", "s3": "s3fs"}
+_KINDS = (
+    (stat.S_ISDIR, "is a folder; give a file"),
+    (stat.S_ISFIFO, "is a pipe; write it to a file first"),
+    (stat.S_ISSOCK, "is a socket; give a file"),
+    (stat.S_ISCHR, "is a device; give a file"),
+    (stat.S_ISBLK, "is a device; give a file"),
+)
+
+
+def existing(path: PathLike, field: str) -> epath.Path:
+    """Returns the path of a regular file, on this disk or in a bucket.
+
+    Args:
+      path: of the file.
+      field: the flag or config field that error messages name.
+
+    Raises:
+      ValueError: there is none, or it is a folder, a pipe, a device or a socket, or
+        the address of something that is no file.
+    """
+    named = f"{field} {quoted(path)}"
+    source = located(path, field)
+    if is_remote(source):
+        if not source.exists():
+            raise ValueError(f"{named} does not exist; check the spelling")
+        if source.is_dir():
+            raise ValueError(f"{named} is a folder; give a file")
+        return source
+    try:
+        mode = os.stat(source).st_mode
+    except (FileNotFoundError, NotADirectoryError) as error:
+        raise ValueError(
+            f"{named} does not exist; check the spelling, relative paths start at the "
+            "current folder"
+        ) from error
+    except (OSError, ValueError) as error:  # too long, a loop of links, a null byte
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(
+            f"{named} is no file ({reason}); check the spelling"
+        ) from error
+    for is_kind, remedy in _KINDS:
+        if is_kind(mode):
+            raise ValueError(f"{named} {remedy}")
+    return source
+
+
+def located(path: PathLike, field: str) -> epath.Path:
+    """Returns a path, on this disk or in a bucket whose package is installed.
+
+    Raises:
+      ValueError: it is the address of something else, or the package is missing.
+    """
+    text = os.fspath(path)
+    if not isinstance(text, str):
+        raise ValueError(f"{field} must be a path of text, got {quoted(text)}")
+    scheme, colon, _ = text.partition("://")
+    if not colon:
+        return epath.Path(path)
+    if scheme not in REMOTE:
+        raise ValueError(
+            f"{field} {quoted(path)} is the address of no file: download it, and give "
+            f"the file; of addresses, {' and '.join(f'{name}://' for name in REMOTE)} "
+            "are taken"
+        )
+    try:
+        source = epath.Path(path)
+        source.exists()
+    except ImportError as error:
+        package = REMOTE[scheme]
+        raise ValueError(
+            f"{field} {quoted(path)} needs the package {package}: pip install {package}"
+        ) from error
+    return source
+
+
+def is_remote(path: PathLike) -> bool:
+    """Whether a path is that of a bucket."""
+    return "://" in os.fspath(path)
+
+
+def read_bytes(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> bytes:
+    """Reads a file that is small by its nature.
+
+    Raises:
+      ValueError: there is none (see `existing`), it cannot be read, or it is larger.
+    """
+    source = existing(path, field)
+    try:
+        with source.open("rb") as file:
+            content = file.read(most + 1)
+    except OSError as error:
+        raise ValueError(
+            f"{field} {quoted(path)} cannot be read ({error.strerror or error})"
+        ) from error
+    if len(content) > most:
+        raise ValueError(
+            f"{field} {quoted(path)} is larger than {most} bytes: give a smaller file"
+        )
+    return content
+
+
+def read_text(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> str:
+    """Reads a text file as UTF-8; a byte-order mark is no part of it.
+
+    Raises:
+      ValueError: see `read_bytes`; or the file is not UTF-8.
+    """
+    try:
+        return read_bytes(path, field, most).decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"{field} {quoted(path)} is not UTF-8 text ({error}): save it as UTF-8"
+        ) from error
+
+
+def decode_json(text: str | bytes, kind: type[T] | Any = Any) -> T:
+    """Parses JSON as a type that msgspec knows.
+
+    Raises:
+      ValueError: it is none, is nested too deeply, or holds other types; says where.
+    """
+    try:
+        return msgspec.json.decode(text, type=kind)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise ValueError(str(error)) from error
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
+def quoted(value: Any) -> str:
+    """A value as messages repeat it: in one line, printable, and not too long."""
+    if isinstance(value, os.PathLike):
+        value = os.fspath(value)
+    text = ascii(value) if not _is_printable(value) else repr(value)
+    if len(text) <= limits.QUOTED:
+        return text
+    length = f" ({len(value)} characters)" if isinstance(value, str) else ""
+    return f"{text[: limits.QUOTED]}…{length}"
+
+
+def _is_printable(value: Any) -> bool:
+    # Surrogates stand for bytes that are no UTF-8, and cannot be printed.
+    try:
+        repr(value).encode()
+    except UnicodeError:
+        return False
+    return True
