@@ -11,7 +11,7 @@ import pytest
 from clips import psnr, smooth_clip
 from PIL import Image
 
-from sora_jax.data import encoders, outputs, pictures, video
+from sora_jax.data import decoding, encoders, outputs, pictures, video
 
 
 class Stopped(BaseException):
@@ -23,7 +23,7 @@ def test_mp4_round_trip_keeps_pixels_and_rate(tmp_path, fps):
     frames = smooth_clip()
     chunks = [frames[:1], video.to_uint8(frames[1:5]), frames[5:]]
     path = outputs.write(tmp_path / "clip.mp4", iter(chunks), fps)
-    clip = video.read_video(path)
+    clip = decoding.read_video(path)
     assert clip.pixels.shape == frames.shape
     assert clip.fps == pytest.approx(fps, rel=1e-6)
     assert psnr(clip.pixels, frames) > 40
@@ -43,7 +43,7 @@ def test_mp4_plays_in_browsers(tmp_path):
 @pytest.mark.parametrize("size", [(65, 47), (8, 8), (2, 3), (1, 1), (33, 130)])
 def test_mp4_odd_and_small_sizes(tmp_path, size):
     frames = smooth_clip(3, *size)
-    clip = video.read_video(outputs.write(tmp_path / "a.mp4", [frames], 8))
+    clip = decoding.read_video(outputs.write(tmp_path / "a.mp4", [frames], 8))
     assert clip.pixels.shape == (3, size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
 
 
@@ -59,7 +59,7 @@ def test_same_frames_same_bytes(tmp_path, suffix):
 def test_gif_keeps_frames_and_time(tmp_path):
     frames = smooth_clip(9)
     path = outputs.write(tmp_path / "a.gif", [frames[:4], frames[4:]], 8)
-    clip = video.read_video(path)
+    clip = decoding.read_video(path)
     assert clip.pixels.shape == frames.shape and clip.fps == pytest.approx(8)
     assert psnr(clip.pixels, frames) > 25
     with Image.open(path) as image:
