@@ -5,35 +5,22 @@ Without `--weights` the model that ships with the package is used, on any machin
 
 from __future__ import annotations
 
-import dataclasses
 import sys
 import time
 
-import tyro
-
-from sora_jax import cli, runtime, sharding
-from sora_jax.sampling import command, flags, job, making
+from sora_jax import cli
+from sora_jax.sampling import checks, spellings
 
 
 def main(argv: list[str]) -> None:
     """Parse, check, make, write."""
     started = time.perf_counter()
-    arguments = tyro.cli(
-        flags.Arguments, args=argv, config=(tyro.conf.FlagCreatePairsOff,)
-    )
-    speaks = runtime.join_hosts()
-    with sharding.together():
-        asked = job.prepare(arguments)
-    asked = dataclasses.replace(asked, seed=sharding.agreed(asked.seed))
-    runtime.enable_compilation_cache()
-    if speaks:
-        runtime.tell()
-        print(asked.summary)
-    for path in command.run(asked, progress=cli.bars if speaks else making.silent):
-        print(path)
-    if speaks:
-        seconds = time.perf_counter() - started
-        print(f"seed {asked.seed}, {seconds:.1f} s")
+    arguments = spellings.parse(argv)
+    checks.refuse(arguments)
+    # What is wrong with the flags is told before JAX is imported, which takes longer.
+    from sora_jax.sampling import command
+
+    command.main(arguments, started)
 
 
 if __name__ == "__main__":

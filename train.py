@@ -26,12 +26,12 @@ def main(argv: list[str]) -> None:
             encode.check_hosts()
         for location, folder, run in runs:
             if speaks:
-                print(f"{location}: {workdir}/{folder}")
+                cli.say(f"{location}: {workdir}/{folder}")
             train(config.placed(run, workdir), f"{workdir}/{folder}")
     else:
         train(config, workdir)
     if speaks:
-        print(f"done: {workdir}")
+        cli.say(f"done: {workdir}")
 
 
 def train(config: object, workdir: str) -> None:

@@ -6,15 +6,20 @@ import contextlib
 import dataclasses
 import importlib.util
 import inspect
+import io
+import os
 import re
 import sys
 import traceback
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import tqdm
 import tyro
+
+from sora_jax.files import quoted
 
 T = TypeVar("T")
 
@@ -29,16 +34,38 @@ def exits(stopped: str) -> Iterator[None]:
 
     A ValueError that a library raises is a bug of ours and keeps its traceback.
     """
+    for stream in (sys.stdout, sys.stderr):
+        # What a console cannot print is escaped, and never stops a program.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         yield
     except (FloatingPointError, OSError) as error:
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error))}")
     except ValueError as error:
         if not _is_ours(error):
             raise
-        sys.exit(f"error: {error}")
+        sys.exit(f"error: {printable(str(error))}")
     except KeyboardInterrupt:
         sys.exit(stopped)
+
+
+def say(line: str) -> None:
+    """Print a line; that nobody reads it any more is no reason to stop."""
+    try:
+        print(printable(line), flush=True)
+    except (OSError, ValueError):
+        sys.stdout = open(os.devnull, "w")
+
+
+def printable(text: str) -> str:
+    """A text whose control characters do nothing to a terminal."""
+    return "".join(
+        char
+        if char == "\n" or not unicodedata.category(char) == "Cc"
+        else ascii(char)[1:-1]
+        for char in text
+    )
 
 
 def _is_ours(error: BaseException) -> bool:
@@ -153,9 +180,11 @@ def parse_size(text: str, field: str = "--size") -> tuple[int, int]:
     Raises:
       ValueError: the text is no size.
     """
-    match = re.fullmatch(r"(\d+)[xX](\d+)", text.strip())
+    match = re.fullmatch(r"(\d{1,9})\s*[xX*×]\s*(\d{1,9})", text.strip())
     if match is None:
-        raise ValueError(f"{field} must be WIDTHxHEIGHT, such as 64x64, got {text!r}")
+        raise ValueError(
+            f"{field} must be WIDTHxHEIGHT, such as 64x64, got {quoted(text)}"
+        )
     return int(match[2]), int(match[1])
 
 

@@ -21,7 +21,7 @@ CGROUP = Path("/sys/fs/cgroup")
 WEIGHTS_SHARE = 0.8
 
 
-def available(mesh: Mesh | None = None) -> float:
+def available(mesh: Mesh | None = None) -> int | float:
     """Bytes that arrays may take on each device of a mesh, or on the first one."""
     here = jax.local_devices()
     devices = here[:1] if mesh is None else set(here) & set(mesh.devices.flat)
@@ -30,13 +30,24 @@ def available(mesh: Mesh | None = None) -> float:
         statistics = device.memory_stats() or {}
         if "bytes_limit" not in statistics:
             # The devices of a CPU are parts of one memory.
-            room = min(psutil.virtual_memory().available, in_container())
-            return room / len(devices)
+            return of_host() / len(devices)
         rooms.append(statistics["bytes_limit"] - statistics.get("bytes_in_use", 0))
     return min(rooms)
 
 
-def in_container() -> float:
+def everywhere() -> int | float:
+    """Bytes that arrays may take, over the devices of all hosts."""
+    if jax.local_devices()[0].platform == "cpu":
+        return of_host() * jax.process_count()
+    return available() * jax.device_count()
+
+
+def of_host() -> int | float:
+    """Bytes that this process may still take of its host's memory."""
+    return min(psutil.virtual_memory().available, in_container())
+
+
+def in_container() -> int | float:
     """Bytes that the container of this process leaves it; infinite without one."""
     try:
         most, used = (

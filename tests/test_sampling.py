@@ -185,7 +185,10 @@ BAD = {
         "negative_prompt": "blur",
         "guidance": 1.0,
     },
-    "no prompt|is no file": {"prompt": None, "prompts": "missing.txt"},
+    "--prompts 'missing.txt' does not exist": {
+        "prompt": None,
+        "prompts": "missing.txt",
+    },
 }
 
 
@@ -213,7 +216,9 @@ def test_several_problems_are_told_together(folder):
 
 def test_prompts_that_cannot_be_read_are_one_problem(folder):
     arguments = flags.Arguments(prompts="missing.txt", weights=str(folder))
-    with pytest.raises(ValueError, match="^--prompts 'missing.txt' is no file$"):
+    with pytest.raises(
+        ValueError, match="^--prompts 'missing.txt' does not exist; [^\n]*$"
+    ):
         job.prepare(arguments)
 
 

@@ -16,7 +16,7 @@ from sora_jax.config.models import (
 )
 from sora_jax.config.plain import FPS, from_json, require, to_json
 from sora_jax.config.runs import DiTRun, EncodeRun, Series, VAERun
-from sora_jax.config.sampling import SamplingConfig, Solver
+from sora_jax.config.sampling import Direction, Fit, SamplingConfig, Solver
 from sora_jax.config.training import (
     FRAME_RULES,
     RULES,
@@ -33,10 +33,12 @@ __all__ = [
     "CriticConfig",
     "DiTConfig",
     "DiTRun",
+    "Direction",
     "Dtype",
     "EncodeRun",
     "FPS",
     "FRAME_RULES",
+    "Fit",
     "FlowConfig",
     "MeshConfig",
     "ModelConfig",

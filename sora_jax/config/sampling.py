@@ -9,6 +9,9 @@ from typing import Any, Literal
 from sora_jax.config.plain import FPS, require_within
 
 Solver = Literal["euler", "heun", "unipc"]
+# How pictures and clips come to a size, and at which end a clip is extended.
+Fit = Literal["crop", "pad", "stretch"]
+Direction = Literal["forward", "backward", "both"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -58,6 +58,15 @@ def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[tuple[Any, A
             yield container, stream
 
 
+def unreadable(named: str, good: int, error: Exception) -> ValueError:
+    """An error that tells why a file cannot be read, after so many good frames."""
+    where = f"after {good} good frames" if good else "at its start"
+    return ValueError(
+        f"{named} cannot be read as a video (it stops {where}: {error}); re-encode it, "
+        "for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give another file"
+    )
+
+
 def decoder_of(stream: Any) -> Any:
     """What decodes a stream's packets, with alpha where the stream has some."""
     name = ALPHA_DECODERS.get(stream.codec_context.name)

@@ -111,12 +111,7 @@ def decode(
             good, before = good + 1, shown.begin
             yield shown
     except (FFmpegError, ValueError, OSError, SyntaxError, EOFError) as error:
-        where = f"after {good} good frames" if good else "at its start"
-        raise ValueError(
-            f"{named} cannot be read as a video (it stops {where}: {error}); re-encode "
-            "it, for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give "
-            "another file"
-        ) from error
+        raise containers.unreadable(named, good, error) from error
     if not good:
         raise ValueError(f"{named} holds no frames; give another file")
 

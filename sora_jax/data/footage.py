@@ -17,7 +17,8 @@ import psutil
 from jaxtyping import Bool, Float, UInt8
 
 from sora_jax import memory
-from sora_jax.config.plain import FPS, Number, require
+from sora_jax.config import FPS, Fit, require
+from sora_jax.config.plain import Number
 from sora_jax.data import arrays, decoding, pictures, video
 from sora_jax.files import PathLike, quoted
 from sora_jax.limits import LIMITS, Limits
@@ -74,7 +75,7 @@ def read(
     *,
     fps: Number,
     size: tuple[int, int],
-    fit: video.Fit = "crop",
+    fit: Fit = "crop",
     field: str = "--video",
     limits: Limits = LIMITS,
 ) -> Footage:
@@ -139,7 +140,7 @@ def read_image(
     path: PathLike,
     *,
     size: tuple[int, int],
-    fit: video.Fit = "crop",
+    fit: Fit = "crop",
     field: str = "--image",
     limits: Limits = LIMITS,
 ) -> Float[np.ndarray, "1 h w 3"]:
@@ -159,7 +160,7 @@ def read_mask(
     *,
     fps: Number,
     size: tuple[int, int],
-    fit: video.Fit = "crop",
+    fit: Fit = "crop",
     field: str = "--mask",
     limits: Limits = LIMITS,
 ) -> Float[np.ndarray, "t h w"]:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
-from typing import IO
+from collections.abc import Callable, Iterator
+from typing import IO, TypeVar
 
 import numpy as np
 from etils import epath
@@ -15,6 +15,8 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 from sora_jax.data.video import over_grey, to_float
 from sora_jax.files import PathLike, existing, quoted
 from sora_jax.limits import LIMITS, Limits
+
+T = TypeVar("T")
 
 # Formats of pictures. The others of Pillow's would take some videos for theirs, or
 # start another program (PostScript).
@@ -50,6 +52,15 @@ def is_still(path: PathLike, *, field: str = "--video") -> bool:
         return True  # and `read_image` will say what is wrong with it
     except DAMAGED:
         return False
+
+
+def check(path: PathLike, field: str = "--image", limits: Limits = LIMITS) -> None:
+    """Refuse what is not one picture, as its header tells.
+
+    Raises:
+      ValueError: see `read_image`.
+    """
+    _read(path, field, limits, lambda image: None)
 
 
 @contextlib.contextmanager
@@ -88,20 +99,25 @@ def read_image(
     Raises:
       ValueError: the file is missing, not one image, damaged, or too large.
     """
+    pixels = _read(path, field, limits, lambda x: rgb(ImageOps.exif_transpose(x)))
+    return pixels[None]
+
+
+def _read(
+    path: PathLike, field: str, limits: Limits, use: Callable[[Image.Image], T]
+) -> T:
     source = existing(path, field)
     try:
         with opened(source, limits=limits) as image:
             if _is_animated(image):
                 hint = ", or is it a --video?" if field == "--image" else ""
                 raise ValueError(f"it has several frames: give one of them{hint}")
-            image.load()
-            pixels = rgb(ImageOps.exif_transpose(image))
+            return use(image)
     except DAMAGED as error:
         raise ValueError(
             f"{field} {quoted(path)} cannot be read as an image ({error}); save it "
             "again as PNG or JPEG, or give another file"
         ) from error
-    return pixels[None]
 
 
 def _image(file: IO[bytes], formats: tuple[str, ...]) -> Image.Image:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image
 
+from sora_jax.config import Fit
+
 # Without these flags swscale rounds coarsely and drops chroma: 34 dB where 44 dB
 # is possible on a round trip.
 EXACT_SCALING = "accurate_rnd+full_chroma_int+full_chroma_inp+bicubic"
-
-Fit = Literal["crop", "pad", "stretch"]
 
 
 def to_float(frames: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -129,13 +130,25 @@ def reconstruct(
     Raises:
       ValueError: the VAE does not divide their frames.
     """
-    factor = vae.config.time_factor
-    if extra := (pixels.shape[1] - 1) % factor:
-        raise ValueError(
-            f"pixels must have 1 + {factor}k frames, got {pixels.shape[1]}: leave "
-            f"{extra} out"
-        )
+    check(vae.config, pixels.shape)
     return np.concatenate(list(decode(vae, encode(vae, pixels))), axis=1)
+
+
+def check(config: VAEConfig, shape: tuple[int, ...]) -> None:
+    """Refuse clips `[b t h w 3]` that a VAE does not divide.
+
+    Raises:
+      ValueError: says what it divides.
+    """
+    factor, cell = config.time_factor, config.space_factor
+    if extra := (shape[1] - 1) % factor:
+        raise ValueError(
+            f"pixels must have 1 + {factor}k frames, got {shape[1]}: leave {extra} out"
+        )
+    if shape[2] % cell or shape[3] % cell or shape[4] != 3 or not math.prod(shape):
+        raise ValueError(
+            f"pixels must be [b t h w 3] of sides in steps of {cell}, got {list(shape)}"
+        )
 
 
 @partial(jax.jit, static_argnames="graphdef")

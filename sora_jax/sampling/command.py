@@ -8,11 +8,39 @@ from collections.abc import Iterator
 
 import jax
 
+from sora_jax import cli, runtime, sharding
 from sora_jax.data import outputs
-from sora_jax.sampling.job import Job
-from sora_jax.sampling.making import Progress
+from sora_jax.sampling.flags import Arguments
+from sora_jax.sampling.job import Job, prepare
+from sora_jax.sampling.making import Progress, silent
 from sora_jax.sampling.model import load
 from sora_jax.sampling.tasks.brief import Brief
+
+
+def main(arguments: Arguments, started: float) -> None:
+    """Do what the flags say, and tell about it.
+
+    Args:
+      arguments: the flags.
+      started: when the program was, by `time.perf_counter`.
+    """
+    speaks = runtime.join_hosts()
+    if speaks:
+        runtime.tell()
+    with sharding.together():
+        job = prepare(arguments)
+    job = dataclasses.replace(job, seed=sharding.agreed(job.seed))
+    runtime.enable_compilation_cache()
+    if speaks:
+        cli.say(job.summary)
+    for path in run(job, progress=cli.bars if speaks else silent):
+        cli.say(path)
+    if speaks:
+        last = job.seed + len(job.prompts) - 1
+        seeds = (
+            f"seed {job.seed}" if last == job.seed else f"seeds {job.seed} to {last}"
+        )
+        cli.say(f"{seeds}, {time.perf_counter() - started:.1f} s")
 
 
 def run(job: Job, progress: Progress) -> Iterator[str]:
@@ -20,7 +48,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
 
     Of several hosts, the first one writes.
     """
-    model = load(job.weights, job.mesh)
+    model = load(job.weights, job.mesh, limits=job.limits)
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
         started = time.perf_counter()
@@ -30,6 +58,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             settings=job.settings,
             seed=seed,
             noise=job.noise,
+            limits=job.limits,
         )
         chunks = model.perform(job.build(brief), progress)
         if jax.process_index() > 0:

@@ -5,20 +5,22 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import tyro
 
 from sora_jax.config import (
     SAMPLING_MESH,
+    Direction,
+    Fit,
     MeshConfig,
     ModelConfig,
     SamplingConfig,
     Solver,
 )
-from sora_jax.sampling.tasks.joining import Direction
+from sora_jax.limits import LIMITS, UNLIMITED, Limits
 
-Fit = Literal["crop", "pad", "stretch"]
 Task = Literal[
     "generate",
     "animate",
@@ -115,22 +117,34 @@ class Arguments:
     model: str | None = None
     # How several devices share the weights, and each video.
     mesh: MeshConfig = SAMPLING_MESH
+    # Lift the limits of what may be asked for (sora_jax/limits.py), memory among them.
+    unlimited: bool = False
 
     def __post_init__(self):
         if self.task == "generate" and (self.image or self.storyboard):
             task = "animate" if self.image else "storyboard"
             object.__setattr__(self, "task", task)
 
+    @property
+    def limits(self) -> Limits:
+        """What may be asked for."""
+        return UNLIMITED if self.unlimited else LIMITS
 
-def settings_asked(arguments: Arguments, model: ModelConfig) -> SamplingConfig:
-    """The model's settings, but for what the flags say (--size apart)."""
+
+def settings_given(arguments: Arguments) -> dict[str, Any]:
+    """The settings that flags say, but for those that depend on the model."""
     names = "negative_prompt frames fps window context steps solver guidance"
     names += " guidance_low shift tile"
-    asked: dict[str, Any] = {
+    return {
         name: value
         for name in names.split()
         if (value := getattr(arguments, name)) is not None
     }
+
+
+def settings_asked(arguments: Arguments, model: ModelConfig) -> SamplingConfig:
+    """The model's settings, but for what the flags say (--size apart)."""
+    asked = settings_given(arguments)
     if arguments.preview:
         asked["steps"] = max(4, model.sampling.steps // 4)
     if arguments.seconds is not None:
@@ -164,3 +178,13 @@ def as_flag(problem: str, arguments: Arguments | None = None) -> str:
     if field == "size" and arguments is not None and arguments.outpaint is not None:
         return f"--outpaint{rest}"
     return f"--{field.replace('_', '-')}{rest}" if field in names else problem
+
+
+def as_flags(problems: Iterable[str], arguments: Arguments) -> list[str]:
+    """Name the flags of problems, each of which is told once."""
+    lines = (
+        as_flag(line, arguments)
+        for problem in problems
+        for line in problem.splitlines()
+    )
+    return list(dict.fromkeys(lines))

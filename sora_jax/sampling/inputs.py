@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import re
-import zipfile
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from sora_jax import cli
+from sora_jax import cli, files
 from sora_jax.config import ModelConfig, SamplingConfig
-from sora_jax.data import footage, storyboard
+from sora_jax.data import arrays, footage, storyboard
+from sora_jax.limits import Limits
+from sora_jax.sampling import checks
 from sora_jax.sampling.duties import TASKS
 from sora_jax.sampling.flags import Arguments
 from sora_jax.sampling.parts import Clip, Part
@@ -70,7 +69,11 @@ def counted(arguments: Arguments) -> bool:
 def read_clip(path: str, arguments: Arguments, settings: SamplingConfig) -> Clip:
     """A clip at the size and frame rate of the video."""
     found = footage.read(
-        path, fps=settings.fps, size=settings.size, fit=arguments.fit, field="--video"
+        path,
+        fps=settings.fps,
+        size=settings.size,
+        fit=arguments.fit,
+        limits=arguments.limits,
     )
     return found.clip.pixels
 
@@ -79,22 +82,17 @@ def read_keyframe(
     text: str, arguments: Arguments, settings: SamplingConfig
 ) -> Keyframe:
     """A picture given as FILE, FILE@FRAME or FILE@FRAME:STRENGTH."""
-    match = re.fullmatch(r"(.+?)(?:@(-?\d+)(?::(\d*\.?\d+))?)?", text)
-    assert match is not None
-    path, frame, strength = match.groups()
-    if frame is None and "@" in path and not Path(path).exists():
-        raise ValueError(
-            f"--image {text!r} must be FILE, FILE@FRAME or FILE@FRAME:STRENGTH, such "
-            "as end.png@-1:0.8"
-        )
-    pixels = footage.read_image(path, size=settings.size, fit=arguments.fit)
-    return Keyframe(pixels=pixels, frame=int(frame or 0), strength=float(strength or 1))
+    path, frame, strength = checks.split_keyframe(text)
+    pixels = footage.read_image(
+        path, size=settings.size, fit=arguments.fit, limits=arguments.limits
+    )
+    return Keyframe(pixels=pixels, frame=frame, strength=strength)
 
 
 def read_storyboard(arguments: Arguments, settings: SamplingConfig) -> Build:
     """A storyboard and its pictures."""
     assert arguments.storyboard is not None
-    board = storyboard.read(arguments.storyboard)
+    board = storyboard.read(arguments.storyboard, limits=arguments.limits)
     stretches = [
         Stretch(
             frame=round(shot.at * settings.fps),
@@ -103,7 +101,11 @@ def read_storyboard(arguments: Arguments, settings: SamplingConfig) -> Build:
             picture=None
             if shot.image is None
             else footage.read_image(
-                shot.image, size=settings.size, fit=arguments.fit, field="--storyboard"
+                shot.image,
+                size=settings.size,
+                fit=arguments.fit,
+                field="--storyboard",
+                limits=arguments.limits,
             ),
         )
         for shot in board.shots
@@ -114,7 +116,8 @@ def read_storyboard(arguments: Arguments, settings: SamplingConfig) -> Build:
 
 def read_painting(arguments: Arguments, settings: SamplingConfig) -> Build:
     """A clip, and the mask of what is made anew in it or the frame around it."""
-    how = {"fps": settings.fps, "size": settings.size, "fit": arguments.fit}
+    how: dict[str, Any] = {"fps": settings.fps, "size": settings.size}
+    how |= {"fit": arguments.fit, "limits": arguments.limits}
     found = footage.read(arguments.video[0], **how)
     clip = found.clip.pixels
     if arguments.mask is None:
@@ -128,7 +131,7 @@ def read_painting(arguments: Arguments, settings: SamplingConfig) -> Build:
 def read_spans(arguments: Arguments, settings: SamplingConfig) -> Build:
     """A clip, and the spans of seconds that are inserted or removed."""
     clip = read_clip(arguments.video[0], arguments, settings)
-    spans = [parse_span(text) for text in arguments.span]
+    spans = [checks.parse_span(text) for text in arguments.span]
     if arguments.task == "insert":
         return lambda brief: splicing.insert(brief, clip, spans)
     bridge = settings.frames if counted(arguments) else None
@@ -141,7 +144,11 @@ def read_retouched(arguments: Arguments, settings: SamplingConfig) -> Build:
     if not arguments.video:
         return lambda brief: retouching.upscale_draft(brief, strength)
     found = footage.read(
-        arguments.video[0], fps=settings.fps, size=settings.size, fit=arguments.fit
+        arguments.video[0],
+        fps=settings.fps,
+        size=settings.size,
+        fit=arguments.fit,
+        limits=arguments.limits,
     )
     if arguments.task == "upscale":
         retouching.check_larger(settings.size, found.source_size)
@@ -170,60 +177,20 @@ def record(arguments: Arguments) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value not in (None, ())}
 
 
-def parse_span(text: str) -> tuple[float, float]:
-    """Read "FROM:TO" in seconds."""
-    match = re.fullmatch(r"(\d*\.?\d+):(\d*\.?\d+)", text.strip())
-    if match is None:
-        raise ValueError(f"--span must be FROM:TO in seconds, like 1:2.5, got {text!r}")
-    return float(match[1]), float(match[2])
-
-
-def read_prompts(arguments: Arguments) -> tuple[str, ...]:
-    """The prompts of the command line or of a file."""
-    if arguments.prompts is None:
-        prompt = arguments.prompt
-        if prompt is not None and not prompt.strip():
-            raise ValueError("--prompt is empty: say what the video shows")
-        return ("",) if prompt is None else (prompt,)
-    if arguments.prompt is not None:
-        raise ValueError("--prompt and --prompts are both given: leave one out")
-    path = Path(arguments.prompts)
-    if not path.is_file():
-        raise ValueError(f"--prompts {arguments.prompts!r} is no file")
-    try:
-        text = path.read_text("utf-8")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"--prompts {arguments.prompts!r} is not UTF-8 text ({error}): save it as "
-            "UTF-8"
-        ) from error
-    lines = [line.strip() for line in text.splitlines()]
-    prompts = tuple(line for line in lines if line)
-    if not prompts:
-        raise ValueError(f"--prompts {arguments.prompts!r} holds no prompt")
-    return prompts
-
-
-def read_noise(path: str) -> np.ndarray:
+def read_noise(path: str, limits: Limits) -> np.ndarray:
     """Read latents [t, h, w, z] to begin from, as those of one video.
 
     Raises:
       ValueError: the file is none, or holds other things than finite numbers.
     """
-    if not Path(path).is_file():
-        raise ValueError(f"--init-noise {path!r} is no file")
-    try:
-        noise = np.load(path, allow_pickle=False)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+    noise = arrays.load(path, field="--init-noise", limits=limits)
+    named = f"--init-noise {files.quoted(path)}"
+    if not np.issubdtype(noise.dtype, np.floating):
         raise ValueError(
-            f"--init-noise {path!r} holds no array ({error}): save one with np.save"
-        ) from error
-    kind = getattr(noise, "dtype", type(noise).__name__)
-    if not isinstance(noise, np.ndarray) or not np.issubdtype(kind, np.floating):
-        raise ValueError(
-            f"--init-noise {path!r} must hold one array of floating-point numbers, got "
-            f"{kind}: save it with np.save"
+            f"{named} must hold one array of floating-point numbers, got "
+            f"{noise.dtype}: save it with np.save"
         )
     if not np.isfinite(noise).all():
-        raise ValueError(f"--init-noise {path!r} holds numbers that are not finite")
-    return noise.astype(np.float32)[None] if noise.ndim == 4 else noise
+        raise ValueError(f"{named} holds numbers that are not finite")
+    noise = np.asarray(noise, np.float32)
+    return noise[None] if noise.ndim == 4 else noise

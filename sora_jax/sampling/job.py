@@ -17,9 +17,10 @@ import numpy as np
 from sora_jax import cli, sharding
 from sora_jax.config import MeshConfig, ModelConfig, SamplingConfig
 from sora_jax.data import outputs
-from sora_jax.sampling import duties, flags, inputs
+from sora_jax.limits import Limits
+from sora_jax.sampling import checks, duties, flags, inputs
+from sora_jax.sampling.allowed import exceeding
 from sora_jax.sampling.parts import check_parts
-from sora_jax.sampling.request import SEEDS
 from sora_jax.sampling.tasks.brief import Brief
 from sora_jax.weights import folders, published
 
@@ -41,6 +42,7 @@ class Job:
       mesh: how devices share them.
       summary: what will be made, the defaults included.
       record: flags that say what the videos were made from.
+      limits: what may be asked for.
     """
 
     task: str
@@ -55,6 +57,7 @@ class Job:
     mesh: MeshConfig
     summary: str
     record: dict[str, Any]
+    limits: Limits
 
 
 def prepare(arguments: flags.Arguments) -> Job:
@@ -63,53 +66,51 @@ def prepare(arguments: flags.Arguments) -> Job:
     Raises:
       ValueError: names each flag that is wrong, its value and the remedy.
     """
-    weights = arguments.weights or published.ASSETS
+    weights, limits = arguments.weights or published.ASSETS, arguments.limits
     try:
         model = folders.describe(weights, arguments.model)
     except ValueError as error:
         raise ValueError(flags.as_flag(str(error))) from error
-    problems = duties.check_task(arguments)
-    is_clear = not problems
-    prompts = _collect(problems, inputs.read_prompts, arguments) or ("",)
-    if arguments.variations < 1:
-        problems.append(f"--variations must be >= 1, got {arguments.variations}")
-    prompts = tuple(p for p in prompts for _ in range(max(1, arguments.variations)))
+    problems, is_clear, prompts, size = checks.read(arguments)
     seed = draw_seed() if arguments.seed is None else arguments.seed
-    last = SEEDS - max(1, len(prompts))  # each video has a seed of its own
-    if not 0 <= seed <= last:
-        problems.append(f"--seed must be from 0 to {last}, got {seed}")
     shape, heads = dataclasses.asdict(arguments.mesh), model.dit.heads
-    _collect(problems, functools.partial(sharding.make_mesh, heads=heads), shape)
+    checks.collect(problems, functools.partial(sharding.make_mesh, heads=heads), shape)
     noise = None
     if arguments.init_noise is not None:
-        noise = _collect(problems, inputs.read_noise, arguments.init_noise)
-    settings = _collect(problems, flags.settings_asked, arguments, model)
-    if arguments.size is not None and settings is not None:
-        size = _collect(problems, cli.parse_size, arguments.size)
-        if size is not None:
-            resized = functools.partial(dataclasses.replace, settings, size=size)
-            settings = _collect(problems, resized) or settings
+        noise = checks.collect(
+            problems, inputs.read_noise, arguments.init_noise, limits
+        )
+    settings = checks.collect(problems, flags.settings_asked, arguments, model)
+    if size is not None and settings is not None:
+        resized = functools.partial(dataclasses.replace, settings, size=size)
+        settings = checks.collect(problems, resized) or settings
     build, shown = None, None
     if settings is not None:
+        problems += exceeding(settings, limits)
         problems += duties.without_effect(arguments, settings, model)
         brief = Brief(
-            model=model, prompts=prompts[:1], settings=settings, seed=0, noise=noise
+            model=model,
+            prompts=prompts[:1],
+            settings=settings,
+            noise=noise,
+            limits=limits,
         )
         # Files are read where the rest is right, since that may take long.
         has_files = any(getattr(arguments, name) for name in inputs.FILES)
         if is_clear and not (problems and has_files):
-            build = _collect(problems, inputs.read, arguments, settings, model)
+            build = checks.collect(problems, inputs.read, arguments, settings, model)
         if build is not None:
-            shown = _collect(problems, lambda: check_parts(build(brief), model))
+            shown = checks.collect(
+                problems, lambda: check_parts(build(brief), model, limits)
+            )
     frames, size = shown or (None, None)
     name = "" if any(prompts) else arguments.task
-    outs = _collect(problems, choose_outs, arguments.out, prompts, frames, name) or ()
+    outs = (
+        checks.collect(problems, choose_outs, arguments.out, prompts, frames, name)
+        or ()
+    )
     if problems or settings is None or build is None:
-        raise ValueError(
-            "\n".join(
-                flags.as_flag(line, arguments) for line in dict.fromkeys(problems)
-            )
-        )
+        raise ValueError("\n".join(flags.as_flags(problems, arguments)))
     assert frames is not None and size is not None
     made = dataclasses.replace(settings, frames=frames, size=size)
     return Job(
@@ -125,6 +126,7 @@ def prepare(arguments: flags.Arguments) -> Job:
         mesh=arguments.mesh,
         summary=summarize(arguments.task, model, made),
         record=inputs.record(arguments),
+        limits=limits,
     )
 
 
@@ -164,12 +166,3 @@ def choose_outs(
 def draw_seed() -> int:
     """A seed that is short enough to be typed again."""
     return int.from_bytes(os.urandom(3), "big")
-
-
-def _collect(problems: list[str], function: Any, *args: Any) -> Any:
-    """Call; on a ValueError note the problem and go on with the other checks."""
-    try:
-        return function(*args)
-    except ValueError as error:
-        problems.extend(str(error).splitlines())
-        return None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import logging
+import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -19,18 +20,15 @@ from jaxtyping import Float
 
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
-from sora_jax.sampling import codec, unseen
+from sora_jax.limits import LIMITS, Limits
+from sora_jax.sampling import arguments, codec, unseen
+from sora_jax.sampling.allowed import check_prompts, exceeding
+from sora_jax.sampling.clip_methods import ClipMethods
 from sora_jax.sampling.making import Progress, silent
 from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts
 from sora_jax.sampling.player import Player
 from sora_jax.sampling.rolling import Frames
-from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
 from sora_jax.sampling.tasks.brief import Brief
-from sora_jax.sampling.tasks.joining import Direction
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.retouching import EDIT, REFINE, Size
-from sora_jax.sampling.tasks.splicing import Span
-from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.types import Condition
 from sora_jax.weights import folders, published
 from sora_jax.weights.parts import Weights
@@ -38,11 +36,12 @@ from sora_jax.weights.parts import Weights
 _logger = logging.getLogger(__name__)
 
 
-class Model:
+class Model(ClipMethods):
     """Weights that answer requests.
 
-    Clips are `[t h w 3]` in [-1, 1], of a size that the model can make; what is known
-    of them comes back as it is. Every method that makes a video also takes
+    Clips are `[t h w 3]` in [-1, 1], of NumPy or JAX, of a size that the model can
+    make; what is known of them comes back as it is. Every method that makes a video
+    also takes
 
       seed: of the noise; the same seed gives the same video.
       progress: wraps parts, windows, steps and frames: (numbers, unit) -> numbers.
@@ -51,9 +50,14 @@ class Model:
     and raises a ValueError, before any work, that names every field that is wrong.
     """
 
-    def __init__(self, weights: Weights):
-        """Keep the weights; nothing is loaded or compiled before it is asked for."""
-        self.weights = weights
+    def __init__(self, weights: Weights, limits: Limits = LIMITS):
+        """Keep the weights; nothing is loaded or compiled before it is asked for.
+
+        Args:
+          weights: of its networks.
+          limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
+        """
+        self.weights, self.limits = weights, limits
         self.config = weights.config
         # Each warning is given once, however many videos are made.
         self._tell = functools.cache(tell)
@@ -93,182 +97,23 @@ class Model:
           progress: see the class.
           **settings: fields of `SamplingConfig` that differ from the weights' own.
         """
+        arguments.as_function(progress, "progress")
         brief = self.brief(prompts, seed=seed, settings=settings)
         frames = brief.settings.frames
+        if condition is not None and not isinstance(condition, Condition):
+            raise arguments.refuse("condition", "a Condition", condition)
+        if noise is not None:
+            noise = arguments.as_array(noise, "noise", 5, "[b t h w z] of latents")
         brief = dataclasses.replace(brief, noise=noise)
         request = brief.request(frames, condition=condition)
         return self.perform([Canvas(request=request, stop=frames)], progress)
-
-    def animate(
-        self, images: Clip | Sequence[Keyframe], prompt: str = "", **options: Any
-    ) -> Clip:
-        """Make a video that begins with a picture, or goes through several.
-
-        Args:
-          images: one frame `[1 h w 3]`, or keyframes.
-          prompt: what is shown.
-          **options: see the class; `frames` are those of the whole video.
-        """
-        keys = [Keyframe(pixels=images)] if isinstance(images, np.ndarray) else images
-        return self.run(
-            keys[0].pixels if keys else None,
-            prompt,
-            lambda brief: keyframes.animate(brief, keys, brief.settings.frames),
-            **options,
-        )
-
-    def extend(
-        self,
-        clip: Clip,
-        prompt: str = "",
-        *,
-        frames: int,
-        direction: Direction = "forward",
-        **options: Any,
-    ) -> Clip:
-        """Continue a clip by so many frames, forward, backward, or both."""
-        return self.run(
-            clip,
-            prompt,
-            lambda brief: joining.extend(brief, clip, frames, direction),
-            **options,
-        )
-
-    def loop(
-        self, clip: Clip | None = None, prompt: str = "", *, frames: int, **options: Any
-    ) -> Clip:
-        """Make a video whose last frame flows into its first.
-
-        Args:
-          clip: that is to loop; without one a video is made from the prompt.
-          prompt: what is shown.
-          frames: that are added to the clip, or, without one, of the whole.
-          **options: see the class.
-        """
-
-        def parts(brief: Brief) -> list[Part]:
-            if clip is None:
-                return joining.loop_from_prompt(brief, frames)
-            return joining.loop(brief, clip, frames)
-
-        return self.run(clip, prompt, parts, **options)
-
-    def connect(
-        self,
-        first: Clip,
-        second: Clip,
-        prompt: str = "",
-        *,
-        frames: int,
-        **options: Any,
-    ) -> Clip:
-        """Show two clips with a transition of so many frames between them."""
-        return self.run(
-            first,
-            prompt,
-            lambda brief: joining.connect(brief, first, second, frames),
-            **options,
-        )
-
-    def insert(
-        self, clip: Clip, prompt: str, *, spans: Sequence[Span], **options: Any
-    ) -> Clip:
-        """Insert scenes, which fill those spans (seconds) of the result."""
-        refuse_length(options)
-        return self.run(
-            clip, prompt, lambda brief: splicing.insert(brief, clip, spans), **options
-        )
-
-    def remove(
-        self,
-        clip: Clip,
-        prompt: str = "",
-        *,
-        spans: Sequence[Span],
-        frames: int | None = None,
-        **options: Any,
-    ) -> Clip:
-        """Take spans (seconds) out and bridge each with new frames (half a second)."""
-        return self.run(
-            clip,
-            prompt,
-            lambda brief: splicing.remove(brief, clip, spans, frames),
-            **options,
-        )
-
-    def edit(
-        self, clip: Clip, prompt: str, *, strength: int | float = EDIT, **options: Any
-    ) -> Clip:
-        """Keep motion and layout and change the content: less at 0, all at 1."""
-        refuse_length(options)
-        return self.run(
-            clip,
-            prompt,
-            lambda brief: retouching.edit(brief, clip, strength),
-            **options,
-        )
-
-    def inpaint(
-        self,
-        clip: Clip,
-        mask: Float[np.ndarray, "t h w"],
-        prompt: str = "",
-        **options: Any,
-    ) -> Clip:
-        """Make anew what the mask does not know (0); keep the rest (1)."""
-        refuse_length(options)
-        return self.run(
-            clip, prompt, lambda brief: retouching.inpaint(brief, clip, mask), **options
-        )
-
-    def outpaint(
-        self, clip: Clip, prompt: str = "", *, size: Size, **options: Any
-    ) -> Clip:
-        """Make the surroundings of a clip, up to a size (height, width)."""
-        refuse_length(options)
-        return self.run(
-            None,
-            prompt,
-            lambda brief: retouching.outpaint(brief, clip),
-            size=size,
-            **options,
-        )
-
-    def storyboard(
-        self, stretches: Sequence[Stretch], *, frames: int, **options: Any
-    ) -> Clip:
-        """Make one video that follows a storyboard."""
-        return self.run(
-            None,
-            "",
-            lambda brief: story.storyboard(brief, stretches, frames),
-            **options,
-        )
-
-    def upscale(
-        self,
-        clip: Clip | None = None,
-        prompt: str = "",
-        *,
-        size: Size,
-        strength: int | float = REFINE,
-        **options: Any,
-    ) -> Clip:
-        """Refine a clip, or a draft from the prompt, at a size (height, width)."""
-
-        def parts(brief: Brief) -> list[Part]:
-            if clip is None:
-                return retouching.upscale_draft(brief, strength)
-            return retouching.upscale(brief, clip, strength)
-
-        if clip is not None:
-            refuse_length(options)
-        return self.run(None, prompt, parts, size=size, **options)
 
     def reconstruct(
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Pass clips through the VAE."""
+        pixels = arguments.as_array(pixels, "pixels", 5, "[b t h w 3] in [-1, 1]")
+        codec.check(self.config.vae, pixels.shape)
         with self.weights.on_mesh():
             return codec.reconstruct(self.weights.parts["vae"], pixels)
 
@@ -283,8 +128,8 @@ class Model:
         **settings: Any,
     ) -> Clip:
         """Perform a task, at the size of a clip unless another is asked for."""
-        if not isinstance(prompt, str):
-            raise ValueError(f"prompt must be one text, got {prompt!r}")
+        arguments.as_text(prompt, "prompt")
+        arguments.as_function(progress, "progress")
         if clip is not None:
             settings = {"size": clip.shape[1:3], **settings}
         parts = task(self.brief(prompt, seed=seed, settings=settings))
@@ -292,7 +137,7 @@ class Model:
 
     def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
         """Check parts, then make them and yield their frames in order."""
-        check_parts(parts, self.config)
+        check_parts(parts, self.config, self.limits)
         for line in unseen.find(parts, self.config, self.weights.tokenizer):
             self._tell(line)
         return self.weights.each(Player(self.weights, progress).perform(parts))
@@ -301,11 +146,17 @@ class Model:
         self, prompts: str | Sequence[str], *, seed: int, settings: dict[str, Any]
     ) -> Brief:
         """What a task is told."""
+        asked = self.config.sampling.asked(**arguments.as_settings(settings))
+        texts = arguments.as_prompts(prompts)
+        problems = exceeding(asked, self.limits) + check_prompts(texts, self.limits)
+        if problems:
+            raise ValueError("\n".join(problems))
         return Brief(
             model=self.config,
-            prompts=(prompts,) if isinstance(prompts, str) else tuple(prompts),
-            settings=self.config.sampling.asked(**settings),
-            seed=seed,
+            prompts=texts,
+            settings=asked,
+            seed=arguments.as_count(seed, "seed"),
+            limits=self.limits,
         )
 
 
@@ -316,21 +167,24 @@ def tell(line: str) -> None:
 
 
 def load(
-    folder: PathLike = published.ASSETS, mesh: MeshConfig = SAMPLING_MESH
+    folder: PathLike = published.ASSETS,
+    mesh: MeshConfig = SAMPLING_MESH,
+    *,
+    limits: Limits = LIMITS,
 ) -> Model:
     """Load a model; without a folder, the one that ships with the package.
 
     Args:
       folder: of weights, ours or Wan's.
       mesh: how devices share them, and each video.
+      limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
+
+    Raises:
+      ValueError: an argument is of another type, the folder is none, or a file in it
+        is missing or damaged.
     """
-    return Model(folders.load(folder, mesh=mesh))
-
-
-def refuse_length(options: dict[str, Any]) -> None:
-    """Refuse a number of frames where the clip has one already."""
-    if "frames" in options:
-        raise ValueError(
-            f"frames must be left out, got {options['frames']}: the clip says how long "
-            "the video is"
-        )
+    if not isinstance(folder, (str, os.PathLike)):
+        raise arguments.refuse("folder", "a path", folder)
+    if not isinstance(mesh, MeshConfig):
+        raise arguments.refuse("mesh", "a sora_jax.config.MeshConfig", mesh)
+    return Model(folders.load(folder, mesh=mesh), limits)

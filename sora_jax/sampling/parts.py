@@ -14,6 +14,9 @@ import numpy as np
 from jaxtyping import Float
 
 from sora_jax.config import ModelConfig
+from sora_jax.limits import UNLIMITED, Limits
+from sora_jax.sampling.allowed import check_prompts, exceeding
+from sora_jax.sampling.footprint import check_footprint
 from sora_jax.sampling.request import Request, check
 
 # [t h w 3]; no names, since those of one function would have to be of one length.
@@ -47,7 +50,7 @@ Part: TypeAlias = Clip | Canvas | Then
 
 
 def check_parts(
-    parts: Sequence[Part], model: ModelConfig
+    parts: Sequence[Part], model: ModelConfig, limits: Limits = UNLIMITED
 ) -> tuple[int, tuple[int, int]]:
     """Refuse what the model cannot make.
 
@@ -60,14 +63,32 @@ def check_parts(
     shown, size = 0, (0, 0)
     for part in parts:
         if isinstance(part, Canvas):
-            check(part.request, model)
+            check_request(part.request, model, limits)
             shown, size = shown + part.stop - part.start, part.request.settings.size
         elif isinstance(part, Then):
             canvas = part.canvas
-            check(canvas.request, model)
+            check_request(canvas.request, model, limits)
             shape = (canvas.stop - canvas.start, *canvas.request.settings.size, 3)
-            later, size = check_parts(part.parts(np.zeros(shape, np.float32)), model)
+            then = part.parts(np.zeros(shape, np.float32))
+            later, size = check_parts(then, model, limits)
             shown += later
         else:
             shown += len(part)
     return shown, size
+
+
+def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:
+    """Refuse what the model cannot make, or what exceeds the limits.
+
+    Raises:
+      ValueError: names each field, its value and the remedy.
+    """
+    problems = exceeding(request.settings, limits)
+    problems += check_prompts(
+        (*request.prompts, *(p for _, p in request.story)), limits
+    )
+    if not problems:
+        check(request, model)
+        problems = check_footprint(request, model, limits)
+    if problems:
+        raise ValueError("\n".join(problems))

@@ -9,6 +9,9 @@ import numpy as np
 
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.diffusion import conditioning
+from sora_jax.limits import UNLIMITED, Limits
+from sora_jax.sampling.allowed import too_many
+from sora_jax.sampling.footprint import hold
 from sora_jax.sampling.parts import Clip
 from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
@@ -24,6 +27,7 @@ class Brief:
       settings: shape, solver and guidance; `frames` is the task's to fill in.
       seed: of the noise.
       noise: latents to begin from, in the place of those that the seed gives.
+      limits: what may be asked for.
     """
 
     model: ModelConfig
@@ -31,6 +35,7 @@ class Brief:
     settings: SamplingConfig
     seed: int = 0
     noise: np.ndarray | None = None
+    limits: Limits = UNLIMITED
 
     def request(self, frames: int, **known: Any) -> Request:
         """A request for so many frames."""
@@ -41,6 +46,15 @@ class Brief:
             noise=self.noise,
             **known,
         )
+
+    def grey(self, frames: int, size: tuple[int, int]) -> Clip:
+        """Frames of (height, width) of which nothing is known.
+
+        Raises:
+          ValueError: the memory does not hold them.
+        """
+        hold(frames, size, self.limits)
+        return np.zeros((frames, *size, 3), np.float32)
 
     def whole(self, frames: int) -> int:
         """The least number of frames, of at least so many, that the VAE divides."""
@@ -92,7 +106,17 @@ def check_clips(*clips: Clip) -> None:
         raise ValueError(f"clips must be of one size, got {' and '.join(sizes)}")
 
 
-def check_new(frames: int) -> None:
-    """Refuse a number of new frames that is none."""
+def check_new(brief: Brief, frames: int) -> None:
+    """Refuse a number of new frames that is none, or more than may be asked for."""
     if frames < 1:
         raise ValueError(f"frames must be >= 1 new frame, got {frames}")
+    if frames > brief.limits.frames:
+        raise ValueError(too_many("frames", "", frames, brief.limits.frames))
+    # New frames stand beside known ones.
+    hold(frames, brief.settings.size, brief.limits)
+
+
+def check_count(brief: Brief, name: str, count: int) -> None:
+    """Refuse more keyframes, spans or shots than may be asked for."""
+    if count > brief.limits.items:
+        raise ValueError(too_many(name, "", count, brief.limits.items))

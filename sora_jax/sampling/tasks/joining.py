@@ -5,10 +5,11 @@ A loop is a clip connected to itself. Clips are `[t h w 3]` in [-1, 1].
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from sora_jax.config import Direction
 from sora_jax.sampling.parts import Canvas, Clip, Part, Then
 from sora_jax.sampling.tasks.brief import (
     Brief,
@@ -17,15 +18,13 @@ from sora_jax.sampling.tasks.brief import (
     known_frames,
 )
 
-Direction = Literal["forward", "backward", "both"]
-
 
 def extend(
     brief: Brief, clip: Clip, frames: int, direction: Direction = "forward"
 ) -> list[Part]:
     """A clip with new frames after it, before it, or both."""
     check_clips(clip)
-    check_new(frames)
+    check_new(brief, frames)
     if direction not in get_args(Direction):
         raise ValueError(
             f"direction must be one of {', '.join(get_args(Direction))}, got "
@@ -57,7 +56,7 @@ def backward(brief: Brief, clip: Clip, frames: int) -> list[Part]:
     room = 1 + max(0, brief.window - known - 1) // factor * factor
     made = min(brief.whole(frames), room)
     shown = min(frames, made)
-    pixels = np.zeros((made + known, *clip.shape[1:]), np.float32)
+    pixels = brief.grey(made + known, clip.shape[1:3])
     # Where the clip is too short, its last frame stands still beyond it.
     pixels[made:] = clip[np.minimum(np.arange(known), len(clip) - 1)]
     condition = known_frames(pixels, list(range(made, made + known)))
@@ -76,14 +75,14 @@ def backward(brief: Brief, clip: Clip, frames: int) -> list[Part]:
 def connect(brief: Brief, first: Clip, second: Clip, frames: int) -> list[Part]:
     """Two clips with a transition between them."""
     check_clips(first, second)
-    check_new(frames)
+    check_new(brief, frames)
     return [first, between(brief, first, second, frames), second]
 
 
 def loop(brief: Brief, clip: Clip, frames: int) -> list[Part]:
     """A clip whose end flows into its beginning, connected to itself."""
     check_clips(clip)
-    check_new(frames)
+    check_new(brief, frames)
     return [clip, between(brief, clip, clip, frames)]
 
 
@@ -91,6 +90,7 @@ def loop_from_prompt(brief: Brief, frames: int) -> list[Part]:
     """A video whose last frame flows into its first: half of it closes the loop."""
     if frames < 2:
         raise ValueError(f"frames of a loop must be >= 2, got {frames}")
+    check_new(brief, frames)
     factor = brief.model.vae.time_factor
     opening = 1 + max(0, round((frames // 2 - 1) / factor)) * factor
     return [
@@ -110,7 +110,7 @@ def between(brief: Brief, first: Clip, second: Clip, frames: int) -> Canvas:
     if after < 1:  # a clip too short; its last frame stands still beyond it
         after += factor
     shown = np.minimum(np.arange(after), len(second) - 1)
-    gap = np.zeros((frames, *first.shape[1:]), np.float32)
+    gap = brief.grey(frames, first.shape[1:3])
     pixels = np.concatenate([first[-before:], gap, second[shown]])
     total = len(pixels)
     known = [*range(before), *range(before + frames, total)]

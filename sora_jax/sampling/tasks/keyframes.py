@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
 from sora_jax.sampling.parts import Canvas, Clip, Part
-from sora_jax.sampling.tasks.brief import Brief, check_clips, known_frames
+from sora_jax.sampling.tasks.brief import (
+    Brief,
+    check_clips,
+    check_count,
+    known_frames,
+)
 from sora_jax.types import Condition
 
 
@@ -37,6 +40,7 @@ def animate(brief: Brief, keyframes: Sequence[Keyframe], frames: int) -> list[Pa
     """A video through the keyframes."""
     if not keyframes:
         raise ValueError("image is missing: give a keyframe or more")
+    check_count(brief, "image", len(keyframes))
     check_clips(*(key.pixels for key in keyframes))
     places = [_place(key.frame, frames) for key in keyframes]
     twice = sorted({place for place in places if places.count(place) > 1})
@@ -47,7 +51,7 @@ def animate(brief: Brief, keyframes: Sequence[Keyframe], frames: int) -> list[Pa
         raise ValueError(
             f"image: strengths must be above 0 and at most 1, got {strengths}"
         )
-    pixels = np.zeros((frames, *keyframes[0].pixels.shape[1:]), np.float32)
+    pixels = brief.grey(frames, keyframes[0].pixels.shape[1:3])
     for place, key in zip(places, keyframes, strict=True):
         pixels[place] = key.pixels[0]
 

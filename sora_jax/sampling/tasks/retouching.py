@@ -52,10 +52,12 @@ def outpaint(brief: Brief, clip: Clip) -> list[Part]:
             f"{columns}x{rows}"
         )
     top, left = (rows - height) // 2, (columns - width) // 2
-    pixels = np.zeros((len(clip), rows, columns, 3), np.float32)
+    pixels = brief.grey(len(clip), (rows, columns))
     pixels[:, top : top + height, left : left + width] = clip
     box = (top, left, top + height, left + width)
-    return inpaint(brief, pixels, conditioning.region_known(*pixels.shape[:3], box))
+    return inpaint(
+        brief, pixels, conditioning.region_known(len(pixels), rows, columns, box)
+    )
 
 
 def upscale(brief: Brief, clip: Clip, strength: int | float) -> list[Part]:

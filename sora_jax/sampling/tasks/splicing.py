@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from sora_jax.sampling.allowed import too_many
 from sora_jax.sampling.parts import Clip, Part
-from sora_jax.sampling.tasks.brief import Brief, check_clips, check_new
+from sora_jax.sampling.tasks.brief import (
+    Brief,
+    check_clips,
+    check_count,
+    check_new,
+)
 from sora_jax.sampling.tasks.joining import backward, between, forward
 
 Span = tuple[int | float, int | float]
@@ -46,7 +52,7 @@ def remove(
 ) -> list[Part]:
     """Footage with spans taken out, each bridged by new frames (half a second)."""
     check_clips(clip)
-    check_new(1 if frames is None else frames)
+    check_new(brief, 1 if frames is None else frames)
     cuts = _in_frames(brief, spans)
     parts: list[Part] = []
     begin = 0
@@ -75,10 +81,16 @@ def _in_frames(brief: Brief, spans: Sequence[Span]) -> list[tuple[int, int]]:
       ValueError: one is empty or begins before 0, or they overlap or are not sorted.
     """
     fps = brief.settings.fps
+    check_count(brief, "span", len(spans))
     problems = [
         f"span: {start:g}:{stop:g} must be FROM:TO in seconds, of a frame or more"
         for start, stop in spans
         if start < 0 or round(stop * fps) <= round(start * fps)
+    ]
+    problems += [
+        too_many("span", "frames", round(stop * fps), brief.limits.frames)
+        for _, stop in spans
+        if stop * fps > brief.limits.frames
     ]
     problems += [
         f"span: {a[0]:g}:{a[1]:g} and {b[0]:g}:{b[1]:g} overlap or are not sorted: "

@@ -5,10 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-import numpy as np
-
 from sora_jax.sampling.parts import Canvas, Clip, Part
-from sora_jax.sampling.tasks.brief import Brief, known_frames
+from sora_jax.sampling.tasks.brief import (
+    Brief,
+    check_count,
+    check_new,
+    known_frames,
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,11 +39,14 @@ def storyboard(brief: Brief, stretches: Sequence[Stretch], frames: int) -> list[
       stretches: from frame 0 on, in their order.
       frames: of the whole.
     """
+    check_count(brief, "storyboard", len(stretches))
+    check_new(brief, frames)
     places = [stretch.frame for stretch in stretches]
-    if sorted({*places, 0}) != places or places[-1] >= frames:
+    if not places or sorted({*places, 0}) != places or places[-1] >= frames:
         raise ValueError(
-            f"storyboard: its shots begin at frames {places} of {frames}, and must "
-            "begin at 0 and grow, all before the end: set their times farther apart"
+            f"storyboard: its shots (stretches) begin at frames {places} of {frames}, "
+            "and must begin at 0 and grow, all before the end: set their times farther "
+            "apart"
         )
     starts = [0] + [s.frame for s in stretches if s.cut and s.frame > 0] + [frames]
     parts: list[Part] = []
@@ -62,7 +68,7 @@ def shot(brief: Brief, stretches: Sequence[Stretch], start: int, stop: int) -> C
     pictures = {s.frame - start: s.picture for s in stretches if s.picture is not None}
     condition = None
     if pictures:
-        pixels = np.zeros((total, *brief.settings.size, 3), np.float32)
+        pixels = brief.grey(total, brief.settings.size)
         for place, picture in pictures.items():
             pixels[place] = picture[0]
         condition = known_frames(pixels, list(pictures))

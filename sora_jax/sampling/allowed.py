@@ -1,0 +1,56 @@
+"""What may be asked for: settings and prompts within the limits. Needs no JAX."""
+
+from __future__ import annotations
+
+from sora_jax.config import SamplingConfig
+from sora_jax.limits import Limits
+
+
+def exceeding(settings: SamplingConfig, limits: Limits) -> list[str]:
+    """Problems with settings that ask for more than the limits allow."""
+    asked = {
+        "frames": (settings.frames, limits.frames),
+        "window": (settings.window or 0, limits.window),
+        "context": (settings.context, limits.window),
+        "steps": (settings.steps, limits.steps),
+        "size": (max(settings.size), limits.side),
+        "tile": (settings.tile or 0, limits.side),
+        "negative_prompt": (len(settings.negative_prompt), limits.prompt),
+    }
+    units = {"size": "pixels along a side", "negative_prompt": "characters"}
+    return [
+        too_many(name, units.get(name, ""), value, most)
+        for name, (value, most) in asked.items()
+        if value > most
+    ]
+
+
+def too_many(name: str, unit: str, value: int | float, most: int | float) -> str:
+    """A problem with what exceeds a limit."""
+    return (
+        f"{name} must be at most {most:,}{' ' + unit if unit else ''}, got {value:,}: "
+        "ask for less, or lift the limits (--unlimited)"
+    )
+
+
+def check_prompts(prompts: tuple[str, ...], limits: Limits) -> list[str]:
+    """Problems with how many prompts there are, how long, and of what letters."""
+    problems = []
+    if len(prompts) > limits.variations:
+        problems.append(too_many("variations", "", len(prompts), limits.variations))
+    longest = max(map(len, prompts), default=0)
+    if longest > limits.prompt:
+        problems.append(too_many("prompt", "characters", longest, limits.prompt))
+    for prompt in dict.fromkeys(prompts):
+        if not is_text(prompt):
+            problems.append(f"prompt holds what is no UTF-8 text: {ascii(prompt[:80])}")
+    return problems
+
+
+def is_text(text: str) -> bool:
+    """Whether a text can be written; bytes of no UTF-8 come as surrogates."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

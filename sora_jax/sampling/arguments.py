@@ -1,0 +1,201 @@
+"""The arguments of the Python methods: checked by name, and brought to one form.
+
+What a caller gave wrong is told with the argument's name, what was given, and what is
+taken, before it reaches any arithmetic.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import math
+import numbers
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from sora_jax.config import SamplingConfig, Solver
+from sora_jax.files import quoted
+
+T = TypeVar("T")
+# An array [t h w 3] of floats in [-1, 1], as people give it; `as_clip` checks it.
+ClipLike = Any
+# An array [t h w] of 0 and 1; `as_mask` checks it.
+MaskLike = Any
+
+_TEXTS = frozenset(("negative_prompt",))
+_COUNTS = frozenset(("steps", "frames", "window", "context", "tile"))
+_NUMBERS = frozenset(("guidance", "guidance_low", "shift", "fps"))
+_OPTIONAL = frozenset(("window", "tile", "guidance_low"))
+
+
+def refuse(name: str, wanted: str, given: Any) -> ValueError:
+    """An error that names an argument, what is taken, and what was given."""
+    return ValueError(f"{name} must be {wanted}, got {described(given)}")
+
+
+def described(given: Any) -> str:
+    """A value in a few words: an array by its type and shape."""
+    if hasattr(given, "shape") and hasattr(given, "dtype"):
+        return f"an array {given.dtype}{list(given.shape)}"
+    return quoted(given)
+
+
+def as_text(value: Any, name: str) -> str:
+    """One text."""
+    if not isinstance(value, str):
+        raise refuse(name, "one text", value)
+    return value
+
+
+def as_prompts(value: Any, name: str = "prompts") -> tuple[str, ...]:
+    """One text or several, for a video each."""
+    texts = (value,) if isinstance(value, str) else _items(value, name, "texts")
+    return tuple(as_text(text, f"{name}[{i}]") for i, text in enumerate(texts))
+
+
+def as_count(value: Any, name: str) -> int:
+    """A whole number; one of NumPy's or JAX's is taken."""
+    try:
+        if isinstance(value, (bool, np.bool_)) or np.ndim(value):
+            raise TypeError
+        return operator.index(value)
+    except (TypeError, ValueError) as error:
+        raise refuse(name, "a whole number", value) from error
+
+
+def as_number(value: Any, name: str) -> int | float:
+    """A number; one of NumPy's or JAX's is taken."""
+    is_scalar = getattr(value, "shape", None) == ()
+    is_number = isinstance(value, numbers.Real) or is_scalar
+    if isinstance(value, (bool, np.bool_)) or not is_number:
+        raise refuse(name, "a number", value)
+    return value if isinstance(value, int) else float(value)
+
+
+def as_size(value: Any, name: str = "size") -> tuple[int, int]:
+    """(height, width) of a pixel or more."""
+    wanted = "(height, width) in pixels"
+    if isinstance(value, str) or np.shape(value) != (2,):
+        raise refuse(name, wanted, value)
+    height, width = (as_count(side, name) for side in value)
+    if min(height, width) < 1:
+        raise refuse(name, wanted, value)
+    return height, width
+
+
+def as_choice(value: Any, choices: Sequence[str], name: str) -> Any:
+    """One of some words."""
+    if value not in choices:
+        raise refuse(name, f"one of {', '.join(choices)}", value)
+    return value
+
+
+def as_array(
+    value: Any, name: str, dimensions: int, wanted: str
+) -> Float[np.ndarray, "..."]:
+    """An array of floats, of NumPy or JAX, of so many dimensions."""
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        raise refuse(name, f"an array {wanted}", value)
+    if len(value.shape) != dimensions:
+        raise refuse(name, f"an array {wanted}", value)
+    array = np.asarray(value)
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise refuse(name, f"an array of floats {wanted}", value)
+    return array.astype(np.float32, copy=False)
+
+
+def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
+    """Frames in [-1, 1]."""
+    wanted = "[t h w 3] in [-1, 1]"
+    clip = as_array(value, name, 4, wanted)
+    if clip.shape[3] != 3 or not clip.size:
+        raise refuse(name, f"an array {wanted} with a frame or more", value)
+    if not -1.001 <= clip.min() <= clip.max() <= 1.001:  # NaN neither
+        raise ValueError(
+            f"{name} must hold floats in [-1, 1], got {clip.min():g} to "
+            f"{clip.max():g}: see sora_jax.data.video.to_float"
+        )
+    return clip
+
+
+def as_mask(value: Any, name: str = "mask") -> Float[np.ndarray, "t h w"]:
+    """1 where a pixel is known, 0 where it is to be made; of booleans, too."""
+    if getattr(value, "dtype", None) in (bool, np.uint8, np.int32, np.int64):
+        value = np.asarray(value).astype(np.float32)
+    return as_array(value, name, 3, "[t h w] of 0 (made anew) and 1 (kept)")
+
+
+def as_spans(value: Any, name: str = "spans") -> list[tuple[Any, Any]]:
+    """Pairs of seconds."""
+    spans = []
+    for i, span in enumerate(_items(value, name, "(from, to) in seconds")):
+        if isinstance(span, str) or np.shape(span) != (2,):
+            raise refuse(f"{name}[{i}]", "(from, to) in seconds", span)
+        ends = [as_number(end, f"{name}[{i}]") for end in span]
+        if not all(map(math.isfinite, ends)):
+            raise refuse(f"{name}[{i}]", "finite seconds", span)
+        spans.append((ends[0], ends[1]))
+    return spans
+
+
+def as_instances(value: Any, kind: type[T], name: str) -> list[T]:
+    """Several of a kind."""
+    items = _items(value, name, f"several {kind.__name__}")
+    for i, item in enumerate(items):
+        if not isinstance(item, kind):
+            raise refuse(f"{name}[{i}]", f"a {kind.__name__}", item)
+    return items
+
+
+def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `SamplingConfig`.
+
+    Raises:
+      ValueError: names every field that there is not, or that is of another type.
+    """
+    known = [field.name for field in dataclasses.fields(SamplingConfig)]
+    problems, settings = [], {}
+    for name, value in given.items():
+        try:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else "see SamplingConfig"
+                raise ValueError(f"{name} is no setting: {hint}")
+            settings[name] = _as_setting(name, value)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return settings
+
+
+def _as_setting(name: str, value: Any) -> Any:
+    if value is None and name in _OPTIONAL:
+        return None
+    if name in _COUNTS:
+        return as_count(value, name)
+    if name in _NUMBERS:
+        return float(as_number(value, name))
+    if name in _TEXTS:
+        return as_text(value, name)
+    if name == "size":
+        return as_size(value)
+    return as_choice(value, get_args(Solver), name)
+
+
+def as_function(value: Any, name: str) -> Callable:
+    """Something that can be called."""
+    if not callable(value):
+        raise refuse(name, "a function", value)
+    return value
+
+
+def _items(value: Any, name: str, wanted: str) -> list[Any]:
+    is_one = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
+    if is_one:
+        raise refuse(name, f"a list of {wanted}", value)
+    return list(value)

@@ -1,0 +1,122 @@
+"""What other programs call the flags of `sample.py`, so that habits go on working.
+
+`diffusers` names arguments of its pipelines so, Wan's `generate.py` and MaxDiffusion
+flags of their commands; a dash and an underscore are the same.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Sequence
+from typing import get_args
+
+import tyro
+
+from sora_jax.files import quoted
+from sora_jax.sampling.flags import Arguments, Task
+
+# Another's name: ours.
+FLAGS = {
+    # diffusers
+    "num-frames": "frames",
+    "num-inference-steps": "steps",
+    "guidance-scale": "guidance",
+    "guidance-scale-2": "guidance-low",
+    "flow-shift": "shift",
+    "num-videos-per-prompt": "variations",
+    "output-path": "out",
+    "output": "out",
+    # Wan's generate.py
+    "frame-num": "frames",
+    "ckpt-dir": "weights",
+    "sample-steps": "steps",
+    "sample-guide-scale": "guidance",
+    "sample-shift": "shift",
+    "sample-solver": "solver",
+    "base-seed": "seed",
+    "save-file": "out",
+    "n-prompt": "negative-prompt",
+    # MaxDiffusion
+    "num-video-frames": "frames",
+    "pretrained-model-name-or-path": "weights",
+}
+# What people call tasks, and how each is asked for here.
+TASKS = {
+    "outpaint": "--task inpaint --outpaint WIDTHxHEIGHT",
+    "t2v": "--task generate",
+    "text-to-video": "--task generate",
+    "t2i": "--task generate --frames 1",
+    "text-to-image": "--task generate --frames 1",
+    "i2v": "--task animate --image FILE",
+    "image-to-video": "--task animate --image FILE",
+    "ti2v": "--task animate --image FILE",
+    "flf2v": "--task animate --image FIRST@0 --image LAST@-1",
+    "interpolate": "--task connect, with two --video, or animate, with two --image",
+    "v2v": "--task edit",
+    "video-to-video": "--task edit",
+    "restyle": "--task edit",
+    "continue": "--task extend",
+    "super-resolution": "--task upscale",
+    "blend": "--task connect",
+    "trim": "--task remove",
+}
+
+
+def parse(argv: Sequence[str]) -> Arguments:
+    """Read a command line, others' names of flags included.
+
+    Raises:
+      ValueError: a task is none, or a side of the size is missing.
+      SystemExit: tyro has printed what is wrong with a flag, or the help.
+    """
+    pairs = (tyro.conf.FlagCreatePairsOff,)
+    return tyro.cli(Arguments, args=translate(argv), config=pairs)
+
+
+def translate(argv: Sequence[str]) -> list[str]:
+    """Turn others' flags into ours.
+
+    Raises:
+      ValueError: a task is none, or a height comes without a width.
+    """
+    translated, sides = [], {}
+    rest = list(argv)
+    while rest:
+        argument = rest.pop(0)
+        name, equals, value = argument.partition("=")
+        key = name[2:].replace("_", "-") if name.startswith("--") else ""
+        if key in ("height", "width"):
+            if not equals:
+                value = rest.pop(0) if rest else ""
+            sides[key] = value
+        elif key in FLAGS:
+            translated.append(f"--{FLAGS[key]}{equals}{value}")
+        else:
+            translated.append(argument)
+        if key == "task" and (equals or rest):
+            _check_task(value if equals else rest[0])
+    return translated + _size_of(sides)
+
+
+def _size_of(sides: dict[str, str]) -> list[str]:
+    if len(sides) == 1:
+        (given,) = sides
+        other = "width" if given == "height" else "height"
+        raise ValueError(
+            f"--{given} {quoted(sides[given])} comes without --{other}: give both, or "
+            "--size WIDTHxHEIGHT"
+        )
+    return [f"--size={sides['width']}x{sides['height']}"] if sides else []
+
+
+def _check_task(task: str) -> None:
+    known = get_args(Task)
+    if task in known:
+        return
+    # Wan's tasks end in the size of the model: t2v-14B.
+    name = task.lower().replace("_", "-")
+    hint = TASKS.get(name) or TASKS.get(name.split("-")[0])
+    if hint is None:
+        near = difflib.get_close_matches(name, known, 1)
+        hint = f"--task {near[0]}" if near else f"one of {', '.join(known)}"
+    raise ValueError(f"--task {quoted(task)} is not known: give {hint}")

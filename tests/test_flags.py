@@ -1,0 +1,188 @@
+"""How `sample.py` is told what to do, in words of other programs too."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sora_jax import cli, runtime
+from sora_jax.limits import LIMITS, UNLIMITED, Limits
+from sora_jax.sampling import checks, command, flags, job, spellings
+
+ROOT = Path(__file__).parent.parent
+
+
+def parse(line: str) -> flags.Arguments:
+    return spellings.parse(line.split())
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        (
+            "--prompt p --num-frames 9 --num_inference_steps=3 --guidance-scale 2 "
+            "--guidance_scale_2=1.5 --height 32 --width 48 --flow_shift 3 "
+            "--num-videos-per-prompt 2 --output o.mp4",
+            "--prompt p --frames 9 --steps 3 --guidance 2 --guidance-low 1.5 "
+            "--size 48x32 --shift 3 --variations 2 --out o.mp4",
+        ),
+        (
+            "--ckpt_dir w --size 832*480 --frame_num 81 --base_seed 4 --sample_steps 5 "
+            "--sample_guide_scale 6 --sample_shift 8 --sample_solver unipc "
+            "--save_file a.mp4 --prompt p",
+            "--weights w --size 832x480 --frames 81 --seed 4 --steps 5 --guidance 6 "
+            "--shift 8 --solver unipc --out a.mp4 --prompt p",
+        ),
+    ],
+)
+def test_flags_of_others_mean_the_same(theirs, ours):
+    found, wanted = parse(theirs), parse(ours)
+    sizes = [cli.parse_size(each.size or "") for each in (found, wanted)]
+    assert sizes[0] == sizes[1]
+    assert dataclasses.replace(found, size=None) == dataclasses.replace(
+        wanted, size=None
+    )
+
+
+def test_every_spelling_leads_to_a_flag():
+    fields = {field.name.replace("_", "-") for field in dataclasses.fields(parse(""))}
+    assert set(spellings.FLAGS.values()) <= fields
+    assert not fields & set(spellings.FLAGS)
+    for task, hint in spellings.TASKS.items():
+        with pytest.raises(ValueError, match=f"--task '{task}' is not known: give"):
+            parse(f"--task {task}")
+        assert hint.split()[1].rstrip(",") in get_args(flags.Task)
+
+
+@pytest.mark.parametrize("size", ["64x48", "64X48", "64*48", "64×48", " 64 x 48 "])
+def test_sizes_are_written_in_many_ways(size):
+    assert cli.parse_size(size) == (48, 64)
+
+
+BAD = {
+    "--task 'extnd' is not known: give --task extend": "--task extnd",
+    "--task 't2v-14B' is not known: give --task generate": "--task t2v-14B",
+    "--height '9' comes without --width": "--prompt a --height 9",
+    "--frames must be at most 100,000, got 1,000,001": "--prompt a --frames 1000001",
+    "--steps must be at most 1,000": "--prompt a --steps 2000",
+    "--size must be at most 8,192 pixels along a side": "--prompt a --size 99999x16",
+    "--window must be at most": "--prompt a --window 100001",
+    "--variations must be at most 10,000 videos": "--prompt a --variations 10001",
+    "--seconds must be at most": "--prompt a --seconds 1e9",
+    "--tile must be at most": "--prompt a --tile 99999",
+    "--outpaint must be at most": "--task inpaint --video v.mp4 --outpaint 99999x16",
+    "hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers --local-dir": "--prompt a "
+    "--weights Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
+    "--weights '/none' is no folder": "--prompt a --weights /none",
+    "--video 'none.mp4' does not exist": "--task extend --video none.mp4",
+    "--mask '/dev/zero' is a device": "--task inpaint --video a.mp4 --mask /dev/zero",
+    "--init-noise '/dev/zero' is a device": "--prompt a --init-noise /dev/zero",
+    "--prompts '/dev/zero' is a device": "--prompts /dev/zero",
+    "--storyboard '/dev/zero' is a device": "--storyboard /dev/zero",
+    "--span must be FROM:TO": "--task remove --video a.mp4 --span 1",
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_what_is_wrong_by_itself(message):
+    with pytest.raises(ValueError, match=message):
+        checks.refuse(parse(BAD[message]))
+
+
+def test_long_and_broken_prompts_are_not_echoed():
+    for prompt in ("a" * 20_000, "a \udcff"):
+        with pytest.raises(ValueError, match="^--prompt ") as caught:
+            checks.refuse(flags.Arguments(prompt=prompt))
+        assert len(str(caught.value)) < 300
+        str(caught.value).encode()
+    with pytest.raises(ValueError, match="--negative-prompt holds what is no UTF-8"):
+        checks.refuse(flags.Arguments(prompt="a", negative_prompt="\udcff"))
+
+
+def test_every_limit_is_lifted_by_one_flag(folder):
+    assert parse("--prompt a --unlimited").limits == UNLIMITED
+    assert all(
+        getattr(LIMITS, field.name) < getattr(UNLIMITED, field.name)
+        for field in dataclasses.fields(Limits)
+    )
+    asked = flags.Arguments(prompt="a", weights=str(folder), steps=1001)
+    with pytest.raises(ValueError, match="--steps must be at most 1,000"):
+        job.prepare(asked)
+    lifted = dataclasses.replace(asked, unlimited=True)
+    assert job.prepare(lifted).settings.steps == 1001
+
+
+def test_what_memory_cannot_hold_is_refused_before_it_is_held(folder, tmp_path):
+    def refused(**fields):
+        with pytest.raises(ValueError, match="of memory, and there are") as caught:
+            job.prepare(flags.Arguments(weights=str(folder), **fields))
+        return str(caught.value)
+
+    large = {"size": "8192x8192", "frames": 2001 - 2000 % 4, "window": 1997}
+    assert "at once of 8192x8192" in refused(prompt="a", **large)
+    image = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
+    image.save(tmp_path / "a.png")
+    picture = (str(tmp_path / "a.png"),)
+    assert "make fewer" in refused(image=picture, size="1024x1024", frames=99_997)
+
+
+def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
+    (tmp_path / "prompts.txt").write_bytes(b"\xef\xbb\xbfa red ball\r\na star\r\n")
+    arguments = flags.Arguments(prompts=str(tmp_path / "prompts.txt"))
+    assert checks.read(arguments).prompts == ("a red ball", "a star")
+
+
+def test_all_seeds_of_variations_are_told(folder, tmp_path, capsys, monkeypatch):
+    for name in ("join_hosts", "tell", "enable_compilation_cache"):
+        monkeypatch.setattr(runtime, name, lambda: True)
+    arguments = flags.Arguments(
+        prompt="a",
+        variations=3,
+        seed=7,
+        weights=str(folder),
+        out=f"{tmp_path}/",
+        frames=1,
+        steps=1,
+    )
+    command.main(arguments, 0.0)
+    assert "seeds 7 to 9, " in capsys.readouterr().out
+    assert len(list(tmp_path.glob("*.png"))) == 3
+
+
+def run(code: str, *arguments: str, **environment: str):
+    return subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        capture_output=True,
+    )
+
+
+def test_flags_are_checked_before_jax_is_imported():
+    code = "import sys, sample\ntry: sample.main(sys.argv[1:])\n"
+    code += "finally: print('jax' in sys.modules)"
+    ran = run(code, "--size=bogus", "--prompt=a", "--image=none.png")
+    assert ran.stdout == b"False\n" and b"--size must be WIDTHxHEIGHT" in ran.stderr
+
+
+def test_a_console_of_few_letters_stops_nothing():
+    code = "from sora_jax import cli\nwith cli.exits(''):\n"
+    code += " cli.say('a 红 \\x1b[2J ball \\udcff')\n raise OSError('红')"
+    ran = run(code, PYTHONIOENCODING="ascii")
+    assert ran.stdout.split() == [b"a", rb"\u7ea2", rb"\x1b[2J", b"ball", rb"\udcff"]
+    assert ran.stderr.strip() == rb"error: \u7ea2"
+
+
+def test_nobody_who_listens_stops_nothing():
+    code = "import os, sys\nfrom sora_jax import cli\n"
+    code += "r, w = os.pipe(); os.close(r); os.dup2(w, 1)\n"
+    code += "with cli.exits(''):\n for _ in range(3): cli.say('a' * 9)\n"
+    code += " print('done', file=sys.stderr)"
+    ran = run(code)
+    assert ran.returncode == 0 and ran.stderr.strip() == b"done"
