@@ -12,7 +12,7 @@ import re
 import sys
 import traceback
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -43,7 +43,7 @@ def exits(stopped: str) -> Iterator[None]:
     except (FloatingPointError, OSError) as error:
         sys.exit(f"error: {printable(str(error))}")
     except ValueError as error:
-        if not _is_ours(error):
+        if not is_ours(error):
             raise
         sys.exit(f"error: {printable(str(error))}")
     except KeyboardInterrupt:
@@ -58,6 +58,26 @@ def say(line: str) -> None:
         sys.stdout = open(os.devnull, "w")
 
 
+def refuse_control(argv: Sequence[str], texts: Collection[str] = ()) -> None:
+    """Refuse control characters, which would reach the terminal in an error.
+
+    Args:
+      argv: arguments.
+      texts: flags whose values may hold them, such as names of files.
+
+    Raises:
+      ValueError: one holds some.
+    """
+    before = ""
+    for argument in argv:
+        flag, equals, value = argument.partition("=")
+        is_text = before in texts or (equals and flag in texts)
+        shown = flag if is_text and equals else "" if is_text else argument
+        if printable(shown) != shown:
+            raise ValueError(f"{quoted(argument)} holds control characters: leave it")
+        before = argument
+
+
 def printable(text: str) -> str:
     """A text whose control characters do nothing to a terminal."""
     return "".join(
@@ -68,7 +88,7 @@ def printable(text: str) -> str:
     )
 
 
-def _is_ours(error: BaseException) -> bool:
+def is_ours(error: BaseException) -> bool:
     """Whether this package, or a config file, raised an error."""
     *_, (frame, _) = traceback.walk_tb(error.__traceback__)
     # What `python -m` runs is called __main__; its spec has its name.
@@ -112,6 +132,7 @@ def parse_run(argv: Sequence[str]) -> tuple[Any, str]:
       ValueError: --config is missing, is given twice, or cannot be read.
       SystemExit: tyro has printed what is wrong with a field, or the help.
     """
+    refuse_control(argv, ("--config", "--workdir"))
     config, rest = _take_config(argv)
     kind = dataclasses.make_dataclass(
         "Arguments", [("config", type(config)), ("workdir", str)], frozen=True

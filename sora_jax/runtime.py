@@ -9,6 +9,8 @@ import warnings
 import jax
 import platformdirs
 
+from sora_jax import cli
+
 # What tells of several hosts where JAX does not find them.
 BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 # Where a TPU's runtime names the hosts of its pod; else the machine's metadata does.
@@ -98,10 +100,18 @@ def _is_among_others() -> bool:
     return "KUBERNETES_SERVICE_HOST" not in os.environ
 
 
+class Printable(logging.Formatter):
+    """Names that messages repeat do nothing to the terminal."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        """Escape control characters."""
+        return cli.printable(super().format(record))
+
+
 def tell() -> None:
     """Show what the package has to say about what it does."""
     logger, handler = logging.getLogger(__package__), logging.StreamHandler()
-    handler.setFormatter(logging.Formatter("%(message)s"))
+    handler.setFormatter(Printable("%(message)s"))
     logger.addHandler(handler)
     logger.setLevel(logging.INFO)
     logger.propagate = False

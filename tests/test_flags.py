@@ -1,6 +1,7 @@
 """How `sample.py` is told what to do, in words of other programs too."""
 
 import dataclasses
+import logging
 import os
 import subprocess
 import sys
@@ -103,6 +104,17 @@ def test_long_and_broken_prompts_are_not_echoed():
         str(caught.value).encode()
     with pytest.raises(ValueError, match="--negative-prompt holds what is no UTF-8"):
         checks.refuse(flags.Arguments(prompt="a", negative_prompt="\udcff"))
+
+
+def test_control_characters_do_not_reach_the_terminal():
+    for argument in ("--\x1b[2Jx", "--steps=\x1b[2J", "\x9b2J"):
+        with pytest.raises(ValueError, match=r"\\x.* holds control characters"):
+            spellings.parse(["--prompt", "a", argument])
+    arguments = spellings.parse(["--prompt=a\tb", "--video", "a\x1b.mp4"])
+    assert arguments.video == ("a\x1b.mp4",) and arguments.prompt == "a\tb"
+    logger = logging.getLogger("sora_jax.test")
+    record = logger.makeRecord("a", 30, "f", 1, "%s is cut", ("a\x1b.mp4",), None)
+    assert runtime.Printable("%(message)s").format(record) == r"a\x1b.mp4 is cut"
 
 
 def test_every_limit_is_lifted_by_one_flag(folder):

@@ -54,6 +54,8 @@ def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[tuple[Any, A
             # The cover of a song is a stream, too.
             if stream is None or stream.disposition & Disposition.attached_pic:
                 raise ValueError("it has no video stream")
+            if stream.codec_context is None:
+                raise ValueError("nothing here decodes its codec")
             _check_pixels(stream, limits)
             yield container, stream
 

@@ -25,16 +25,6 @@ STILLS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 # Those of them that may move.
 ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
 
-# What Pillow raises for files that are none, or damaged.
-DAMAGED = (
-    OSError,
-    ValueError,
-    SyntaxError,  # its word for a broken PNG
-    EOFError,
-    OverflowError,
-    Image.DecompressionBombError,
-)
-
 
 def is_still(path: PathLike, *, field: str = "--video") -> bool:
     """Whether a file is one picture, which `read_image` reads.
@@ -45,12 +35,12 @@ def is_still(path: PathLike, *, field: str = "--video") -> bool:
     source = existing(path, field)
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore")
             with source.open("rb") as file, Image.open(file, formats=STILLS) as image:
                 return not _is_animated(image)
     except Image.DecompressionBombError:
         return True  # and `read_image` will say what is wrong with it
-    except DAMAGED:
+    except Exception:  # of a damaged file, Pillow raises what its parsers raise
         return False
 
 
@@ -73,7 +63,7 @@ def opened(
       ValueError: it has more pixels than the limits allow.
     """
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+        warnings.simplefilter("ignore")  # what cannot be shown is an error
         with source.open("rb") as file, _image(file, formats) as image:
             if image.width * image.height > limits.pixels:
                 raise ValueError(
@@ -113,7 +103,7 @@ def _read(
                 hint = ", or is it a --video?" if field == "--image" else ""
                 raise ValueError(f"it has several frames: give one of them{hint}")
             return use(image)
-    except DAMAGED as error:
+    except Exception as error:  # see `is_still`
         raise ValueError(
             f"{field} {quoted(path)} cannot be read as an image ({error}); save it "
             "again as PNG or JPEG, or give another file"

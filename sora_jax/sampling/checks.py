@@ -10,8 +10,6 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, NamedTuple
 
-from av.error import FFmpegError
-
 from sora_jax import cli, files
 from sora_jax.config import SamplingConfig
 from sora_jax.data import animations, containers, pictures, storyboard
@@ -165,7 +163,7 @@ def _check_footage(path: str, field: str, limits: Limits) -> None:
         if not animations.is_one(source):
             with containers.opened(source, limits):
                 pass
-    except (FFmpegError, OSError, ValueError) as error:
+    except Exception as error:  # as in `decoding.decode`
         raise containers.unreadable(f"{field} {files.quoted(path)}", 0, error) from (
             error
         )

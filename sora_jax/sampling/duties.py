@@ -6,6 +6,7 @@ import dataclasses
 from typing import Literal, NamedTuple
 
 from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.files import quoted
 from sora_jax.sampling.flags import Arguments
 
 
@@ -103,7 +104,7 @@ def without_effect(
     problems = []
     if arguments.negative_prompt and not settings.guides(model.boundary is not None):
         problems.append(
-            f"--negative-prompt {arguments.negative_prompt!r} does nothing with "
+            f"--negative-prompt {quoted(arguments.negative_prompt)} does nothing with "
             "--guidance 1: leave one of them out"
         )
     if arguments.preview and arguments.steps is not None:
@@ -131,7 +132,7 @@ def without_effect(
         )
     if arguments.image and settings.frames == 1:
         problems.append(
-            f"--image {arguments.image[0]!r} is the first frame, and with --frames 1 "
-            "nothing is left to make: leave one of them out"
+            f"--image {quoted(arguments.image[0])} is the first frame, and with "
+            "--frames 1 nothing is left to make: leave one of them out"
         )
     return problems

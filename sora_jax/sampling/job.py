@@ -17,6 +17,7 @@ import numpy as np
 from sora_jax import cli, sharding
 from sora_jax.config import MeshConfig, ModelConfig, SamplingConfig
 from sora_jax.data import outputs
+from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks, duties, flags, inputs
 from sora_jax.sampling.allowed import exceeding
@@ -140,7 +141,7 @@ def summarize(task: str, model: ModelConfig, settings: SamplingConfig) -> str:
         f"{settings.fps:g} fps, {settings.steps} steps of {settings.solver}, guidance "
         f"{guidance}, shift {settings.shift:g}"
         + (
-            f", negative prompt: {settings.negative_prompt}"
+            f", negative prompt: {quoted(settings.negative_prompt)}"
             if settings.negative_prompt
             else ""
         )

@@ -12,6 +12,7 @@ from typing import get_args
 
 import tyro
 
+from sora_jax import cli
 from sora_jax.files import quoted
 from sora_jax.sampling.flags import Arguments, Task
 
@@ -40,6 +41,10 @@ FLAGS = {
     "num-video-frames": "frames",
     "pretrained-model-name-or-path": "weights",
 }
+# Flags whose values are texts or names of files, which may hold any letters.
+TEXTS = ("--prompt", "--negative-prompt", "--negative_prompt", "--n_prompt", "--image")
+TEXTS += ("--video", "--mask", "--prompts", "--storyboard", "--init-noise", "--out")
+TEXTS += ("--init_noise", "--weights", "--ckpt_dir", "--save_file")
 # What people call tasks, and how each is asked for here.
 TASKS = {
     "outpaint": "--task inpaint --outpaint WIDTHxHEIGHT",
@@ -69,6 +74,7 @@ def parse(argv: Sequence[str]) -> Arguments:
       ValueError: a task is none, or a side of the size is missing.
       SystemExit: tyro has printed what is wrong with a flag, or the help.
     """
+    cli.refuse_control(argv, TEXTS)
     pairs = (tyro.conf.FlagCreatePairsOff,)
     return tyro.cli(Arguments, args=translate(argv), config=pairs)
 

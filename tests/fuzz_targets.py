@@ -1,0 +1,383 @@
+"""What `fuzz.py` reads, and how inputs for it are drawn: mutations of small files."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import io
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+import tiny_wan
+from etils import epath
+from hypothesis import strategies as st
+from PIL import Image
+
+from sora_jax import cli, manifest
+from sora_jax.config import DiTRun, EncodeRun, TextConfig, to_json
+from sora_jax.data import footage, outputs, pictures, records, storyboard
+from sora_jax.limits import LIMITS
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.sampling import checks, flags, inputs, job, spellings
+from sora_jax.weights import folders, native, published, workdirs
+from sora_jax.weights.export import export
+from sora_jax.workdir import write_json
+
+FAULTS = Path(__file__).parent / "faults"
+ODD = [
+    "",
+    "0",
+    "-1",
+    "1e9",
+    "nan",
+    "inf",
+    "9" * 30,
+    "a" * 300,
+    "\x1b[2J\x00",
+    "红",
+    "\udcff",
+]
+ODD += ["/dev/zero", "http://localhost/a", "gs://b/a", "64x64", "1:2", "--", "'", "%s"]
+
+
+class Target(NamedTuple):
+    """Something that reads inputs of others.
+
+    Attributes:
+      inputs: how they are drawn.
+      read: reads one.
+    """
+
+    inputs: st.SearchStrategy
+    read: Callable[[Any], None]
+
+
+def scalars() -> st.SearchStrategy:
+    """What JSON may hold in any place."""
+    numbers = st.sampled_from([0, -1, 1, 2**31, 2**63, 10**40, 0.5, 1e308, -0.0])
+    texts = st.sampled_from([*ODD, "F32", "BF16", "I64"])
+    return st.none() | st.booleans() | numbers | texts | st.integers()
+
+
+def values() -> st.SearchStrategy:
+    """Anything that JSON may hold."""
+    deep = st.just(json.loads("[" * 200 + "]" * 200))
+    grown = st.recursive(
+        scalars(),
+        lambda x: (
+            st.lists(x, max_size=3)
+            | st.dictionaries(st.text(max_size=3), x, max_size=3)
+        ),
+    )
+    return grown | deep
+
+
+def places(data: Any, path: tuple = ()) -> list[tuple]:
+    """Where something stands in plain data."""
+    items = (
+        data.items()
+        if isinstance(data, dict)
+        else enumerate(data)
+        if isinstance(data, list)
+        else ()
+    )
+    return [path, *(p for key, value in items for p in places(value, (*path, key)))]
+
+
+@st.composite
+def changed(draw: Callable, data: Any) -> Any:
+    """Plain data in which some places hold something else, or are gone."""
+    data = copy.deepcopy(data)
+    for _ in range(draw(st.integers(1, 3))):
+        path = draw(st.sampled_from(places(data)))
+        new = draw(values())
+        if not path:
+            data = new
+            continue
+        node = data
+        for key in path[:-1]:
+            node = node[key]
+        if draw(st.booleans()):
+            node[path[-1]] = new
+        else:
+            del node[path[-1]]
+        if not places(data):
+            break
+    return data
+
+
+@st.composite
+def mutated(draw: Callable, content: bytes) -> bytes:
+    """Bytes of which some are flipped, cut out, repeated or put in."""
+    for _ in range(draw(st.integers(1, 4))):
+        # Most of what matters stands at the beginning.
+        near = draw(st.booleans())
+        at = draw(st.integers(0, min(len(content), 200 if near else len(content))))
+        size = draw(st.sampled_from([1, 1, 2, 4, 8, 64, 1000]))
+        match draw(st.integers(0, 4)):
+            case 0:
+                new = draw(st.binary(min_size=1, max_size=8))
+                content = content[:at] + new + content[at + len(new) :]
+            case 1:
+                content = content[:at] + content[at + size :]
+            case 2:
+                content = content[: at + size] + content[at:]
+            case 3:
+                content = content[:at]
+            case _:
+                new = draw(st.sampled_from([b"\xff", b"\0", b"\x7f\xff\xff\xff"]))
+                content = content[:at] + new * size + content[at:]
+    return content
+
+
+def as_bytes(data: Any) -> bytes:
+    """Plain data as JSON."""
+    return json.dumps(data).encode("utf-8", "surrogatepass")
+
+
+def json_of(data: Any) -> st.SearchStrategy:
+    """JSON with other content, or damaged."""
+    return changed(data).map(as_bytes) | mutated(as_bytes(data))
+
+
+def make(folder: Path) -> dict[str, Target]:
+    """All targets, their files in a folder."""
+    return {
+        "flags": Target(command_lines(), lambda argv: run_flags(argv, folder)),
+        "storyboard": Target(
+            json_of(BOARD) | mutated(YAML), lambda x: read_storyboard(folder, x)
+        ),
+        "npy": Target(arrays(), lambda x: read_array(folder, x)),
+        "media": Target(media(folder), lambda x: read_media(folder, *x)),
+        **of_weights(folder),
+        **of_runs(folder),
+    }
+
+
+# --- the command line, storyboards -------------------------------------------------
+BOARD = {
+    "seconds": 2,
+    "shots": [{"at": 0, "prompt": "a"}, {"at": 1, "prompt": "b", "cut": True}],
+}
+YAML = (
+    b"seconds: 2\nshots:\n  - {at: 0, prompt: a}\n  - at: 1\n    prompt: >\n      b\n"
+)
+
+
+@st.composite
+def command_lines(draw: Callable) -> list[str]:
+    """Flags, right and wrong, with values of every kind."""
+    names = [field.name for field in dataclasses.fields(flags.Arguments)]
+    names = [*names, *spellings.FLAGS, "height", "width", "nonsense"]
+    good = ["a ball", "9", "2", "64x64", "0.5", "upright.mp4", "extend", "unipc"]
+    argv = []
+    for _ in range(draw(st.integers(0, 5))):
+        name = draw(st.sampled_from(names))
+        if name in ("mesh", "out"):
+            continue
+        value = draw(st.sampled_from([*good, *ODD]) | st.text(max_size=5))
+        argv += draw(st.sampled_from([[f"--{name}", value], [f"--{name}={value}"]]))
+    return argv
+
+
+def run_flags(argv: list[str], folder: Path) -> None:
+    """Everything up to the first weight."""
+    upright = folder / "upright.mp4"
+    if not upright.exists():
+        shutil.copy(FAULTS / "upright.mp4", upright)
+    sink = io.StringIO()
+    with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
+        arguments = spellings.parse(argv)
+        checks.refuse(arguments)
+        job.prepare(dataclasses.replace(arguments, out=f"{folder}/videos/"))
+
+
+def read_storyboard(folder: Path, content: bytes) -> None:
+    """Under both of its names."""
+    for name in ("a.json", "a.yaml"):
+        (folder / name).write_bytes(content)
+        refusing(storyboard.read, folder / name)
+
+
+# --- arrays, videos, pictures -------------------------------------------------------
+def arrays() -> st.SearchStrategy:
+    """Damaged array files."""
+    file = io.BytesIO()
+    np.save(file, np.zeros((3, 4, 4, 3), np.float32))
+    return mutated(file.getvalue())
+
+
+def read_array(folder: Path, content: bytes) -> None:
+    """As a clip and as noise."""
+    path = folder / "a.npy"
+    path.write_bytes(content)
+    refusing(footage.read, path, fps=8, size=(8, 8))
+    inputs.read_noise(os.fspath(path), LIMITS)
+
+
+def media(folder: Path) -> st.SearchStrategy:
+    """Damaged videos and pictures, each under the name of another too."""
+    frames = np.random.default_rng(0).integers(0, 255, (4, 24, 32, 3)).astype(np.uint8)
+    made = [outputs.write(folder / f"m{s}", [frames], 8) for s in (".gif", ".mp4")]
+    for kind in ("png", "jpg", "tif", "webp", "bmp", "jp2", "avif"):
+        Image.fromarray(frames[0]).save(folder / f"p.{kind}")
+        made.append(folder / f"p.{kind}")
+    sources = [Path(os.fspath(path)) for path in made] + sorted(FAULTS.iterdir())
+    contents = {path.suffix: path.read_bytes() for path in sources}
+    names = st.sampled_from(sorted(contents))
+    return st.tuples(st.sampled_from(sorted(contents.values())).flatmap(mutated), names)
+
+
+def read_media(folder: Path, content: bytes, suffix: str) -> None:
+    """As a clip, a picture and a mask."""
+    path = folder / f"a{suffix}"
+    path.write_bytes(content)
+    refusing(pictures.read_image, path)
+    clip = refusing(footage.read, path, fps=8, size=(8, 8))
+    if clip is not None:
+        refusing(footage.read_mask, path, clip, fps=8, size=(8, 8))
+
+
+def refusing(read: Callable[..., Any], *args: Any, **options: Any) -> Any:
+    """Read, or None where it is refused."""
+    try:
+        return read(*args, **options)
+    except ValueError as error:
+        if not cli.is_ours(error):
+            raise
+        return None
+
+
+# --- weights ------------------------------------------------------------------------
+def of_weights(folder: Path) -> dict[str, Target]:
+    """Configs, indices and headers of folders of weights, ours and Wan's."""
+    tiny = tiny_wan.two_experts(TextConfig(width=24, depth=1, heads=2, head_dim=12))
+    theirs = folder / "wan"
+    export(os.fspath(theirs), tiny)
+    original = tiny_wan.lay_out(tiny, theirs, folder / "original")
+    ours = folder / "ours"
+    shutil.copytree(os.fspath(published.ASSETS), ours)
+    small = folder / "small.safetensors"
+    native.save_tensors(small, {"a": {"b": np.ones((2, 3), np.float32)}})
+    abstract = {"a": {"b": jax.ShapeDtypeStruct((2, 3), np.float32)}}
+
+    def restoring(path: Path, read: Callable[[], Any]) -> Callable[[bytes], None]:
+        whole = path.read_bytes()
+
+        def attempt(content: bytes) -> None:
+            path.write_bytes(content)
+            try:
+                read()
+            finally:
+                path.write_bytes(whole)
+
+        return attempt
+
+    files = [
+        *((theirs, path) for path in sorted(theirs.rglob("*.json"))),
+        *((original, path) for path in sorted(original.rglob("*.json"))),
+        (ours, ours / "config.json"),
+    ]
+    choices = st.sampled_from(range(len(files))).flatmap(
+        lambda i: st.tuples(st.just(i), json_of(json.loads(files[i][1].read_text())))
+    )
+
+    def read_config(choice: tuple[int, bytes]) -> None:
+        where, path = files[choice[0]]
+        restoring(path, lambda: folders.describe(where))(choice[1])
+
+    header = theirs / "transformer"
+    (shard,) = sorted(header.glob("*.safetensors"))[:1]
+    spiece = theirs / "tokenizer" / "spiece.model"
+    return {
+        "configs": Target(choices, read_config),
+        "headers": Target(
+            headers(shard.read_bytes()),
+            restoring(shard, lambda: folders.describe(theirs)),
+        ),
+        "tensors": Target(
+            headers(small.read_bytes()),
+            restoring(small, lambda: native.load_tensors(small, abstract)),
+        ),
+        "tokenizer": Target(
+            mutated(spiece.read_bytes()),
+            restoring(spiece, lambda: Tokenizer.load(spiece).encode("a ball", 8)),
+        ),
+    }
+
+
+@st.composite
+def headers(draw: Callable, content: bytes) -> bytes:
+    """A safetensors file with another header, whose length is right or not."""
+    size = int.from_bytes(content[:8], "little")
+    if draw(st.booleans()):
+        return draw(mutated(content))
+    header = draw(json_of(json.loads(content[8 : 8 + size])))
+    length = draw(st.sampled_from([len(header), 0, 2**63 - 1, size]))
+    return length.to_bytes(8, "little") + header + content[8 + size :]
+
+
+# --- what runs leave behind ---------------------------------------------------------
+def of_runs(folder: Path) -> dict[str, Target]:
+    """Manifests, configs of runs, indices of encoded clips."""
+    step = epath_of(folder / "step")
+    (step / "data").mkdir(parents=True)
+    (step / "data" / "array").write_bytes(b"content")
+    manifest.write(step, {"config": {"kind": "DiTRun"}})
+    run = folder / "run"
+    write_json(epath_of(run / "config.json"), to_json(DiTRun()))
+    shards = folder / "shards"
+    record = records.Record(
+        latents=np.zeros((1, 4, 4, 8), np.float32),
+        known=np.zeros((1, 4, 4, 12), np.float32),
+        captions=("a ball",),
+        stretches=((0, ("a ball",)),),
+    )
+    records.write_shard(shards, 0, [record] * 2)
+
+    def read_manifest(content: bytes) -> None:
+        (step / "manifest.json").write_bytes(content)
+        if not manifest.damage(step):
+            manifest.metadata(step)
+
+    def read_run(content: bytes) -> None:
+        (run / "config.json").write_bytes(content)
+        workdirs.run_of(run, "start_from")
+        workdirs.clips_of(run)
+
+    def read_index(content: bytes) -> None:
+        (shards / "00000.json").write_bytes(content)
+        found = records.Records(shards)
+        for number in range(len(found)):
+            found[number]
+
+    def read_shard(content: bytes) -> None:
+        (shards / "00000.json").write_bytes(index)
+        (shards / "00000.arrayrecord").write_bytes(content)
+        found = records.Records(shards)
+        for number in range(len(found)):
+            found[number]
+
+    index = (shards / "00000.json").read_bytes()
+    shard = (shards / "00000.arrayrecord").read_bytes()
+    known = json.loads((step / "manifest.json").read_text())
+    return {
+        "manifest": Target(json_of(known), read_manifest),
+        "run": Target(
+            json_of(to_json(DiTRun())) | json_of(to_json(EncodeRun())), read_run
+        ),
+        "index": Target(json_of(json.loads(index)), read_index),
+        "shard": Target(mutated(shard), read_shard),
+    }
+
+
+def epath_of(path: Path) -> Any:
+    """A path as the package has them."""
+    return epath.Path(path)
