@@ -80,9 +80,8 @@ def located(path: PathLike, field: str) -> epath.Path:
         return epath.Path(path)
     if scheme not in REMOTE:
         raise ValueError(
-            f"{field} {quoted(path)} is the address of no file: download it, and give "
-            f"the file; of addresses, {' and '.join(f'{name}://' for name in REMOTE)} "
-            "are taken"
+            f"{field} {quoted(path)} is an address that is not taken: give a file on "
+            f"this disk, or one in {' or '.join(f'{name}://' for name in REMOTE)}"
         )
     try:
         source = epath.Path(path)

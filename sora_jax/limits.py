@@ -47,6 +47,8 @@ UNLIMITED = Limits(**{item.name: math.inf for item in dataclasses.fields(Limits)
 # --- of file formats, never lifted ---------------------------------------------------
 # Bytes of a text file: prompts, storyboards, configs, indices.
 TEXT_BYTES = 2**26
+# Bytes of a storyboard.
+STORY_BYTES = 2**17
 # Lists and objects inside one another in JSON and YAML.
 NESTING = 64
 # Bytes of a safetensors header: what the format allows.

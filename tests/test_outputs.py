@@ -11,7 +11,7 @@ import pytest
 from clips import psnr, smooth_clip
 from PIL import Image
 
-from sora_jax.data import encoders, outputs, pictures, video
+from sora_jax.data import decoding, encoders, outputs, pictures, video
 
 
 class Stopped(BaseException):
@@ -23,7 +23,7 @@ def test_mp4_round_trip_keeps_pixels_and_rate(tmp_path, fps):
     frames = smooth_clip()
     chunks = [frames[:1], video.to_uint8(frames[1:5]), frames[5:]]
     path = outputs.write(tmp_path / "clip.mp4", iter(chunks), fps)
-    clip = video.read_video(path)
+    clip = decoding.read_video(path)
     assert clip.pixels.shape == frames.shape
     assert clip.fps == pytest.approx(fps, rel=1e-6)
     assert psnr(clip.pixels, frames) > 40
@@ -43,7 +43,7 @@ def test_mp4_plays_in_browsers(tmp_path):
 @pytest.mark.parametrize("size", [(65, 47), (8, 8), (2, 3), (1, 1), (33, 130)])
 def test_mp4_odd_and_small_sizes(tmp_path, size):
     frames = smooth_clip(3, *size)
-    clip = video.read_video(outputs.write(tmp_path / "a.mp4", [frames], 8))
+    clip = decoding.read_video(outputs.write(tmp_path / "a.mp4", [frames], 8))
     assert clip.pixels.shape == (3, size[0] + size[0] % 2, size[1] + size[1] % 2, 3)
 
 
@@ -59,7 +59,7 @@ def test_same_frames_same_bytes(tmp_path, suffix):
 def test_gif_keeps_frames_and_time(tmp_path):
     frames = smooth_clip(9)
     path = outputs.write(tmp_path / "a.gif", [frames[:4], frames[4:]], 8)
-    clip = video.read_video(path)
+    clip = decoding.read_video(path)
     assert clip.pixels.shape == frames.shape and clip.fps == pytest.approx(8)
     assert psnr(clip.pixels, frames) > 25
     with Image.open(path) as image:
@@ -222,3 +222,50 @@ def test_an_unknown_suffix_is_named(tmp_path):
 def test_a_missing_folder_is_made(tmp_path):
     path = outputs.write(tmp_path / "new" / "a.npy", [smooth_clip(1)], 8)
     assert path.exists()
+
+
+NAMES = ["12:30.mp4", "concat:a|b.mp4", "100%.mp4", "-.gif", "a b\n.gif", "红.npy"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_never_taken_for_an_address(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    outputs.check_output(name)
+    path = outputs.write(name, [smooth_clip(2)], 8)
+    assert os.listdir() == [name] and path.name == name
+
+
+def test_a_name_that_is_not_utf_8_is_written_and_told(tmp_path):
+    name = os.fsdecode(os.path.join(os.fsencode(tmp_path), b"\xff.npy"))
+    path = outputs.write(name, [smooth_clip(1)], 8)
+    sidecar = outputs.write_sidecar(path, {"video": [name]})
+    assert json.loads(sidecar.read_bytes().decode("utf-8")) == {"video": [name]}
+    with pytest.raises(ValueError, match=r"'\\udcff.avi' must end in"):
+        outputs.check_output("\udcff.avi")
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("a" * 300 + ".mp4", "cannot be written .*too long"),
+        ("a\0.mp4", "is no path"),
+        ("http://localhost/a.mp4", "is an address that is not taken"),
+        ("gs://bucket/a.mp4", "needs the package gcsfs"),
+    ],
+)
+def test_what_cannot_be_written_is_refused_before_work(tmp_path, name, message):
+    with pytest.raises(ValueError, match=message):
+        outputs.check_output(name if "://" in name else tmp_path / name)
+
+
+@pytest.mark.parametrize("fps", [50, 60, 100, 1000])
+def test_fast_gifs_last_as_long_as_they_should(tmp_path, fps):
+    frames = np.arange(2 * fps, dtype=np.uint8)[:, None, None, None]
+    frames = np.broadcast_to(frames, (2 * fps, 4, 4, 3))
+    path = outputs.write(tmp_path / "a.gif", [frames], fps)
+    with Image.open(path) as image:
+        lengths = []
+        for number in range(getattr(image, "n_frames", 1)):
+            image.seek(number)
+            lengths.append(image.info["duration"])
+    assert min(lengths) >= 20 and sum(lengths) == 2000

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import itertools
 import json
 from pathlib import Path
 
@@ -82,7 +83,7 @@ def test_all_problems_are_named_with_their_places(tmp_path):
     for line in (
         "shots[0].at must be 0, where the video begins, got 1: move it",
         "shots[1].prompt is empty: say",
-        "shots[1].image 'none.png' is no file: give",
+        "shots[1].image 'none.png' is no file (",
         "shots[2].at must be > 2.5, where the shot before begins, got 2: put",
         "shots[3]: Object contains unknown field `promt`: a shot has the fields",
         "shots[4].prompt: Expected `str`, got `bool`: a shot has the fields",
@@ -110,7 +111,7 @@ def test_all_problems_are_named_with_their_places(tmp_path):
         ("seconds: 1\nshots: [", " is no storyboard (expected the node content"),
         ("seconds: 1\nshots: 2020-13-45", " is no storyboard (month must be"),
         ("1: 2", "the file: Expected `str`: a storyboard has the fields"),
-        ("[" * 999, " is no storyboard (maximum recursion depth"),
+        ("[" * 999, " is no storyboard (it is nested too deeply"),
     ],
 )
 def test_what_makes_no_sense(tmp_path, text, message):
@@ -136,3 +137,34 @@ def test_files_that_are_none(tmp_path):
     (tmp_path / "a.yaml").write_bytes(b"prompt: \xff")
     with pytest.raises(ValueError, match="is not UTF-8 text .* save it as UTF-8"):
         storyboard.read(tmp_path / "a.yaml")
+
+
+BOMB = "a: &a [x, x]\n" + "".join(
+    f"{b}: &{b} [*{a}, *{a}]\n"
+    for a, b in itertools.pairwise("abcdefghijklmnopqrstuvwxyz")
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("seconds: !!int ''\nshots: []", "tags, anchors and aliases are not taken"),
+        (
+            "seconds: 2\nshots: [{at: 0, prompt: a, cut: !!bool maybe}]",
+            "tags, anchors and aliases are not taken in line 2",
+        ),
+        (BOMB, "tags, anchors and aliases are not taken in line 1"),
+        ("[" * 5000, "it is nested too deeply"),
+        ("a: " * 2 + "\x00", "special characters are not allowed"),
+        ("x" * 2**18, "larger than 131072 bytes"),
+        ("seconds: " + "9" * 5000 + "\nshots: []", "is no storyboard"),
+        ("seconds: 2001-13-45\nshots: []", "is no storyboard"),
+        ("seconds: 1\nshots: [" + "1," * 2000 + "]", "shots must be at most 1000"),
+        ("seconds: .inf\nshots: []", "seconds must be > 0, got inf"),
+    ],
+)
+def test_strange_yaml_is_refused_in_a_line(tmp_path, text, message):
+    with pytest.raises(ValueError, match=message):
+        storyboard.read(write(tmp_path, text))
+    with pytest.raises(ValueError, match="--storyboard"):
+        storyboard.read(write(tmp_path, text, "story.json"))

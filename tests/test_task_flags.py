@@ -9,8 +9,9 @@ from PIL import Image
 
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data import outputs
+from sora_jax.data.decoding import read_video
 from sora_jax.data.playground import Playground
-from sora_jax.data.video import read_video, to_uint8
+from sora_jax.data.video import to_uint8
 from sora_jax.sampling import command, flags, job
 from sora_jax.sampling.making import silent
 from sora_jax.sampling.model import Model

@@ -11,7 +11,7 @@ import pytest
 from clips import psnr, smooth_clip
 from PIL import Image
 
-from sora_jax.data import outputs, pictures, video
+from sora_jax.data import decoding, outputs, pictures, video
 
 # Real clips, where a folder of them stands beside the project: more of the same.
 MEDIA = Path(__file__).parents[2] / "shared/media"
@@ -81,10 +81,10 @@ def test_an_animation_is_no_image(tmp_path):
 
 def test_bad_videos(tmp_path):
     with pytest.raises(ValueError, match="--video .*missing.mp4' does not exist"):
-        video.read_video(tmp_path / "missing.mp4")
+        decoding.read_video(tmp_path / "missing.mp4")
     (tmp_path / "text.mp4").write_text("not a video")
     with pytest.raises(ValueError, match="--mask .*text.mp4.* at its start"):
-        video.read_video(tmp_path / "text.mp4", field="--mask")
+        decoding.read_video(tmp_path / "text.mp4", field="--mask")
     with av.open(os.fspath(tmp_path / "sound.mp4"), "w") as container:
         stream = container.add_stream("aac", rate=8000)
         frame = av.AudioFrame.from_ndarray(
@@ -94,7 +94,7 @@ def test_bad_videos(tmp_path):
         container.mux(stream.encode(frame))
         container.mux(stream.encode())
     with pytest.raises(ValueError, match="no video stream"):
-        video.read_video(tmp_path / "sound.mp4")
+        decoding.read_video(tmp_path / "sound.mp4")
 
 
 @pytest.mark.parametrize("how", ["crop", "pad", "stretch"])
@@ -133,7 +133,7 @@ def test_a_rotation_flag_is_obeyed(tmp_path, turn):
     start = data.index(b"tkhd") + 44
     data[start : start + 36] = struct.pack(">9i", *(m << 16 for m in matrix), 1 << 30)
     path.write_bytes(data)
-    clip = video.read_video(path)
+    clip = decoding.read_video(path)
     clockwise = np.rot90(frames, -turn // 90, axes=(1, 2))
     assert clip.pixels.shape == clockwise.shape
     assert psnr(clip.pixels, clockwise) > 35
@@ -148,7 +148,7 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path):
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
-    clip = video.read_video(tmp_path / "a.mp4")
+    clip = decoding.read_video(tmp_path / "a.mp4")
     assert clip.pixels.shape == (3, 30, 60, 3)
 
 
@@ -164,7 +164,7 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path):
     ],
 )
 def test_real_clips(name, shape, fps):
-    clip = video.read_video(MEDIA / name, max_frames=12)
+    clip = decoding.read_video(MEDIA / name, max_frames=12)
     assert clip.pixels.shape == shape and clip.fps == fps
     assert np.abs(clip.pixels).max() <= 1
 
@@ -176,7 +176,7 @@ def test_rotation_flags(turn, quarters):
     path = MEDIA / f"awkward/video_{turn}.mov"
     with av.open(os.fspath(path)) as container:
         stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
-    clip = video.read_video(path)
+    clip = decoding.read_video(path)
     expected = np.rot90(video.to_float(stored), quarters)
     assert clip.pixels.shape[1:] == expected.shape
     assert psnr(clip.pixels[0], expected) > 30
@@ -185,4 +185,4 @@ def test_rotation_flags(turn, quarters):
 @needs_media
 def test_corrupt_clip_names_the_frame():
     with pytest.raises(ValueError, match="corrupted.mp4.* after 28 good frames"):
-        video.read_video(MEDIA / "awkward/corrupted.mp4")
+        decoding.read_video(MEDIA / "awkward/corrupted.mp4")

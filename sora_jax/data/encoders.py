@@ -26,6 +26,8 @@ from sora_jax.data.video import EXACT_SCALING, to_uint8
 _QUALITY = {"crf": "16", "preset": "medium", "x264-params": "mbtree=0"}
 _COLOUR = f"out_color_matrix=bt709:out_range=tv:flags={EXACT_SCALING}"
 _SHEET_GREY = 128
+# Viewers show what lasts less than two hundredths of a second for ten.
+_FASTEST_GIF = Fraction(50)
 
 
 def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -61,7 +63,7 @@ def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
     rate = Fraction(fps).limit_denominator(1001)
     options = {"movflags": "+faststart"}
     graph = stream = None
-    with av.open(os.fspath(path), "w", format="mp4", options=options) as container:
+    with av.open(_address(path), "w", format="mp4", options=options) as container:
         for index, pixels in enumerate(_frames(chunks)):
             # 4:2:0 halves the colour planes, so sizes are even.
             odd = [(0, side % 2) for side in pixels.shape[:2]]
@@ -85,11 +87,18 @@ def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
 
 
 def write_gif(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
-    """Encodes an endless GIF with a palette for each frame, undithered."""
-    rate = Fraction(fps).limit_denominator(1001)
-    stream = None
-    with av.open(os.fspath(path), "w", format="gif") as container:
-        for index, pixels in enumerate(_frames(chunks)):
+    """Encodes an endless GIF with a palette for each frame, undithered.
+
+    Of more than 50 frames per second, those that no viewer shows are left out.
+    """
+    rate = min(Fraction(fps).limit_denominator(1001), _FASTEST_GIF)
+    stream, last = None, -1
+    with av.open(_address(path), "w", format="gif") as container:
+        for number, pixels in enumerate(_frames(chunks)):
+            index = int(number * rate / Fraction(fps).limit_denominator(1001))
+            if index == last:
+                continue
+            last = index
             if stream is None:
                 stream = container.add_stream("gif", rate=rate)
                 stream.height, stream.width = pixels.shape[:2]
@@ -146,6 +155,11 @@ ENCODERS: dict[str, Encoder] = {
     ".png": write_png,
     ".npy": write_npy,
 }
+
+
+def _address(path: epath.Path) -> str:
+    """A file as FFmpeg knows it: it takes "a:b.mp4" alone for a protocol."""
+    return f"file:{os.fspath(path)}"
 
 
 def _frames(chunks: Iterable[np.ndarray]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:

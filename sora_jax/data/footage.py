@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -18,8 +18,9 @@ from jaxtyping import Bool, Float, UInt8
 
 from sora_jax import memory
 from sora_jax.config.plain import FPS, Number, require
-from sora_jax.data import arrays, pictures, video
-from sora_jax.files import PathLike
+from sora_jax.data import arrays, decoding, pictures, video
+from sora_jax.files import PathLike, quoted
+from sora_jax.limits import LIMITS, Limits
 from sora_jax.types import Clip
 
 # Seconds: containers that round times do so to thousandths or hundredths. A longer tick
@@ -58,9 +59,11 @@ class _Reel:
     seconds: float = 0.0
     size: tuple[int, int] = (0, 0)
 
-    def extend(self, count: int, view: Callable[[Any], Any], shown: Any) -> None:
-        """Goes on with the newest frame until there are so many."""
-        missing = count - len(self.views)
+    def extend(
+        self, count: int, view: Callable[[Any], Any], shown: Any, most: Number
+    ) -> None:
+        """Goes on with the newest frame until there are so many, or one too many."""
+        missing = int(min(count, most + 1)) - len(self.views)
         if missing > 0:
             self.views += [view(shown)] * missing
             self.picks += [self.frames - 1] * missing
@@ -73,6 +76,7 @@ def read(
     size: tuple[int, int],
     fit: video.Fit = "crop",
     field: str = "--video",
+    limits: Limits = LIMITS,
 ) -> Footage:
     """Reads a video at another rate and size.
 
@@ -80,18 +84,20 @@ def read(
     the file's seconds times fps, rounded, and at least one.
 
     Args:
-      path: a file in any container FFmpeg reads, or an `.npy` as `outputs` writes it,
-        which has no rate, so that its frames are taken one by one; may be `gs://`.
+      path: a video file (`containers.DEMUXERS`), an animated WebP, or an `.npy` as
+        `outputs` writes it, which has no rate, so that its frames are taken one by one;
+        may be `gs://`.
       fps: frames per second wanted.
       size: (height, width) wanted.
       fit: how the frames come to that size, see `video.fit`.
       field: the flag or config field that error messages name.
+      limits: how large frames may be, and how long they may last.
 
     Raises:
-      ValueError: the file is missing, a picture, no video, damaged, or too long for the
-        memory.
+      ValueError: the file is missing, a picture, no video, damaged, exceeds the limits,
+        or is too long for the memory.
     """
-    named = f"{field} {os.fspath(path)!r}"
+    named = f"{field} {quoted(path)}"
     require(
         not pictures.is_still(path, field=field),
         f"{named} is a picture, and a video is needed: give it as --image, or give "
@@ -100,15 +106,15 @@ def read(
     room = min(psutil.virtual_memory().available, memory.in_container())
     most = int(room / (BYTES * 3 * math.prod(size)))
 
-    def view(shown: video.Shown) -> UInt8[np.ndarray, "h w 3"]:
+    def view(shown: decoding.Shown) -> UInt8[np.ndarray, "h w 3"]:
         pixels = video.to_float(shown.pixels())[None]
         return video.to_uint8(video.fit(pixels, *size, fit, shown=shown.size))[0]
 
     is_array = os.fspath(path).endswith(".npy")
     frames = (
-        arrays.frames_of(path, float(fps), field=field)
+        arrays.frames_of(path, float(fps), field=field, limits=limits)
         if is_array
-        else video.decode(path, field=field)
+        else decoding.decode(path, field=field, limits=limits)
     )
     reel = _at_rate(frames, fps, view, most)
     require(
@@ -135,13 +141,15 @@ def read_image(
     size: tuple[int, int],
     fit: video.Fit = "crop",
     field: str = "--image",
+    limits: Limits = LIMITS,
 ) -> Float[np.ndarray, "1 h w 3"]:
     """Reads a picture at another size, as bytes in [-1, 1].
 
     Raises:
       ValueError: the file is missing, not an image, or damaged.
     """
-    image = video.fit(pictures.read_image(path, field=field), *size, fit)
+    image = pictures.read_image(path, field=field, limits=limits)
+    image = video.fit(image, *size, fit)
     return video.to_float(video.to_uint8(image))
 
 
@@ -153,6 +161,7 @@ def read_mask(
     size: tuple[int, int],
     fit: video.Fit = "crop",
     field: str = "--mask",
+    limits: Limits = LIMITS,
 ) -> Float[np.ndarray, "t h w"]:
     """Reads which pixels of a clip are known (1), and which are made anew (0).
 
@@ -167,12 +176,13 @@ def read_mask(
       size: as in reading the clip.
       fit: as in reading the clip.
       field: the flag or config field that error messages name.
+      limits: as in reading the clip.
 
     Raises:
       ValueError: the file cannot be read, is of another size or length than the clip's,
         or leaves nothing to be made.
     """
-    named, wanted = f"{field} {os.fspath(path)!r}", footage.source_size
+    named, wanted = f"{field} {quoted(path)}", footage.source_size
 
     def is_made(
         frames: Float[np.ndarray, "f rows columns 3"], shown: tuple[int, int]
@@ -186,11 +196,11 @@ def read_mask(
         return video.fit(frames, *size, fit, shown=shown).mean(axis=-1) > 0
 
     if pictures.is_still(path, field=field):
-        image = pictures.read_image(path, field=field)
+        image = pictures.read_image(path, field=field, limits=limits)
         made = is_made(image, image.shape[1:3])
         made = np.repeat(made, len(footage.picks), axis=0)
     else:
-        made = np.concatenate(_moving_mask(path, footage, fps, is_made, field))
+        made = np.concatenate(_moving_mask(path, footage, fps, is_made, field, limits))
     require(
         bool(made.any()),
         f"{named} has no white where the video is seen, so nothing would be made anew: "
@@ -205,35 +215,39 @@ def _moving_mask(
     fps: Number,
     is_made: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
     field: str,
+    limits: Limits,
 ) -> list[Bool[np.ndarray, "1 h w"]]:
     """What is to be made of each frame of a clip."""
 
-    def view(shown: video.Shown) -> np.ndarray:
+    def view(shown: decoding.Shown) -> np.ndarray:
         return is_made(video.to_float(shown.pixels())[None], shown.size)
 
+    def frames() -> Iterator[decoding.Shown]:
+        return decoding.decode(path, field=field, limits=limits)
+
     # Twice, since only the end tells how the frames go with the clip's.
-    found = _at_rate(video.decode(path, field=field), fps, lambda shown: None)
-    if found.frames == footage.source_frames:
+    count, seconds = 0, 0.0
+    for shown in frames():
+        count, seconds = count + 1, shown.begin + shown.length
+    if count == footage.source_frames:
         wanted = set(footage.picks)
-        frames = enumerate(video.decode(path, field=field))
-        views = {index: view(shown) for index, shown in frames if index in wanted}
+        views = {i: view(shown) for i, shown in enumerate(frames()) if i in wanted}
         return [views[index] for index in footage.picks]
     require(
-        abs(found.seconds - footage.source_seconds) <= 1 / fps,
-        f"{field} {os.fspath(path)!r} has {found.frames} frames in {found.seconds:.3g} "
-        f"seconds, and the video {footage.source_frames} in "
-        f"{footage.source_seconds:.3g}: give as many, or a picture, which serves every "
-        "frame",
+        abs(seconds - footage.source_seconds) <= 1 / fps,
+        f"{field} {quoted(path)} has {count} frames in {seconds:.3g} seconds, and the "
+        f"video {footage.source_frames} in {footage.source_seconds:.3g}: give as many, "
+        "or a picture, which serves every frame",
     )
-    views = _at_rate(video.decode(path, field=field), fps, view).views
-    count = len(footage.picks)
-    return (views + views[-1:] * count)[:count]
+    length = len(footage.picks)
+    made = _at_rate(frames(), fps, view, length).views
+    return (made + made[-1:] * length)[:length]
 
 
 def _at_rate(
-    frames: Iterable[video.Shown],
+    frames: Iterable[decoding.Shown],
     fps: Number,
-    view: Callable[[video.Shown], Any],
+    view: Callable[[decoding.Shown], Any],
     most: Number = math.inf,
 ) -> _Reel:
     """Views the frames that are on the screen at times i / fps, and no others.
@@ -249,7 +263,8 @@ def _at_rate(
         if before is not None:
             slack = shown.tick / 2 if shown.tick <= COARSEST_TICK else 0.0
             # The last summand is more than sums of floats err, and less than a frame.
-            reel.extend(math.ceil((shown.begin - slack - 1e-6) * fps), view, before)
+            count = math.ceil((shown.begin - slack - 1e-6) * fps)
+            reel.extend(count, view, before, most)
         if len(reel.views) > most:
             return reel
         before, reel.size = shown, shown.size
@@ -257,6 +272,6 @@ def _at_rate(
         reel.seconds = shown.begin + shown.length
     total = max(1, round(reel.seconds * fps))
     if before is not None:
-        reel.extend(total, view, before)
+        reel.extend(total, view, before, most)
     del reel.views[total:], reel.picks[total:]
     return reel

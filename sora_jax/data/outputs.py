@@ -22,7 +22,7 @@ from etils import epath
 
 from sora_jax.config import FPS
 from sora_jax.data import encoders
-from sora_jax.files import PathLike
+from sora_jax.files import PathLike, is_remote, located, quoted
 
 _PROBE = bytes(1 << 18)  # enough to notice a full disk
 
@@ -39,11 +39,11 @@ def check_output(path: PathLike, *, field: str = "--out") -> epath.Path:
     Raises:
       ValueError: the suffix is unknown, or the folder cannot be written.
     """
-    target = epath.Path(path)
+    target = located(path, field)
     encoder_of(target, field)
     if target.is_dir():
         raise ValueError(
-            f"{field} {os.fspath(path)!r} is a folder; give a file name inside it"
+            f"{field} {quoted(path)} is a folder; give a file name inside it"
         )
     return check_folder(target, field)
 
@@ -56,7 +56,7 @@ def encoder_of(target: epath.Path, field: str = "--out") -> encoders.Encoder:
     """
     if target.suffix.lower() not in encoders.ENCODERS:
         raise ValueError(
-            f"{field} {os.fspath(target)!r} must end in one of "
+            f"{field} {quoted(target)} must end in one of "
             f"{' '.join(encoders.ENCODERS)}, or in / to be a folder, got "
             f"{target.suffix or 'no suffix'!r}"
         )
@@ -73,8 +73,8 @@ def check_folder(path: PathLike, field: str = "--out") -> epath.Path:
     Raises:
       ValueError: it cannot.
     """
-    target = epath.Path(path)
-    named = f"{field} {os.fspath(path)!r}"
+    target = located(path, field)
+    named = f"{field} {quoted(path)}"
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         probe = _temporary(target)
@@ -82,7 +82,9 @@ def check_folder(path: PathLike, field: str = "--out") -> epath.Path:
             probe.write_bytes(_PROBE)
         finally:
             probe.unlink(missing_ok=True)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # such as a name that is too long
+        if isinstance(error, ValueError):
+            raise ValueError(f"{named} is no path ({error}); give another") from error
         is_full = error.errno == errno.ENOSPC
         remedy = "free some space" if is_full else "give a folder that you may write to"
         raise ValueError(
@@ -151,9 +153,10 @@ def write_sidecar(
     target = sidecar_path(path)
     with _whole(target, field) as temporary:
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
-        temporary.write_text(text + "\n")
+        # Names of files may hold bytes that are no UTF-8; JSON escapes them so.
+        temporary.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
         # The video owns this name: `free_path` saw to that.
-        if _is_remote(target):
+        if is_remote(target):
             temporary.copy(target, overwrite=True)
         else:
             os.replace(temporary, target)
@@ -162,7 +165,7 @@ def write_sidecar(
 
 def _is_taken(path: epath.Path) -> bool:
     # A link to nowhere is no file, but its name is taken.
-    return path.exists() or (not _is_remote(path) and os.path.lexists(path))
+    return path.exists() or (not is_remote(path) and os.path.lexists(path))
 
 
 def sidecar_path(path: PathLike) -> epath.Path:
@@ -175,7 +178,7 @@ def sidecar_path(path: PathLike) -> epath.Path:
 def _whole(target: epath.Path, field: str) -> Iterator[epath.Path]:
     """Lends a local temporary path, gone afterwards, and explains a full disk."""
     with contextlib.ExitStack() as stack:
-        if _is_remote(target):
+        if is_remote(target):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
             temporary = epath.Path(folder) / target.name
         else:
@@ -189,7 +192,7 @@ def _whole(target: epath.Path, field: str) -> Iterator[epath.Path]:
                 raise
             raise OSError(
                 error.errno,
-                f"{field} {os.fspath(target)!r}: the disk is full; free some space or "
+                f"{field} {quoted(target)}: the disk is full; free some space or "
                 "give a path on another disk (nothing was left behind)",
             ) from error
 
@@ -199,7 +202,7 @@ def _publish(temporary: epath.Path, target: epath.Path) -> epath.Path:
     while True:
         free = free_path(target)
         try:
-            if _is_remote(free):
+            if is_remote(free):
                 # Object stores show an upload whole or not at all.
                 temporary.copy(free)
             else:
@@ -223,7 +226,3 @@ def _move_new(temporary: epath.Path, free: epath.Path) -> None:
 
 def _temporary(target: epath.Path) -> epath.Path:
     return target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-
-
-def _is_remote(path: epath.Path) -> bool:
-    return "://" in os.fspath(path)

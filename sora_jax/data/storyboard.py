@@ -15,6 +15,7 @@ from etils import epath
 
 from sora_jax import files
 from sora_jax.files import PathLike
+from sora_jax.limits import LIMITS, NESTING, STORY_BYTES, Limits
 
 T = TypeVar("T")
 
@@ -62,7 +63,23 @@ REMEDIES: Mapping[type, str] = {
 
 
 class _Loader(yaml.SafeLoader):
-    """YAML in which nothing is said twice: a forgotten dash would swallow a shot."""
+    """Plain YAML, in which nothing is said twice: a lost dash would swallow a shot."""
+
+    depth = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        event: Any = self.peek_event()
+        problem = None
+        if getattr(event, "anchor", None) or getattr(event, "tag", None):
+            problem = "tags, anchors and aliases are not taken"
+        elif self.depth >= NESTING:
+            problem = "it is nested too deeply"
+        if problem:
+            raise yaml.MarkedYAMLError(problem=problem, problem_mark=event.start_mark)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         try:
@@ -74,7 +91,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read(path: PathLike, *, field: str = "--storyboard") -> Storyboard:
+def read(
+    path: PathLike, *, field: str = "--storyboard", limits: Limits = LIMITS
+) -> Storyboard:
     """Reads a storyboard.
 
     ```yaml
@@ -89,19 +108,25 @@ def read(path: PathLike, *, field: str = "--storyboard") -> Storyboard:
     ```
 
     Args:
-      path: JSON where it ends in `.json`, otherwise YAML; may be `gs://`.
+      path: JSON where it ends in `.json`, otherwise plain YAML; may be `gs://`.
       field: the flag or config field that error messages name.
+      limits: how many shots it may have.
 
     Raises:
       ValueError: the file cannot be read, or makes no sense; lists each place, what is
         wrong with it and the remedy.
     """
     source = files.existing(path, field)
-    named = f"{field} {os.fspath(path)!r}"
+    named = f"{field} {files.quoted(path)}"
     data, problems = _parse(source, read_text(path, field=field), named), []
     outline = _convert(data, _Outline, "", problems)
     shots: list[Shot | None] = []
-    if outline is not None:
+    if outline is not None and len(outline.shots) > limits.items:
+        problems.append(
+            f"shots must be at most {limits.items}, got {len(outline.shots)}: make "
+            "several videos, or give --unlimited"
+        )
+    elif outline is not None:
         for index, item in enumerate(outline.shots):
             shots.append(_convert(item, Shot, f"shots[{index}]", problems))
         problems += _check_times(outline.seconds, shots)
@@ -118,7 +143,7 @@ def read_text(path: PathLike, *, field: str = "--storyboard") -> str:
     Raises:
       ValueError: the file is missing, or no UTF-8.
     """
-    return files.read_text(path, field)
+    return files.read_text(path, field, STORY_BYTES)
 
 
 def _parse(source: epath.Path, text: str, named: str) -> Any:
@@ -130,6 +155,8 @@ def _parse(source: epath.Path, text: str, named: str) -> Any:
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
+        if isinstance(error, RecursionError):
+            what = "it is nested too deeply"
         where = f" in line {mark.line + 1}" if mark else ""
         raise ValueError(
             f"{named} is no storyboard ({' '.join(what.split())}{where}): correct "
@@ -141,7 +168,7 @@ def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
     counts = collections.Counter(str(key) for key, _ in pairs)
     for key, count in counts.items():
         if count > 1:
-            raise ValueError(f"{key!r} is given {count} times in one place")
+            raise ValueError(f"{files.quoted(key)} is given {count} times in one place")
     return {str(key): value for key, value in pairs}
 
 
@@ -198,10 +225,14 @@ def _check_content(shots: Sequence[Shot | None], folder: epath.Path) -> list[str
             continue
         if not shot.prompt.strip():
             problems.append(f"{place}.prompt is empty: say what is to be seen")
-        if shot.image is not None and not _beside(folder, shot.image).is_file():
+        try:
+            if shot.image is not None:
+                files.existing(_beside(folder, shot.image), "the picture")
+        except ValueError as error:
             problems.append(
-                f"{place}.image {shot.image!r} is no file: give a path as it is from "
-                f"the storyboard's folder, {os.fspath(folder)!r}"
+                f"{place}.image {files.quoted(shot.image)} is no file ({error}): give "
+                "a path as it is from the storyboard's folder, "
+                f"{files.quoted(folder)}"
             )
         if index == 0 and shot.cut:
             problems.append(
@@ -210,8 +241,8 @@ def _check_content(shots: Sequence[Shot | None], folder: epath.Path) -> list[str
     return problems
 
 
-def _beside(folder: epath.Path, image: str) -> epath.Path:
-    return epath.Path(image) if "://" in image else folder / image
+def _beside(folder: epath.Path, image: str) -> PathLike:
+    return image if files.is_remote(image) else folder / image
 
 
 def _resolved(shot: Shot, folder: epath.Path) -> Shot:

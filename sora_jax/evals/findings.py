@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from sora_jax.data import captions, outputs, video, world
+from sora_jax.data import captions, decoding, outputs, video, world
 from sora_jax.evals import fidelity, judge, read, seams
 
 _GOOD_SEAM = (0.5, 1.5)
@@ -51,7 +51,7 @@ def known_pixels(
     differ = video.to_uint8(clip)[known] != video.to_uint8(given)[known]
     with tempfile.TemporaryDirectory() as folder:
         path = outputs.write(f"{folder}/clip.mp4", [clip], fps)
-        shown = video.read_video(path).pixels
+        shown = decoding.read_video(path).pixels
     return [
         Finding(
             measure="known pixels equal",

@@ -1,0 +1,229 @@
+"""Video files, frame by frame in the order of time, one in memory after the other."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+import logging
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import av
+import numpy as np
+from av.error import FFmpegError
+from etils import epath
+from jaxtyping import UInt8
+
+from sora_jax.data import animations, containers, display
+from sora_jax.data.video import fit, to_float
+from sora_jax.files import PathLike, existing, quoted
+from sora_jax.limits import LIMITS, Limits
+from sora_jax.types import Clip
+
+# Seconds after which the next frame's time is taken for a mistake of the file's, unless
+# the file says that it lasts so long.
+LONGEST = 60.0
+
+_logger = logging.getLogger(__name__)
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Shown:
+    """A frame of a file, and when it is on the screen.
+
+    Attributes:
+      pixels: makes its picture, upright, `uint8[h w 3]`; alpha shows grey.
+      size: (height, width) on a screen; other than the picture's where the file's
+        pixels are not square.
+      begin: seconds since the first frame; grows from frame to frame.
+      length: seconds that the file gives it.
+      tick: seconds to which the file rounds its times.
+      rate: frames per second that the file declares; 0 where it does not.
+    """
+
+    pixels: Callable[[], UInt8[np.ndarray, "h w 3"]]
+    size: tuple[int, int]
+    begin: float
+    length: float
+    tick: float
+    rate: float
+
+
+def read_video(
+    path: PathLike, *, max_frames: int | None = None, field: str = "--video"
+) -> Clip:
+    """Reads a video upright and in its display aspect ratio.
+
+    With a variable frame rate the frames are kept as they are and `fps` is the mean.
+
+    Args:
+      path: a video file (`containers.DEMUXERS`); may be `gs://`.
+      max_frames: stop after this many frames; None reads all.
+      field: the flag or config field that error messages name.
+
+    Raises:
+      ValueError: the file is missing, holds no video, or is damaged.
+    """
+    frames, shown = [], []
+    for one in itertools.islice(decode(path, field=field), max_frames):
+        frames.append(one.pixels())
+        shown.append(one)
+    pixels = fit(to_float(np.stack(frames)), *shown[0].size, how="stretch")
+    return Clip(pixels=pixels, fps=_frame_rate(shown))
+
+
+def _frame_rate(shown: Sequence[Shown]) -> float:
+    """Believes what a file declares unless its timestamps say otherwise."""
+    declared = shown[0].rate
+    if len(shown) == 1:
+        return declared or 1.0
+    measured = (len(shown) - 1) / shown[-1].begin
+    return declared if abs(declared / measured - 1) < 0.02 else measured
+
+
+def decode(
+    path: PathLike, *, field: str = "--video", limits: Limits = LIMITS
+) -> Iterator[Shown]:
+    """Yields a video's frames in the order of time, one in memory after the other.
+
+    What cannot be decoded at its beginning, since it was cut between keyframes, is left
+    out, and said.
+
+    Args:
+      path: a video file (`containers.DEMUXERS`) or an animated WebP; may be `gs://`.
+      field: the flag or config field that error messages name.
+      limits: how large its frames may be, and how long they may last.
+
+    Raises:
+      ValueError: the file is missing, holds no video, is damaged, or exceeds the
+        limits; it says how many frames were good.
+    """
+    source, good, before = existing(path, field), 0, 0.0
+    named = f"{field} {quoted(path)}"
+    try:
+        for shown in _frames(source, named, limits):
+            if good and shown.begin - before > limits.gap:
+                raise ValueError(
+                    f"frame {good} comes {shown.begin - before:.3g} seconds after the "
+                    f"one before, and at most {limits.gap:g} are taken"
+                )
+            good, before = good + 1, shown.begin
+            yield shown
+    except (FFmpegError, ValueError, OSError, SyntaxError, EOFError) as error:
+        where = f"after {good} good frames" if good else "at its start"
+        raise ValueError(
+            f"{named} cannot be read as a video (it stops {where}: {error}); re-encode "
+            "it, for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give "
+            "another file"
+        ) from error
+    if not good:
+        raise ValueError(f"{named} holds no frames; give another file")
+
+
+def _frames(source: epath.Path, named: str, limits: Limits) -> Iterator[Shown]:
+    if animations.is_one(source):
+        yield from _animated(source, limits)
+        return
+    with containers.opened(source, limits) as (container, stream):
+        yield from _timed(container, stream, named)
+
+
+def _animated(source: epath.Path, limits: Limits) -> Iterator[Shown]:
+    begin = 0.0
+    for picture in animations.frames_of(source, limits):
+        yield Shown(
+            pixels=functools.partial(np.asarray, picture.pixels),
+            size=picture.pixels.shape[:2],
+            begin=begin,
+            length=picture.seconds,
+            tick=1e-3,
+            rate=0.0,
+        )
+        begin += picture.seconds
+
+
+def _timed(container: Any, stream: Any, named: str) -> Iterator[Shown]:
+    """Decodes frames; where timestamps are of no use, each follows the one before."""
+    stream.thread_type = "AUTO"
+    rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
+    tick, declared = float(stream.time_base), _declared_seconds(container, stream)
+    start, begin, length, opening = None, 0.0, 0.0, 0.0
+    picture, size = None, (0, 0)
+    packets = _Packets(container, stream)
+    for frame in packets.frames():
+        if picture is None:
+            picture = display.picture_of(stream, frame)
+            size = display.screen_size(stream, frame)
+            opening = packets.left_out(frame, named)
+        following = begin + length
+        if start is None and frame.time is not None:
+            start = frame.time - following
+        time = following if frame.time is None else frame.time - start
+        is_sane = begin < time <= max(declared, begin + LONGEST)
+        begin = time if is_sane else following
+        length = frame.duration * tick if frame.duration else 1 / (rate or 1)
+        yield Shown(
+            pixels=functools.partial(picture, frame),
+            size=size,
+            begin=begin,
+            length=length,
+            tick=tick,
+            rate=rate,
+        )
+    # FFmpeg is silent about a file that was cut off.
+    there = opening + begin + length
+    if declared - there > max(declared / 10, 2 * length):
+        raise ValueError(f"{there:.3g} of its {declared:.3g} seconds are here")
+
+
+class _Packets:
+    """A stream's packets on their way through a decoder, and their times."""
+
+    def __init__(self, container: Any, stream: Any):
+        self._container, self._stream = container, stream
+        self._times: list[int] = []
+
+    def frames(self) -> Iterator[Any]:
+        """Yields frames as they are decoded."""
+        decoder = containers.decoder_of(self._stream)
+        for packet in self._container.demux(self._stream):
+            if packet.pts is not None and not packet.is_discard:
+                self._times.append(packet.pts)
+            for frame in decoder.decode(packet):
+                if frame.time_base is None:
+                    frame.time_base = self._stream.time_base
+                yield frame
+                self._times = []  # only those before the first frame are asked for
+
+    def left_out(self, first: Any, named: str) -> float:
+        """Says how many frames before the first could not be decoded.
+
+        Returns:
+          The seconds from the beginning of the file to the first frame.
+        """
+        if first.pts is None:
+            return 0.0
+        lost = sum(time < first.pts for time in self._times)
+        if lost:
+            _logger.warning(
+                "%s was cut between keyframes: its first %d frame%s cannot be decoded "
+                "and %s left out",
+                named,
+                lost,
+                "s" * (lost > 1),
+                "are" if lost > 1 else "is",
+            )
+        # The length of Matroska counts from 0, that of others from the first packet.
+        is_matroska = "matroska" in self._container.format.name
+        starts = 0 if is_matroska else self._stream.start_time or 0
+        return max(0.0, float((first.pts - starts) * self._stream.time_base))
+
+
+def _declared_seconds(container: Any, stream: Any) -> float:
+    """How long a file says that its video lasts; 0 where it does not."""
+    if stream.duration:
+        return float(stream.duration * stream.time_base)
+    # A container lasts as long as its sound.
+    is_alone = len(container.streams) == 1 and container.duration
+    return container.duration / av.time_base if is_alone else 0.0

@@ -1,0 +1,262 @@
+"""Videos and pictures that players and viewers show, and what only looks like one."""
+
+import dataclasses
+import itertools
+import math
+import os
+import socket
+import struct
+import sys
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
+from PIL import Image
+
+from sora_jax.data import arrays, decoding, footage, hdr, pictures
+from sora_jax.limits import LIMITS, UNLIMITED
+
+FAULTS = Path(__file__).parent / "faults"
+PLAYLISTS = {
+    "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
+    "concat": "ffconcat version 1.0\nfile {}\n",
+    "dash": '<?xml version="1.0"?><MPD xmlns="urn:mpeg:dash:schema:mpd:2011" '
+    'type="static" mediaPresentationDuration="PT2S"><Period><AdaptationSet '
+    'contentType="video"><Representation id="0" mimeType="video/mp4" bandwidth="1">'
+    "<BaseURL>{}</BaseURL></Representation></AdaptationSet></Period></MPD>",
+    "sdp": "v=0\no=- 0 0 IN IP4 127.0.0.1\ns=x\nc=IN IP4 127.0.0.1\nt=0 0\n"
+    "m=video 5004 RTP/AVP 96\na=rtpmap:96 H264/90000\n",
+}
+
+
+def upright() -> np.ndarray:
+    return pixels(FAULTS / "upright.mp4")
+
+
+def pixels(path: Path) -> np.ndarray:
+    return np.stack([shown.pixels() for shown in decoding.decode(path)])
+
+
+@pytest.mark.parametrize("signs", list(itertools.product((1, -1), (1, -1))))
+@pytest.mark.parametrize("is_swapped", [False, True])
+def test_clips_are_shown_as_their_whole_matrix_says(tmp_path, signs, is_swapped):
+    across, down = signs
+    matrix = [[across, 0], [0, down]]
+    if is_swapped:  # x is shown along y, and y along x
+        matrix = [[0, down], [across, 0]]
+    (a, b), (c, d) = matrix
+    values = [a * 65536, b * 65536, 0, c * 65536, d * 65536, 0, 0, 0, 1 << 30]
+    data = bytearray((FAULTS / "upright.mp4").read_bytes())
+    at = data.index(b"tkhd") + 44
+    data[at : at + 36] = struct.pack(">9i", *values)
+    path = tmp_path / "a.mp4"
+    path.write_bytes(data)
+    expected = upright().swapaxes(1, 2) if is_swapped else upright()
+    np.testing.assert_array_equal(pixels(path), expected[:, ::down, ::across])
+
+
+def write_hdr(
+    path: Path, code: float, transfer: int, primaries: int = 9, chroma: bool = False
+) -> Path:
+    """Writes a frame of ten bits, of one grey or one saturated red."""
+    with av.open(os.fspath(path), "w") as container:
+        stream = container.add_stream("ffv1", rate=8)
+        stream.width = stream.height = 16
+        stream.pix_fmt = "yuv420p10le"
+        context = stream.codec_context
+        context.color_trc, context.color_primaries = transfer, primaries
+        context.colorspace = Colorspace.BT2020 if primaries == 9 else Colorspace.ITU709
+        frame = av.VideoFrame(16, 16, "yuv420p10le")
+        frame.pts = 0
+        luma = round(64 + 876 * code)
+        planes = (luma, 512 - 80 * chroma, 512 + 200 * chroma)
+        for plane, value in zip(frame.planes, planes, strict=True):
+            content = np.zeros(plane.buffer_size // 2, "<u2") + value
+            plane.update(content.astype("<u2").tobytes())
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode())
+    return path
+
+
+def test_white_of_hdr_is_white(tmp_path):
+    for shown in decoding.decode(FAULTS / "white_pq.mp4"):
+        assert shown.pixels().min() >= 250
+    # Diffuse white of both systems (BT.2408): 58% of PQ's codes, 75% of HLG's.
+    for code, transfer in ((0.58, hdr.PQ), (0.75, hdr.HLG)):
+        path = write_hdr(tmp_path / f"{transfer}.mkv", code, transfer)
+        assert abs(int(pixels(path)[0, 0, 0, 0]) - 253) <= 2
+        dark = write_hdr(tmp_path / f"dark{transfer}.mkv", code / 2, transfer)
+        assert 30 < pixels(dark)[0, 0, 0, 0] < 150
+
+
+def test_what_is_brighter_than_white_stays_in_order():
+    light = np.linspace(0, 50, 1000, dtype=np.float32)
+    pressed = hdr.pressed(light[:, None, None].repeat(3, axis=2))[:, 0, 0]
+    assert np.all(np.diff(pressed) >= -1e-6) and pressed.max() <= 1
+    is_dark = light < hdr.KNEE
+    np.testing.assert_array_equal(pressed[is_dark], light[is_dark])
+
+
+def test_wide_primaries_become_those_of_a_screen(tmp_path):
+    transfer = int(ColorTrc.BT709)
+    for primaries in (int(ColorPrimaries.BT2020), int(ColorPrimaries.SMPTE432)):
+        path = write_hdr(tmp_path / f"{primaries}.mkv", 0.5, transfer, primaries)
+        grey = pixels(path)[0, 0, 0]
+        np.testing.assert_allclose(grey, 127.5, atol=2)  # grey stays grey
+        red = write_hdr(tmp_path / f"r{primaries}.mkv", 0.3, transfer, primaries, True)
+        plain = write_hdr(tmp_path / f"p{primaries}.mkv", 0.3, transfer, 1, True)
+        # The same code is a stronger red where the primaries are wider.
+        wide, narrow = pixels(red)[0, 0, 0].astype(int), pixels(plain)[0, 0, 0]
+        assert wide[0] - wide[2] > narrow[0].astype(int) - narrow[2]
+    assert hdr.conversion(int(ColorTrc.BT709), int(ColorPrimaries.BT709)) is None
+
+
+def test_transparent_webm_shows_grey():
+    frames = pixels(FAULTS / "alpha_vp9.webm")
+    assert (frames[:, 4:-4, 4:40] == 128).all()
+    assert (frames[:, :, 60:].std(axis=(0, 1, 2)) > 5).any()
+
+
+def test_a_clip_cut_between_keyframes_is_read_and_what_is_lost_is_said(caplog):
+    read = footage.read(FAULTS / "cut_copy.mkv", fps=25, size=(64, 96))
+    assert len(read.clip.pixels) == 49
+    assert "its first 2 frames cannot be decoded and are left out" in caplog.text
+
+
+def test_an_animated_webp_is_a_video(tmp_path):
+    frames = [np.full((8, 12, 3), 40 * i, np.uint8) for i in range(6)]
+    images = [Image.fromarray(frame) for frame in frames]
+    durations = [100, 200, 50, 100, 100, 50]
+    path = tmp_path / "a.webp"
+    images[0].save(
+        path,
+        save_all=True,
+        append_images=images[1:],
+        duration=durations,
+        lossless=True,
+    )
+    shown = list(decoding.decode(path))
+    np.testing.assert_array_equal([one.pixels() for one in shown], frames)
+    np.testing.assert_allclose(
+        [one.begin for one in shown], np.cumsum([0, *durations[:-1]]) / 1000
+    )
+    read = footage.read(path, fps=20, size=(8, 12))
+    assert len(read.clip.pixels) == 12  # 0.6 seconds
+    with pytest.raises(ValueError, match="it has several frames.* is it a --video"):
+        pictures.read_image(path)
+
+
+def test_grey_of_more_than_eight_bits(tmp_path):
+    ramp = np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4)
+    Image.fromarray(ramp).save(tmp_path / "a.tif")
+    image = pictures.read_image(tmp_path / "a.tif")[0]
+    np.testing.assert_allclose(image, np.stack([ramp * 2 - 1] * 3, axis=-1), atol=1e-6)
+    for wrong in (ramp * 2, ramp - 1, ramp * math.nan):
+        Image.fromarray(wrong).save(tmp_path / "b.tif")
+        with pytest.raises(ValueError, match="floats outside"):
+            pictures.read_image(tmp_path / "b.tif")
+    Image.fromarray((ramp * 1000).astype(np.int32)).save(tmp_path / "c.tif")
+    with pytest.raises(ValueError, match="32-bit integers"):
+        pictures.read_image(tmp_path / "c.tif")
+
+
+@pytest.fixture
+def opened():
+    """The files and addresses that are opened, as Python's audit hook tells them."""
+    found, is_on = [], [True]
+
+    def hear(event, arguments):
+        if is_on[0] and event in ("open", "socket.connect", "subprocess.Popen"):
+            found.append(str(arguments[0]))
+
+    sys.addaudithook(hear)
+    yield found
+    is_on[0] = False
+
+
+@pytest.mark.parametrize("suffix", [".m3u8", ".mp4", ".mkv", ".txt"])
+@pytest.mark.parametrize("kind", PLAYLISTS)
+def test_no_file_opens_another(tmp_path, opened, kind, suffix):
+    # FFmpeg opens files itself, which no hook sees; this address would be reached for.
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        server.settimeout(0)
+        port = server.getsockname()[1]
+        for target in (
+            os.fspath(FAULTS / "upright.mp4"),
+            f"http://127.0.0.1:{port}/a.mp4",
+            f"tcp://127.0.0.1:{port}",
+        ):
+            path = tmp_path / f"playlist{suffix}"
+            path.write_text(PLAYLISTS[kind].format(target))
+            with pytest.raises(ValueError, match="cannot be read as a video"):
+                footage.read(path, fps=8, size=(8, 8))
+            with pytest.raises(ValueError, match="cannot be read as an image"):
+                pictures.read_image(path)
+        with pytest.raises(BlockingIOError):
+            server.accept()
+    assert not [name for name in opened if "upright" in name]
+
+
+def test_postscript_starts_no_program(opened):
+    with pytest.raises(ValueError, match="it is none of AVIF, BMP"):
+        pictures.read_image(FAULTS / "eps.png")
+    with pytest.raises(ValueError, match="cannot be read as a video"):
+        footage.read(FAULTS / "eps.png", fps=8, size=(8, 8))
+    assert not [name for name in opened if "gs" in Path(name).name]
+
+
+@pytest.mark.parametrize("read", [pictures.read_image, pixels])
+def test_what_is_no_regular_file_is_named(tmp_path, monkeypatch, read):
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        monkeypatch.chdir(tmp_path)  # names of sockets are short
+        listener.bind("socket")
+        wrong = {
+            tmp_path / "pipe": "is a pipe",
+            tmp_path / "socket": "is a socket",
+            Path("/dev/zero"): "is a device",
+            tmp_path: "is a folder",
+            tmp_path / ("a" * 5000): "is no file",
+            "a\0b": "is no file",
+            "https://example.com/a.mp4": "is an address that is not taken: give a file",
+            "gs://bucket/a.mp4": "needs the package gcsfs: pip install gcsfs",
+        }
+        for path, message in wrong.items():
+            with pytest.raises(ValueError, match=message):
+                read(path)
+
+
+def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path):
+    with Image.new("1", (13_000, 13_000)) as image:
+        image.save(tmp_path / "large.png")
+    with pytest.raises(ValueError, match="13000x13000, more than 67108864 pixels"):
+        pictures.read_image(tmp_path / "large.png")
+    small = dataclasses.replace(LIMITS, pixels=96 * 64 - 1)
+    with pytest.raises(ValueError, match="96x64, more than 6143 pixels"):
+        next(decoding.decode(FAULTS / "upright.mp4", limits=small))
+    assert (tmp_path / "large.png").stat().st_size < 200_000
+
+
+def test_gaps_in_time_are_not_filled_with_frames():
+    with pytest.raises(ValueError, match=r"1e\+08 seconds after the one before"):
+        footage.read(FAULTS / "gap1e8.mkv", fps=1000, size=(8, 8))
+    with pytest.raises(ValueError, match="is too long: the memory holds"):
+        footage.read(FAULTS / "gap1e8.mkv", fps=1000, size=(512, 512), limits=UNLIMITED)
+
+
+def test_an_array_is_mapped_and_never_read_whole(tmp_path):
+    header = {"descr": "<f4", "fortran_order": False}
+    with open(tmp_path / "long.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(
+            file, {**header, "shape": (10_000, 64, 64, 3)}
+        )
+        file.truncate(file.tell() + 10_000 * 64 * 64 * 3 * 4)  # 491 MB of holes
+    frames = arrays.frames_of(tmp_path / "long.npy", 8.0)
+    assert (next(frames).pixels() == 0).all()
+    assert isinstance(arrays.load(tmp_path / "long.npy", field="x"), np.memmap)
+    with open(tmp_path / "huge.npy", "wb") as file:
+        np.lib.format.write_array_header_1_0(file, {**header, "shape": (10**10,)})
+    with pytest.raises(ValueError, match="--video .* no whole .npy file"):
+        next(arrays.frames_of(tmp_path / "huge.npy", 8.0))
