@@ -9,6 +9,7 @@ from collections.abc import Iterator
 import jax
 
 from sora_jax.data import outputs
+from sora_jax.sampling import reading
 from sora_jax.sampling.job import Job
 from sora_jax.sampling.making import Progress
 from sora_jax.sampling.model import load
@@ -42,6 +43,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             {
                 "task": job.task,
                 "prompt": prompt,
+                "read_as": reading.words_read(prompt, model.config, job.made.frames),
                 "seed": seed,
                 **dataclasses.asdict(job.made),
                 **job.record,

@@ -17,7 +17,7 @@ import numpy as np
 from sora_jax import cli, sharding
 from sora_jax.config import MeshConfig, ModelConfig, SamplingConfig
 from sora_jax.data import outputs
-from sora_jax.sampling import duties, flags, inputs
+from sora_jax.sampling import duties, fitted, flags, inputs
 from sora_jax.sampling.parts import check_parts
 from sora_jax.sampling.request import SEEDS
 from sora_jax.sampling.tasks.brief import Brief
@@ -111,6 +111,7 @@ def prepare(arguments: flags.Arguments) -> Job:
             )
         )
     assert frames is not None and size is not None
+    fitted.tell(arguments, settings, model)
     made = dataclasses.replace(settings, frames=frames, size=size)
     return Job(
         task=arguments.task,

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
-from sora_jax.sampling import codec, unseen
+from sora_jax.sampling import codec, reading, unseen
 from sora_jax.sampling.making import Progress, silent
 from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts
 from sora_jax.sampling.player import Player
@@ -51,9 +51,15 @@ class Model:
     and raises a ValueError, before any work, that names every field that is wrong.
     """
 
-    def __init__(self, weights: Weights):
-        """Keep the weights; nothing is loaded or compiled before it is asked for."""
-        self.weights = weights
+    def __init__(self, weights: Weights, *, rewords: bool = True):
+        """Keep the weights; nothing is loaded or compiled before it is asked for.
+
+        Args:
+          weights: the networks.
+          rewords: whether prompts are read in the words of the model's training, where
+            these are known to say the same; what is read is told.
+        """
+        self.weights, self.rewords = weights, rewords
         self.config = weights.config
         # Each warning is given once, however many videos are made.
         self._tell = functools.cache(tell)
@@ -293,6 +299,8 @@ class Model:
     def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
         """Check parts, then make them and yield their frames in order."""
         check_parts(parts, self.config)
+        if self.rewords:
+            parts = reading.read(parts, self.config, self._tell)
         for line in unseen.find(parts, self.config, self.weights.tokenizer):
             self._tell(line)
         return self.weights.each(Player(self.weights, progress).perform(parts))
@@ -316,15 +324,19 @@ def tell(line: str) -> None:
 
 
 def load(
-    folder: PathLike = published.ASSETS, mesh: MeshConfig = SAMPLING_MESH
+    folder: PathLike = published.ASSETS,
+    mesh: MeshConfig = SAMPLING_MESH,
+    *,
+    rewords: bool = True,
 ) -> Model:
     """Load a model; without a folder, the one that ships with the package.
 
     Args:
       folder: of weights, ours or Wan's.
       mesh: how devices share them, and each video.
+      rewords: see `Model`.
     """
-    return Model(folders.load(folder, mesh=mesh))
+    return Model(folders.load(folder, mesh=mesh), rewords=rewords)
 
 
 def refuse_length(options: dict[str, Any]) -> None:
