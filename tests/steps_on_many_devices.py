@@ -1,19 +1,24 @@
 """Run by `test_meshes.py` in a process of its own, with eight devices on one CPU.
 
 Takes one optimizer step, or its gradient alone, on several meshes, and prints as JSON
-how far each is from one device's.
+how far each is from one device's. All is in float64, since float32's rounding, which
+Muon magnifies, is another one on each processor.
 """
 
 import dataclasses
 import json
 import sys
+from functools import partial
 
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_enable_x64", True)
+jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_disable_most_optimizations", True)
 
 import numpy as np  # noqa: E402
+import optax  # noqa: E402
 
 from sora_jax import cli, sharding  # noqa: E402
 from sora_jax.config import AttentionPlan, DiTRun  # noqa: E402
@@ -28,10 +33,15 @@ SHAPES = ((3, 2, 2), (1, 4, 4), (2, 3, 2), (5, 2, 2))  # of packed samples
 def config(debug: DiTRun) -> DiTRun:
     """A run of four heads, whose attention is computed by a kernel."""
     plan = AttentionPlan(kernel="xla", most_scores=500)
-    model = dataclasses.replace(debug.dit, width=48, heads=4, mlp=64, attention=plan)
+    model = dataclasses.replace(
+        debug.dit, width=48, heads=4, mlp=64, attention=plan, dtype="float64"
+    )
+    text = dataclasses.replace(debug.text, dtype="float64")
     optim = dataclasses.replace(debug.optim, name="muon", lr=1e-3, clip=None)
     packing = dataclasses.replace(debug.packing, tokens=48, rows=4, samples=3)
-    return dataclasses.replace(debug, dit=model, packing=packing, optim=optim)
+    return dataclasses.replace(
+        debug, dit=model, text=text, packing=packing, optim=optim
+    )
 
 
 def packed(run: DiTRun):
@@ -63,41 +73,59 @@ def packed(run: DiTRun):
     return join(rows)
 
 
+def begin(abstract: state.TrainState) -> state.TrainState:
+    """A state on its devices, without compiling one: no parameter is zero."""
+    rng = np.random.default_rng(1)
+
+    def draw(x):
+        fan_in = x.shape[0] if len(x.shape) > 1 else 4
+        values = rng.normal(size=x.shape) / np.sqrt(fan_in) + (len(x.shape) < 2)
+        return jax.device_put(values.astype(x.dtype), x.sharding)
+
+    def zeros(x):
+        return jax.device_put(np.zeros(x.shape, x.dtype), x.sharding)
+
+    params = jax.tree.map(draw, abstract.params)
+    rest = jax.tree.map(zeros, abstract)
+    return dataclasses.replace(rest, params=params, ema=params)
+
+
+# Its state is the gradient that the optimizer was given.
+KEPT = optax.GradientTransformation(
+    init=lambda params: params,
+    update=lambda grads, state, params=None: (grads, grads),
+)
+
+
 def step(run: DiTRun, shape: dict[str, int], devices: list, *, with_step: bool) -> dict:
     """Loss, gradient and, if asked for, parameters after a step, on a mesh."""
     mesh = sharding.make_mesh(shape, devices)
     with sharding.use(mesh, run.rules):
         program = dit.program(run, mesh)
         batch = sharding.to_device(packed(run), mesh)
-        begun = program.blueprint.initial()
-        rng = np.random.default_rng(1)  # no parameter is zero
-        moved = jax.tree.map(
-            lambda x: jax.device_put(
-                np.asarray(x) + 0.1 * rng.normal(size=x.shape).astype(x.dtype),
-                x.sharding,
-            ),
-            begun.params,
+        abstract, transform = program.blueprint.abstract, program.optimization.transform
+        if not with_step:
+            abstract = dataclasses.replace(abstract, opt_state=optax.EmptyState())
+            transform = optax.set_to_zero()
+        begun = begin(abstract)
+        begun = dataclasses.replace(begun, opt_state=(begun.ema, begun.opt_state))
+        optimization = dataclasses.replace(
+            program.optimization, transform=optax.chain(KEPT, transform)
         )
-        begun = dataclasses.replace(begun, params=moved)
-        gradient = jax.value_and_grad(program.loss, has_aux=True)
-
-        @jax.jit
-        def both(begun, batch):
-            key = jax.random.fold_in(jax.random.key(0), begun.step)  # as `update` does
-            (loss, _), grads = gradient(begun.params, batch, key, begun.step)
-            found = {"loss": loss, "gradient": grads}
-            if with_step:
-                move = state.update(program.loss, program.optimization, 0, begun, batch)
-                found["step"] = move[0].params
-            return found
-
-        return jax.tree.map(np.asarray, both(begun, batch))
+        after, metrics = jax.jit(partial(state.update, program.loss, optimization, 0))(
+            begun, batch
+        )
+    found = {"loss": metrics["loss"], "gradient": after.opt_state[0]}
+    if with_step:
+        found |= {"step": after.params, "average": after.ema}
+    return jax.tree.map(np.asarray, found)
 
 
 def distance(one, other) -> float:
     """Largest difference of a tree's arrays, relative to each array's size."""
+    assert all(x.dtype == np.float64 for x in jax.tree.leaves((one, other)))
     errors = jax.tree.map(
-        lambda a, b: float(np.abs(a - b).max() / max(np.abs(b).max(), 1e-3)), one, other
+        lambda a, b: float(np.abs(a - b).max() / np.abs(b).max()), one, other
     )
     return max(jax.tree.leaves(errors))
 

@@ -25,6 +25,7 @@ from sora_jax.config import (
     from_json,
     to_json,
 )
+from sora_jax.nn import precision
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 SETTINGS = Path(config.__file__).parent
@@ -170,3 +171,9 @@ def test_every_setting_has_a_comment_of_its_own(path):
     for name, field in settings_of(path):
         above = lines[field.lineno - 2].strip()
         assert above.startswith("#"), f"{name}, line {field.lineno}"
+
+
+def test_float64_is_refused_where_jax_would_make_float32_of_it():
+    assert precision.compute_dtype("auto") == precision.compute_dtype("float32")
+    with pytest.raises(ValueError, match="got 'float64': set JAX_ENABLE_X64=1"):
+        precision.compute_dtype("float64")

@@ -1,7 +1,8 @@
 """Run by `test_meshes.py` in a process of its own, with eight devices on one CPU.
 
 Makes a video from text and continues one, on several meshes, and prints as JSON how
-far each is from that of one device.
+far each is from that of one device. All is computed in float64, since rounding in
+float32 is another one on each processor.
 """
 
 import dataclasses
@@ -11,6 +12,7 @@ import sys
 import jax
 
 jax.config.update("jax_num_cpu_devices", 8)
+jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_disable_most_optimizations", True)
 
 import numpy as np  # noqa: E402
@@ -39,12 +41,15 @@ def weights():
     """A tiny model whose attention is computed by a kernel."""
     run = cli.load_config(sys.argv[1])
     plan = AttentionPlan(kernel="xla", most_scores=100)
-    dit = dataclasses.replace(run.dit, width=48, heads=4, mlp=64, attention=plan)
+    sizes = {"width": 48, "heads": 4, "mlp": 64}
+    dit = dataclasses.replace(run.dit, **sizes, attention=plan, dtype="float64")
     config = ModelConfig(
         name="tiny",
-        vae=VAEConfig(channels=dit.channels, encoder_width=4, decoder_width=4),
+        vae=VAEConfig(
+            channels=dit.channels, encoder_width=4, decoder_width=4, dtype="float64"
+        ),
         dit=dit,
-        text=run.text,
+        text=dataclasses.replace(run.text, dtype="float64"),
         # 18 tokens, of which no mesh divides the first.
         sampling=SamplingConfig(steps=2, frames=5, size=(48, 48), guidance=2.0),
         fps=8.0,

@@ -8,7 +8,8 @@ from typing import Literal
 
 from sora_jax.config.plain import Number, require_within
 
-Dtype = Literal["auto", "bfloat16", "float32"]
+# In float64, of JAX_ENABLE_X64=1, one program is held against another.
+Dtype = Literal["auto", "bfloat16", "float32", "float64"]
 LEAST_ONE: tuple[Number, Number] = (1, math.inf)
 
 

@@ -32,7 +32,7 @@ def load(options: Options) -> Model | None:
     from sora_jax.weights import published
 
     runtime.enable_compilation_cache()
-    return load_model(options.weights or published.ASSETS)
+    return load_model(options.weights or published.ASSETS, rewords=False)
 
 
 def main(argv: Sequence[str]) -> None:

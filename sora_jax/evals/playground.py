@@ -57,7 +57,7 @@ def load(options: Options) -> Model | None:
         model: Model = _OnlyVAE(vae)
         unit = vae.config.space_factor
     else:
-        model = whole = load_model(folder)
+        model = whole = load_model(folder, rewords=False)
         config = whole.weights.config
         unit = config.vae.space_factor * max(config.dit.patch[1:])
     if any(side % unit for side in cli.parse_size(options.size)):

@@ -7,12 +7,12 @@ a few frames and a few dozen pixels around it.
 from __future__ import annotations
 
 import jax
-import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax.nn.conv import CausalConv, FrameConv, Stream
 from sora_jax.nn.layers import RMSNorm
+from sora_jax.nn.precision import wide
 
 
 class Critic(nnx.Module):
@@ -39,4 +39,4 @@ class Critic(nnx.Module):
         x = jax.nn.leaky_relu(self.conv_in(pixels), 0.2)
         for down, mix, norm in zip(self.down, self.mix, self.norms, strict=True):
             x = jax.nn.leaky_relu(norm(mix(down(x), stream)), 0.2)
-        return self.conv_out(x, stream).astype(jnp.float32)
+        return wide(self.conv_out(x, stream))

@@ -19,6 +19,7 @@ from sora_jax.models.dit_layers import Block, KeysValues, Levels, Mlp
 from sora_jax.nn import layers
 from sora_jax.nn.flash import SAVED, Meta
 from sora_jax.nn.layers import Linear
+from sora_jax.nn.precision import compute_dtype, wide, wide_dtype
 from sora_jax.nn.rope import rotary_table
 from sora_jax.sharding import constrain
 from sora_jax.types import Context, Tokens
@@ -36,7 +37,7 @@ class DiT(nnx.Module):
     """A velocity field over packed spacetime patches."""
 
     def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
-        d, dtype = config.width, layers.compute_dtype(config.dtype)
+        d, dtype = config.width, compute_dtype(config.dtype)
         self.config = config
         self.embed = Linear(
             config.patch_features + config.extra_features,
@@ -46,15 +47,27 @@ class DiT(nnx.Module):
             dtype=dtype,
         )
         self.place = (
-            Linear(config.head_dim, d, axes=(None, "embed"), rngs=rngs)
+            Linear(
+                config.head_dim,
+                d,
+                axes=(None, "embed"),
+                rngs=rngs,
+                dtype=wide_dtype(dtype),
+            )
             if config.places
             else None
         )
-        # Time enters in float32: its features are fine-grained.
+        # Time enters at least in float32: its features are fine-grained.
         self.time = Mlp(
-            config.time_features, d, jax.nn.silu, rngs=rngs, dtype=jnp.float32
+            config.time_features, d, jax.nn.silu, rngs=rngs, dtype=wide_dtype(dtype)
         )
-        self.time_table = Linear(d, (6, d), axes=("embed", None, None), rngs=rngs)
+        self.time_table = Linear(
+            d,
+            (6, d),
+            axes=("embed", None, None),
+            rngs=rngs,
+            dtype=wide_dtype(dtype),
+        )
         self.contexts = nnx.Dict(
             {
                 name: Mlp(features, d, layers.gelu, rngs=rngs, dtype=dtype)
@@ -100,7 +113,7 @@ class DiT(nnx.Module):
         """
         x = self.embed(jnp.concatenate([tokens.x, tokens.extra], axis=-1))
         rotary = rotary_table(tokens.coords, self.config.head_dim, self.config.theta)
-        x = x.astype(jnp.float32)
+        x = wide(x)
         if self.place is not None:
             cos, sin = rotary[..., 0, :]
             x = x + self.place(jnp.concatenate([cos, sin], axis=-1))
@@ -133,6 +146,4 @@ class DiT(nnx.Module):
         x, _ = jax.lax.scan(body, x, (self.blocks, memory), unroll=self.config.unroll)
         table = time[:, :, None] + self.head_modulation[...][None, None]
         shift, scale = (levels.spread(part) for part in jnp.unstack(table, axis=2))
-        return self.head(layers.standardize(x) * (1 + scale) + shift).astype(
-            jnp.float32
-        )
+        return wide(self.head(layers.standardize(x) * (1 + scale) + shift))

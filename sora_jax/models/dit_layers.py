@@ -15,6 +15,7 @@ from sora_jax.nn import layers
 from sora_jax.nn.attention import attention
 from sora_jax.nn.flash import Meta
 from sora_jax.nn.layers import Linear
+from sora_jax.nn.precision import compute_dtype
 from sora_jax.nn.rope import rotate
 from sora_jax.sharding import constrain
 from sora_jax.types import Tokens
@@ -44,7 +45,7 @@ class SelfAttention(nnx.Module):
     """Rotary self-attention inside segments; queries and keys normed over all heads."""
 
     def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
-        d, dtype = config.width, layers.compute_dtype(config.dtype)
+        d, dtype = config.width, compute_dtype(config.dtype)
         axes = ("embed", None, "heads")
         self.qkv = Linear(d, (3, d), axes=axes, rngs=rngs, dtype=dtype)
         self.norm_q = layers.RMSNorm(d, axis="heads")
@@ -69,7 +70,7 @@ class CrossAttention(nnx.Module):
     """Attention to named contexts, summed before the output projection."""
 
     def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
-        d, dtype = config.width, layers.compute_dtype(config.dtype)
+        d, dtype = config.width, compute_dtype(config.dtype)
         inward = {"axes": ("embed", "heads"), "rngs": rngs, "dtype": dtype}
         self.query = Linear(d, d, **inward)
         self.norm_q = layers.RMSNorm(d, axis="heads")
@@ -113,7 +114,7 @@ class Block(nnx.Module):
     """Self-attention, cross-attention and MLP, modulated by the noise level."""
 
     def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
-        d, f, dtype = config.width, config.mlp, layers.compute_dtype(config.dtype)
+        d, f, dtype = config.width, config.mlp, compute_dtype(config.dtype)
         modulation = jax.random.normal(rngs.params(), (6, d)) * d**-0.5
         self.modulation = nnx.Param(modulation, axes=(None, "embed"))
         self.self_attention = SelfAttention(config, rngs=rngs)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Bool, Float, Int
 from sora_jax.config import TextConfig
 from sora_jax.nn import layers
 from sora_jax.nn.layers import Linear, RMSNorm
+from sora_jax.nn.precision import compute_dtype, wide_dtype
 from sora_jax.sharding import constrain
 
 PAD = 0
@@ -28,7 +29,7 @@ class Attention(nnx.Module):
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
         d, inner = config.width, config.heads * config.head_dim
-        dtype = layers.compute_dtype(config.dtype)
+        dtype = compute_dtype(config.dtype)
         options = {"rngs": rngs, "dtype": dtype, "use_bias": False}
         # Without a scale on the scores, the queries start small (T5's initialisation).
         self.query = Linear(
@@ -69,7 +70,8 @@ class Attention(nnx.Module):
             part.reshape(b, length, self.heads, -1)
             for part in jnp.unstack(self.kv(x), axis=2)
         )
-        scores = jnp.einsum("blke,bmke->bklm", q, k, preferred_element_type=jnp.float32)
+        exact = wide_dtype(q.dtype)
+        scores = jnp.einsum("blke,bmke->bklm", q, k, preferred_element_type=exact)
         scores += jnp.einsum("lmr,rk->klm", buckets, self.position_bias[...])[None]
         scores = jnp.where(mask[:, None, None], scores, -1e30)
         weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
@@ -81,7 +83,7 @@ class Layer(nnx.Module):
     """Attention and gated MLP, each behind a norm."""
 
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
-        d, f, dtype = config.width, config.mlp, layers.compute_dtype(config.dtype)
+        d, f, dtype = config.width, config.mlp, compute_dtype(config.dtype)
         options = {"rngs": rngs, "dtype": dtype, "use_bias": False}
         self.norm_1 = RMSNorm(d, axis="embed")
         self.attention = Attention(config, rngs=rngs)
@@ -124,7 +126,8 @@ class TextEncoder(nnx.Module):
     def __call__(self, ids: Int[Array, "b l"]) -> Float[Array, "b l d"]:
         """Encode texts; the states of padding are zeros, as Wan feeds them on."""
         mask = ids != PAD
-        x = jnp.take(self.embedding[...], ids, axis=0).astype(jnp.float32)
+        x = jnp.take(self.embedding[...], ids, axis=0)
+        x = x.astype(wide_dtype(compute_dtype(self.config.dtype)))
         x = constrain(x, "batch", None, None)
         buckets = position_buckets(
             ids.shape[1], self.config.buckets, self.config.max_distance

@@ -20,7 +20,8 @@ from sora_jax.config import VAEConfig
 from sora_jax.models.vae_layers import Head, Middle
 from sora_jax.models.vae_stages import DownStage, UpStage
 from sora_jax.nn.conv import Cache, CausalConv, Stream
-from sora_jax.nn.layers import compute_dtype, rank
+from sora_jax.nn.layers import rank
+from sora_jax.nn.precision import compute_dtype, wide
 from sora_jax.sharding import constrain
 
 
@@ -60,7 +61,7 @@ class Encoder(nnx.Module):
         for stage in self.stages:
             x = shared(stage(x, stream))
         x = self.head(self.middle(x, stream), stream)
-        return self.moments(x, stream).astype(jnp.float32)
+        return wide(self.moments(x, stream))
 
 
 class Decoder(nnx.Module):
@@ -91,7 +92,7 @@ class Decoder(nnx.Module):
         x = self.middle(x, stream)
         for stage in self.stages:
             x = shared(stage(x, stream))
-        return self.head(x, stream).astype(jnp.float32)
+        return wide(self.head(x, stream))
 
 
 class VAE(nnx.Module):

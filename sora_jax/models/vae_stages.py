@@ -16,7 +16,7 @@ from jaxtyping import Array, Float
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae_layers import Residual
 from sora_jax.nn.conv import CausalConv, FrameConv, History, Stream
-from sora_jax.nn.layers import compute_dtype
+from sora_jax.nn.precision import compute_dtype
 
 
 class Downsample(nnx.Module):

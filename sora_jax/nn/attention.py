@@ -23,6 +23,7 @@ from sora_jax.nn.flash import Kernel, Meta, flash, visible
 from sora_jax.nn.flash_blocks import BlockKernel
 from sora_jax.nn.flash_splash import SplashKernel
 from sora_jax.nn.flash_triton import TritonKernel
+from sora_jax.nn.precision import wide_dtype
 
 DEFAULT_PLAN = AttentionPlan()
 BY_PLATFORM = {"tpu": "splash", "gpu": "triton"}
@@ -38,7 +39,7 @@ def attention(
     *,
     keys_axis: str | None = None,
 ) -> Float[Array, "b n k e"]:
-    """Softmax attention inside segments; softmax in float32.
+    """Softmax attention inside segments; softmax at least in float32.
 
     A query that sees no key (padding) returns zeros.
 
@@ -141,7 +142,8 @@ def attend(
     mask: Bool[Array, "b n m"],
 ) -> Float[Array, "b n k e"]:
     """Attention with all scores in memory."""
-    scores = jnp.einsum("bnke,bmke->bknm", q, k, preferred_element_type=jnp.float32)
+    exact = wide_dtype(q.dtype)
+    scores = jnp.einsum("bnke,bmke->bknm", q, k, preferred_element_type=exact)
     # A finite floor: rows without any visible key stay finite in value and gradient.
     scores = jnp.where(mask[:, None], scores * q.shape[-1] ** -0.5, -1e30)
     weights = jax.nn.softmax(scores, axis=-1)

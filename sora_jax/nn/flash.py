@@ -19,6 +19,8 @@ import jax.numpy as jnp
 from jax.ad_checkpoint import checkpoint_name
 from jaxtyping import Array, Float, Int
 
+from sora_jax.nn.precision import wide
+
 # What a remat policy saves, so that the backward pass attends but once.
 SAVED = ("attention_out", "attention_sums")
 NEGLIGIBLE = -1e30  # logarithm of a sum over no key
@@ -91,7 +93,7 @@ def _forward(
     def attend(keys: Keys) -> tuple[Array, Array]:
         k, v, meta = keys
         out, sums = kernel.forward(q, k, v, q_meta, meta)
-        return out.astype(jnp.float32), sums
+        return wide(out), sums
 
     def hop(carry: Any, _: None) -> tuple[Any, None]:
         keys, out, sums = carry
@@ -135,7 +137,7 @@ def _backward_rule(
         d_keys = jax.tree.map(jnp.add, d_keys, as_float(more))
         return arriving, pass_on(d_keys, ring), d_q + as_float(more_q)
 
-    zeros = jax.tree.map(partial(jnp.zeros_like, dtype=jnp.float32), (q, [k, v]))
+    zeros = jax.tree.map(jnp.zeros_like, as_float((q, [k, v])))
     begun = ((k, v, kv_meta), zeros[1], zeros[0])
     hops = jax.lax.axis_size(ring) - 1
     carry, _ = jax.lax.scan(lambda c, _: (hop(c, False), None), begun, None, hops)
@@ -148,8 +150,8 @@ flash.defvjp(_forward_rule, _backward_rule)
 
 
 def as_float(tree: Any) -> Any:
-    """In float32, in which sums over hops are kept."""
-    return jax.tree.map(lambda x: x.astype(jnp.float32), tree)
+    """At least in float32, in which sums over hops are kept."""
+    return jax.tree.map(wide, tree)
 
 
 def pass_on(tree: Any, ring: str) -> Any:

@@ -10,6 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 
 from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_to_multiple, visible
+from sora_jax.nn.precision import wide, wide_dtype
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,23 +47,31 @@ class BlockKernel:
         d_out: Array,
     ) -> tuple[Array, Array, Array]:
         """See `flash.Kernel`."""
-        exact = {"preferred_element_type": jnp.float32}
+        exact = wide_dtype(q.dtype)
 
         def one(carry: tuple[Array, Array], block: tuple) -> tuple:
             d_k, d_v = carry
             queries, meta, out, sums, d_out = block
             scores, seen = _scores(queries, meta, k, kv_meta)
             weights = jnp.where(seen, jnp.exp(scores - sums[..., None]), 0.0)
-            d_out = d_out.astype(jnp.float32)
-            d_weights = jnp.einsum("bkne,bkme->bknm", d_out, v, **exact)
-            inner = jnp.sum(out.astype(jnp.float32) * d_out, axis=-1, keepdims=True)
+            d_out = wide(d_out)
+            d_weights = jnp.einsum(
+                "bkne,bkme->bknm", d_out, v, preferred_element_type=exact
+            )
+            inner = jnp.sum(wide(out) * d_out, axis=-1, keepdims=True)
             d_scores = weights * (d_weights - inner) * _scale(q)
-            d_q = jnp.einsum("bknm,bkme->bkne", d_scores, k, **exact)
-            d_k += jnp.einsum("bknm,bkne->bkme", d_scores, queries, **exact)
-            d_v += jnp.einsum("bknm,bkne->bkme", weights, d_out, **exact)
+            d_q = jnp.einsum(
+                "bknm,bkme->bkne", d_scores, k, preferred_element_type=exact
+            )
+            d_k += jnp.einsum(
+                "bknm,bkne->bkme", d_scores, queries, preferred_element_type=exact
+            )
+            d_v += jnp.einsum(
+                "bknm,bkne->bkme", weights, d_out, preferred_element_type=exact
+            )
             return (d_k, d_v), d_q.astype(q.dtype)
 
-        zeros = jnp.zeros(k.shape, jnp.float32), jnp.zeros(v.shape, jnp.float32)
+        zeros = jnp.zeros_like(wide(k)), jnp.zeros_like(wide(v))
         blocks = self._split(q, k, (q, q_meta, out, sums, d_out))
         (d_k, d_v), d_q = jax.lax.scan(one, zeros, blocks)
         return _join(d_q, q), d_k.astype(k.dtype), d_v.astype(v.dtype)
@@ -85,7 +94,8 @@ class BlockKernel:
 def _scores(q: Array, q_meta: Meta, k: Array, kv_meta: Meta) -> tuple[Array, Array]:
     """Scaled products, negligible where a key is not seen; and where it is."""
     seen = visible(q_meta, kv_meta)[:, None]
-    products = jnp.einsum("bkne,bkme->bknm", q, k, preferred_element_type=jnp.float32)
+    exact = wide_dtype(q.dtype)
+    products = jnp.einsum("bkne,bkme->bknm", q, k, preferred_element_type=exact)
     # A finite floor: rows without any visible key stay finite.
     return jnp.where(seen, products * _scale(q), NEGLIGIBLE), seen
 

@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
+from sora_jax.nn.precision import wide
 
 Initializer = Callable[..., Array]
 # A kernel that was gathered for use; the backward pass gathers it again.
@@ -87,7 +88,7 @@ class Linear(nnx.Module):
 
 
 class RMSNorm(nnx.Module):
-    """Root-mean-square norm over the last axis, in float32."""
+    """Root-mean-square norm over the last axis, at least in float32."""
 
     def __init__(self, features: int, *, axis: str | None = None, eps: float = 1e-6):
         self.scale = nnx.Param(jnp.ones(features), axes=(axis,))
@@ -95,14 +96,14 @@ class RMSNorm(nnx.Module):
 
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
         """Scale to unit mean square."""
-        x32 = x.astype(jnp.float32)
+        x32 = wide(x)
         mean_square = jnp.mean(jnp.square(x32), axis=-1, keepdims=True)
         normed = x32 * jax.lax.rsqrt(mean_square + self.eps)
         return (normed * rank(self.scale[...], x.ndim)).astype(x.dtype)
 
 
 class LayerNorm(nnx.Module):
-    """Affine layer norm over the last axis, in float32."""
+    """Affine layer norm over the last axis, at least in float32."""
 
     def __init__(self, features: int, *, axis: str | None = None, eps: float = 1e-6):
         self.scale = nnx.Param(jnp.ones(features), axes=(axis,))
@@ -121,8 +122,8 @@ def rank(x: Array, ndim: int) -> Array:
 
 
 def standardize(x: Float[Array, "*b c"], eps: float = 1e-6) -> Float[Array, "*b c"]:
-    """Layer norm without parameters; the result is float32."""
-    x32 = x.astype(jnp.float32)
+    """Layer norm without parameters; the result is at least float32."""
+    x32 = wide(x)
     mean = jnp.mean(x32, axis=-1, keepdims=True)
     variance = jnp.mean(jnp.square(x32 - mean), axis=-1, keepdims=True)
     return (x32 - mean) * jax.lax.rsqrt(variance + eps)
@@ -131,13 +132,7 @@ def standardize(x: Float[Array, "*b c"], eps: float = 1e-6) -> Float[Array, "*b 
 def sinusoid(t: Float[Array, "*b"], features: int) -> Float[Array, "*b c"]:
     """Sinusoidal embedding, cosines first, base 10000 (Vaswani et al. 2017)."""
     half = features // 2
-    frequency = jnp.exp(-jnp.log(10000.0) * jnp.arange(half, dtype=jnp.float32) / half)
-    angle = t[..., None].astype(jnp.float32) * rank(frequency, t.ndim + 1)
+    t = wide(t)
+    frequency = jnp.exp(-jnp.log(10000.0) * jnp.arange(half, dtype=t.dtype) / half)
+    angle = t[..., None] * rank(frequency, t.ndim + 1)
     return jnp.concatenate([jnp.cos(angle), jnp.sin(angle)], axis=-1)
-
-
-def compute_dtype(name: str) -> jnp.dtype:
-    """Resolve a configured dtype; "auto" is float32 on CPU, bfloat16 elsewhere."""
-    if name == "auto":
-        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
-    return jnp.dtype(name)

@@ -11,6 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from sora_jax.nn.precision import wide
+
 
 def axis_pairs(head_dim: int) -> tuple[int, int, int]:
     """Rotated pairs given to (t, h, w); Wan's split, 22/21/21 of a head of 128."""
@@ -26,8 +28,8 @@ def rotary_table(
     angles = []
     for axis, pairs in enumerate(axis_pairs(head_dim)):
         frequency = theta ** -(np.arange(pairs, dtype=np.float64) / pairs)
-        frequency = jnp.asarray(frequency, jnp.float32)[None, None, :]
-        angles.append(coords[..., axis : axis + 1].astype(jnp.float32) * frequency)
+        place = wide(coords[..., axis : axis + 1])
+        angles.append(place * jnp.asarray(frequency, place.dtype)[None, None, :])
     angle = jnp.concatenate(angles, axis=-1)[:, :, None, :]
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
@@ -36,7 +38,7 @@ def rotate(
     x: Float[Array, "b n k e"], table: Float[Array, "2 b n 1 half"]
 ) -> Float[Array, "b n k e"]:
     """Turn each (first, second) pair of channels by the angle of its token."""
-    first, second = jnp.split(x.astype(jnp.float32), 2, axis=-1)
+    first, second = jnp.split(wide(x), 2, axis=-1)
     cos, sin = table
     rotated = [first * cos - second * sin, first * sin + second * cos]
     return jnp.concatenate(rotated, axis=-1).astype(x.dtype)

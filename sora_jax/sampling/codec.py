@@ -17,7 +17,7 @@ from jaxtyping import Array, Float
 from sora_jax import sharding
 from sora_jax.config import FRAME_RULES, VAEConfig
 from sora_jax.models.vae import VAE
-from sora_jax.nn.layers import compute_dtype
+from sora_jax.nn.precision import compute_dtype
 from sora_jax.types import AnyArray
 
 # An nnx.State, whose own generic hints upset the type checker of the tests.

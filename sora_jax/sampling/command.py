@@ -10,6 +10,7 @@ import jax
 
 from sora_jax import cli, runtime, sharding
 from sora_jax.data import outputs
+from sora_jax.sampling import reading
 from sora_jax.sampling.flags import Arguments
 from sora_jax.sampling.job import Job, prepare
 from sora_jax.sampling.making import Progress, silent
@@ -71,6 +72,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             {
                 "task": job.task,
                 "prompt": prompt,
+                "read_as": reading.words_read(prompt, model.config, job.made.frames),
                 "seed": seed,
                 **dataclasses.asdict(job.made),
                 **job.record,

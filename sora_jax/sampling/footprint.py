@@ -10,7 +10,7 @@ from sora_jax import memory
 from sora_jax.config import ModelConfig
 from sora_jax.data.patches import grid_of
 from sora_jax.limits import Limits
-from sora_jax.nn.layers import compute_dtype
+from sora_jax.nn.precision import compute_dtype
 from sora_jax.sampling.request import Request
 
 FLOAT = 4  # bytes

@@ -19,7 +19,7 @@ from sora_jax.config import MeshConfig, ModelConfig, SamplingConfig
 from sora_jax.data import outputs
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
-from sora_jax.sampling import checks, duties, flags, inputs
+from sora_jax.sampling import checks, duties, fitted, flags, inputs
 from sora_jax.sampling.allowed import exceeding
 from sora_jax.sampling.parts import check_parts
 from sora_jax.sampling.tasks.brief import Brief
@@ -113,6 +113,7 @@ def prepare(arguments: flags.Arguments) -> Job:
     if problems or settings is None or build is None:
         raise ValueError("\n".join(flags.as_flags(problems, arguments)))
     assert frames is not None and size is not None
+    fitted.tell(arguments, settings, model)
     made = dataclasses.replace(settings, frames=frames, size=size)
     return Job(
         task=arguments.task,

@@ -21,7 +21,7 @@ from jaxtyping import Float
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
-from sora_jax.sampling import arguments, codec, unseen
+from sora_jax.sampling import arguments, codec, reading, unseen
 from sora_jax.sampling.allowed import check_prompts, exceeding
 from sora_jax.sampling.clip_methods import ClipMethods
 from sora_jax.sampling.making import Progress, silent
@@ -50,14 +50,18 @@ class Model(ClipMethods):
     and raises a ValueError, before any work, that names every field that is wrong.
     """
 
-    def __init__(self, weights: Weights, limits: Limits = LIMITS):
+    def __init__(
+        self, weights: Weights, *, limits: Limits = LIMITS, rewords: bool = True
+    ):
         """Keep the weights; nothing is loaded or compiled before it is asked for.
 
         Args:
-          weights: of its networks.
+          weights: the networks.
           limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
+          rewords: whether prompts are read in the words of the model's training, where
+            these are known to say the same; what is read is told.
         """
-        self.weights, self.limits = weights, limits
+        self.weights, self.limits, self.rewords = weights, limits, rewords
         self.config = weights.config
         # Each warning is given once, however many videos are made.
         self._tell = functools.cache(tell)
@@ -138,6 +142,8 @@ class Model(ClipMethods):
     def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
         """Check parts, then make them and yield their frames in order."""
         check_parts(parts, self.config, self.limits)
+        if self.rewords:
+            parts = reading.read(parts, self.config, self._tell)
         for line in unseen.find(parts, self.config, self.weights.tokenizer):
             self._tell(line)
         return self.weights.each(Player(self.weights, progress).perform(parts))
@@ -171,6 +177,7 @@ def load(
     mesh: MeshConfig = SAMPLING_MESH,
     *,
     limits: Limits = LIMITS,
+    rewords: bool = True,
 ) -> Model:
     """Load a model; without a folder, the one that ships with the package.
 
@@ -178,6 +185,7 @@ def load(
       folder: of weights, ours or Wan's.
       mesh: how devices share them, and each video.
       limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
+      rewords: see `Model`.
 
     Raises:
       ValueError: an argument is of another type, the folder is none, or a file in it
@@ -187,4 +195,4 @@ def load(
         raise arguments.refuse("folder", "a path", folder)
     if not isinstance(mesh, MeshConfig):
         raise arguments.refuse("mesh", "a sora_jax.config.MeshConfig", mesh)
-    return Model(folders.load(folder, mesh=mesh), limits)
+    return Model(folders.load(folder, mesh=mesh), limits=limits, rewords=rewords)

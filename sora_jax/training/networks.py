@@ -16,7 +16,7 @@ from sora_jax.config import DiTConfig, DiTRun
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder, encode_captions
-from sora_jax.nn.layers import compute_dtype
+from sora_jax.nn.precision import compute_dtype
 from sora_jax.training.flops import count_flops
 from sora_jax.training.state import Params
 from sora_jax.types import Batch, Context

@@ -25,7 +25,7 @@ from sora_jax.config.weights import Known
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
-from sora_jax.nn.layers import compute_dtype
+from sora_jax.nn.precision import compute_dtype
 from sora_jax.weights import convert, native
 from sora_jax.weights.published import abstract_of
 from sora_jax.weights.shards import Stored

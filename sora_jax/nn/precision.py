@@ -1,0 +1,39 @@
+"""What is computed more exactly than the rest: at least in float32.
+
+Sums over many terms (norms, softmax, attention's parts) and what waves finely (time,
+angles) do not bear the rounding of bfloat16. In float64 a whole program shows whether
+two ways of computing are the same, where rounding cannot hide that they are not.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax.typing import DTypeLike
+from jaxtyping import Array
+
+
+def wide_dtype(dtype: DTypeLike) -> jnp.dtype:
+    """Return float32, or a dtype that is more exact."""
+    return jnp.promote_types(dtype, jnp.float32)
+
+
+def wide(x: Array) -> Array:
+    """Bring an array to float32, unless it is more exact."""
+    return x.astype(wide_dtype(x.dtype))
+
+
+def compute_dtype(name: str) -> jnp.dtype:
+    """Resolve a configured dtype; "auto" is float32 on CPU, bfloat16 elsewhere.
+
+    Raises:
+      ValueError: float64 is asked for, and JAX was not told to keep it.
+    """
+    if name == "auto":
+        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+    if name == "float64" and not jax.config.read("jax_enable_x64"):
+        raise ValueError(
+            "dtype must be auto, bfloat16 or float32 where JAX keeps no float64, got "
+            "'float64': set JAX_ENABLE_X64=1"
+        )
+    return jnp.dtype(name)
