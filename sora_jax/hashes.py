@@ -6,9 +6,11 @@ fast as memory. A bucket keeps a hash of each object itself, which costs no read
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import xxhash
 from etils import epath
@@ -23,6 +25,11 @@ _THREADS = 8  # beyond, disks are slower
 def of_bytes(content: bytes) -> str:
     """The hash of a file with this content."""
     return f"xxh3:{xxhash.xxh3_64_hexdigest(content)}"
+
+
+def of_json(data: Any) -> str:
+    """The hash of what JSON can hold, however its file is laid out."""
+    return of_bytes(json.dumps(data, sort_keys=True).encode())
 
 
 def of_file(path: PathLike) -> str:

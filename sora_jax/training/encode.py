@@ -24,7 +24,7 @@ from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.diffusion import conditioning
 from sora_jax.files import PathLike
-from sora_jax.models.tokenizer import train_tokenizer
+from sora_jax.models.tokenizer import Tokenizer, train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, published, workdirs
 from sora_jax.workdir import keep_config, refuse_other_config
@@ -70,20 +70,19 @@ def encode(config: EncodeRun, workdir: str) -> None:
         published.save_vae(folder, vae if is_measured else measure(vae, config))
     vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
-        save_tokenizer(config, folder / "tokenizer.model")
+        published.save_tokenizer(folder, make_tokenizer(config))
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
     for name, data in (("held_out", held_out), ("train", config.data)):
         write_split(config, data, folder / name, lambda clips: run(params, clips), vae)
 
 
-def save_tokenizer(config: EncodeRun, path: epath.Path) -> None:
+def make_tokenizer(config: EncodeRun) -> Tokenizer:
     """Take the tokenizer that is named, or train one on captions."""
     if config.tokenizer:
-        folders.tokenizer(config.tokenizer).save(path)
-    else:
-        texts = captions(config.data, config.tokenizer_clips)
-        train_tokenizer(texts, path, vocab_size=config.vocabulary)
+        return folders.tokenizer(config.tokenizer)
+    texts = captions(config.data, config.tokenizer_clips)
+    return train_tokenizer(texts, vocab_size=config.vocabulary)
 
 
 def check_clips(data: PlaygroundConfig, vae: VAEConfig) -> None:
