@@ -138,7 +138,10 @@ def read_text(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> str:
 
 
 def decode_json(
-    text: str | bytes, kind: type[T] | Any = Any, *, infinite: bool = False
+    text: str | bytes | msgspec.Raw,
+    kind: type[T] | Any = Any,
+    *,
+    infinite: bool = False,
 ) -> T:
     """Parses JSON as a type that msgspec knows.
 
