@@ -120,17 +120,19 @@ def fill(
     Returns:
       Whether all of it is numbers.
     """
-    theirs = file.tensor(stored)
-    # Before it is turned: it lies in one piece, and its pages are wanted anyway.
-    is_finite = native.is_finite(theirs)
-    tensor = entry.turn.ours(theirs)
-    if part.dtype == tensor.dtype:
+    tensor = entry.turn.ours(file.tensor(stored))
+    is_finite = True
+    kind = part.dtype
+    if kind == tensor.dtype:
         # NumPy copies plain integers faster than the types that it does not know.
         kind = f"u{part.dtype.itemsize}"
-        part, tensor = part.view(kind), tensor.view(kind)
     for start in range(0, part.shape[-1], BLOCK):
         block = np.s_[..., start : start + BLOCK]
-        part[block] = tensor[block]
+        piece = tensor[block]
+        # In the order in which it lies; then it is in the cache, to be turned.
+        lies = piece.T if piece.T.flags.c_contiguous else piece
+        is_finite = is_finite and native.is_finite(lies)
+        part[block].view(kind)[...] = piece.view(kind) if kind != part.dtype else piece
     file.forget(stored)
     return is_finite
 
