@@ -24,6 +24,7 @@ from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.diffusion import conditioning
 from sora_jax.files import PathLike
+from sora_jax.locking import only_run
 from sora_jax.models.tokenizer import Tokenizer, train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, published, workdirs
@@ -56,7 +57,13 @@ def encode(config: EncodeRun, workdir: str) -> None:
         several hosts would write the same files.
     """
     check_hosts()
-    refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
+    with only_run(workdir):
+        refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
+        encode_alone(config, workdir)
+
+
+def encode_alone(config: EncodeRun, workdir: str) -> None:
+    """Encode what is left, alone in the workdir; see `encode`."""
     folder = epath.Path(workdir)
     held_out = dataclasses.replace(
         config.data, split="test", length=config.held_out_clips
