@@ -1,15 +1,14 @@
 """Training state on disk: saved while training goes on, restored bit for bit.
 
 The only file that imports Orbax. Orbax writes each step under a temporary name and
-renames it; a manifest with every file's size, written last, then makes it count. A
-step without its manifest is what a kill left of a save (or of a deletion); a step
-that its manifest contradicts is damaged. Either way the step before is taken.
+renames it; a manifest with every file's length and hash, written last, then makes it
+count. A step without its manifest is what a kill left of a save (or of a deletion); a
+step that its manifest contradicts is damaged. Either way the step before is taken.
 """
 
 from __future__ import annotations
 
 import json
-import logging
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
@@ -20,11 +19,11 @@ from orbax.checkpoint import v1 as ocp
 
 from sora_jax import manifest, sharding
 from sora_jax.files import PathLike
+from sora_jax.steps import Steps
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
 
 _DATA = "data"
-_logger = logging.getLogger(__name__)
 
 
 class Restored(NamedTuple):
@@ -57,7 +56,8 @@ class Checkpoints:
             )
         # Orbax wants an absolute path.
         self._workdir = epath.Path(workdir).absolute()
-        self._root = self._workdir / "checkpoints"
+        self._on_disk = Steps(self._workdir)
+        self._root = self._on_disk.root
         self._keep = keep
         self._orbax: ocp.training.Checkpointer | None = None
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
@@ -65,7 +65,7 @@ class Checkpoints:
 
     def steps(self) -> list[int]:
         """Lists the steps whose save was completed, oldest first."""
-        return [step for step in self._found() if self._is_complete(step)]
+        return self._on_disk.complete()
 
     def save(
         self,
@@ -96,7 +96,7 @@ class Checkpoints:
         if data_iterator is not None:
             items[_DATA] = data_iterator
         response = self._writer().save_checkpointables_async(
-            step, items, force=True, overwrite=step in self._found()
+            step, items, force=True, overwrite=step in self._on_disk.found()
         )
         text = json.dumps(dict(metadata or {}))  # as it is now, not when it is written
         finish = self._finisher.submit(self._complete, step, response, text)
@@ -119,17 +119,15 @@ class Checkpoints:
           ValueError: there are steps, but none of them can be restored.
         """
         self.wait()
-        # The first host looks, before others may change what there is.
-        step, damaged = self._newest_whole() if _is_first() else (None, [])
-        step = sharding.agreed(-1 if step is None else step)
-        is_lost = step < 0 and any(self._is_complete(bad) for bad in damaged)
+        step, damaged = self._on_disk.newest_agreed()
+        is_lost = step is None and any(map(self._on_disk.is_complete, damaged))
         if sharding.agreed(is_lost):
-            raise self._nothing_whole()
+            raise self._on_disk.nothing_whole()
         restored = None
-        if step >= 0:
+        if step is not None:
             restored = self._load(step, abstract_state, data_iterator)
         with sharding.together():
-            self._clear(damaged, restored)
+            self._on_disk.clear(damaged, goes_on=restored is not None)
         return restored
 
     def restore(self, step: int | None, abstract_state: State) -> Restored:
@@ -144,14 +142,14 @@ class Checkpoints:
         """
         self.wait()
         if step is None:
-            step, _ = self._newest_whole()
+            step, _ = self._on_disk.newest_whole()
             if step is None:
-                raise self._nothing_whole()
-        elif step not in self._found():
+                raise self._on_disk.nothing_whole()
+        elif step not in self._on_disk.found():
             raise ValueError(
                 f"{self._root} has no step {step}; it has {self.steps() or 'none'}"
             )
-        elif damage := manifest.damage(self._root / str(step)):
+        elif damage := self._on_disk.damage(step):
             raise ValueError(
                 f"{self._root / str(step)} is damaged ({damage}); "
                 f"take another of {self.steps()}"
@@ -209,8 +207,11 @@ class Checkpoints:
 
     def _complete(self, step: int, response: Any, metadata: str) -> None:
         response.result()
+        path, hosts = self._root / str(step), jax.process_count()
         if _is_first():
-            manifest.write(self._root / str(step), json.loads(metadata))
+            manifest.write(path, json.loads(metadata), hosts)
+        else:
+            manifest.leave_hashes(path, jax.process_index(), hosts)
 
     def _load(self, step: int, abstract_state: State, data_iterator: Any) -> Restored:
         path = self._root / str(step)
@@ -228,46 +229,6 @@ class Checkpoints:
             ) from error
         state.pop(_DATA, None)
         return Restored(step, state, manifest.metadata(path))
-
-    def _found(self) -> list[int]:
-        if not self._root.exists():
-            return []
-        return sorted(int(p.name) for p in self._root.iterdir() if p.name.isdecimal())
-
-    def _newest_whole(self) -> tuple[int | None, list[int]]:
-        """Returns the newest undamaged step and the damaged ones after it."""
-        damaged = []
-        for step in reversed(self._found()):
-            path = self._root / str(step)
-            damage = manifest.damage(path)
-            if not damage:
-                return step, damaged
-            _logger.warning("%s is skipped: %s; trying the one before", path, damage)
-            damaged.append(step)
-        return None, damaged
-
-    def _nothing_whole(self) -> ValueError:
-        return ValueError(
-            f"{self._root} holds no undamaged checkpoint (steps {self._found()}); "
-            "give another --workdir, or delete this folder to start anew"
-        )
-
-    def _clear(self, damaged: list[int], restored: Restored | None) -> None:
-        """Makes room for saving these steps again, losing nothing but half saves."""
-        shelf = self._workdir / "damaged_checkpoints"
-        for step in damaged:
-            path = self._root / str(step)
-            if restored and not self._is_complete(step):
-                path.rmtree()
-                continue
-            shelf.mkdir(parents=True, exist_ok=True)
-            if (shelf / path.name).exists():
-                (shelf / path.name).rmtree()
-            path.rename(shelf / path.name)
-            _logger.warning("moved to %s, which may be deleted", shelf / path.name)
-
-    def _is_complete(self, step: int) -> bool:
-        return manifest.exists(self._root / str(step))
 
 
 def _is_first() -> bool:

@@ -6,8 +6,10 @@ or needs JAX.
 
 from __future__ import annotations
 
+import json
 import os
 import stat
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 import msgspec
@@ -134,18 +136,56 @@ def read_text(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> str:
         ) from error
 
 
-def decode_json(text: str | bytes, kind: type[T] | Any = Any) -> T:
+def decode_json(
+    text: str | bytes | msgspec.Raw,
+    kind: type[T] | Any = Any,
+    *,
+    infinite: bool = False,
+) -> T:
     """Parses JSON as a type that msgspec knows.
+
+    Args:
+      text: to parse.
+      kind: what it must be.
+      infinite: also take Infinity and NaN, which are no JSON, but which Python writes.
 
     Raises:
       ValueError: it is none, is nested too deeply, or holds other types; says where.
     """
     try:
-        return msgspec.json.decode(text, type=kind)
-    except (msgspec.DecodeError, UnicodeError) as error:
+        if infinite:
+            found = msgspec.convert(json.loads(text), kind)
+        else:
+            found = msgspec.json.decode(text, type=kind)
+    except (msgspec.MsgspecError, ValueError) as error:
         raise ValueError(str(error)) from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
+    if _is_deep(found):
+        raise ValueError(f"it is nested more than {limits.NESTING} deep")
+    return found
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(limits.NESTING + 1):
+        level = [
+            child
+            for item in level
+            for child in _children(item)
+            if isinstance(child, (dict, list, msgspec.Struct))
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _children(item: Any) -> Iterable[Any]:
+    if isinstance(item, dict):
+        return item.values()
+    if isinstance(item, list):
+        return item
+    return msgspec.structs.astuple(item) if isinstance(item, msgspec.Struct) else ()
 
 
 def quoted(value: Any) -> str:

@@ -1,26 +1,74 @@
-"""The last file of a checkpoint: how large the others are, and what is known of them.
+"""The last file of a checkpoint: length and hash of the others, and what is known.
 
 Written when all the rest is there, it says that a folder is whole; whoever comes later
-can see whether it still is.
+can see whether it still is. Every host hashes what it wrote itself: those after the
+first leave their hashes beside the files, and the first gathers them.
 """
 
 from __future__ import annotations
 
 import json
-from typing import Any
+import os
+import re
+import stat
+import time
+from typing import Annotated, Any
 
+import msgspec
 from etils import epath
 
-from sora_jax.workdir import write_json
+from sora_jax import files, hashes
+from sora_jax.workdir import write_bytes, write_json
 
 _NAME = "manifest.json"
+_SEAL = '"seal": "{}"\n}}\n'
+# How a file of Orbax tells which host wrote it.
+_WRITER = re.compile(r"process_(\d+)")
+_PATIENCE = 600.0  # seconds for the slowest of the other hosts
+
+_Length = Annotated[int, msgspec.Meta(ge=0)]
 
 
-def write(folder: epath.Path, metadata: Any) -> None:
-    """Declare a folder whole; `metadata` is what JSON can hold."""
-    write_json(
-        folder / _NAME, {"metadata": metadata, "files": _file_sizes(folder, _NAME)}
-    )
+class _File(msgspec.Struct, forbid_unknown_fields=True):
+    length: _Length
+    hash: str
+
+
+class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
+    # Earlier versions kept lengths alone.
+    files: dict[str, _File | _Length]
+    metadata: dict[str, Any] = {}
+    seal: str = ""
+
+
+def write(folder: epath.Path, metadata: Any, hosts: int = 1) -> None:
+    """Declare a folder whole; the first host calls this, once it is.
+
+    Args:
+      folder: with all its files.
+      metadata: a dict of what JSON can hold.
+      hosts: how many wrote the files; the others call `leave_hashes`.
+
+    Raises:
+      OSError: another host left no hashes.
+    """
+    found = hashes.of_files(folder, _written_by(folder, 0, hosts))
+    for host in range(1, hosts):
+        found |= _gathered(folder, host)
+    kept: dict[str, _File | _Length] = {
+        name: _File(length=_length(folder / name), hash=found[name]) for name in found
+    }
+    content = msgspec.to_builtins(_Manifest(files=kept, metadata=metadata))
+    text = json.dumps(content, indent=2, sort_keys=True) + "\n"
+    text = text.removesuffix(_SEAL.format(""))
+    seal = _SEAL.format(hashes.of_bytes(text.encode()))
+    write_bytes(folder / _NAME, (text + seal).encode())
+
+
+def leave_hashes(folder: epath.Path, host: int, hosts: int) -> None:
+    """Hash what a host after the first wrote, for the first to gather."""
+    found = hashes.of_files(folder, _written_by(folder, host, hosts))
+    write_json(_left_by(folder, host), found)
 
 
 def exists(folder: epath.Path) -> bool:
@@ -30,32 +78,110 @@ def exists(folder: epath.Path) -> bool:
 
 def metadata(folder: epath.Path) -> Any:
     """What a whole folder was declared with."""
-    return json.loads((folder / _NAME).read_text())["metadata"]
+    return _read(folder).metadata
 
 
 def damage(folder: epath.Path) -> str:
-    """Say what is wrong with a folder; empty when its files are as written."""
+    """Say what is wrong with a folder, as far as lengths tell; nothing: empty."""
+    if not folder.is_dir():
+        return "it is no folder"
     if not exists(folder):
         return f"its save was interrupted (it has no {_NAME})"
     try:
-        expected = json.loads((folder / _NAME).read_text())["files"]
-    except (ValueError, KeyError, TypeError):
-        return f"{_NAME} is cut short"
-    sizes = _file_sizes(folder, _NAME)
-    for name, size in expected.items():
-        if name not in sizes:
+        expected = _read(folder).files
+    except ValueError as error:
+        return f"{_NAME} is damaged or cut short ({error})"
+    for name, kept in expected.items():
+        if os.path.isabs(name) or ".." in name.split("/"):
+            return f"{_NAME} names a file elsewhere, {files.quoted(name)}"
+        try:
+            length = _length(folder / name)
+        except (OSError, ValueError):
             return f"{name} is missing"
-        if sizes[name] != size:
-            return f"{name} has {sizes[name]} bytes instead of {size}"
+        wanted = kept.length if isinstance(kept, _File) else kept
+        if length != wanted:
+            return f"{name} has {length} bytes instead of {wanted}"
     return ""
 
 
-def _file_sizes(folder: epath.Path, ignore: str, prefix: str = "") -> dict[str, int]:
-    """Lists the bytes of each file below a folder by relative name, but one name's."""
-    sizes = {}
+def changes(folder: epath.Path, part: int = 0, parts: int = 1) -> str:
+    """Say which file of a folder that lacks nothing has other bytes than were written.
+
+    Args:
+      folder: in which `damage` finds nothing.
+      part: which part of the files is read,
+      parts: of how many, all of about the same length.
+    """
+    kept = {n: f for n, f in _read(folder).files.items() if isinstance(f, _File)}
+    names = sorted(kept, key=lambda name: (-kept[name].length, name))[part::parts]
+    try:
+        now = hashes.of_files(folder, names)
+    except (OSError, ValueError) as error:
+        return f"a file cannot be read ({error})"
+    changed = [name for name in names if hashes.is_other(kept[name].hash, now[name])]
+    return f"{changed[0]} has other bytes than were written" if changed else ""
+
+
+def _read(folder: epath.Path) -> _Manifest:
+    """Read a manifest.
+
+    Raises:
+      ValueError: it is none, or not as it was written.
+    """
+    text = files.read_text(folder / _NAME, "manifest")
+    found = files.decode_json(text, _Manifest, infinite=True)
+    if found.seal or any(isinstance(kept, _File) for kept in found.files.values()):
+        sealed = text.removesuffix(_SEAL.format(found.seal))
+        if found.seal != hashes.of_bytes(sealed.encode()):
+            raise ValueError("it is not as it was written")
+    return found
+
+
+def _written_by(folder: epath.Path, host: int, hosts: int) -> list[str]:
+    """The files of a folder that a host wrote: the first, all that tell no other."""
+    found = []
+    for name in _listed(folder):
+        writers = {int(number) for number in _WRITER.findall(name)}
+        writer = writers.pop() if len(writers) == 1 else 0
+        if host == (writer if writer < hosts else 0):
+            found.append(name)
+    return found
+
+
+def _listed(folder: epath.Path, prefix: str = "") -> list[str]:
+    """The files below a folder by relative name, without those of this module."""
+    names = []
     for path in folder.iterdir():
         if path.is_dir():
-            sizes |= _file_sizes(path, ignore, f"{prefix}{path.name}/")
-        elif path.name != ignore:
-            sizes[prefix + path.name] = path.stat().length
-    return sizes
+            names += _listed(path, f"{prefix}{path.name}/")
+        elif prefix or not (path.name == _NAME or path.name.startswith(".hashes_")):
+            names.append(prefix + path.name)
+    return names
+
+
+def _left_by(folder: epath.Path, host: int) -> epath.Path:
+    return folder / f".hashes_{host}.json"
+
+
+def _gathered(folder: epath.Path, host: int) -> dict[str, str]:
+    """Wait for the hashes of another host, and take them away."""
+    path, deadline = _left_by(folder, host), time.monotonic() + _PATIENCE
+    while not path.exists():
+        if time.monotonic() > deadline:
+            raise OSError(
+                f"host {host} did not say within {_PATIENCE:.0f} s what it wrote"
+            )
+        time.sleep(0.05)
+    found = files.decode_json(files.read_text(path, "hashes"), dict[str, str])
+    path.unlink()
+    return found
+
+
+def _length(path: epath.Path) -> int:
+    """The length of a regular file."""
+    if files.is_remote(path):
+        return path.stat().length
+    told = os.stat(path)
+    if not stat.S_ISREG(told.st_mode):
+        raise ValueError(f"{files.quoted(path)} is no regular file")
+    return told.st_size

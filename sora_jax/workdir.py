@@ -11,7 +11,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from sora_jax import sharding
+from sora_jax import files, sharding
 from sora_jax.files import PathLike
 
 
@@ -102,18 +102,30 @@ def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(child, f"{name}.{key}" if name else key)
 
 
-def read_json(path: epath.Path, remedy: str) -> Any:
+def read_json(path: epath.Path, remedy: str, kind: Any = dict[str, Any]) -> Any:
     """Reads a JSON file.
 
+    Args:
+      path: of the file.
+      remedy: what to do when it is not as it should be.
+      kind: what it holds, as a type that msgspec knows.
+
     Raises:
-      ValueError: it is missing, or is none; says so, and the remedy.
+      ValueError: it is missing, or is none, or holds something else; says so, and the
+        remedy.
     """
+    if not path.exists():
+        raise ValueError(f"{path} is missing; {remedy}")
     try:
-        return json.loads(path.read_text())
-    except FileNotFoundError as error:
-        raise ValueError(f"{path} is missing; {remedy}") from error
+        text = files.read_text(path, "file")
     except ValueError as error:
-        raise ValueError(f"{path} is not JSON ({error}); {remedy}") from error
+        raise ValueError(f"{error}; {remedy}") from error
+    try:
+        return files.decode_json(text, kind, infinite=True)
+    except ValueError as error:
+        raise ValueError(
+            f"{path} is not JSON of the kind that belongs there ({error}); {remedy}"
+        ) from error
 
 
 def write_json(path: epath.Path, content: Any) -> None:

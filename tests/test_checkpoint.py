@@ -195,7 +195,7 @@ def test_failed_save_is_told(tmp_path, monkeypatch):
         def full(*_):
             raise OSError("No space left on device")
 
-        monkeypatch.setattr("sora_jax.manifest.write_json", full)
+        monkeypatch.setattr("sora_jax.manifest.write_bytes", full)
         checkpoints.save(2, {"model": {"x": jnp.arange(3)}})
         with pytest.raises(OSError, match="step 2 .*No space left.* untouched"):
             checkpoints.wait()

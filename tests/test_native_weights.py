@@ -98,3 +98,32 @@ def test_damaged_and_foreign_files(tmp_path):
         native.load_tensors(tmp_path / "b.safetensors", {})
     with pytest.raises(ValueError, match="'a/b' must not contain '/'"):
         native.save_tensors(path, {"a/b": np.zeros(1)})
+
+
+@pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16"])
+def test_what_is_no_number_is_found_wherever_it_is(kind):
+    dtype = jnp.dtype(kind)
+    array = np.zeros(3 * native._BLOCK + 5, dtype)
+    array[:3] = jnp.finfo(dtype).max, jnp.finfo(dtype).min, -0.0
+    assert native.is_finite(array) and native.is_finite(array[:0])
+    for index in (0, native._BLOCK, -1):
+        for value in (np.nan, np.inf, -np.inf):
+            damaged = array.copy()
+            damaged[index] = value
+            assert not native.is_finite(damaged)
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_weights_that_hold_no_numbers_are_refused_by_name(tmp_path, value):
+    tree = {"a": {"b": np.full(3, value, np.float32)}, "c": np.zeros(2, np.float32)}
+    native.save_tensors(tmp_path / "a.safetensors", tree)
+    with pytest.raises(ValueError, match="(?s)NaN or infinity.*again:.*a/b$"):
+        native.load_tensors(tmp_path / "a.safetensors", abstract(tree))
+
+
+def test_numbers_of_another_kind_are_refused_by_name(tmp_path):
+    path = tmp_path / "a.safetensors"
+    native.save_tensors(path, {"a": np.zeros(2, np.int32), "b": np.zeros(2)})
+    wanted = {"a": np.zeros(2, np.float32), "b": np.zeros(2, np.int32)}
+    with pytest.raises(ValueError, match="(?s)another type.*a: I32.*b: BF16 in the"):
+        native.load_tensors(path, abstract(wanted))

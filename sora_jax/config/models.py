@@ -6,11 +6,15 @@ import dataclasses
 import math
 from typing import Literal
 
+from sora_jax import limits
 from sora_jax.config.plain import Number, require_within
 
 # In float64, of JAX_ENABLE_X64=1, one program is held against another.
 Dtype = Literal["auto", "bfloat16", "float32", "float64"]
 LEAST_ONE: tuple[Number, Number] = (1, math.inf)
+# Far beyond any model, and too few to fill memory before they are refused.
+FEATURES: tuple[Number, Number] = (1, limits.FEATURES)
+LAYERS: tuple[Number, Number] = (1, limits.LAYERS)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -40,11 +44,11 @@ class VAEConfig:
     dtype: Dtype = "auto"
 
     def __post_init__(self):
-        names = ("patch", "channels", "encoder_width", "decoder_width", "blocks")
+        names = ("patch", "channels", "encoder_width", "decoder_width")
         require_within(
             "vae.",
             self,
-            dict.fromkeys(names, LEAST_ONE),
+            dict.fromkeys(names, FEATURES) | {"blocks": LAYERS},
             (
                 len(self.multipliers) == len(self.stages) + 1,
                 f"vae.multipliers must have one entry more than vae.stages, "
@@ -128,11 +132,13 @@ class DiTConfig:
     dtype: Dtype = "auto"
 
     def __post_init__(self):
-        names = ("channels", "width", "depth", "heads", "mlp", "unroll")
+        names = ("channels", "width", "heads", "mlp")
         require_within(
             "dit.",
             self,
-            dict.fromkeys(names, LEAST_ONE) | {"extra_channels": (0, math.inf)},
+            dict.fromkeys(names, FEATURES)
+            | {"depth": LAYERS, "unroll": LAYERS}
+            | {"extra_channels": (0, limits.FEATURES)},
             (
                 self.heads >= 1 and self.width % (2 * self.heads) == 0,
                 f"dit.width must be an even multiple of dit.heads, "
@@ -195,12 +201,14 @@ class TextConfig:
     dtype: Dtype = "auto"
 
     def __post_init__(self):
-        names = ("width", "depth", "heads", "head_dim", "mlp", "pad_to", "unroll")
-        bounds = {"vocabulary": (2, math.inf), "max_distance": (2, math.inf)}
+        names = ("width", "heads", "head_dim", "mlp", "pad_to")
+        bounds = {"vocabulary": (2, limits.FEATURES), "max_distance": (2, math.inf)}
         require_within(
             "text.",
             self,
-            dict.fromkeys(names, LEAST_ONE) | bounds,
+            dict.fromkeys(names, FEATURES)
+            | {"depth": LAYERS, "unroll": LAYERS}
+            | bounds,
             (
                 self.buckets >= 4 and self.buckets % 2 == 0,
                 f"text.buckets must be an even number >= 4, got {self.buckets}",

@@ -8,6 +8,10 @@ import typing
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
+
+from sora_jax.files import quoted
+
 # Written out, since checkers of types at run time take an int for no float.
 Number = int | float
 # (least, most) frames per second that the video formats can tell.
@@ -64,8 +68,8 @@ def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
     Raises:
       ValueError: the data has a field that the config has not, or lacks one.
     """
-    if not (isinstance(kind, type) and dataclasses.is_dataclass(kind)):
-        return _tuples(data)
+    if not isinstance(data, dict):
+        raise ValueError(f"{kind.__name__} must be an object, got {quoted(data)}")
     made_by = data.get("kind", kind.__name__)
     require(
         made_by == kind.__name__,
@@ -87,11 +91,15 @@ def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
         f"{kind.__name__} lacks {missing}: these weights are of an earlier version; "
         "export them again",
     )
-    return kind(
-        **{name: from_json(hints[name], data[name], whole=whole) for name in data}
-    )
-
-
-def _tuples(data: Any) -> Any:
-    """Lists, which JSON makes of tuples, back to tuples."""
-    return tuple(_tuples(item) for item in data) if isinstance(data, list) else data
+    values, problems = {}, []
+    for name, value in data.items():
+        hint = hints[name]
+        if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+            values[name] = from_json(hint, value, whole=whole)
+            continue
+        try:
+            values[name] = msgspec.convert(value, hint)
+        except msgspec.ValidationError as error:
+            problems.append(f"{kind.__name__}.{name}: {error}, got {quoted(value)}")
+    require(not problems, "\n".join(problems))
+    return kind(**values)

@@ -6,12 +6,15 @@ that its drawn condition leaves known, and its captions in several phrasings.
 
 from __future__ import annotations
 
+import bisect
 import dataclasses
 import json
+import re
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import grain
+import msgspec
 import numpy as np
 import safetensors.numpy
 from array_record.python.array_record_module import (
@@ -20,10 +23,13 @@ from array_record.python.array_record_module import (
 from etils import epath
 from jaxtyping import Float
 
+from sora_jax import hashes, limits
 from sora_jax.files import PathLike
-from sora_jax.workdir import write_json
+from sora_jax.workdir import read_json, write_json
 
 FORMAT = "safetensors"  # of a record
+AGAIN = "delete that shard and its index, and start the encode command again"
+_FOUR = msgspec.Meta(min_length=4, max_length=4)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -84,7 +90,9 @@ def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> Non
     shapes = [
         {"shape": list(r.latents.shape), "stretches": len(r.stretches)} for r in records
     ]
-    write_json(folder / f"{number:05d}.json", {"format": FORMAT, "records": shapes})
+    index = {"format": FORMAT, "records": shapes}
+    index["hash"] = hashes.of_json(index)
+    write_json(folder / f"{number:05d}.json", index)
 
 
 def has_shard(folder: PathLike, number: int) -> bool:
@@ -99,42 +107,93 @@ class Records:
         """Read the indices.
 
         Raises:
-          ValueError: a folder holds no complete shard, or one of another version.
+          ValueError: a folder holds no complete shard, or one that is damaged or of
+            another version.
         """
         self.index: list[dict[str, Any]] = []
-        paths = []
+        self._paths, self._ends = [], []
         for folder in folders:
             for shard, entries in _shards(folder):
-                paths.append(str(shard))
+                self._paths.append(str(shard))
                 self.index += entries
-        self._source = grain.sources.ArrayRecordDataSource(paths)
+                self._ends.append(len(self.index))
+        try:
+            # It counts the records, for which it reads the end of each file.
+            source: Any = grain.sources.ArrayRecordDataSource(self._paths)
+            self._source, found = source, len(source)
+        except Exception as error:
+            raise _damaged(", ".join(map(str, folders)), error) from error
+        if found != len(self.index):
+            told = f"{found} records in the place of {len(self.index)}"
+            raise _damaged(", ".join(map(str, folders)), told)
 
     def __len__(self) -> int:
         """Return the number of records."""
         return len(self.index)
 
     def __getitem__(self, number: int) -> Record:
-        """Read a record."""
-        return from_bytes(self._source[number])
+        """Read a record.
+
+        Raises:
+          ValueError: its shard is damaged: each record has a hash of its own.
+        """
+        try:
+            record = from_bytes(self._source[number])
+        except Exception as error:
+            shard = self._paths[bisect.bisect_right(self._ends, number)]
+            raise _damaged(shard, error) from error
+        entry = self.index[number]
+        if [list(record.latents.shape), len(record.stretches)] != [*entry.values()]:
+            shard = self._paths[bisect.bisect_right(self._ends, number)]
+            raise _damaged(shard, f"record {number} is not what the index says")
+        return record
 
     def __repr__(self) -> str:
         """Describe the source, without its contents."""
         return f"Records({len(self)})"
 
 
+class _Entry(msgspec.Struct):
+    shape: Annotated[list[Annotated[int, msgspec.Meta(ge=1)]], _FOUR]
+    stretches: Annotated[int, msgspec.Meta(ge=1)]
+
+
+class _Index(msgspec.Struct):
+    format: str
+    records: list[_Entry]
+    hash: str = ""  # of the rest; earlier versions had none
+
+
 def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[dict[str, Any]]]]:
     """Each shard of a folder, with what its index says of each record."""
-    indices = sorted(epath.Path(folder).glob("*.json"))
+    indices = sorted(
+        path
+        for path in epath.Path(folder).glob("*.json")
+        if re.fullmatch(r"\d+\.json", path.name)
+    )
     if not indices:
         raise ValueError(
             f"{str(folder)!r} holds no encoded clips: run train.py "
             "with an encode config first (configs/playground_encode.py)"
         )
     for path in indices:
-        index = json.loads(path.read_text())
-        if index.get("format") != FORMAT:
+        told = read_json(path, AGAIN, _Index)
+        if told.format != FORMAT:
             raise ValueError(
                 f"{str(folder)!r} holds clips in the format "
-                f"{index.get('format')!r}, not {FORMAT!r}: encode them again"
+                f"{told.format!r}, not {FORMAT!r}: encode them again"
             )
-        yield path.with_suffix(".arrayrecord"), index["records"]
+        index = msgspec.to_builtins(told)
+        if index.pop("hash") not in ("", hashes.of_json(index)):
+            raise _damaged(str(path), "another hash than the one on record")
+        shard = path.with_suffix(".arrayrecord")
+        if not shard.is_file():
+            raise _damaged(str(shard), "it is missing, or is no file")
+        yield shard, index["records"]
+
+
+def _damaged(path: str, error: Any) -> ValueError:
+    reason = str(error).partition("\n")[0]
+    return ValueError(
+        f"encoded clips {path!r} are damaged ({reason[: limits.QUOTED]}): {AGAIN}"
+    )

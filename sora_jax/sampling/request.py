@@ -136,6 +136,8 @@ def _check_noise(request: Request, model: ModelConfig) -> list[str]:
             f"size and number of frames; got {request.noise.shape}: change the file, "
             "--frames or --size"
         )
+    elif not (np.abs(request.noise) <= np.finfo(np.float32).max).all():
+        problems.append("noise holds what is no number (NaN or infinity): draw it anew")
     if request.window(model) < request.settings.frames:
         problems.append(
             f"noise is for videos made at once, got {request.settings.frames} frames "

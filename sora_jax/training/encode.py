@@ -24,7 +24,8 @@ from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.diffusion import conditioning
 from sora_jax.files import PathLike
-from sora_jax.models.tokenizer import train_tokenizer
+from sora_jax.locking import only_run
+from sora_jax.models.tokenizer import Tokenizer, train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, published, workdirs
 from sora_jax.workdir import keep_config, refuse_other_config
@@ -56,7 +57,13 @@ def encode(config: EncodeRun, workdir: str) -> None:
         several hosts would write the same files.
     """
     check_hosts()
-    refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
+    with only_run(workdir):
+        refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
+        encode_alone(config, workdir)
+
+
+def encode_alone(config: EncodeRun, workdir: str) -> None:
+    """Encode what is left, alone in the workdir; see `encode`."""
     folder = epath.Path(workdir)
     held_out = dataclasses.replace(
         config.data, split="test", length=config.held_out_clips
@@ -70,20 +77,19 @@ def encode(config: EncodeRun, workdir: str) -> None:
         published.save_vae(folder, vae if is_measured else measure(vae, config))
     vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
-        save_tokenizer(config, folder / "tokenizer.model")
+        published.save_tokenizer(folder, make_tokenizer(config))
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
     for name, data in (("held_out", held_out), ("train", config.data)):
         write_split(config, data, folder / name, lambda clips: run(params, clips), vae)
 
 
-def save_tokenizer(config: EncodeRun, path: epath.Path) -> None:
+def make_tokenizer(config: EncodeRun) -> Tokenizer:
     """Take the tokenizer that is named, or train one on captions."""
     if config.tokenizer:
-        folders.tokenizer(config.tokenizer).save(path)
-    else:
-        texts = captions(config.data, config.tokenizer_clips)
-        train_tokenizer(texts, path, vocab_size=config.vocabulary)
+        return folders.tokenizer(config.tokenizer)
+    texts = captions(config.data, config.tokenizer_clips)
+    return train_tokenizer(texts, vocab_size=config.vocabulary)
 
 
 def check_clips(data: PlaygroundConfig, vae: VAEConfig) -> None:

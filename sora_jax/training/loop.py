@@ -19,6 +19,7 @@ from jax.sharding import Mesh
 from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import RunConfig, to_json
+from sora_jax.locking import only_run
 from sora_jax.training import leaving
 from sora_jax.training import state as states
 from sora_jax.training.flops import peak_flops
@@ -68,8 +69,13 @@ def train(
     """
     defaults = to_json(type(config)())
     check_shared(workdir)
-    refuse_other_config(workdir, to_json(config), MAY_DIFFER, defaults)
+    with only_run(workdir, jax.process_index() == 0):
+        refuse_other_config(workdir, to_json(config), MAY_DIFFER, defaults)
+        return run(config, workdir, make_job)
 
+
+def run(config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job]) -> TrainState:
+    """Make what is left of a run, alone in its workdir; see `train`."""
     # --- mesh, then a state born on it, or restored to it -----------------------------
     mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), heads=config.heads)
     with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:

@@ -70,13 +70,14 @@ def load(
       Our parameters as nested dicts.
 
     Raises:
-      ValueError: the files hold other tensors than the table.
+      ValueError: the files hold other tensors than the table, or what is no number.
     """
     check(where, table, stored, ours)
     by_file: dict[epath.Path, list[Entry]] = defaultdict(list)
     for entry in table:
         by_file[stored[entry.name].file].append(entry)
     missing = Counter(entry.path for entry in table)
+    infinite: list[str] = []
     hosted: dict[str, np.ndarray] = {}
     params: dict[str, Array] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
@@ -90,13 +91,15 @@ def load(
                     pool.submit(fill, hosted[e.path][e.index], file, stored[e.name], e)
                     for e in entries
                 ]
-                for job in jobs:
-                    job.result()
+                for entry, job in zip(entries, jobs, strict=True):
+                    if not job.result():
+                        infinite.append(entry.name)
             missing.subtract(entry.path for entry in entries)
             for name in [name for name in hosted if not missing[name]]:
                 params[name] = sharding.place(
                     hosted.pop(name), ours[name].sharding, may_alias=True
                 )
+    native.refuse_infinite(where, infinite)
     return nest({tuple(path.split("/")): value for path, value in params.items()})
 
 
@@ -111,17 +114,27 @@ def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
 
 def fill(
     part: np.ndarray, file: shards.Mapped, stored: shards.Stored, entry: Entry
-) -> None:
-    """Turn a tensor into its place, in blocks: a plain transposed copy is slow."""
+) -> bool:
+    """Turn a tensor into its place, in blocks: a plain transposed copy is slow.
+
+    Returns:
+      Whether all of it is numbers.
+    """
     tensor = entry.turn.ours(file.tensor(stored))
-    if part.dtype == tensor.dtype:
+    is_finite = True
+    kind = part.dtype
+    if kind == tensor.dtype:
         # NumPy copies plain integers faster than the types that it does not know.
         kind = f"u{part.dtype.itemsize}"
-        part, tensor = part.view(kind), tensor.view(kind)
     for start in range(0, part.shape[-1], BLOCK):
         block = np.s_[..., start : start + BLOCK]
-        part[block] = tensor[block]
+        piece = tensor[block]
+        # In the order in which it lies; then it is in the cache, to be turned.
+        lies = piece.T if piece.T.flags.c_contiguous else piece
+        is_finite = is_finite and native.is_finite(lies)
+        part[block].view(kind)[...] = piece.view(kind) if kind != part.dtype else piece
     file.forget(stored)
+    return is_finite
 
 
 def export(

@@ -22,7 +22,14 @@ from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
-from sora_jax.weights import convert, folders, layout_diffusers, native, wan_json
+from sora_jax.weights import (
+    convert,
+    folders,
+    layout_diffusers,
+    native,
+    scheduler,
+    wan_json,
+)
 from sora_jax.weights.foreign import MODULES
 from sora_jax.weights.parts import DIT_LOW, Weights
 from sora_jax.weights.published import ASSETS, parameters
@@ -72,8 +79,8 @@ def export(out: str, weights: Weights) -> None:
     files, tokenizer_class = tokenizer_files(weights.tokenizer, config.text.pad_to)
     for name, content in files.items():
         write_bytes(where / "tokenizer" / name, content)
-    scheduler_class, scheduler = scheduler_json(config.sampling)
-    write_json(where / "scheduler" / "scheduler_config.json", scheduler)
+    scheduler_class, told = scheduler_json(config.sampling)
+    write_json(where / "scheduler" / "scheduler_config.json", told)
     for name, (folder, begins) in NETWORKS.items():
         if name in weights.parts.loaders:
             write_network(where / folder, begins, weights.parts[name])
@@ -184,7 +191,7 @@ def decimals(values: nnx.Variable) -> list[float]:
 
 def scheduler_json(sampling: SamplingConfig) -> tuple[str, dict[str, Any]]:
     """The solver's class and config."""
-    names = {ours: theirs for theirs, ours in layout_diffusers.SOLVERS.items()}
+    names = {ours: theirs for theirs, ours in scheduler.SOLVERS.items()}
     name = names[sampling.solver]
     data = {"_class_name": name, "num_train_timesteps": 1000}
     if sampling.solver == "euler":

@@ -103,7 +103,7 @@ def tokenizer(folder: PathLike) -> Tokenizer:
     """Load the tokenizer of a folder, and nothing else."""
     foreign = find(folder)
     if foreign is None:
-        return Tokenizer.load(epath.Path(folder) / "tokenizer.model")
+        return published.load_tokenizer(folder)
     given = Tokenizer.load(foreign.tokenizer)
     return Tokenizer(as_transformers_reads(given.model))
 

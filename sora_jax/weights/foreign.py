@@ -117,6 +117,13 @@ class Network:
         Raises:
           ValueError: lists every tensor that is missing, unexpected or misshapen.
         """
+        depth = getattr(self.config, "depth", 0)
+        if depth > len(self.stored):  # too many to list one by one
+            raise ValueError(
+                f"weights {self.where!r} are not those of the model that its config "
+                f"describes: it has {depth} layers, and the files "
+                f"{len(self.stored)} tensors{looks_like(self.stored)}"
+            )
         _, ours = self.abstract()
         try:
             convert.check(self.where, self.table, self.stored, ours)
@@ -207,7 +214,7 @@ def how_known(extra_channels: int, is_image_too: bool) -> Known:
 def looks_like(stored: Mapping[str, Stored]) -> str:
     """What a transformer seems to be, by its tensors; nothing where it is none."""
     embed = stored.get("patch_embedding.weight")
-    if embed is None:
+    if embed is None or len(embed.shape) < 2:
         return ""
     width, channels = embed.shape[:2]
     layers = {name.split(".")[1] for name in stored if name.startswith("blocks.")}

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
+from sora_jax import files
 from sora_jax.config import (
     DiTConfig,
     ModelConfig,
@@ -18,22 +18,19 @@ from sora_jax.config import (
     from_json,
     wan,
 )
-from sora_jax.weights import shards, wan_json
+from sora_jax.weights import fields, shards, wan_json
 from sora_jax.weights.foreign import COPY, Folder, Network, how_known
 from sora_jax.weights.parts import DIT_LOW
+from sora_jax.weights.scheduler import scheduling
+from sora_jax.weights.shards import Stored
 from sora_jax.workdir import read_json
-
-_logger = logging.getLogger(__name__)
 
 INDEX = "model_index.json"
 # What diffusers has no place for, in folders that we export.
 OURS = "sora_jax.json"
 PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
-# diffusers' names of solvers, and ours.
-SOLVERS = {
-    "UniPCMultistepScheduler": "unipc",
-    "FlowMatchEulerDiscreteScheduler": "euler",
-}
+# The embedding of a text encoder that has no decoder to share it with.
+SHARED, TIED = "shared.weight", "encoder.embed_tokens.weight"
 
 
 def read(where: epath.Path) -> Folder:
@@ -45,8 +42,9 @@ def read(where: epath.Path) -> Folder:
     index = read_json(where / INDEX, COPY)
     if index.get("_class_name") not in PIPELINES:
         raise ValueError(
-            f"weights folder {str(where)!r} is of a {index.get('_class_name')}; known "
-            f"are {', '.join(PIPELINES)}"
+            f"weights folder {str(where)!r} is of a "
+            f"{files.quoted(index.get('_class_name'))}; known are "
+            f"{', '.join(PIPELINES)}"
         )
     vae_json = read_config(where, "vae")
     vae = wan_json.read_vae(vae_json)
@@ -68,13 +66,6 @@ def read(where: epath.Path) -> Folder:
                 "size than transformer: copy or download the folder again"
             )
         networks[DIT_LOW] = network(where, "transformer_2", dit)
-    wrong = [
-        f"vae: {name} must be {vae.channels} numbers, got {len(vae_json[name])}"
-        for name in ("latents_mean", "latents_std")
-        if len(vae_json[name]) != vae.channels
-    ]
-    if wrong:
-        raise ValueError("\n".join(wrong))
     return Folder(
         config=config, networks=networks, tokenizer=where / "tokenizer" / "spiece.model"
     )
@@ -84,16 +75,18 @@ def describe(
     where: epath.Path, index: Mapping[str, Any], vae: VAEConfig, dit: DiTConfig
 ) -> ModelConfig:
     """The model, with the publishers' defaults for its kind or the folder's own."""
-    boundary = index.get("boundary_ratio")
-    known = how_known(dit.extra_channels, index.get("expand_timesteps", False))
+    told = fields.checked(INDEX, index, fields.Pipeline)
+    boundary = told.boundary_ratio
+    known = how_known(dit.extra_channels, bool(told.expand_timesteps))
     published = wan.closest(dit, known, boundary)
     name = published.name if published.dit == dit else where.name
     sampling, fps, headless = published.sampling, published.fps, False
-    sampling = dataclasses.replace(sampling, **scheduling(where))
     if (where / OURS).exists():
-        ours = read_json(where / OURS, COPY)
-        sampling = from_json(SamplingConfig, ours["sampling"], whole=True)
-        name, fps, headless = ours["name"], ours["fps"], ours["headless"]
+        ours = fields.checked(OURS, read_json(where / OURS, COPY), fields.Ours)
+        sampling = from_json(SamplingConfig, ours.sampling, whole=True)
+        name, fps, headless = ours.name, ours.fps, ours.headless
+    # Who changes the scheduler of an export means it.
+    sampling = dataclasses.replace(sampling, **scheduling(where, index))
     return ModelConfig(
         name=name,
         vae=vae,
@@ -111,11 +104,29 @@ def network(where: epath.Path, name: str, config: Any) -> Network:
     """A network in a folder of its own."""
     stored = shards.read_headers(shards.find(where / name))
     if isinstance(config, TextConfig):
-        # Kept twice where the decoder that T5 also has would share it.
-        stored.pop("encoder.embed_tokens.weight", None)
+        stored = tie_embedding(stored, str(where / name))
     return Network(
         where=str(where / name), config=config, layout="diffusers", stored=stored
     )
+
+
+def tie_embedding(stored: dict[str, Stored], where: str) -> dict[str, Stored]:
+    """Keep one embedding: T5's decoder would share it, so that it has two names.
+
+    Raises:
+      ValueError: there are two, of different shapes.
+    """
+    if TIED not in stored:
+        return stored
+    stored = dict(stored)
+    tied = stored.pop(TIED)
+    shared = stored.setdefault(SHARED, tied)
+    if shared.shape != tied.shape:
+        raise ValueError(
+            f"weights {where!r}: {SHARED} {list(shared.shape)} and {TIED} "
+            f"{list(tied.shape)} must be the same: {COPY}"
+        )
+    return stored
 
 
 def read_config(where: epath.Path, name: str) -> dict[str, Any]:
@@ -128,24 +139,7 @@ def read_text(where: epath.Path) -> TextConfig:
     longest = None
     path = where / "tokenizer" / "tokenizer_config.json"
     if path.exists():
-        longest = read_json(path, COPY).get("model_max_length")
-    pad_to = min(longest or wan.UMT5_XXL.pad_to, wan.UMT5_XXL.pad_to)
+        told = fields.checked("tokenizer", read_json(path, COPY), fields.Tokenizing)
+        longest = told.model_max_length
+    pad_to = int(min(longest or wan.UMT5_XXL.pad_to, wan.UMT5_XXL.pad_to))
     return wan_json.read_text(read_config(where, "text_encoder"), pad_to)
-
-
-def scheduling(where: epath.Path) -> dict[str, Any]:
-    """Solver and shift, where the folder names them."""
-    path = where / "scheduler" / "scheduler_config.json"
-    if not path.exists():
-        return {}
-    scheduler = read_json(path, COPY)
-    shift = scheduler.get("flow_shift") or scheduler.get("shift")
-    named = scheduler.get("_class_name")
-    if named and named not in SOLVERS:
-        _logger.warning(
-            "%s asks for %s, which is not built here: the model's usual solver is used",
-            path,
-            named,
-        )
-    found = {"solver": SOLVERS.get(named), "shift": shift}
-    return {name: value for name, value in found.items() if value is not None}

@@ -8,14 +8,16 @@ The last two have no config; their sizes are read off the shapes of their tensor
 from __future__ import annotations
 
 import dataclasses
+import functools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from etils import epath
 
+from sora_jax import files, limits
 from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
-from sora_jax.weights import shards, wan_json
+from sora_jax.weights import fields, shards, wan_json
 from sora_jax.weights.foreign import COPY, Folder, Network, how_known
 from sora_jax.weights.parts import DIT_LOW
 from sora_jax.weights.shards import Stored
@@ -50,9 +52,10 @@ def read(where: epath.Path) -> Folder:
     vae_stored = shards.read_headers([vae_file])
     text_stored = shards.read_headers([text_file])
     vae = vae_sizes(vae_stored)
-    text = text_sizes(text_stored, data.get("text_len", wan.UMT5_XXL.pad_to))
+    told = fields.checked("transformer", data, fields.Original)
+    text = text_sizes(text_stored, told.text_len)
     dit = read_dit(data, text.width)
-    known = how_known(dit.extra_channels, data.get("model_type") == "ti2v")
+    known = how_known(dit.extra_channels, told.model_type == "ti2v")
     published = wan.closest(dit, known, 0.5 if two else None)
     config = ModelConfig(
         name=published.name if published.dit == dit else where.name,
@@ -133,34 +136,30 @@ def statistics(vae: VAEConfig) -> tuple[Sequence[float], Sequence[float]]:
 
 def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
     """The transformer, from its `config.json`."""
-    if data.get("model_type", "t2v") not in ("t2v", "ti2v"):
+    told = fields.checked("transformer", data, fields.Original)
+    if told.model_type not in ("t2v", "ti2v"):
         raise ValueError(
-            f"transformer: model_type {data['model_type']!r} is not built here; t2v "
-            "and ti2v are"
+            f"transformer: model_type {files.quoted(told.model_type)} is not built "
+            "here; t2v and ti2v are"
         )
     wan_json.require_fixed("transformer", data, FIXED)
-    made = data["out_dim"]
     return DiTConfig(
-        channels=made,
-        extra_channels=data["in_dim"] - made,
-        width=data["dim"],
-        depth=data["num_layers"],
-        heads=data["num_heads"],
-        mlp=data["ffn_dim"],
-        time_features=data["freq_dim"],
+        channels=told.out_dim,
+        extra_channels=told.in_dim - told.out_dim,
+        width=told.dim,
+        depth=told.num_layers,
+        heads=told.num_heads,
+        mlp=told.ffn_dim,
+        time_features=told.freq_dim,
         contexts=(("text", text_width),),
     )
 
 
 def vae_sizes(stored: Mapping[str, Stored]) -> VAEConfig:
     """The sizes of a VAE, off the shapes of its tensors."""
-    shapes = {name: item.shape for name, item in stored.items()}
-    try:
-        width, pixels = shapes["encoder.conv1.weight"][:2]
-        channels = shapes["conv2.weight"][0]
-        last = shapes["decoder.head.2.weight"][1]
-    except KeyError as error:
-        raise ValueError(f"vae: {error} is missing: this is no VAE of Wan's") from error
+    width, pixels = sizes("vae", stored, "encoder.conv1.weight", 5)[:2]
+    channels = sizes("vae", stored, "conv2.weight", 5)[0]
+    last = sizes("vae", stored, "decoder.head.2.weight", 5)[1]
     kind = wan.VAE_22 if pixels > 3 else wan.VAE_21
     return dataclasses.replace(
         kind, channels=channels, encoder_width=width, decoder_width=last
@@ -169,17 +168,17 @@ def vae_sizes(stored: Mapping[str, Stored]) -> VAEConfig:
 
 def text_sizes(stored: Mapping[str, Stored], pad_to: int) -> TextConfig:
     """The sizes of an umT5 encoder, off the shapes of its tensors."""
-    shapes = {name: item.shape for name, item in stored.items()}
-    layers = {m[1] for name in shapes if (m := re.match(r"blocks\.(\d+)\.", name))}
-    try:
-        vocabulary, width = shapes["token_embedding.weight"]
-        buckets, heads = shapes["blocks.0.pos_embedding.embedding.weight"]
-        inner, _ = shapes["blocks.0.attn.q.weight"]
-        mlp, _ = shapes["blocks.0.ffn.fc1.weight"]
-    except KeyError as error:
+    layers = {m[1] for name in stored if (m := re.match(r"blocks\.(\d+)\.", name))}
+    if len(layers) > limits.LAYERS:
         raise ValueError(
-            f"text_encoder: {error} is missing: this is no umT5 encoder of Wan's"
-        ) from error
+            f"text_encoder has {len(layers)} layers, more than {limits.LAYERS}: this "
+            "is no umT5 encoder of Wan's"
+        )
+    part = functools.partial(sizes, "text_encoder", stored)
+    vocabulary, width = part("token_embedding.weight", 2)
+    buckets, heads = part("blocks.0.pos_embedding.embedding.weight", 2)
+    inner, _ = part("blocks.0.attn.q.weight", 2)
+    mlp, _ = part("blocks.0.ffn.fc1.weight", 2)
     return dataclasses.replace(
         wan.UMT5_XXL,
         vocabulary=vocabulary,
@@ -191,3 +190,22 @@ def text_sizes(stored: Mapping[str, Stored], pad_to: int) -> TextConfig:
         buckets=buckets,
         pad_to=pad_to,
     )
+
+
+def sizes(
+    network: str, stored: Mapping[str, Stored], name: str, axes: int
+) -> tuple[int, ...]:
+    """The shape of a tensor that tells the sizes of its network.
+
+    Raises:
+      ValueError: it is missing, or has another number of axes, or no sensible lengths.
+    """
+    if name not in stored:
+        raise ValueError(f"{network}: {name!r} is missing: this is none of Wan's")
+    shape = stored[name].shape
+    if len(shape) != axes or not all(1 <= size <= limits.FEATURES for size in shape):
+        raise ValueError(
+            f"{network}: {name} must have {axes} axes of 1 to {limits.FEATURES}, got "
+            f"{files.quoted(list(shape))}: this is none of Wan's"
+        )
+    return shape

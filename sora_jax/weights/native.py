@@ -19,7 +19,7 @@ import safetensors
 import safetensors.numpy
 from etils import epath
 
-from sora_jax import sharding
+from sora_jax import files, sharding
 from sora_jax.files import PathLike
 from sora_jax.workdir import write_bytes
 
@@ -28,7 +28,10 @@ PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
 Shapes = Mapping[str, Sequence[int]]  # of tensors, by name
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
+# What safetensors calls floating-point types.
+FLOATS = ("F64", "F32", "F16", "BF16")
 _SHOWN = 20  # names of each kind in an error
+_BLOCK = 2**17  # numbers that are looked at at once
 
 
 def save_tensors(
@@ -45,13 +48,18 @@ def save_tensors(
     """
     target = epath.Path(path)
     _require_safetensors(target)
+    write_bytes(target, packed(tensors, dtype))
+
+
+def packed(tensors: PureDict, dtype: str | None = "bfloat16") -> bytes:
+    """What `save_tensors` writes."""
     flat = {}
     for name, value in flatten(tensors).items():
         array = np.array(value, order="C")
         if dtype is not None and jnp.issubdtype(array.dtype, jnp.floating):
             array = np.asarray(array.astype(jnp.dtype(dtype)))
         flat[name] = array
-    write_bytes(target, safetensors.numpy.save(flat))
+    return safetensors.numpy.save(flat)
 
 
 def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
@@ -62,13 +70,27 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
       abstract: nested dicts of `jax.ShapeDtypeStruct`; a sharding in one is obeyed.
 
     Raises:
-      ValueError: the file is missing or damaged, or its names or shapes are not the
-        expected ones; lists them all.
+      ValueError: the file is missing or damaged, or its names, shapes or types are not
+        the expected ones, or it holds what is no number; lists them all.
     """
     wanted = flatten(abstract)
+    infinite = []
     with _opened(path) as file:
-        stored = {name: file.get_slice(name).get_shape() for name in file.keys()}
+        slices = {name: file.get_slice(name) for name in file.keys()}
+        stored = {name: part.get_shape() for name, part in slices.items()}
         problems = differences(stored, {n: x.shape for n, x in wanted.items()})
+        floating = {
+            n for n, x in wanted.items() if jnp.issubdtype(x.dtype, np.floating)
+        }
+        kinds = {name: part.get_dtype() for name, part in slices.items()}
+        problems += _listed(
+            "of another type",
+            (
+                f"{name}: {kinds[name]} in the file, {wanted[name].dtype} wanted"
+                for name in kinds.keys() & wanted.keys()
+                if (kinds[name] in FLOATS) != (name in floating)
+            ),
+        )
         if problems:
             raise ValueError(
                 f"weights {os.fspath(path)!r} do not fit the model; use them with the "
@@ -83,13 +105,51 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
                 if isinstance(child, Mapping):
                     filled[key] = fill(child, f"{name}/")
                 else:
-                    array = file.get_tensor(name).astype(child.dtype)
+                    stored = file.get_tensor(name)
+                    if not is_finite(stored):
+                        infinite.append(name)
                     filled[key] = sharding.place(
-                        array, getattr(child, "sharding", None)
+                        stored.astype(child.dtype), getattr(child, "sharding", None)
                     )
             return filled
 
-        return fill(abstract, "")
+        filled = fill(abstract, "")
+    refuse_infinite(os.fspath(path), infinite)
+    return filled
+
+
+def is_finite(array: np.ndarray) -> bool:
+    """Whether an array of any floating-point type holds no infinity and no NaN."""
+    if not jnp.issubdtype(array.dtype, np.floating):
+        return True
+    size = array.dtype.itemsize
+    flat = np.ascontiguousarray(array).reshape(-1)
+    # What is no number has the greatest bits of its sign: as integers, read with a
+    # sign and without, two maxima tell. They are fast in every type, in blocks that
+    # stay in the cache.
+    positive, negative = np.array([np.inf, -np.inf], array.dtype)
+    views = [
+        (flat.view(f"i{size}"), positive.view(f"i{size}")),
+        (flat.view(f"u{size}"), negative.view(f"u{size}")),
+    ]
+    return not any(
+        integers[start : start + _BLOCK].max() >= least
+        for start in range(0, flat.size, _BLOCK)
+        for integers, least in views
+    )
+
+
+def refuse_infinite(where: str, names: Sequence[str]) -> None:
+    """Refuse tensors that hold infinities or NaN.
+
+    Raises:
+      ValueError: lists them, if there are any.
+    """
+    if names:
+        raise ValueError(
+            f"weights {where!r} hold what is no number (NaN or infinity); copy or "
+            "download them again:\n" + "\n".join(_listed("in", names))
+        )
 
 
 def file_hash(path: PathLike) -> str:
@@ -109,6 +169,7 @@ def _opened(path: PathLike) -> Iterator[Any]:
     _require_safetensors(target)
     if not target.exists():
         raise ValueError(f"{named} do not exist; check the spelling of --weights")
+    files.existing(target, "weights")
     with contextlib.ExitStack() as stack:
         if "://" in os.fspath(target):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -153,7 +214,7 @@ def differences(stored: Shapes, wanted: Shapes) -> list[str]:
 
 def _listed(kind: str, names: Iterable[str]) -> list[str]:
     """Lines of an error that list names of a kind, but not too many."""
-    lines = sorted(names)
+    lines = sorted(name if name.isprintable() else files.quoted(name) for name in names)
     if not lines:
         return []
     more = [f"    and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []

@@ -1,6 +1,7 @@
 """A folder of weights: what training leaves and sampling loads.
 
-config.json        which networks, of which size, with which sampling defaults
+config.json        which networks, of which size, with which sampling defaults, and a
+                   hash of each of the other files
 vae.safetensors  dit.safetensors  text_encoder.safetensors  tokenizer.model
 """
 
@@ -8,15 +9,16 @@ from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import jax
+import msgspec
 from etils import epath
 from flax import nnx
 from jax.sharding import Mesh
 
-from sora_jax import sharding
+from sora_jax import hashes, sharding
 from sora_jax.config import RULES, ModelConfig, from_json
 from sora_jax.files import PathLike
 from sora_jax.models.dit import DiT
@@ -25,14 +27,18 @@ from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import native
 from sora_jax.weights.parts import Weights, in_memory
-from sora_jax.workdir import read_json, write_json
+from sora_jax.workdir import read_json, write_bytes, write_json
 
 M = TypeVar("M", bound=nnx.Module)
 _logger = logging.getLogger(__name__)
 
 ASSETS = epath.resource_path("sora_jax") / "assets"
 COPY = "copy the folder again"
+REMEDY = "copy the folder again, or export it again with sora_jax.weights.publish"
 FILES = ("vae.safetensors", "dit.safetensors", "text_encoder.safetensors")
+TOKENIZER = "tokenizer.model"
+# Of a description: the hashes of the files beside it, by name.
+HASHES = "hashes"
 
 
 def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
@@ -43,7 +49,7 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
     """
     config = describe(folder)
     where = epath.Path(folder)
-    missing = [name for name in (*FILES, "tokenizer.model") if not exists(where, name)]
+    missing = [name for name in (*FILES, TOKENIZER) if not exists(where, name)]
     if missing:
         raise ValueError(
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
@@ -51,7 +57,7 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
         )
     names = [name.removesuffix(".safetensors") for name in FILES]
     networks = {name: network(folder, name, mesh) for name in names}
-    tokenizer = Tokenizer.load(where / "tokenizer.model")
+    tokenizer = load_tokenizer(folder)
     weights = in_memory(config, tokenizer, **networks)
     return dataclasses.replace(weights, digest=digest(folder), mesh=mesh)
 
@@ -59,12 +65,62 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
 def network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
     """Load one network of a folder, onto a mesh if there is one."""
     config = describe(folder)
+    refuse_changed(folder, f"{name}.safetensors")
     make: dict[str, Callable[[nnx.Rngs], nnx.Module]] = {
         "vae": lambda r: VAE(config.vae, rngs=r),
         "dit": lambda r: DiT(config.dit, rngs=r),
         "text_encoder": lambda r: TextEncoder(config.text, rngs=r),
     }
     return fill(epath.Path(folder) / f"{name}.safetensors", make[name], mesh)
+
+
+def load_tokenizer(folder: PathLike) -> Tokenizer:
+    """Load the tokenizer of a folder of weights, or of encoded clips."""
+    refuse_changed(folder, TOKENIZER)
+    return Tokenizer.load(epath.Path(folder) / TOKENIZER)
+
+
+def refuse_changed(folder: PathLike, name: str) -> None:
+    """Refuse a file that is not the one whose hash was kept when it was written.
+
+    Raises:
+      ValueError: says what to do.
+    """
+    where = epath.Path(folder)
+    if not exists(where, name):
+        return  # who opens it says so
+    for described in ("vae.json", "config.json"):
+        if exists(where, described):
+            _, kept = read_description(where / described)
+            hashes.refuse_changed(where, kept, [name], REMEDY)
+
+
+def write_description(
+    path: epath.Path, data: Mapping[str, Any], kept: Mapping[str, str]
+) -> None:
+    """Write what describes a folder, with its hash and those of files beside it."""
+    own = {path.name: hashes.of_json(data)}
+    write_json(path, {HASHES: {**kept, **own}, **data})
+
+
+def read_description(path: epath.Path) -> tuple[dict[str, Any], dict[str, str]]:
+    """What describes a folder, and hashes by file; earlier versions kept none.
+
+    Raises:
+      ValueError: there is none, or it is not as it was written.
+    """
+    data = read_json(path, COPY)
+    try:
+        kept = msgspec.convert(data.pop(HASHES, {}), dict[str, str])
+    except msgspec.ValidationError as error:
+        raise ValueError(f"{path}: {HASHES}: {error}; {COPY}") from error
+    own = kept.pop(path.name, "")
+    if own and own != hashes.of_json(data):
+        raise ValueError(
+            f"{path} is not as written (its hash is another): {REMEDY}; if you changed "
+            f"it yourself, delete its line from its {HASHES}"
+        )
+    return data, kept
 
 
 def digest(folder: PathLike) -> str:
@@ -85,20 +141,34 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
             "folders have no place: write it with sora_jax.weights.export"
         )
     where = epath.Path(folder)
+    kept = {TOKENIZER: hashes.of_bytes(weights.tokenizer.model)}
     for name in FILES:
         module = weights.parts[name.removesuffix(".safetensors")]
-        native.save_tensors(where / name, parameters(module), dtype=dtype)
-    weights.tokenizer.save(where / "tokenizer.model")
+        content = native.packed(parameters(module), dtype)
+        kept[name] = hashes.of_bytes(content)
+        write_bytes(where / name, content)
+    weights.tokenizer.save(where / TOKENIZER)
     config = dataclasses.asdict(weights.config)
-    write_json(where / "config.json", {"format": "sora_jax", **config})
+    write_description(where / "config.json", {"format": "sora_jax", **config}, kept)
 
 
 def save_vae(folder: PathLike, vae: VAE) -> None:
     """Write a folder that holds a VAE alone, in float32."""
-    where = epath.Path(folder)
+    where, name = epath.Path(folder), "vae.safetensors"
+    content = native.packed(parameters(vae), dtype=None)
+    kept = {name: hashes.of_bytes(content)}
     # The tensors come last: where they are, the folder is whole.
-    write_json(where / "vae.json", dataclasses.asdict(vae.config))
-    native.save_tensors(where / "vae.safetensors", parameters(vae), dtype=None)
+    write_description(where / "vae.json", dataclasses.asdict(vae.config), kept)
+    write_bytes(where / name, content)
+
+
+def save_tokenizer(folder: PathLike, tokenizer: Tokenizer) -> None:
+    """Write a tokenizer beside a VAE of `save_vae`."""
+    path = epath.Path(folder) / "vae.json"
+    data, kept = read_description(path)
+    kept[TOKENIZER] = hashes.of_bytes(tokenizer.model)
+    write_description(path, data, kept)
+    tokenizer.save(epath.Path(folder) / TOKENIZER)
 
 
 def describe(folder: PathLike) -> ModelConfig:
@@ -115,7 +185,7 @@ def describe(folder: PathLike) -> ModelConfig:
             f"weights folder {str(folder)!r} has neither model_index.json nor "
             "config.json: give a folder of weights, ours or Wan's"
         )
-    config = read_json(path, COPY)
+    config, _ = read_description(path)
     kind = config.pop("format", None)
     if kind != "sora_jax":
         raise ValueError(

@@ -8,26 +8,42 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
 import mmap
 import os
 import re
 import tempfile
 from collections.abc import Iterator
-from typing import Any
+from typing import Annotated
 
 import jax.numpy as jnp
+import msgspec
 import numpy as np
 from etils import epath
 
+from sora_jax import files, limits
 from sora_jax.files import PathLike
 from sora_jax.weights import native
 from sora_jax.workdir import read_json
 
-LONGEST_HEADER = 100_000_000  # bytes: what the format allows
+TENSORS = 100_000  # of a file: Wan's have about a thousand
+AXES = 8
+INSIDE = r"[^/\\\x00-\x1f]+\.safetensors"  # a name, and no path
 SHARD = re.compile(r"-of-(\d+)\.safetensors$")
 DTYPES = {"F32": jnp.float32, "BF16": jnp.bfloat16, "F16": jnp.float16}
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class _Index(msgspec.Struct):
+    weight_map: dict[str, str]
+
+
+class _Tensor(msgspec.Struct):
+    dtype: str
+    shape: Annotated[list[_Count], msgspec.Meta(max_length=AXES)]
+    data_offsets: tuple[_Count, _Count]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,8 +80,15 @@ def find(folder: PathLike, begins: str = "") -> list[epath.Path]:
     where = epath.Path(folder)
     indices = sorted(where.glob(f"{begins}*.safetensors.index.json"))
     if indices:
-        listed = read_json(indices[0], "copy or download it again")["weight_map"]
-        names = sorted(set(listed.values()))
+        listed = read_json(indices[0], "copy or download it again", _Index)
+        names = sorted(set(listed.weight_map.values()))
+        elsewhere = [name for name in names if not re.fullmatch(INSIDE, name)]
+        if elsewhere or not names:
+            told = files.quoted(elsewhere[0]) if elsewhere else "nothing"
+            raise ValueError(
+                f"{indices[0]} names {told} in the place of safetensors files beside "
+                "it: copy or download it again"
+            )
         missing = [name for name in names if not (where / name).exists()]
         if missing:
             raise ValueError(
@@ -73,21 +96,21 @@ def find(folder: PathLike, begins: str = "") -> list[epath.Path]:
                 f"{len(names)} shards: copy or download them again"
             )
         return [where / name for name in names]
-    files = sorted(where.glob(f"{begins}*.safetensors"))
-    numbered = [SHARD.search(path.name) for path in files]
+    found = sorted(where.glob(f"{begins}*.safetensors"))
+    numbered = [SHARD.search(path.name) for path in found]
     counts = {int(match[1]) for match in numbered if match}
-    if counts and (len(counts) > 1 or counts != {len(files)}):
+    if counts and (len(counts) > 1 or counts != {len(found)}):
         raise ValueError(
-            f"weights folder {str(folder)!r} holds {len(files)} of "
+            f"weights folder {str(folder)!r} holds {len(found)} of "
             f"{max(counts)} shards and no index: copy or download it again"
         )
-    if not files:
+    if not found:
         refuse_pickles(where, f"{begins}*")
         raise ValueError(
             f"weights folder {str(folder)!r} holds no {begins}*.safetensors: copy or "
             "download it again"
         )
-    return files
+    return found
 
 
 def refuse_pickles(where: epath.Path, pattern: str) -> None:
@@ -101,14 +124,14 @@ def refuse_pickles(where: epath.Path, pattern: str) -> None:
         )
 
 
-def read_headers(files: list[epath.Path]) -> dict[str, Stored]:
+def read_headers(paths: list[epath.Path]) -> dict[str, Stored]:
     """What tensors there are; of each file only its header is read.
 
     Raises:
       ValueError: a file is damaged, or holds tensors of a type that is no weight.
     """
     found: dict[str, Stored] = {}
-    for path in files:
+    for path in paths:
         for name, tensor in tensors_in(path).items():
             if name in found:
                 raise ValueError(
@@ -118,8 +141,9 @@ def read_headers(files: list[epath.Path]) -> dict[str, Stored]:
             found[name] = tensor
     odd = sorted({item.dtype for item in found.values()} - set(DTYPES))
     if odd:
+        told = files.quoted(", ".join(odd))
         raise ValueError(
-            f"weights in {str(files[0].parent)!r} are of type {', '.join(odd)}; "
+            f"weights in {str(paths[0].parent)!r} are of type {told}; "
             "give a folder of float32, bfloat16 or float16 weights"
         )
     return found
@@ -132,38 +156,48 @@ def tensors_in(path: epath.Path) -> dict[str, Stored]:
       ValueError: its header does not fit its length, or a tensor its shape.
     """
     header, begin = read_header(path)
-    found, end = {}, begin
-    for name, item in header.items():
-        if name == "__metadata__":
-            continue
-        first, last = item["data_offsets"]
-        tensor = Stored(path, tuple(item["shape"]), item["dtype"], begin + first)
+    length = files.existing(path, "weights").stat().length
+    found, end = {}, 0
+    # Whoever writes a file leaves nothing between the tensors, and nothing twice.
+    for name, item in sorted(header.items(), key=lambda pair: pair[1].data_offsets):
+        first, last = item.data_offsets
+        tensor = Stored(path, tuple(item.shape), item.dtype, begin + first)
         known = tensor.dtype in DTYPES  # others are refused by who reads them
-        if known and (min((0, *tensor.shape)) < 0 or tensor.bytes != last - first):
-            shape = list(tensor.shape)
-            raise damaged(path, f"{name} has {last - first} bytes for {shape}")
-        found[name], end = tensor, max(end, begin + last)
-    length = path.stat().length
-    if end != length:
-        raise damaged(path, f"it has {length} bytes in the place of {end}")
+        if first != end or last < first:
+            told = f"{files.quoted(name)} is said to be at {first} to {last}"
+            raise damaged(path, f"{told}, and the one before ends at {end}")
+        if known and tensor.bytes != last - first:
+            told = files.quoted(item.shape)
+            raise damaged(path, f"{name} has {last - first} bytes for {told}")
+        found[name], end = tensor, last
+    if begin + end != length:
+        raise damaged(path, f"it has {length} bytes in the place of {begin + end}")
     return found
 
 
-def read_header(path: epath.Path) -> tuple[dict[str, Any], int]:
+def read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int]:
     """The header of a safetensors file, and where its tensors begin.
 
     Raises:
       ValueError: there is none.
     """
-    with path.open("rb") as file:
+    with files.existing(path, "weights").open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
-        if not 2 <= size <= LONGEST_HEADER:
+        if not 2 <= size <= limits.HEADER_BYTES:
             raise damaged(path, "it does not begin like a safetensors file")
         text = file.read(size)
     try:
-        return json.loads(text), 8 + size
+        # Item by item: what stands beside the tensors is of another kind.
+        items = files.decode_json(text, dict[str, msgspec.Raw])
+        items.pop("__metadata__", None)
+        if len(items) > TENSORS:
+            raise ValueError(f"it lists more than {TENSORS} tensors")
+        if text.count(b'"data_offsets"') > len(items):
+            raise ValueError("a name stands twice")
+        tensors = {n: files.decode_json(item, _Tensor) for n, item in items.items()}
     except ValueError as error:
-        raise damaged(path, "its header is no JSON") from error
+        raise damaged(path, f"its header is not as it must be: {error}") from error
+    return tensors, 8 + size
 
 
 def damaged(path: epath.Path, how: str) -> ValueError:

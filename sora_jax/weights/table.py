@@ -10,6 +10,7 @@ can name follows from it: what is missing, what is unexpected, what has another 
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -25,10 +26,12 @@ class Turn:
     """How the axes of a tensor are turned, and how they are turned back.
 
     Turns are views where they can be: only rows that are long in memory are copied.
+    Where they cannot, `shape` tells that of theirs without memory.
     """
 
     ours: Callable[[np.ndarray], np.ndarray]
     theirs: Callable[[np.ndarray], np.ndarray]
+    shape: Callable[[Sequence[int]], tuple[int, ...]] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +53,10 @@ class Entry:
     def their_shape(self, ours: Sequence[int]) -> tuple[int, ...]:
         """The shape of the tensor, from that of our whole parameter."""
         dummy = np.broadcast_to(np.int8(0), tuple(ours))
-        return self.turn.theirs(dummy[self.index]).shape
+        part = dummy[self.index]
+        if self.turn.shape is not None:
+            return self.turn.shape(part.shape)
+        return self.turn.theirs(part).shape
 
 
 def transposed(*axes: int) -> Turn:
@@ -132,4 +138,8 @@ def patches(patch: tuple[int, int, int], made: int) -> Turn:
         parts = [part.reshape(*patch, -1, x.shape[-1]) for part in (x[:rows], x[rows:])]
         return np.concatenate(parts, axis=3).transpose(4, 3, 0, 1, 2)
 
-    return Turn(ours, theirs)
+    def shape(ours: Sequence[int]) -> tuple[int, ...]:
+        rows, out = ours
+        return (out, rows // math.prod(patch), *patch)
+
+    return Turn(ours, theirs, shape)

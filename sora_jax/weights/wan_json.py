@@ -6,10 +6,13 @@ What our networks cannot do, or theirs cannot, is refused by the field's name.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sora_jax import files
 from sora_jax.config import DiTConfig, TextConfig, VAEConfig
+from sora_jax.weights import fields
 
 Json = Mapping[str, Any]
 
@@ -35,17 +38,21 @@ THEIRS = {
 def read_dit(data: Json, made: int) -> DiTConfig:
     """A `transformer/config.json`; `made` channels of its input are the latents."""
     require_fixed("transformer", data, DIT_FIXED)
-    head, heads = data["attention_head_dim"], data["num_attention_heads"]
+    told = fields.checked("transformer", data, fields.Transformer)
+    width = told.attention_head_dim * told.num_attention_heads
+    fields.within("transformer", "attention_head_dim x num_attention_heads", width)
+    token = math.prod(told.patch_size) * told.in_channels
+    fields.within("transformer", "patch_size x in_channels", token)
     return DiTConfig(
         channels=made,
-        extra_channels=data["in_channels"] - made,
-        patch=tuple(data["patch_size"]),
-        width=head * heads,
-        heads=heads,
-        mlp=data["ffn_dim"],
-        depth=data["num_layers"],
-        time_features=data["freq_dim"],
-        contexts=(("text", data["text_dim"]),),
+        extra_channels=told.in_channels - made,
+        patch=told.patch_size,
+        width=width,
+        heads=told.num_attention_heads,
+        mlp=told.ffn_dim,
+        depth=told.num_layers,
+        time_features=told.freq_dim,
+        contexts=(("text", told.text_dim),),
     )
 
 
@@ -71,16 +78,28 @@ def write_dit(config: DiTConfig) -> dict[str, Any]:
 def read_vae(data: Json) -> VAEConfig:
     """A `vae/config.json`."""
     require_fixed("vae", data, VAE_FIXED)
-    base = data["base_dim"]
+    told = fields.checked("vae", data, fields.VAE)
+    wrong = [
+        f"vae: {name} must be {told.z_dim} numbers, got {len(getattr(told, name))}"
+        for name in ("latents_mean", "latents_std")
+        if len(getattr(told, name)) != told.z_dim
+    ]
+    if 0 in told.latents_std:
+        wrong.append("vae: latents_std must not be 0, by which latents are divided")
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    decoder = told.decoder_base_dim or told.base_dim
+    widest = max(told.base_dim, decoder) * max(told.dim_mult)
+    fields.within("vae", "base_dim x dim_mult", widest)
     return VAEConfig(
-        patch=data.get("patch_size") or 1,
-        channels=data["z_dim"],
-        encoder_width=base,
-        decoder_width=data.get("decoder_base_dim") or base,
-        multipliers=tuple(data["dim_mult"]),
-        blocks=data["num_res_blocks"],
-        stages=tuple((2 if time else 1, 2) for time in data["temperal_downsample"]),
-        shortcuts=data.get("is_residual", False),
+        patch=told.patch_size or 1,
+        channels=told.z_dim,
+        encoder_width=told.base_dim,
+        decoder_width=decoder,
+        multipliers=tuple(told.dim_mult),
+        blocks=told.num_res_blocks,
+        stages=tuple((2 if time else 1, 2) for time in told.temperal_downsample),
+        shortcuts=bool(told.is_residual),
         history="zeros",
         dtype="float32",  # as its publishers run it
     )
@@ -115,15 +134,17 @@ def write_vae(
 def read_text(data: Json, pad_to: int) -> TextConfig:
     """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
     require_fixed("text_encoder", data, TEXT_FIXED)
+    told = fields.checked("text_encoder", data, fields.Text)
+    fields.within("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
     return TextConfig(
-        vocabulary=data["vocab_size"],
-        width=data["d_model"],
-        depth=data["num_layers"],
-        heads=data["num_heads"],
-        head_dim=data["d_kv"],
-        mlp=data["d_ff"],
-        buckets=data["relative_attention_num_buckets"],
-        max_distance=data["relative_attention_max_distance"],
+        vocabulary=told.vocab_size,
+        width=told.d_model,
+        depth=told.num_layers,
+        heads=told.num_heads,
+        head_dim=told.d_kv,
+        mlp=told.d_ff,
+        buckets=told.relative_attention_num_buckets,
+        max_distance=told.relative_attention_max_distance,
         pad_to=pad_to,
     )
 
@@ -159,8 +180,8 @@ def require_fixed(network: str, data: Json, fixed: Json) -> None:
       ValueError: lists every field that says something else.
     """
     problems = [
-        f"{network}: {name} must be {value!r}, got {data[name]!r}: this kind of model "
-        "is not built here"
+        f"{network}: {name} must be {value!r}, got {files.quoted(data[name])}: this "
+        "kind of model is not built here"
         for name, value in fixed.items()
         if name in data and data[name] != value
     ]

@@ -54,11 +54,12 @@ def load_vae(folder: PathLike) -> VAE:
     """
     where = epath.Path(folder)
     if published.exists(where, "vae.safetensors"):
+        published.refuse_changed(where, "vae.safetensors")
         if published.exists(where, "vae.json"):
-            data = read_json(where / "vae.json", published.COPY)
+            data, _ = published.read_description(where / "vae.json")
+            config = from_json(VAEConfig, data, whole=True)
         else:
-            data = dataclasses.asdict(published.describe(folder).vae)
-        config = from_json(VAEConfig, data, whole=True)
+            config = published.describe(folder).vae
         return published.fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
     if folders.find(folder) is not None:
         return cast(VAE, folders.network(folder, "vae"))
@@ -130,7 +131,7 @@ def tokenizer_of(run: DiTRun) -> Tokenizer:
     """The tokenizer that reads a run's captions."""
     if run.text_from:
         return folders.tokenizer(run.text_from)
-    return Tokenizer.load(epath.Path(run.latents) / "tokenizer.model")
+    return published.load_tokenizer(run.latents)
 
 
 def clips_of(folder: PathLike) -> EncodeRun:

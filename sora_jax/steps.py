@@ -1,0 +1,124 @@
+"""The steps of a run that are on disk: which of them are whole, and which is taken."""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import re
+from collections.abc import Iterable
+
+import jax
+from etils import epath
+
+from sora_jax import manifest, sharding
+
+_logger = logging.getLogger(__name__)
+
+
+class Steps:
+    """The folders of `workdir/checkpoints`; looking at them changes nothing."""
+
+    def __init__(self, workdir: epath.Path):
+        self.root = workdir / "checkpoints"
+        self._shelf = workdir / "damaged_checkpoints"
+
+    def path(self, step: int) -> epath.Path:
+        """Where a step is."""
+        return self.root / str(step)
+
+    def found(self) -> list[int]:
+        """Lists every step that there is anything of, oldest first."""
+        if not self.root.is_dir():
+            return []
+        names = (path.name for path in self.root.iterdir())
+        # Not all that Python takes for a number is the name of a step.
+        return sorted(int(n) for n in names if re.fullmatch("0|[1-9][0-9]{0,17}", n))
+
+    def complete(self) -> list[int]:
+        """Lists the steps whose save was completed, oldest first."""
+        return [step for step in self.found() if self.is_complete(step)]
+
+    def is_complete(self, step: int) -> bool:
+        """Whether the save of a step was completed."""
+        return manifest.exists(self.path(step))
+
+    def damage(self, step: int) -> str:
+        """Say what is wrong with a step; empty when nothing is."""
+        return manifest.damage(self.path(step)) or manifest.changes(self.path(step))
+
+    def newest_whole(self) -> tuple[int | None, list[int]]:
+        """Returns the newest undamaged step and the damaged ones after it."""
+        damaged = []
+        for step in reversed(self.found()):
+            if not (damage := self.damage(step)):
+                return step, damaged
+            self._skip(step, damage)
+            damaged.append(step)
+        return None, damaged
+
+    def newest_agreed(self) -> tuple[int | None, list[int]]:
+        """The same, for all hosts to call: each reads a part of the files.
+
+        The first host looks for steps, before others may change what there is; it
+        alone knows which are damaged.
+        """
+        damaged: list[int] = []
+        own = self._candidates(damaged) if _is_first() else itertools.repeat(-1)
+        for candidate in own:
+            step = sharding.agreed(candidate)
+            if step < 0:
+                return None, damaged
+            change = manifest.changes(
+                self.path(step), jax.process_index(), jax.process_count()
+            )
+            if change:
+                self._skip(step, change)
+            if sharding.least(float(not change)):
+                return step, damaged if _is_first() else []
+            damaged.append(step)
+        raise AssertionError("the candidates end with -1")
+
+    def _candidates(self, damaged: list[int]) -> Iterable[int]:
+        """Steps that lack nothing, newest first, then -1; notes the others."""
+        for step in reversed(self.found()):
+            if damage := manifest.damage(self.path(step)):
+                self._skip(step, damage)
+                damaged.append(step)
+            else:
+                yield step
+        yield -1
+
+    def _skip(self, step: int, damage: str) -> None:
+        path = self.path(step)
+        _logger.warning("%s is skipped: %s; trying the one before", path, damage)
+
+    def nothing_whole(self) -> ValueError:
+        """The error that tells that no step can be taken."""
+        return ValueError(
+            f"{self.root} holds no undamaged checkpoint (steps {self.found()}); "
+            "give another --workdir, or delete this folder to start anew"
+        )
+
+    def clear(self, damaged: list[int], goes_on: bool) -> None:
+        """Makes room for saving steps again, losing nothing but half saves.
+
+        Args:
+          damaged: these steps.
+          goes_on: whether there is a step before them.
+        """
+        for step in damaged:
+            path = self.path(step)
+            if goes_on and path.is_dir() and not self.is_complete(step):
+                path.rmtree()
+                continue
+            shelved = self._shelf / path.name
+            self._shelf.mkdir(parents=True, exist_ok=True)
+            if shelved.is_dir():
+                shelved.rmtree()
+            shelved.unlink(missing_ok=True)
+            path.rename(shelved)
+            _logger.warning("moved to %s, which may be deleted", shelved)
+
+
+def _is_first() -> bool:
+    return jax.process_index() == 0
