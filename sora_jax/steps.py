@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import re
@@ -118,6 +119,16 @@ class Steps:
             shelved.unlink(missing_ok=True)
             path.rename(shelved)
             _logger.warning("moved to %s, which may be deleted", shelved)
+
+    def clear_half(self, step: int) -> None:
+        """Gives the room back that a save which failed takes, as far as it can."""
+        with contextlib.suppress(OSError):
+            for path in self.root.iterdir():
+                # As Orbax calls what it has not finished.
+                if path.name.startswith(f"{step}.orbax-checkpoint-tmp"):
+                    path.rmtree()
+            if (half := self.path(step)).is_dir() and not self.is_complete(step):
+                half.rmtree()
 
 
 def _is_first() -> bool:
