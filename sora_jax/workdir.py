@@ -180,7 +180,7 @@ def no_room(path: epath.Path, size: int) -> str:
         if not files.is_remote(path):
             place = next(place for place in path.parents if place.exists())
             free = f", there is room for {shutil.disk_usage(place).free / 1e6:.2f} MB"
-    return f"{path} takes at least {size / 1e6:.2f} MB{free}"
+    return f"No space left for {path}, which takes at least {size / 1e6:.2f} MB{free}"
 
 
 def tells_no_room(error: BaseException) -> bool:

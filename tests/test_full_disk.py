@@ -61,7 +61,9 @@ def test_clips_without_room_are_one_line_and_are_written_again(tmp_path):
     record = Record(
         latents=latents, known=known, captions=("a",), stretches=((0, ("a",)),)
     )
-    with pytest.raises(OSError, match="00000.arrayrecord takes at least .* make room"):
+    with pytest.raises(
+        OSError, match="00000.arrayrecord, which takes at least .* make room"
+    ):
         with room_for(20_000):
             write_shard(tmp_path, 0, [record] * 4)
     assert not has_shard(tmp_path, 0) and not list(tmp_path.iterdir())
@@ -70,7 +72,9 @@ def test_clips_without_room_are_one_line_and_are_written_again(tmp_path):
 
 
 def test_any_file_without_room_says_what_it_takes(tmp_path):
-    with pytest.raises(OSError, match="config.json takes at least 0.01 MB, there is"):
+    with pytest.raises(
+        OSError, match="config.json, which takes at least 0.01 MB, there is"
+    ):
         with room_for(1000):
             write_json(epath.Path(tmp_path) / "config.json", {"a": "b" * 9000})
     assert not list(tmp_path.iterdir())
@@ -91,7 +95,7 @@ def test_an_evaluation_without_room_is_one_line(tmp_path):
     with Report(str(tmp_path), VAERun(steps=4)) as report:
         report.start(0, {"FLOP": 1.0}, 1.0)
         report.evaluation(1, {"loss": 0.5}, {})
-        with pytest.raises(OSError, match="evaluations.jsonl takes at least"):
+        with pytest.raises(OSError, match="evaluations.jsonl, which takes at least"):
             with room_for(30):
                 report.evaluation(2, {"loss": 0.25}, {})
     with Report(str(tmp_path), VAERun(steps=4)) as report:
