@@ -8,11 +8,16 @@ step that its manifest contradicts is damaged. Either way the step before is tak
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
-from collections.abc import Mapping
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -22,7 +27,7 @@ from orbax.checkpoint import v1 as ocp
 from sora_jax import manifest, sharding
 from sora_jax.files import PathLike
 from sora_jax.steps import Steps
-from sora_jax.workdir import no_room, tells_no_room
+from sora_jax.workdir import has_room, no_room, tells_no_room
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
 
@@ -99,7 +104,13 @@ class Checkpoints:
         items = dict(state)
         if data_iterator is not None:
             items[_DATA] = data_iterator
-        self._size = sum(x.nbytes for x in jax.tree.leaves(dict(state)))
+        self._size = self._on_disk.size_of_next(
+            sum(x.nbytes for x in jax.tree.leaves(dict(state)))
+        )
+        with sharding.together():
+            # Before Orbax begins: its threads fail one by one, and aloud.
+            if _is_first() and not has_room(self._root, self._size):
+                raise self._failure(step, OSError(os.strerror(errno.ENOSPC)))
         try:
             response = self._writer().save_checkpointables_async(
                 step, items, force=True, overwrite=step in self._on_disk.found()
@@ -210,6 +221,7 @@ class Checkpoints:
         # someone who only reads a run must not touch it.
         if self._orbax is None:
             logging.getLogger("absl").addFilter(_is_news)
+            sys.excepthook = partial(_tell, sys.excepthook)
             # Any, since Orbax's own policy does not fit its own protocol.
             policy: Any = ocp.training.preservation_policies.LatestN(self._keep)
             self._orbax = ocp.training.Checkpointer(
@@ -260,6 +272,16 @@ def _is_news(record: logging.LogRecord) -> bool:
     Each of Orbax's threads logs the whole traceback of a save that failed.
     """
     return not (record.exc_info and "orbax" in record.pathname)
+
+
+def _tell(tell: Callable[..., Any], kind: Any, error: Any, trace: Any) -> None:
+    """Tell of an uncaught error, but not each time that Orbax's loop is gone.
+
+    So tensorstore prints what it finishes after another part of a save has failed.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main or str(error) != "Event loop is closed":
+        tell(kind, error, trace)
 
 
 def _is_first() -> bool:

@@ -43,6 +43,11 @@ class Steps:
         """Whether the save of a step was completed."""
         return manifest.exists(self.path(step))
 
+    def size_of_next(self, least: int) -> int:
+        """How many bytes a step will take: as many as the last, but these at least."""
+        last = [manifest.size(self.path(step)) for step in self.complete()[-1:]]
+        return max(least, *last, 0)
+
     def damage(self, step: int) -> str:
         """Say what is wrong with a step; empty when nothing is."""
         return manifest.damage(self.path(step)) or manifest.changes(self.path(step))

@@ -175,12 +175,25 @@ def roomy(path: epath.Path, size: int) -> Iterator[None]:
 
 def no_room(path: epath.Path, size: int) -> str:
     """What a message says of a disk that is full."""
-    free = ""
-    with contextlib.suppress(OSError):
-        if not files.is_remote(path):
-            place = next(place for place in path.parents if place.exists())
-            free = f", there is room for {shutil.disk_usage(place).free / 1e6:.2f} MB"
-    return f"No space left for {path}, which takes at least {size / 1e6:.2f} MB{free}"
+    free = _free(path)
+    told = "" if free is None else f", there is room for {free / 1e6:.2f} MB"
+    return f"No space left for {path}, which takes at least {size / 1e6:.2f} MB{told}"
+
+
+def has_room(path: epath.Path, size: int) -> bool:
+    """Whether a disk has room for so many bytes, as far as it tells."""
+    free = _free(path)
+    return free is None or free >= size
+
+
+def _free(path: epath.Path) -> int | None:
+    if files.is_remote(path):
+        return None
+    try:
+        place = next(place for place in path.parents if place.exists())
+        return shutil.disk_usage(place).free
+    except OSError:
+        return None
 
 
 def tells_no_room(error: BaseException) -> bool:

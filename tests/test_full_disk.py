@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import resource
+import shutil
 
 import jax
 import jax.numpy as jnp
@@ -122,3 +123,25 @@ def test_a_pipe_in_the_place_of_evaluations_is_named(tmp_path):
     with Report(str(tmp_path), VAERun(steps=4)) as report:
         with pytest.raises(ValueError, match="evaluations .* is a pipe"):
             report.start(3, {"FLOP": 1.0}, 1.0)
+
+
+def test_a_save_is_not_begun_without_room_for_as_much_as_the_last_took(
+    tmp_path, monkeypatch
+):
+    with Checkpoints(tmp_path) as checkpoints:
+        checkpoints.save(1, state(1, size=10))
+        checkpoints.wait()
+        folder = tmp_path / "checkpoints" / "1"
+        took = sum(p.stat().st_size for p in folder.rglob("*") if p.is_file())
+        took -= (folder / "manifest.json").stat().st_size
+        usage = shutil.disk_usage(tmp_path)
+        for free, is_enough in ((took - 1, False), (took, True)):
+            room = usage._replace(free=free)
+            monkeypatch.setattr(shutil, "disk_usage", lambda _, room=room: room)
+            if is_enough:
+                checkpoints.save(2, state(2, size=10))
+                continue
+            with pytest.raises(OSError, match="step 2 .*No space left for .*/2, which"):
+                checkpoints.save(2, state(2, size=10))
+            assert checkpoints.steps() == [1]
+            assert [path.name for path in folder.parent.iterdir()] == ["1"]
