@@ -8,9 +8,16 @@ step that its manifest contradicts is damaged. Either way the step before is tak
 
 from __future__ import annotations
 
+import errno
 import json
-from collections.abc import Mapping
+import logging
+import os
+import sys
+import threading
+from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import nullcontext, suppress
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +27,7 @@ from orbax.checkpoint import v1 as ocp
 from sora_jax import manifest, sharding
 from sora_jax.files import PathLike
 from sora_jax.steps import Steps
+from sora_jax.workdir import has_room, no_room, tells_no_room
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
 
@@ -62,6 +70,7 @@ class Checkpoints:
         self._orbax: ocp.training.Checkpointer | None = None
         self._finisher = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
         self._pending: tuple[int, Future[None]] | None = None
+        self._size, self._failed = 0, 0  # bytes of the last save; the step that failed
 
     def steps(self) -> list[int]:
         """Lists the steps whose save was completed, oldest first."""
@@ -95,9 +104,21 @@ class Checkpoints:
         items = dict(state)
         if data_iterator is not None:
             items[_DATA] = data_iterator
-        response = self._writer().save_checkpointables_async(
-            step, items, force=True, overwrite=step in self._on_disk.found()
+        self._size = self._on_disk.size_of_next(
+            sum(x.nbytes for x in jax.tree.leaves(dict(state)))
         )
+        with sharding.together():
+            # Before Orbax begins: its threads fail one by one, and aloud.
+            if _is_first() and not has_room(self._root, self._size):
+                raise self._failure(step, OSError(os.strerror(errno.ENOSPC)))
+        try:
+            response = self._writer().save_checkpointables_async(
+                step, items, force=True, overwrite=step in self._on_disk.found()
+            )
+        except Exception as error:
+            if not tells_no_room(error):
+                raise
+            raise self._failure(step, error) from error
         text = json.dumps(dict(metadata or {}))  # as it is now, not when it is written
         finish = self._finisher.submit(self._complete, step, response, text)
         self._pending = (step, finish)
@@ -171,11 +192,7 @@ class Checkpoints:
             with sharding.together():
                 finish.result()
         except Exception as error:
-            raise OSError(
-                f"saving step {step} to {self._root} failed ({error}); earlier "
-                "checkpoints are untouched: mend the cause (is the disk full?) and "
-                "start the same command again"
-            ) from error
+            raise self._failure(step, error) from error
 
     def close(self) -> None:
         """Completes the save under way and stops the threads."""
@@ -184,7 +201,12 @@ class Checkpoints:
         finally:
             self._finisher.shutdown()
             if self._orbax is not None:
-                self._orbax.close()
+                # What it says again of a save that failed is known already.
+                mute = suppress(Exception) if self._failed else nullcontext()
+                with mute:
+                    self._orbax.close()
+            if self._failed and _is_first():
+                self._on_disk.clear_half(self._failed)
 
     def __enter__(self) -> Checkpoints:
         """Return itself."""
@@ -198,12 +220,25 @@ class Checkpoints:
         # Made on the first save: making it deletes what interrupted saves left, and
         # someone who only reads a run must not touch it.
         if self._orbax is None:
+            logging.getLogger("absl").addFilter(_is_news)
+            sys.excepthook = partial(_tell, sys.excepthook)
             # Any, since Orbax's own policy does not fit its own protocol.
             policy: Any = ocp.training.preservation_policies.LatestN(self._keep)
             self._orbax = ocp.training.Checkpointer(
                 self._root, preservation_policy=policy, cleanup_tmp_directories=True
             )
         return self._orbax
+
+    def _failure(self, step: int, error: Exception) -> OSError:
+        self._failed = step
+        reason = str(error).partition("\n")[0]
+        if tells_no_room(error):
+            reason = no_room(self._root / str(step), self._size)
+        return OSError(
+            f"saving step {step} to {self._root} failed ({reason}); earlier "
+            "checkpoints are untouched: mend the cause (make room, lift a quota), and "
+            "the same command goes on from the last of them"
+        )
 
     def _complete(self, step: int, response: Any, metadata: str) -> None:
         response.result()
@@ -229,6 +264,24 @@ class Checkpoints:
             ) from error
         state.pop(_DATA, None)
         return Restored(step, state, manifest.metadata(path))
+
+
+def _is_news(record: logging.LogRecord) -> bool:
+    """Whether a log record tells what is not told by an exception as well.
+
+    Each of Orbax's threads logs the whole traceback of a save that failed.
+    """
+    return not (record.exc_info and "orbax" in record.pathname)
+
+
+def _tell(tell: Callable[..., Any], kind: Any, error: Any, trace: Any) -> None:
+    """Tell of an uncaught error, but not each time that Orbax's loop is gone.
+
+    So tensorstore prints what it finishes after another part of a save has failed.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    if is_main or str(error) != "Event loop is closed":
+        tell(kind, error, trace)
 
 
 def _is_first() -> bool:

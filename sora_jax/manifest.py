@@ -81,6 +81,15 @@ def metadata(folder: epath.Path) -> Any:
     return _read(folder).metadata
 
 
+def size(folder: epath.Path) -> int:
+    """Bytes of all files of a folder, if its manifest can be read."""
+    try:
+        kept = _read(folder).files.values()
+    except ValueError:
+        return 0
+    return sum(one.length if isinstance(one, _File) else one for one in kept)
+
+
 def damage(folder: epath.Path) -> str:
     """Say what is wrong with a folder, as far as lengths tell; nothing: empty."""
     if not folder.is_dir():

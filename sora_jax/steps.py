@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
 import re
@@ -41,6 +42,11 @@ class Steps:
     def is_complete(self, step: int) -> bool:
         """Whether the save of a step was completed."""
         return manifest.exists(self.path(step))
+
+    def size_of_next(self, least: int) -> int:
+        """How many bytes a step will take: as many as the last, but these at least."""
+        last = [manifest.size(self.path(step)) for step in self.complete()[-1:]]
+        return max(least, *last, 0)
 
     def damage(self, step: int) -> str:
         """Say what is wrong with a step; empty when nothing is."""
@@ -118,6 +124,16 @@ class Steps:
             shelved.unlink(missing_ok=True)
             path.rename(shelved)
             _logger.warning("moved to %s, which may be deleted", shelved)
+
+    def clear_half(self, step: int) -> None:
+        """Gives the room back that a save which failed takes, as far as it can."""
+        with contextlib.suppress(OSError):
+            for path in self.root.iterdir():
+                # As Orbax calls what it has not finished.
+                if path.name.startswith(f"{step}.orbax-checkpoint-tmp"):
+                    path.rmtree()
+            if (half := self.path(step)).is_dir() and not self.is_complete(step):
+                half.rmtree()
 
 
 def _is_first() -> bool:

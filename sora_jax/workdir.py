@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import json
 import os
 import secrets
+import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -13,6 +16,9 @@ from etils import epath
 
 from sora_jax import files, sharding
 from sora_jax.files import PathLike
+
+# A full disk, a quota, and a limit on the length of files.
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def refuse_other_config(
@@ -134,11 +140,64 @@ def write_json(path: epath.Path, content: Any) -> None:
 
 
 def write_bytes(path: epath.Path, content: bytes) -> None:
-    """Writes a file under a temporary name, then renames it into place."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    """Writes a file under a temporary name, then renames it into place.
+
+    Raises:
+      OSError: it cannot be written; where there is no room, says how much it takes.
+    """
+    with roomy(path, len(content)):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+        try:
+            temporary.write_bytes(content)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def roomy(path: epath.Path, size: int) -> Iterator[None]:
+    """Say of a write that finds no room how much it needs.
+
+    Raises:
+      OSError: in one line, with the remedy, whatever a library said of it.
+    """
     try:
-        temporary.write_bytes(content)
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+        yield
+    except Exception as error:
+        if not tells_no_room(error):
+            raise
+        raise OSError(
+            f"{no_room(path, size)}: make room, or lift the quota, and start the same "
+            "command again"
+        ) from error
+
+
+def no_room(path: epath.Path, size: int) -> str:
+    """What a message says of a disk that is full."""
+    free = _free(path)
+    told = "" if free is None else f", there is room for {free / 1e6:.2f} MB"
+    return f"No space left for {path}, which takes at least {size / 1e6:.2f} MB{told}"
+
+
+def has_room(path: epath.Path, size: int) -> bool:
+    """Whether a disk has room for so many bytes, as far as it tells."""
+    free = _free(path)
+    return free is None or free >= size
+
+
+def _free(path: epath.Path) -> int | None:
+    if files.is_remote(path):
+        return None
+    try:
+        place = next(place for place in path.parents if place.exists())
+        return shutil.disk_usage(place).free
+    except OSError:
+        return None
+
+
+def tells_no_room(error: BaseException) -> bool:
+    """Whether an error, of whatever library, comes of a full disk."""
+    if isinstance(error, OSError) and error.errno in _NO_ROOM:
+        return True
+    return any(os.strerror(number) in str(error) for number in _NO_ROOM)

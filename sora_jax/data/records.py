@@ -25,7 +25,7 @@ from jaxtyping import Float
 
 from sora_jax import hashes, limits
 from sora_jax.files import PathLike
-from sora_jax.workdir import read_json, write_json
+from sora_jax.workdir import read_json, roomy, write_json
 
 FORMAT = "safetensors"  # of a record
 AGAIN = "delete that shard and its index, and start the encode command again"
@@ -82,11 +82,17 @@ def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> Non
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{number:05d}.arrayrecord"
     temporary = target.with_suffix(".partial")
-    writer = ArrayRecordWriter(str(temporary), "group_size:1")
-    for record in records:
-        writer.write(to_bytes(record))
-    writer.close()
-    temporary.replace(target)
+    contents = [to_bytes(record) for record in records]
+    size = sum(map(len, contents))
+    try:
+        with roomy(target, size):
+            writer = ArrayRecordWriter(str(temporary), "group_size:1")
+            for content in contents:
+                writer.write(content)
+            writer.close()
+            temporary.replace(target)
+    finally:
+        temporary.unlink(missing_ok=True)
     shapes = [
         {"shape": list(r.latents.shape), "stretches": len(r.stretches)} for r in records
     ]

@@ -10,20 +10,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import jax
+import msgspec
 import numpy as np
-import tensorboardX
 import tqdm
 from etils import epath
 from jaxtyping import UInt8
 from PIL import Image
-from tensorboardX.proto import summary_pb2
 
+from sora_jax import files
 from sora_jax.config import RunConfig
+from sora_jax.training.board import Board
 from sora_jax.training.flops import chips
-from sora_jax.workdir import write_bytes
-
-# Generated code, whose names no type checker sees.
-proto: Any = summary_pb2
+from sora_jax.workdir import roomy, write_bytes
 
 # Who reads the progress may be gone before the run: Ctrl-C ends `| tee` too, and a
 # terminal that closes can be written to no more.
@@ -31,6 +29,10 @@ _while_read = contextlib.suppress(OSError)
 
 # One frame is shown as a picture, several as a moving one.
 Media = UInt8[np.ndarray, "t h w c"]
+
+
+class _Line(msgspec.Struct):
+    step: int
 
 
 class Report:
@@ -77,11 +79,8 @@ class Report:
         if step:
             self.say(f"continuing {self._workdir} from step {step}")
         self._forget_after(step)
-        logs = self._workdir / "tensorboard"
-        logs.mkdir(parents=True, exist_ok=True)
         # What an earlier part of the run drew beyond this step is drawn anew.
-        self._board = tensorboardX.SummaryWriter(str(logs), purge_step=step + 1)
-        self._writer: Any = self._board.file_writer
+        self._board = Board(self._workdir / "tensorboard", purge_step=step + 1)
         self._bar.reset(total=self._steps)
         self._bar.n = self._bar.initial = self._bar.last_print_n = step
         self._bar.set_postfix_str("compiling the step")
@@ -103,8 +102,7 @@ class Report:
         utilisation = rates["FLOP/s"] / self._peak
         rates["FLOP/s per chip"] = rates.pop("FLOP/s") / chips()
         scalars = {**metrics, **rates, "MFU": utilisation, "seconds/step": seconds}
-        for name, value in scalars.items():
-            self._board.add_scalar(f"train/{name}", value, step)
+        self._board.scalars({f"train/{n}": value for n, value in scalars.items()}, step)
         shown = "  ".join(f"{short(value)} {name}" for name, value in rates.items())
         with _while_read:
             self._bar.set_postfix_str(
@@ -117,21 +115,14 @@ class Report:
         """Record an evaluation: numbers, pictures and moving pictures."""
         if self._is_silent:
             return
-        for name, value in scalars.items():
-            self._board.add_scalar(f"eval/{name}", value, step)
+        self._board.scalars({f"eval/{n}": value for n, value in scalars.items()}, step)
         for name, frames in media.items():
-            picture = proto.Summary.Image(
-                encoded_image_string=encode_picture(frames),
-                height=frames.shape[1],
-                width=frames.shape[2],
-                colorspace=3,
-            )
-            summary = proto.Summary.Value(tag=f"eval/{name}", image=picture)
-            self._writer.add_summary(proto.Summary(value=[summary]), step)
+            size = (frames.shape[1], frames.shape[2])
+            self._board.picture(f"eval/{name}", encode_picture(frames), size, step)
         self._board.flush()
-        line = {"step": step, **scalars}
-        with self._evaluations.open("a") as file:
-            file.write(json.dumps(line) + "\n")
+        line = json.dumps({"step": step, **scalars}) + "\n"
+        with roomy(self._evaluations, len(line)), self._evaluations.open("a") as file:
+            file.write(line)
         text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
         self.say(f"step {step}: {text}")
 
@@ -143,11 +134,15 @@ class Report:
         if not self._evaluations.exists():
             return []
         recorded = []
-        for line in self._evaluations.read_text().splitlines():
+        text = files.read_text(self._evaluations, "evaluations")
+        for line in text.splitlines():
             try:
-                recorded.append(json.loads(line))
+                # As long as it tells its step, it may hold anything.
+                files.decode_json(line, _Line, infinite=True)
+                recorded.append(files.decode_json(line, dict[str, Any], infinite=True))
             except ValueError:  # cut short by a full disk: it is measured again
-                self.say(f"{self._evaluations}: dropped a broken line: {line!r}")
+                told = files.quoted(line)
+                self.say(f"{self._evaluations}: dropped a broken line: {told}")
         return recorded
 
     @property
