@@ -20,6 +20,7 @@ from sora_jax.checkpoint import Checkpoints
 from sora_jax.sampling.model import load
 
 ROOT = Path(__file__).parent.parent
+PATIENCE = 900  # seconds: only what hangs takes so long, however busy a machine is
 
 
 def start(devices, program, *arguments, **environment):
@@ -45,7 +46,7 @@ def on_two_hosts(*command):
 def ended(*started):
     try:
         for process, _ in started:
-            process.wait(timeout=300)
+            process.wait(timeout=PATIENCE)
     finally:
         for process, _ in started:
             process.kill()
@@ -114,7 +115,7 @@ def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
     last, _ = started[-1]
     try:
         # Written just before the first step is compiled.
-        deadline = time.monotonic() + 300
+        deadline = time.monotonic() + PATIENCE
         while not (tmp_path / "config.json").exists():
             assert all(process.poll() is None for process, _ in started)
             assert time.monotonic() < deadline
@@ -136,7 +137,9 @@ def test_two_hosts_make_the_video_of_one(exported, tmp_path):
     assert "seed 1" in first and "seed 1" not in second
     one = load(exported).generate("a red ball", **video, size=(32, 32))
     made = np.load(tmp_path / "a.npy") * 2 - 1  # files hold [0, 1]
-    np.testing.assert_allclose(made, one[0].clip(-1, 1), atol=1e-5)
+    # Of float32, whose sums each number of devices orders in its own way; in float64
+    # `test_meshes.py` leaves no room.
+    np.testing.assert_allclose(made, one[0].clip(-1, 1), atol=1e-4)
 
 
 def test_hosts_of_which_not_all_is_told_are_refused(monkeypatch):
