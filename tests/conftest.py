@@ -3,10 +3,18 @@
 import dataclasses
 import os
 import shutil
+import tempfile
 from pathlib import Path
 
 # Compiling takes longer than running here; programs that tests start inherit this.
 os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+# What one process has compiled, no other of the same run compiles again. The folder is
+# new for each run, and made by its first process, of which the others inherit it.
+COMPILED = ""
+if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+    COMPILED = tempfile.mkdtemp(prefix="sora_jax_tests_")
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
 
 import jax  # noqa: E402
 import numpy as np  # noqa: E402
@@ -38,6 +46,11 @@ from sora_jax.workdir import keep_config  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)
+
+
+def pytest_unconfigure():
+    if COMPILED:
+        shutil.rmtree(COMPILED, ignore_errors=True)
 
 
 CONFIGS = Path(__file__).parent.parent / "configs"

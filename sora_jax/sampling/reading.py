@@ -1,7 +1,7 @@
 """How a model reads what it is asked for: said as its captions say it, cuts cut.
 
-A prompt that tells of a cut is made shot by shot, as a storyboard is: all of eight
-videos showed both shots so, and two or three of 16 from the prompt alone.
+A prompt that tells of a cut is made shot by shot, as a storyboard is: all of 16 videos
+showed both shots so, and two or three from the prompt alone.
 """
 
 from __future__ import annotations
