@@ -11,6 +11,7 @@ import jax
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.data import arrays, decoding, pictures
 from sora_jax.files import quoted
+from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import checks
 from sora_jax.sampling.flags import Arguments
 
@@ -35,7 +36,7 @@ def _lines(
     clips = () if arguments.task == "upscale" else arguments.video
     for path in dict.fromkeys((*images, *clips)):
         if os.path.exists(path):
-            shape = size_of(path)
+            shape = size_of(path, arguments.limits)
             change = describe(shape, settings.size, arguments.fit)
             if change:
                 yield (
@@ -45,14 +46,14 @@ def _lines(
                 )
 
 
-def size_of(path: str) -> tuple[int, int]:
+def size_of(path: str, limits: Limits = LIMITS) -> tuple[int, int]:
     """The (height, width) of a picture or clip on a screen; one frame of it is read."""
     if path.endswith(".npy"):
-        return next(iter(arrays.frames_of(path, 1.0))).size
+        return next(iter(arrays.frames_of(path, 1.0, limits=limits))).size
     if pictures.is_still(path):
-        image = pictures.read_image(path)
+        image = pictures.read_image(path, limits=limits)
         return image.shape[1], image.shape[2]
-    return next(iter(decoding.decode(path))).size
+    return next(iter(decoding.decode(path, limits=limits))).size
 
 
 def describe(source: tuple[int, int], size: tuple[int, int], fit: str) -> str:
