@@ -10,8 +10,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from curves import scalars
 from etils import epath
-from test_hosts import losses
 
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import VAERun
@@ -88,7 +88,7 @@ def test_curves_without_room_do_not_end_a_run(tmp_path):
             with room_for(0 if 10 <= step < 30 else 2**20):
                 report.step(step, {"loss": float(step)})
                 report._board.flush()
-    told = losses(tmp_path)
+    told = scalars(tmp_path)
     assert {1, 9, 30, 39} <= told.keys() and told[39] == [39.0]
 
 

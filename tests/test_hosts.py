@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import struct
 import subprocess
 import sys
 import tempfile
@@ -13,7 +12,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from tensorboardX.proto.event_pb2 import Event
+from curves import scalars
 
 from sora_jax import runtime
 from sora_jax.checkpoint import Checkpoints
@@ -64,22 +63,6 @@ def finish(*started):
     return outputs
 
 
-def told(workdir, tag="train/loss"):
-    """A scalar of each step, as TensorBoard was told, whenever it was told."""
-    found = {}
-    for file in sorted((workdir / "tensorboard").iterdir()):
-        content, start = file.read_bytes(), 0
-        while start < len(content):
-            (length,) = struct.unpack_from("<Q", content, start)
-            # A record is its length, a checksum, an event, and a checksum.
-            event = Event.FromString(content[start + 12 : start + 12 + length])
-            start += length + 16
-            for value in event.summary.value:
-                if value.tag == tag:
-                    found.setdefault(event.step, []).append(value.simple_value)
-    return found
-
-
 def test_two_hosts_train_evaluate_and_continue_as_one(tmp_path):
     command = ["train.py", "--config=configs/vae_debug.py", "--config.batch=4"]
     command += ["--config.steps=6", "--config.eval_every=4"]
@@ -96,13 +79,13 @@ def test_two_hosts_train_evaluate_and_continue_as_one(tmp_path):
     assert "from step 4" in first and "step 6: psnr" in first
     # Where rounding turns the sign of a pixel's error, its gradient turns too.
     for tag, bound in (("train/loss", 1e-4), ("train/grad_norm", 1e-2)):
-        one, two = (told(tmp_path / name, tag) for name in ("one", "two"))
+        one, two = (scalars(tmp_path / name, tag) for name in ("one", "two"))
         assert sorted(one) == sorted(two) == [1, 2, 3, 4, 5, 6]
         for step, (value,) in one.items():
             assert len(two[step]) == (2 if step > 4 else 1)
             np.testing.assert_allclose(two[step], value, rtol=bound)
     # Other clips, or other noise, would be seen.
-    values = sorted(value for (value,) in told(tmp_path / "one").values())
+    values = sorted(value for (value,) in scalars(tmp_path / "one").values())
     assert np.diff(values).min() > 1e-3 * values[-1]
 
 
@@ -125,7 +108,7 @@ def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
         outputs = ended(*started)
     assert all("the same command goes on" in output for output in outputs), outputs
     assert [process.returncode for process, _ in started] == [1] * hosts
-    assert Checkpoints(tmp_path).steps() == [max(told(tmp_path))]
+    assert Checkpoints(tmp_path).steps() == [max(scalars(tmp_path))]
 
 
 def test_two_hosts_make_the_video_of_one(exported, tmp_path):

@@ -105,7 +105,8 @@ def as_array(
     array = np.asarray(value)
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
         raise refuse(name, f"an array of floats {wanted}", value)
-    return array.astype(np.float32, copy=False)
+    with np.errstate(over="ignore"):  # infinity, which is refused by who uses it
+        return array.astype(np.float32, copy=False)
 
 
 def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
