@@ -7,54 +7,10 @@ overridden as `--config.field=value`; `--config=FILE.py --help` lists them.
 from __future__ import annotations
 
 import sys
-from functools import partial
 
-from sora_jax import cli, runtime
-from sora_jax.config import DiTRun, EncodeRun, RunConfig, Series, VAERun
-from sora_jax.sampling.preview import sample_media
-from sora_jax.training import dit, encode, loop, vae
-
-
-def main(argv: list[str]) -> None:
-    """Parse, then call."""
-    config, workdir = cli.parse_run(argv)
-    speaks = runtime.join_hosts()
-    runtime.enable_compilation_cache()
-    if isinstance(config, Series):
-        runs = [(*stage, cli.load_config(stage[0])) for stage in config.stages]
-        if any(isinstance(run, EncodeRun) for *_, run in runs):
-            encode.check_hosts()
-        for location, folder, run in runs:
-            if speaks:
-                cli.say(f"{location}: {workdir}/{folder}")
-            train(config.placed(run, workdir), f"{workdir}/{folder}")
-    else:
-        train(config, workdir)
-    if speaks:
-        cli.say(f"done: {workdir}")
-
-
-def train(config: object, workdir: str) -> None:
-    """Make a run, or what is left of it."""
-    if isinstance(config, RunConfig):
-        runtime.round_products(config.products)
-    match config:
-        case EncodeRun():
-            encode.encode(config, workdir)
-        case VAERun():
-            loop.train(config, workdir, partial(vae.make_job, config))
-        case DiTRun():
-            sample = partial(sample_media, config)
-            loop.train(config, workdir, partial(dit.make_job, config, sample=sample))
-        case _:
-            raise ValueError(
-                f"get_config() returned {type(config).__name__}, which is no run: "
-                "return a VAERun, an EncodeRun or a DiTRun"
-            )
-
+from sora_jax import cli
+from sora_jax.commands.train import STOPPED, main
 
 if __name__ == "__main__":
-    with cli.exits(
-        "stopped; the same command goes on from the last checkpoint, if any"
-    ):
+    with cli.exits(STOPPED):
         main(sys.argv[1:])

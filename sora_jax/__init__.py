@@ -2,17 +2,22 @@
 
 import sora_jax
 model = sora_jax.load()
-videos = model.generate("a red ball moves right on a green floor")
+(video,) = model.generate("a red ball moves right on a green floor")
+sora_jax.write("ball.mp4", [video], fps=8)
 """
 
 from __future__ import annotations
 
+from importlib import metadata
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sora_jax.data.outputs import write
     from sora_jax.sampling.model import load
 
-__all__ = ["load"]
+    __version__: str
+
+__all__ = ["__version__", "load", "write"]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +26,10 @@ def __getattr__(name: str) -> Any:
         from sora_jax.sampling.model import load
 
         return load
+    if name == "write":
+        from sora_jax.data.outputs import write
+
+        return write
+    if name == "__version__":
+        return metadata.version("sora_jax")
     raise AttributeError(f"module 'sora_jax' has no attribute {name!r}")

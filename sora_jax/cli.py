@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import difflib
 import importlib.util
 import inspect
 import io
@@ -76,6 +77,11 @@ def refuse_control(argv: Sequence[str], texts: Collection[str] = ()) -> None:
         if printable(shown) != shown:
             raise ValueError(f"{quoted(argument)} holds control characters: leave it")
         before = argument
+
+
+def near(name: str, names: Iterable[str]) -> str:
+    """The one of some names that was probably meant; "" if none."""
+    return next(iter(difflib.get_close_matches(name, list(names), 1)), "")
 
 
 def printable(text: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import warnings
+from pathlib import Path
 
 import jax
 import platformdirs
@@ -25,9 +26,14 @@ def enable_compilation_cache() -> None:
     A folder that was chosen already (`JAX_COMPILATION_CACHE_DIR`) stays chosen.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-        folder = platformdirs.user_cache_path("sora_jax") / "compiled"
-        jax.config.update("jax_compilation_cache_dir", str(folder))
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+
+
+def cache_folder() -> Path:
+    """Where compiled programs are kept."""
+    chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
+    return Path(chosen or platformdirs.user_cache_path("sora_jax") / "compiled")
 
 
 def round_products(products: str) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -22,6 +22,7 @@ PROMPTS = (
 )
 
 
+@runtime_checkable
 class Networks(Protocol):
     """What training hands over."""
 

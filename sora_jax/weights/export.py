@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -228,8 +229,9 @@ def index_json(
     return index
 
 
-def main(arguments: Arguments) -> None:
+def main(argv: Sequence[str]) -> None:
     """Load, refuse or write, and say where."""
+    arguments = tyro.cli(Arguments, args=argv)
     weights = folders.load(arguments.weights or ASSETS, exact=True)
     export(arguments.out, weights)
     print(arguments.out)
@@ -237,4 +239,4 @@ def main(arguments: Arguments) -> None:
 
 if __name__ == "__main__":
     with cli.exits("stopped; --out is not whole without its model_index.json"):
-        main(tyro.cli(Arguments))
+        main(sys.argv[1:])

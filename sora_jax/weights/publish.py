@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
+from collections.abc import Sequence
 
 import tyro
 from etils import epath
@@ -125,6 +127,11 @@ def same_latents(folder: str, own: VAE) -> VAE:
     return nnx.merge(graphdef, state)
 
 
+def main(argv: Sequence[str]) -> None:
+    """Parse, then publish."""
+    publish(tyro.cli(Arguments, args=argv))
+
+
 if __name__ == "__main__":
     with cli.exits("stopped; --out is not whole without its config.json"):
-        publish(tyro.cli(Arguments))
+        main(sys.argv[1:])

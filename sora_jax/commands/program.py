@@ -1,0 +1,104 @@
+"""`sora-jax NAME ...`: every program of the package under one name."""
+
+from __future__ import annotations
+
+import importlib
+import os
+import sys
+from typing import NamedTuple
+
+from sora_jax import cli
+
+
+class Program(NamedTuple):
+    """A program.
+
+    Attributes:
+      module: whose `main` takes the arguments.
+      about: what it does.
+      stopped: what is said where it is stopped.
+    """
+
+    module: str
+    about: str
+    stopped: str = "stopped"
+
+
+PROGRAMS = {
+    "sample": Program(
+        "sora_jax.commands.sample",
+        "make videos from text, pictures and clips",
+        "stopped; the video under way was not written",
+    ),
+    "train": Program(
+        "sora_jax.commands.train",
+        "train a model from a config",
+        "stopped; the same command goes on from the last checkpoint, if any",
+    ),
+    "plan": Program(
+        "sora_jax.plan.command", "what a step takes on TPUs that are not here"
+    ),
+    "publish": Program(
+        "sora_jax.weights.publish",
+        "a trained run as a folder of weights",
+        "stopped; --out is not whole without its config.json",
+    ),
+    "export": Program(
+        "sora_jax.weights.export",
+        "weights in diffusers' layout",
+        "stopped; --out is not whole without its model_index.json",
+    ),
+    "eval": Program(
+        "sora_jax.evals.playground",
+        "how much of its prompts a model shows",
+        "stopped; nothing was written",
+    ),
+    "eval-tasks": Program(
+        "sora_jax.evals.operations",
+        "how well a model extends, edits, inpaints ...",
+        "stopped; nothing was written",
+    ),
+    "doctor": Program("sora_jax.commands.doctor", "what is here, and what is missing"),
+}
+
+
+def usage() -> str:
+    """All programs, a line each."""
+    lines = (f"  {name:<12}{program.about}" for name, program in PROGRAMS.items())
+    return (
+        "usage: sora-jax PROGRAM [--help] ...\n\n"
+        + "\n".join(lines)
+        + "\n\nsora-jax PROGRAM --help lists the flags of each; sora-jax --version"
+    )
+
+
+def main() -> None:
+    """Run the program that is named first."""
+    name, *rest = sys.argv[1:] or ["--help"]
+    with cli.exits("stopped"):
+        if name in ("--help", "-h", "help"):
+            cli.say(usage())
+        elif name in ("--version", "version"):
+            cli.say(version())
+        elif name not in PROGRAMS:
+            near = cli.near(name, PROGRAMS)
+            hint = f"did you mean {near}?" if near else usage()
+            raise ValueError(f"{cli.quoted(name)} is no program: {hint}")
+        else:
+            run(PROGRAMS[name], name, rest)
+
+
+def run(program: Program, name: str, arguments: list[str]) -> None:
+    """Run a program as if it had been started by itself."""
+    if name == "plan":  # it compiles for machines that are not here
+        os.environ["JAX_PLATFORMS"] = "cpu"
+    sys.argv = [f"sora-jax {name}", *arguments]
+    with cli.exits(program.stopped):
+        importlib.import_module(program.module).main(arguments)
+
+
+def version() -> str:
+    """The package's name and version."""
+    import sora_jax
+
+    return f"sora_jax {sora_jax.__version__}"

@@ -1,0 +1,21 @@
+"""Make videos from flags."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+from sora_jax.sampling import checks, spellings
+
+STOPPED = "stopped; the video under way was not written"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, check, make, write."""
+    started = time.perf_counter()
+    arguments = spellings.parse(argv)
+    checks.refuse(arguments)
+    # What is wrong with the flags is told before JAX is imported, which takes longer.
+    from sora_jax.sampling import command
+
+    command.main(arguments, started)

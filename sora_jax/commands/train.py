@@ -1,0 +1,51 @@
+"""Train a model from a config, or go on where its run was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import partial
+
+from sora_jax import cli, runtime
+from sora_jax.config import DiTRun, EncodeRun, RunConfig, Series, VAERun
+from sora_jax.sampling.preview import sample_media
+from sora_jax.training import dit, encode, loop, vae
+
+STOPPED = "stopped; the same command goes on from the last checkpoint, if any"
+
+
+def main(argv: Sequence[str]) -> None:
+    """Parse, then call."""
+    config, workdir = cli.parse_run(argv)
+    speaks = runtime.join_hosts()
+    runtime.enable_compilation_cache()
+    if isinstance(config, Series):
+        runs = [(*stage, cli.load_config(stage[0])) for stage in config.stages]
+        if any(isinstance(run, EncodeRun) for *_, run in runs):
+            encode.check_hosts()
+        for location, folder, run in runs:
+            if speaks:
+                cli.say(f"{location}: {workdir}/{folder}")
+            train(config.placed(run, workdir), f"{workdir}/{folder}")
+    else:
+        train(config, workdir)
+    if speaks:
+        cli.say(f"done: {workdir}")
+
+
+def train(config: object, workdir: str) -> None:
+    """Make a run, or what is left of it."""
+    if isinstance(config, RunConfig):
+        runtime.round_products(config.products)
+    match config:
+        case EncodeRun():
+            encode.encode(config, workdir)
+        case VAERun():
+            loop.train(config, workdir, partial(vae.make_job, config))
+        case DiTRun():
+            sample = partial(sample_media, config)
+            loop.train(config, workdir, partial(dit.make_job, config, sample=sample))
+        case _:
+            raise ValueError(
+                f"get_config() returned {type(config).__name__}, which is no run: "
+                "return a VAERun, an EncodeRun or a DiTRun"
+            )
