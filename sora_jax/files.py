@@ -22,6 +22,7 @@ PathLike = str | os.PathLike[str]
 
 # Where files may lie beside the local disk, and the package that reads them there.
 REMOTE = {"gs": "gcsfs", "s3": "s3fs"}
+_SYSTEM = ("/proc/", "/sys/")  # some of these wait for ever, or never end
 _KINDS = (
     (stat.S_ISDIR, "is a folder; give a file"),
     (stat.S_ISFIFO, "is a pipe; write it to a file first"),
@@ -65,6 +66,8 @@ def existing(path: PathLike, field: str) -> epath.Path:
     for is_kind, remedy in _KINDS:
         if is_kind(mode):
             raise ValueError(f"{named} {remedy}")
+    if os.path.realpath(source).startswith(_SYSTEM):
+        raise ValueError(f"{named} is the system's own; give a file of a disk")
     return source
 
 
@@ -192,7 +195,10 @@ def quoted(value: Any) -> str:
     """A value as messages repeat it: in one line, printable, and not too long."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
-    text = ascii(value) if not _is_printable(value) else repr(value)
+    try:
+        text = ascii(value) if not _is_printable(value) else repr(value)
+    except ValueError:  # a number of more digits than Python writes
+        return f"a large {type(value).__name__}"
     if len(text) <= limits.QUOTED:
         return text
     length = f" ({len(value)} characters)" if isinstance(value, str) else ""

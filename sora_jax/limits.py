@@ -32,9 +32,15 @@ class Limits:
     # Keyframes, spans, and shots of a storyboard.
     items: Number = 1_000
     # Pixels of a picture, or of a frame of a clip, that is read (8K has 33 million).
-    pixels: Number = 2**26
+    pixels: Number = 3 * 2**24
     # Seconds between two frames of a clip.
-    gap: Number = 3600.0
+    gap: Number = 600.0
+    # Bytes of a clip's file that hold no frame, one after another.
+    silence: Number = 2**27
+    # Share of the host's memory that a clip may take.
+    clip_memory: Number = 0.25
+    # Numbers of latents that are given as noise.
+    noise: Number = 2**26
     # Bytes of an array file.
     array_bytes: Number = 2**36
     # Share of the memory there is that a request may take, by estimate.
@@ -48,7 +54,7 @@ UNLIMITED = Limits(**{item.name: math.inf for item in dataclasses.fields(Limits)
 # Bytes of a text file: prompts, storyboards, configs, indices.
 TEXT_BYTES = 2**26
 # Bytes of a storyboard.
-STORY_BYTES = 2**17
+STORY_BYTES = 2**16
 # Lists and objects inside one another in JSON and YAML.
 NESTING = 64
 # Bytes of a safetensors header: what the format allows.

@@ -11,13 +11,7 @@ import jax
 import platformdirs
 
 from sora_jax import cli
-
-# What tells of several hosts where JAX does not find them.
-BY_HAND = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
-# Where a TPU's runtime names the hosts of its pod; else the machine's metadata does.
-TPU_HOSTS = ("TPU_PROCESS_ADDRESSES", "TPU_WORKER_HOSTNAMES")
-# How many processes were started together, by mpirun of either kind or by srun.
-STARTED = ("OMPI_COMM_WORLD_SIZE", "PMI_SIZE", "SLURM_STEP_NUM_TASKS")
+from sora_jax.cluster import BY_HAND, STARTED, TPU_HOSTS
 
 
 def enable_compilation_cache() -> None:

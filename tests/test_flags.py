@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sora_jax import cli, runtime
+from sora_jax import cli, cluster, runtime
 from sora_jax.limits import LIMITS, UNLIMITED, Limits
 from sora_jax.sampling import checks, command, flags, job, spellings
 
@@ -86,6 +86,7 @@ BAD = {
     "--init-noise '/dev/zero' is a device": "--prompt a --init-noise /dev/zero",
     "--prompts '/dev/zero' is a device": "--prompts /dev/zero",
     "--storyboard '/dev/zero' is a device": "--storyboard /dev/zero",
+    "--out 'a.avi' must end in one of": "--prompt a --out a.avi",
     "--span must be FROM:TO": "--task remove --video a.mp4 --span 1",
 }
 
@@ -181,6 +182,21 @@ def test_flags_are_checked_before_jax_is_imported():
     code += "finally: print('jax' in sys.modules)"
     ran = run(code, "--size=bogus", "--prompt=a", "--image=none.png")
     assert ran.stdout == b"False\n" and b"--size must be WIDTHxHEIGHT" in ran.stderr
+
+
+def test_hosts_that_may_have_others_end_together(monkeypatch):
+    for name in (*cluster.BY_HAND, *cluster.STARTED, *cluster.TPU_HOSTS):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(cluster, "TPU_DEVICES", ())
+    assert not cluster.may_be_several()
+    for name, value in (
+        ("JAX_PROCESS_ID", "0"),
+        ("SLURM_STEP_NUM_TASKS", "4"),
+        ("TPU_WORKER_HOSTNAMES", "a,b"),
+    ):
+        with monkeypatch.context() as told:
+            told.setenv(name, value)
+            assert cluster.may_be_several()
 
 
 def test_a_console_of_few_letters_stops_nothing():

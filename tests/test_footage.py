@@ -217,8 +217,10 @@ def test_frames_do_not_pile_up(tmp_path, monkeypatch):
 def test_what_memory_does_not_hold_is_refused_on_the_way(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mkv", numbered(40), 8)
     frame = 6 * 10 * 3 * footage.BYTES
-    monkeypatch.setattr(memory, "in_container", lambda: 16.5 * frame)
-    with pytest.raises(ValueError, match="too long: the memory holds 2 sec.*ffmpeg -i"):
+    monkeypatch.setattr(memory, "in_container", lambda: 4 * 16.5 * frame)
+    with pytest.raises(
+        ValueError, match="too long: at most 16 frames .2 sec.*ffmpeg -i"
+    ):
         footage.read(path, fps=8, size=(6, 10))
     assert len(footage.read(path, fps=3, size=(6, 10)).picks) == 15
 

@@ -129,6 +129,14 @@ def test_a_shot_is_not_swallowed(tmp_path):
     assert "'seconds' is given 2 times" in problem
 
 
+def test_a_storyboard_on_a_disk_reaches_no_bucket(tmp_path):
+    shot = {"at": 0, "prompt": "a ball", "image": "gs://bucket/a.png"}
+    (problem,) = problems_of(
+        write(tmp_path, json.dumps({"seconds": 1, "shots": [shot]}))
+    )
+    assert "is no file (it is an address" in problem
+
+
 def test_files_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="--story .*none.yaml' does not exist"):
         storyboard.read(tmp_path / "none.yaml", field="--story")
@@ -156,7 +164,7 @@ BOMB = "a: &a [x, x]\n" + "".join(
         (BOMB, "tags, anchors and aliases are not taken in line 1"),
         ("[" * 5000, "it is nested too deeply"),
         ("a: " * 2 + "\x00", "special characters are not allowed"),
-        ("x" * 2**18, "larger than 131072 bytes"),
+        ("x" * 2**18, "larger than 65536 bytes"),
         ("seconds: " + "9" * 5000 + "\nshots: []", "is no storyboard"),
         ("seconds: 2001-13-45\nshots: []", "is no storyboard"),
         ("seconds: 1\nshots: [" + "1," * 2000 + "]", "shots must be at most 1000"),

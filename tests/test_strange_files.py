@@ -125,6 +125,58 @@ def test_a_clip_cut_between_keyframes_is_read_and_what_is_lost_is_said(caplog):
     assert "its first 2 frames cannot be decoded and are left out" in caplog.text
 
 
+@pytest.mark.parametrize("codec", ["libvpx-vp9", "libvpx"])
+def test_a_codec_that_decodes_nothing_before_a_keyframe_begins_there(
+    tmp_path, codec, caplog
+):
+    options = {"g": "6", "keyint_min": "6", "lag-in-frames": "0", "bf": "0"}
+    packets = []
+    with av.open(os.fspath(tmp_path / "whole.mkv"), "w") as container:
+        stream = container.add_stream(codec, rate=8, options=options)
+        stream.width = stream.height = 32
+        stream.pix_fmt = "yuv420p"
+        for number in range(18):
+            image = np.full((32, 32, 3), 10 * number, np.uint8)
+            frame = av.VideoFrame.from_ndarray(image, format="rgb24")
+            frame.pts = number
+            packets += stream.encode(frame)
+        packets += stream.encode()
+        for packet in packets:
+            container.mux(packet)
+    with (
+        av.open(os.fspath(tmp_path / "whole.mkv")) as whole,
+        av.open(os.fspath(tmp_path / "cut.mkv"), "w") as cut,
+    ):
+        given = whole.streams.video[0]
+        copied = cut.add_stream_from_template(given)
+        for number, packet in enumerate(whole.demux(given)):
+            if packet.size and number >= 3:
+                packet.stream = copied
+                cut.mux(packet)
+    shown = pixels(tmp_path / "cut.mkv")
+    assert len(shown) == 12
+    np.testing.assert_allclose(shown[0], 60, atol=4)
+    assert "its first 3 frames cannot be decoded" in caplog.text
+
+
+def test_names_of_metadata_are_in_any_case(tmp_path):
+    content = (FAULTS / "alpha_vp9.webm").read_bytes()
+    path = tmp_path / "a.webm"
+    path.write_bytes(content.replace(b"alpha_mode", b"ALPHA_MODE"))
+    assert (pixels(path)[:, 4:-4, 4:40] == 128).all()
+
+
+@pytest.mark.parametrize("name", ["upright.mp4", "cut_copy.mkv", "alpha_vp9.webm"])
+def test_a_hole_in_a_file_ends(tmp_path, name):
+    path = tmp_path / name
+    content = (FAULTS / name).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+    with open(path, "r+b") as file:
+        file.truncate(20 * 2**30)
+    with pytest.raises(ValueError, match="cannot be read as a video"):
+        list(decoding.decode(path))
+
+
 def test_an_animated_webp_is_a_video(tmp_path):
     frames = [np.full((8, 12, 3), 40 * i, np.uint8) for i in range(6)]
     images = [Image.fromarray(frame) for frame in frames]
@@ -220,6 +272,7 @@ def test_what_is_no_regular_file_is_named(tmp_path, monkeypatch, read):
             tmp_path: "is a folder",
             tmp_path / ("a" * 5000): "is no file",
             "a\0b": "is no file",
+            Path("/proc/self/status"): "is the system's own",
             "https://example.com/a.mp4": "is an address that is not taken: give a file",
             "gs://bucket/a.mp4": "needs the package gcsfs: pip install gcsfs",
         }
@@ -231,10 +284,10 @@ def test_what_is_no_regular_file_is_named(tmp_path, monkeypatch, read):
 def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path):
     with Image.new("1", (13_000, 13_000)) as image:
         image.save(tmp_path / "large.png")
-    with pytest.raises(ValueError, match="13000x13000, more than 67108864 pixels"):
+    with pytest.raises(ValueError, match="13000x13000, more than 50331648 pixels"):
         pictures.read_image(tmp_path / "large.png")
     small = dataclasses.replace(LIMITS, pixels=96 * 64 - 1)
-    with pytest.raises(ValueError, match="96x64, more than 6143 pixels"):
+    with pytest.raises(ValueError, match="96x64, more than 6,143 pixels"):
         next(decoding.decode(FAULTS / "upright.mp4", limits=small))
     assert (tmp_path / "large.png").stat().st_size < 200_000
 
@@ -242,7 +295,7 @@ def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path)
 def test_gaps_in_time_are_not_filled_with_frames():
     with pytest.raises(ValueError, match=r"1e\+08 seconds after the one before"):
         footage.read(FAULTS / "gap1e8.mkv", fps=1000, size=(8, 8))
-    with pytest.raises(ValueError, match="is too long: the memory holds"):
+    with pytest.raises(ValueError, match="is too long: at most"):
         footage.read(FAULTS / "gap1e8.mkv", fps=1000, size=(512, 512), limits=UNLIMITED)
 
 

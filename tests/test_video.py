@@ -53,6 +53,14 @@ def test_sixteen_bits_are_scaled(tmp_path):
     np.testing.assert_allclose(image, np.linspace(-1, 1, 16).reshape(4, 4), atol=1e-4)
 
 
+def test_one_grey_of_sixteen_bits_may_be_transparent(tmp_path):
+    grey = np.array([[0, 1000, 65535]], np.uint16)
+    image = Image.fromarray(grey)
+    image.save(tmp_path / "a.png", transparency=1000)
+    shown = pictures.read_image(tmp_path / "a.png")[0, 0, :, 0]
+    np.testing.assert_allclose(shown, [-1, 0, 1], atol=1e-4)
+
+
 def test_bad_images(tmp_path):
     with pytest.raises(ValueError, match="--image .*missing.png' does not exist"):
         pictures.read_image(tmp_path / "missing.png")

@@ -11,9 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 
 import sora_jax
+from sora_jax.files import quoted
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.types import Condition
 from sora_jax.weights import published
 from sora_jax.weights.parts import in_memory
 
@@ -41,23 +43,62 @@ COUNTS = [None, "4", 4.5, -1, 0, True, [4], 10**30, np.zeros(2), float("nan")]
 NUMBERS = ["0.5", None, -1.0, 2.0, float("nan"), True, [0.5], 1j]
 SIZES = [None, 64, "64x64", (64,), (64, 64, 64), (64.5, 64), (0, 64), (-64, 64)]
 SIZES += [("64", "64"), (10**9, 10**9), (True, True), [[64, 64]], (32, 32)]
+NUMBERS += [10**400, np.array(1j), np.array("abc")]
+COUNTS += [10**5000]
+SIZES += [[[1], [2, 3]]]
 TEXTS = [None, 7, b"a", ["a"], "\udcff", "a" * 10**6]
 SPANS = [None, 3, "0:1", [], [0.5], [(0.5,)], [("0", "1")], [(1, 0)], [(-1, 1)]]
+SPANS += [[1, [2]], [(0.5, [1])]]
 SPANS += [[(0.5, float("inf"))], [(0.2, 0.6), (0.4, 0.8)], [(99, 100)]]
 WRONG = {
-    "prompts": [None, 7, b"a", [], [None], ["a", 7], {"a": 1}, "\udcff", "a" * 10**6],
+    "prompts": [
+        np.array("x"),
+        None,
+        7,
+        b"a",
+        [],
+        [None],
+        ["a", 7],
+        {"a": 1},
+        "\udcff",
+        "a" * 10**6,
+    ],
     "prompt": TEXTS,
     "clip": CLIPS,
     "first": CLIPS,
     "second": [*CLIPS, CLIP[:, :16]],
-    "images": [*CLIPS, [], [CLIP], [None], [Keyframe(pixels=CLIP[:1], frame=99)]],
+    "images": [
+        *(value for value in CLIPS if value is not None),
+        *([], [CLIP], [None], CLIP),
+        [Keyframe(pixels=CLIP[:1], frame=99)],
+        [Keyframe(pixels="a.png")],
+        [Keyframe(pixels=CLIP[:1], frame="a")],
+        [Keyframe(pixels=CLIP[:1], frame=1.5)],
+        [Keyframe(pixels=CLIP[:1], strength=None)],
+        [Keyframe(pixels=CLIP[:1] * np.nan)],
+    ],
     "frames": COUNTS,
     "spans": SPANS,
     "strength": NUMBERS,
     "mask": [None, 7, np.ones((9, 32)), np.ones((9, 16, 32)), 2 * np.ones((9, 32, 32))],
     "size": SIZES,
-    "stretches": [None, 7, [], ["a"], [{}], [Stretch(frame=4, prompt="a")]],
-    "pixels": [None, 7, CLIP, CLIP[None, :8], CLIP[None].astype(np.uint8)],
+    "stretches": [
+        *(None, 7, [], ["a"], [{}]),
+        [Stretch(frame=4, prompt="a")],
+        [Stretch(frame="a", prompt="a")],
+        [Stretch(frame=0, prompt=5)],
+        [Stretch(frame=0, prompt="a", picture=CLIP[:1, :8, :8])],
+        [Stretch(frame=0, prompt="a", picture=CLIP[:1] * np.nan)],
+        [Stretch(frame=0, prompt="a", picture=CLIP)],
+    ],
+    "pixels": [
+        None,
+        7,
+        CLIP,
+        CLIP[None] * np.nan,
+        CLIP[None, :8],
+        CLIP[None].astype(np.uint8),
+    ],
 }
 # Options that every method takes.
 OPTIONS = {
@@ -65,7 +106,7 @@ OPTIONS = {
     "steps": [0, -1, "3", 2.5, None, 10**9],
     "guidance": [-1.0, "4", None, float("nan"), [4.0]],
     "shift": [0.0, "2", float("inf")],
-    "solver": ["dpm", None, 3],
+    "solver": ["dpm", None, 3, np.array(["unipc"])],
     "fps": [0.0, "8", float("nan"), 10**9],
     "window": [0, 4, "9", 10**9],
     "context": [0, "5"],
@@ -74,7 +115,11 @@ OPTIONS = {
     "num_frames_": [9],
     "progress": [3],
     "noise": [7, CLIP, np.full((1, 3, 4, 4, 8), np.nan, np.float32)],
-    "condition": [7, CLIP],
+    "condition": [
+        *(7, CLIP),
+        Condition(mask="a", pixels="b"),
+        Condition(mask=np.ones((9, 32, 32)), pixels=CLIP * np.nan),
+    ],
 }
 
 
@@ -134,13 +179,14 @@ def main():
     for method, name, fields in calls():
         found = outcome(lambda m=method, f=fields: getattr(model, m)(**f), name)
         given = fields[name]
-        shown = getattr(given, "shape", None) or repr(given)[:60]
+        shown = getattr(given, "shape", None) or quoted(given)[:60]
         results.append({"call": f"{method}({name}={shown})", "name": name, **found})
     for given in (7, None, ["a"]):
         found = outcome(lambda g=given: sora_jax.load(g), "folder")
         results.append({"call": f"load({given})", "name": "folder", **found})
-    found = outcome(lambda: sora_jax.load(mesh={"data": 2}), "mesh")
-    results.append({"call": "load(mesh)", "name": "mesh", **found})
+    for name, given in (("mesh", {"data": 2}), ("limits", 5), ("rewords", "no")):
+        found = outcome(lambda n=name, g=given: sora_jax.load(**{n: g}), name)
+        results.append({"call": f"load({name})", "name": name, **found})
     print(json.dumps({"wrong": results, "taken": taken(model)}))
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 
+from sora_jax import cluster
 from sora_jax.sampling import checks, spellings
 
 STOPPED = "stopped; the video under way was not written"
@@ -14,8 +15,10 @@ def main(argv: Sequence[str]) -> None:
     """Parse, check, make, write."""
     started = time.perf_counter()
     arguments = spellings.parse(argv)
-    checks.refuse(arguments)
-    # What is wrong with the flags is told before JAX is imported, which takes longer.
+    # What is wrong with the flags is told before JAX is imported, which takes longer;
+    # of several hosts, all must know of it before one ends.
+    if not cluster.may_be_several():
+        checks.refuse(arguments)
     from sora_jax.sampling import command
 
     command.main(arguments, started)

@@ -54,6 +54,11 @@ def frames_of(
     is_video = frames.ndim == 4 and frames.shape[-1] == 3 and frames.size
     if not is_video or frames.dtype.kind != "f":
         raise ValueError(f"{wanted}, got {frames.dtype} {list(frames.shape)}")
+    if len(frames) > limits.frames:
+        raise ValueError(
+            f"{field} {quoted(path)} has {len(frames):,} frames, and at most "
+            f"{limits.frames:,} are taken: save fewer, or lift the limits (--unlimited)"
+        )
     if frames.shape[1] * frames.shape[2] > limits.pixels:
         raise ValueError(
             f"{wanted}, of at most {limits.pixels} pixels, got {list(frames.shape)}"

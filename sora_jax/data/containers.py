@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import Any
+from typing import IO, Any, NamedTuple
 
 import av
 from av.error import ArgumentError
@@ -29,10 +29,57 @@ DEMUXERS = (
 )
 # FFmpeg's own decoders of these leave alpha out.
 ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
+_BUFFER = 2**18  # bytes that are read at a time
+
+
+class Opened(NamedTuple):
+    """A video file that is being read.
+
+    Attributes:
+      container: of FFmpeg's.
+      stream: of its video.
+      meter: knows what was read since the last frame.
+    """
+
+    container: Any
+    stream: Any
+    meter: Meter
+
+
+class Meter:
+    """A file that gives no more than so many bytes without a frame in between."""
+
+    def __init__(self, file: IO[bytes], most: int | float):
+        self._file, self._most = file, most
+        self._since = 0
+
+    def frame(self) -> None:
+        """A frame was found."""
+        self._since = 0
+
+    def read(self, size: int = -1) -> bytes:
+        """Read bytes.
+
+        Raises:
+          OSError: too many without a frame.
+        """
+        content = self._file.read(size)
+        self._since += len(content)
+        if self._since > self._most:
+            raise OSError(f"{self._since:,} bytes hold no frame")
+        return content
+
+    def seek(self, offset: int, whence: int = 0) -> int:
+        """Go to a place."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Say the place."""
+        return self._file.tell()
 
 
 @contextlib.contextmanager
-def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[tuple[Any, Any]]:
+def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Opened]:
     """Opens a file, and gives its container and its video stream.
 
     Raises:
@@ -42,22 +89,28 @@ def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[tuple[Any, A
     options = {"format_whitelist": ",".join(DEMUXERS), "protocol_whitelist": "none"}
     # A file object, since FFmpeg takes "a:b.mp4" for a protocol.
     with source.open("rb") as file:
+        meter = Meter(file, limits.silence)
         try:
-            container = av.open(file, container_options=options, io_open=_refuse)
+            container = av.open(
+                meter, container_options=options, io_open=_refuse, buffer_size=_BUFFER
+            )
         except ArgumentError as error:
             raise ValueError(
                 "it is no video file, or of a kind that is not taken, such as a "
                 "playlist, which names other files"
             ) from error
         with container:
-            stream = container.streams.best("video")
+            stream: Any = container.streams.best("video")
             # The cover of a song is a stream, too.
             if stream is None or stream.disposition & Disposition.attached_pic:
                 raise ValueError("it has no video stream")
             if stream.codec_context is None:
                 raise ValueError("nothing here decodes its codec")
-            _check_pixels(stream, limits)
-            yield container, stream
+            check_pixels(stream.codec_context, limits)
+            # A decoder learns the real size later.
+            stream.codec_context.options = _bounded(limits)
+            stream.thread_type = "AUTO"
+            yield Opened(container, stream, meter)
 
 
 def unreadable(named: str, good: int, error: Exception) -> ValueError:
@@ -69,26 +122,41 @@ def unreadable(named: str, good: int, error: Exception) -> ValueError:
     )
 
 
-def decoder_of(stream: Any) -> Any:
+def decoder_of(stream: Any, limits: Limits = LIMITS) -> Any:
     """What decodes a stream's packets, with alpha where the stream has some."""
-    name = ALPHA_DECODERS.get(stream.codec_context.name)
-    if stream.metadata.get("alpha_mode") != "1" or name not in av.codecs_available:
-        return stream.codec_context
-    return av.CodecContext.create(name, "r")
+    usual = stream.codec_context
+    name = ALPHA_DECODERS.get(usual.name)
+    # Matroska's names are in any case.
+    told = {key.lower(): value for key, value in stream.metadata.items()}
+    if told.get("alpha_mode") != "1" or name not in av.codecs_available:
+        return usual
+    decoder = av.CodecContext.create(name, "r")
+    decoder.extradata, decoder.options = usual.extradata, _bounded(limits)
+    decoder.thread_type = "AUTO"
+    return decoder
+
+
+def check_pixels(sized: Any, limits: Limits) -> None:
+    """Refuse frames of more pixels than the limits allow.
+
+    Args:
+      sized: a frame, or what decodes frames.
+      limits: how many pixels there may be.
+    """
+    if sized.width * sized.height > limits.pixels:
+        raise ValueError(
+            f"its frames are {sized.width}x{sized.height}, more than {limits.pixels:,} "
+            "pixels: make it smaller first, or lift the limits (--unlimited)"
+        )
+
+
+def _bounded(limits: Limits) -> dict[str, str]:
+    if limits.pixels == math.inf:
+        return {}
+    return {"max_pixels": str(int(limits.pixels))}
 
 
 def _refuse(url: str, flags: int, options: Any) -> Any:
     """Open nothing that a file names."""
     del url, flags, options
     raise PermissionError("it names another file, which is not opened")
-
-
-def _check_pixels(stream: Any, limits: Limits) -> None:
-    width, height = stream.codec_context.width, stream.codec_context.height
-    if width * height > limits.pixels:
-        raise ValueError(
-            f"its frames are {width}x{height}, more than {limits.pixels} pixels: make "
-            "it smaller first, or give --unlimited"
-        )
-    if limits.pixels < math.inf:  # a decoder learns the real size later
-        stream.codec_context.options = {"max_pixels": str(int(limits.pixels))}

@@ -11,6 +11,7 @@ from typing import Any
 
 import av
 import numpy as np
+from av.error import InvalidDataError
 from etils import epath
 from jaxtyping import UInt8
 
@@ -119,8 +120,8 @@ def _frames(source: epath.Path, named: str, limits: Limits) -> Iterator[Shown]:
     if animations.is_one(source):
         yield from _animated(source, limits)
         return
-    with containers.opened(source, limits) as (container, stream):
-        yield from _timed(container, stream, named)
+    with containers.opened(source, limits) as opened:
+        yield from _timed(opened, named, limits)
 
 
 def _animated(source: epath.Path, limits: Limits) -> Iterator[Shown]:
@@ -137,15 +138,17 @@ def _animated(source: epath.Path, limits: Limits) -> Iterator[Shown]:
         begin += picture.seconds
 
 
-def _timed(container: Any, stream: Any, named: str) -> Iterator[Shown]:
+def _timed(opened: containers.Opened, named: str, limits: Limits) -> Iterator[Shown]:
     """Decodes frames; where timestamps are of no use, each follows the one before."""
-    stream.thread_type = "AUTO"
+    container, stream, meter = opened
     rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
     tick, declared = float(stream.time_base), _declared_seconds(container, stream)
     start, begin, length, opening = None, 0.0, 0.0, 0.0
     picture, size = None, (0, 0)
-    packets = _Packets(container, stream)
+    packets = _Packets(container, stream, containers.decoder_of(stream, limits))
     for frame in packets.frames():
+        meter.frame()
+        containers.check_pixels(frame, limits)
         if picture is None:
             picture = display.picture_of(stream, frame)
             size = display.screen_size(stream, frame)
@@ -174,21 +177,30 @@ def _timed(container: Any, stream: Any, named: str) -> Iterator[Shown]:
 class _Packets:
     """A stream's packets on their way through a decoder, and their times."""
 
-    def __init__(self, container: Any, stream: Any):
-        self._container, self._stream = container, stream
+    def __init__(self, container: Any, stream: Any, decoder: Any):
+        self._container, self._stream, self._decoder = container, stream, decoder
         self._times: list[int] = []
 
     def frames(self) -> Iterator[Any]:
         """Yields frames as they are decoded."""
-        decoder = containers.decoder_of(self._stream)
+        failed, any_frame = None, False
         for packet in self._container.demux(self._stream):
-            if packet.pts is not None and not packet.is_discard:
+            if packet.pts is not None and not packet.is_discard and not any_frame:
                 self._times.append(packet.pts)
-            for frame in decoder.decode(packet):
+            try:
+                frames = self._decoder.decode(packet)
+            except InvalidDataError as error:
+                if any_frame:
+                    raise
+                failed = error  # as it is before the first keyframe
+                continue
+            for frame in frames:
                 if frame.time_base is None:
                     frame.time_base = self._stream.time_base
                 yield frame
-                self._times = []  # only those before the first frame are asked for
+                any_frame = True
+        if failed is not None and not any_frame:
+            raise failed
 
     def left_out(self, first: Any, named: str) -> float:
         """Says how many frames before the first could not be decoded.

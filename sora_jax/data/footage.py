@@ -13,7 +13,6 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import psutil
 from jaxtyping import Bool, Float, UInt8
 
 from sora_jax import memory
@@ -104,8 +103,8 @@ def read(
         f"{named} is a picture, and a video is needed: give it as --image, or give "
         "another file",
     )
-    room = min(psutil.virtual_memory().available, memory.in_container())
-    most = int(room / (BYTES * 3 * math.prod(size)))
+    room = memory.of_host() * min(1, limits.clip_memory)
+    most = min(limits.frames, room / (BYTES * 3 * math.prod(size)))
 
     def view(shown: decoding.Shown) -> UInt8[np.ndarray, "h w 3"]:
         pixels = video.to_float(shown.pixels())[None]
@@ -120,9 +119,10 @@ def read(
     reel = _at_rate(frames, fps, view, most)
     require(
         len(reel.views) <= most,
-        f"{named} is too long: the memory holds {most / fps:.0f} seconds of "
-        f"{size[1]}x{size[0]} at {fps:g} fps; cut it, for instance with "
-        "'ffmpeg -i IN -t SECONDS OUT.mp4'",
+        f"{named} is too long: at most {most:,.0f} frames ({most / fps:.0f} seconds) "
+        f"of {size[1]}x{size[0]} at {fps:g} fps are taken; cut it"
+        + ("" if is_array else ", for instance with 'ffmpeg -i IN -t SECONDS OUT.mp4'")
+        + ", or lift the limits (--unlimited)",
     )
     pixels = np.empty((len(reel.views), *size, 3), np.float32)
     for index, frame in enumerate(reel.views):

@@ -10,7 +10,7 @@ from typing import IO, TypeVar
 import numpy as np
 from etils import epath
 from jaxtyping import Float
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from sora_jax.data.video import over_grey, to_float
 from sora_jax.files import PathLike, existing, quoted
@@ -50,7 +50,24 @@ def check(path: PathLike, field: str = "--image", limits: Limits = LIMITS) -> No
     Raises:
       ValueError: see `read_image`.
     """
-    _read(path, field, limits, lambda image: None)
+    size_of(path, field, limits)
+
+
+def size_of(
+    path: PathLike, field: str = "--image", limits: Limits = LIMITS
+) -> tuple[int, int]:
+    """The (height, width) of one picture, upright, of which the header is read.
+
+    Raises:
+      ValueError: see `read_image`.
+    """
+    return _read(path, field, limits, _upright_size)
+
+
+def _upright_size(image: Image.Image) -> tuple[int, int]:
+    is_turned = image.getexif().get(0x0112, 1) >= 5
+    width, height = image.size
+    return (width, height) if is_turned else (height, width)
 
 
 @contextlib.contextmanager
@@ -130,7 +147,7 @@ def rgb(image: Image.Image) -> Float[np.ndarray, "h w c"]:
     """
     # Pillow would clip more than eight bits instead of scaling them.
     if image.mode.startswith("I;16"):
-        return _grey(np.asarray(image).astype(np.float32) / np.float32(65535))
+        return _deep(image)
     if image.mode == "F":
         return _grey(_unit(np.asarray(image)))
     if image.mode == "I":
@@ -138,6 +155,18 @@ def rgb(image: Image.Image) -> Float[np.ndarray, "h w c"]:
     if image.has_transparency_data:
         return over_grey(np.asarray(image.convert("RGBA")))
     return to_float(np.asarray(image.convert("RGB")))
+
+
+def _deep(image: Image.Image) -> Float[np.ndarray, "h w 3"]:
+    """Grey of up to sixteen bits, of which one value may stand for transparency."""
+    values, bits = np.asarray(image), 16
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        (bits,) = image.tag_v2.get(258, (16,))[:1]
+    grey = _grey(values.astype(np.float32) / np.float32(2**bits - 1))
+    hidden = image.info.get("transparency")
+    if isinstance(hidden, int):
+        grey[values == hidden] = 0
+    return grey
 
 
 def _grey(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w 3"]:

@@ -227,6 +227,8 @@ def _check_content(shots: Sequence[Shot | None], folder: epath.Path) -> list[str
             problems.append(f"{place}.prompt is empty: say what is to be seen")
         try:
             if shot.image is not None:
+                if files.is_remote(shot.image) and not files.is_remote(folder):
+                    raise ValueError("it is an address, in a storyboard that is a file")
                 files.existing(_beside(folder, shot.image), "the picture")
         except ValueError as error:
             problems.append(

@@ -15,7 +15,10 @@ EXACT_SCALING = "accurate_rnd+full_chroma_int+full_chroma_inp+bicubic"
 
 def to_float(frames: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
     """Maps bytes to [-1, 1]."""
-    return frames.astype(np.float32) / np.float32(127.5) - np.float32(1)
+    floats = frames.astype(np.float32)
+    floats /= np.float32(127.5)  # in place: frames may be large
+    floats -= np.float32(1)
+    return floats
 
 
 def to_uint8(frames: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:

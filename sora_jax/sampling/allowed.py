@@ -27,9 +27,11 @@ def exceeding(settings: SamplingConfig, limits: Limits) -> list[str]:
 
 def too_many(name: str, unit: str, value: int | float, most: int | float) -> str:
     """A problem with what exceeds a limit."""
+    # Python writes no number of thousands of digits.
+    got = f"{value:,}" if value < 10**30 else "far more"
     return (
-        f"{name} must be at most {most:,}{' ' + unit if unit else ''}, got {value:,}: "
-        "ask for less, or lift the limits (--unlimited)"
+        f"{name} must be at most {most:,}{' ' + unit if unit else ''}, got {got}: "
+        "ask for less, or lift the limits (--unlimited, or limits=UNLIMITED)"
     )
 
 

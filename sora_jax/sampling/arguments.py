@@ -19,6 +19,9 @@ from jaxtyping import Float
 
 from sora_jax.config import SamplingConfig, Solver
 from sora_jax.files import quoted
+from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.types import Condition
 
 T = TypeVar("T")
 # An array [t h w 3] of floats in [-1, 1], as people give it; `as_clip` checks it.
@@ -60,7 +63,7 @@ def as_prompts(value: Any, name: str = "prompts") -> tuple[str, ...]:
 def as_count(value: Any, name: str) -> int:
     """A whole number; one of NumPy's or JAX's is taken."""
     try:
-        if isinstance(value, (bool, np.bool_)) or np.ndim(value):
+        if isinstance(value, (bool, np.bool_)) or shape_of(value) != ():
             raise TypeError
         return operator.index(value)
     except (TypeError, ValueError) as error:
@@ -71,15 +74,19 @@ def as_number(value: Any, name: str) -> int | float:
     """A number; one of NumPy's or JAX's is taken."""
     is_scalar = getattr(value, "shape", None) == ()
     is_number = isinstance(value, numbers.Real) or is_scalar
-    if isinstance(value, (bool, np.bool_)) or not is_number:
-        raise refuse(name, "a number", value)
-    return value if isinstance(value, int) else float(value)
+    try:
+        if isinstance(value, (bool, np.bool_)) or not is_number:
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise refuse(name, "a number", value) from error
+    return value if isinstance(value, int) else number
 
 
 def as_size(value: Any, name: str = "size") -> tuple[int, int]:
     """(height, width) of a pixel or more."""
     wanted = "(height, width) in pixels"
-    if isinstance(value, str) or np.shape(value) != (2,):
+    if isinstance(value, str) or shape_of(value) != (2,):
         raise refuse(name, wanted, value)
     height, width = (as_count(side, name) for side in value)
     if min(height, width) < 1:
@@ -89,7 +96,7 @@ def as_size(value: Any, name: str = "size") -> tuple[int, int]:
 
 def as_choice(value: Any, choices: Sequence[str], name: str) -> Any:
     """One of some words."""
-    if value not in choices:
+    if not isinstance(value, str) or value not in choices:
         raise refuse(name, f"one of {', '.join(choices)}", value)
     return value
 
@@ -134,13 +141,70 @@ def as_spans(value: Any, name: str = "spans") -> list[tuple[Any, Any]]:
     """Pairs of seconds."""
     spans = []
     for i, span in enumerate(_items(value, name, "(from, to) in seconds")):
-        if isinstance(span, str) or np.shape(span) != (2,):
+        if isinstance(span, str) or shape_of(span) != (2,):
             raise refuse(f"{name}[{i}]", "(from, to) in seconds", span)
         ends = [as_number(end, f"{name}[{i}]") for end in span]
         if not all(map(math.isfinite, ends)):
             raise refuse(f"{name}[{i}]", "finite seconds", span)
         spans.append((ends[0], ends[1]))
     return spans
+
+
+def as_keyframes(value: Any, name: str) -> list[Keyframe]:
+    """Keyframes, or one picture `[1 h w 3]` for the first frame."""
+    if hasattr(value, "shape"):
+        return [Keyframe(pixels=as_picture(value, name))]
+    return [
+        dataclasses.replace(
+            key,
+            pixels=as_picture(key.pixels, f"{name}[{i}].pixels"),
+            frame=as_count(key.frame, f"{name}[{i}].frame"),
+            strength=as_number(key.strength, f"{name}[{i}].strength"),
+        )
+        for i, key in enumerate(as_instances(value, Keyframe, name))
+    ]
+
+
+def as_stretches(value: Any, name: str) -> list[Stretch]:
+    """The stretches of time of a storyboard."""
+    stretches = as_instances(value, Stretch, name)
+    return [
+        dataclasses.replace(
+            one,
+            frame=as_count(one.frame, f"{name}[{i}].frame"),
+            prompt=as_text(one.prompt, f"{name}[{i}].prompt"),
+            picture=None
+            if one.picture is None
+            else as_picture(one.picture, f"{name}[{i}].picture"),
+        )
+        for i, one in enumerate(stretches)
+    ]
+
+
+def as_condition(value: Any, name: str = "condition") -> Condition:
+    """What is known of a video."""
+    if not isinstance(value, Condition):
+        raise refuse(name, "a Condition", value)
+    return Condition(
+        pixels=as_clip(value.pixels, f"{name}.pixels"),
+        mask=as_mask(value.mask, f"{name}.mask"),
+    )
+
+
+def as_picture(value: Any, name: str) -> Float[np.ndarray, "1 h w 3"]:
+    """One frame in [-1, 1]."""
+    picture = as_clip(value, name)
+    if len(picture) != 1:
+        raise refuse(name, "an array [1 h w 3] of one frame", value)
+    return picture
+
+
+def as_clips(value: Any, name: str) -> Float[np.ndarray, "b t h w 3"]:
+    """Several clips of one shape, in [-1, 1]."""
+    clips = as_array(value, name, 5, "[b t h w 3] in [-1, 1]")
+    for number, clip in enumerate(clips):
+        as_clip(clip, f"{name}[{number}]")
+    return clips
 
 
 def as_instances(value: Any, kind: type[T], name: str) -> list[T]:
@@ -197,6 +261,17 @@ def as_function(value: Any, name: str) -> Callable:
 
 def _items(value: Any, name: str, wanted: str) -> list[Any]:
     is_one = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
-    if is_one:
-        raise refuse(name, f"a list of {wanted}", value)
-    return list(value)
+    try:
+        if is_one:
+            raise TypeError
+        return list(value)
+    except TypeError as error:  # an array of no dimension, too
+        raise refuse(name, f"a list of {wanted}", value) from error
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of lists or an array; None where there is none."""
+    try:
+        return np.shape(value)
+    except ValueError:  # of lists of several lengths
+        return None

@@ -5,6 +5,7 @@ Models and devices are not looked at, and of files no more than their headers.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
 from functools import partial
@@ -12,7 +13,7 @@ from typing import Any, NamedTuple
 
 from sora_jax import cli, files
 from sora_jax.config import SamplingConfig
-from sora_jax.data import animations, containers, pictures, storyboard
+from sora_jax.data import animations, containers, outputs, pictures, storyboard
 from sora_jax.limits import Limits
 from sora_jax.sampling import duties, flags
 from sora_jax.sampling.allowed import check_prompts, exceeding, is_text, too_many
@@ -136,6 +137,8 @@ def check_files(arguments: flags.Arguments) -> list[str]:
         collect(problems, _check_footage, arguments.mask, "--mask", limits)
     if arguments.storyboard is not None:
         collect(problems, partial(storyboard.read, limits=limits), arguments.storyboard)
+    if not (arguments.out.endswith("/") or os.path.isdir(arguments.out)):
+        collect(problems, outputs.encoder_of, files.located(arguments.out, "--out"))
     if arguments.init_noise is not None:
         collect(problems, files.existing, arguments.init_noise, "--init-noise")
     return problems

@@ -41,10 +41,7 @@ class ClipMethods(abc.ABC):
           prompt: what is shown.
           **options: see the class; `frames` are those of the whole video.
         """
-        if hasattr(images, "shape"):
-            keys = [Keyframe(pixels=arguments.as_clip(images, "images"))]
-        else:
-            keys = arguments.as_instances(images, Keyframe, "images")
+        keys = arguments.as_keyframes(images, "images")
         return self.run(
             keys[0].pixels if keys else None,
             prompt,
@@ -198,7 +195,7 @@ class ClipMethods(abc.ABC):
         self, stretches: Sequence[Stretch], *, frames: int, **options: Any
     ) -> Clip:
         """Make one video that follows a storyboard."""
-        shots = arguments.as_instances(stretches, Stretch, "stretches")
+        shots = arguments.as_stretches(stretches, "stretches")
         count = arguments.as_count(frames, "frames")
         return self.run(
             None,

@@ -51,8 +51,7 @@ def size_of(path: str, limits: Limits = LIMITS) -> tuple[int, int]:
     if path.endswith(".npy"):
         return next(iter(arrays.frames_of(path, 1.0, limits=limits))).size
     if pictures.is_still(path):
-        image = pictures.read_image(path, limits=limits)
-        return image.shape[1], image.shape[2]
+        return pictures.size_of(path, limits=limits)
     return next(iter(decoding.decode(path, limits=limits))).size
 
 

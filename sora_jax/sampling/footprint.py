@@ -34,7 +34,7 @@ def hold(frames: int, size: tuple[int, int], limits: Limits, copies: int = 1) ->
         raise ValueError(
             f"frames: {frames:,} of {size[1]}x{size[0]} take {memory.gib(needed)} of "
             f"memory, and there are {memory.gib(room)}: make fewer or smaller ones, or "
-            "lift the limits (--unlimited)"
+            "lift the limits (--unlimited, or limits=UNLIMITED)"
         )
 
 
@@ -66,5 +66,6 @@ def check_footprint(request: Request, model: ModelConfig, limits: Limits) -> lis
         f"frames: {request.window(model):,} at once of {width}x{height}, for "
         f"{len(request.prompts)} videos, take at least {memory.gib(needed)} of memory, "
         f"and there are {memory.gib(room)}: ask for fewer or smaller ones (a --window "
-        "makes long videos part by part), or lift the limits (--unlimited)"
+        "makes long videos part by part), or lift the limits (--unlimited, or "
+        "limits=UNLIMITED)"
     ]

@@ -12,6 +12,7 @@ from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.data import arrays, footage, storyboard
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks
+from sora_jax.sampling.allowed import too_many
 from sora_jax.sampling.duties import TASKS
 from sora_jax.sampling.flags import Arguments
 from sora_jax.sampling.parts import Clip, Part
@@ -190,7 +191,7 @@ def read_noise(path: str, limits: Limits) -> np.ndarray:
             f"{named} must hold one array of floating-point numbers, got "
             f"{noise.dtype}: save it with np.save"
         )
-    if not np.isfinite(noise).all():
-        raise ValueError(f"{named} holds numbers that are not finite")
+    if noise.size > limits.noise:
+        raise ValueError(too_many("init_noise", "numbers", noise.size, limits.noise))
     noise = np.asarray(noise, np.float32)
     return noise[None] if noise.ndim == 4 else noise

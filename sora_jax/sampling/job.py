@@ -22,6 +22,7 @@ from sora_jax.limits import Limits
 from sora_jax.sampling import checks, duties, fitted, flags, inputs
 from sora_jax.sampling.allowed import exceeding
 from sora_jax.sampling.parts import check_parts
+from sora_jax.sampling.request import check_shape
 from sora_jax.sampling.tasks.brief import Brief
 from sora_jax.weights import folders, published
 
@@ -98,6 +99,8 @@ def prepare(arguments: flags.Arguments) -> Job:
         )
         # Files are read where the rest is right, since that may take long.
         has_files = any(getattr(arguments, name) for name in inputs.FILES)
+        if has_files and arguments.outpaint is None:
+            problems += check_shape(settings, model, ("window",))
         if is_clear and not (problems and has_files):
             build = checks.collect(problems, inputs.read, arguments, settings, model)
         if build is not None:

@@ -104,8 +104,8 @@ class Model(ClipMethods):
         arguments.as_function(progress, "progress")
         brief = self.brief(prompts, seed=seed, settings=settings)
         frames = brief.settings.frames
-        if condition is not None and not isinstance(condition, Condition):
-            raise arguments.refuse("condition", "a Condition", condition)
+        if condition is not None:
+            condition = arguments.as_condition(condition)
         if noise is not None:
             noise = arguments.as_array(noise, "noise", 5, "[b t h w z] of latents")
         brief = dataclasses.replace(brief, noise=noise)
@@ -116,7 +116,7 @@ class Model(ClipMethods):
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Pass clips through the VAE."""
-        pixels = arguments.as_array(pixels, "pixels", 5, "[b t h w 3] in [-1, 1]")
+        pixels = arguments.as_clips(pixels, "pixels")
         codec.check(self.config.vae, pixels.shape)
         with self.weights.on_mesh():
             return codec.reconstruct(self.weights.parts["vae"], pixels)
@@ -195,4 +195,8 @@ def load(
         raise arguments.refuse("folder", "a path", folder)
     if not isinstance(mesh, MeshConfig):
         raise arguments.refuse("mesh", "a sora_jax.config.MeshConfig", mesh)
+    if not isinstance(limits, Limits):
+        raise arguments.refuse("limits", "sora_jax.limits.Limits", limits)
+    if not isinstance(rewords, bool):
+        raise arguments.refuse("rewords", "True or False", rewords)
     return Model(folders.load(folder, mesh=mesh), limits=limits, rewords=rewords)

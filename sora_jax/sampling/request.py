@@ -79,8 +79,30 @@ def check(request: Request, model: ModelConfig) -> None:
         problems.append(f"seed must be from 0 to {SEEDS - 1}, got {request.seed}")
     if not 0 <= request.strength <= 1:
         problems.append(f"strength must be from 0 to 1, got {request.strength}")
+    problems += check_shape(settings, model, ("frames", "window"))
+    if not problems:
+        problems += _check_window(request, model)
+        problems += _check_noise(request, model)
+        for _, condition in request.conditions:
+            problems += _check_condition(condition, settings, model)
+        problems += _check_fading(request, model)
+    if problems:
+        raise ValueError("\n".join(dict.fromkeys(problems)))
+
+
+def check_shape(
+    settings: SamplingConfig, model: ModelConfig, counted: tuple[str, ...]
+) -> list[str]:
+    """Problems with sizes that the model does not divide.
+
+    Args:
+      settings: asked for.
+      model: that is to make videos so.
+      counted: settings that count the frames of what is made.
+    """
+    problems = []
     time = model.vae.time_factor
-    for name in ("frames", "window"):
+    for name in counted:
         count = getattr(settings, name) or 1
         if (count - 1) % time:
             near = max(1, 1 + round((count - 1) / time) * time)
@@ -98,14 +120,7 @@ def check(request: Request, model: ModelConfig) -> None:
     if tile % cell:
         near = max(cell, round(tile / cell) * cell)
         problems.append(f"tile must be a multiple of {cell}, got {tile}: try {near}")
-    if not problems:
-        problems += _check_window(request, model)
-        problems += _check_noise(request, model)
-        for _, condition in request.conditions:
-            problems += _check_condition(condition, settings, model)
-        problems += _check_fading(request, model)
-    if problems:
-        raise ValueError("\n".join(dict.fromkeys(problems)))
+    return problems
 
 
 def _check_window(request: Request, model: ModelConfig) -> list[str]:

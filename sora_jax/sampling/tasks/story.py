@@ -70,6 +70,12 @@ def shot(brief: Brief, stretches: Sequence[Stretch], start: int, stop: int) -> C
     if pictures:
         pixels = brief.grey(total, brief.settings.size)
         for place, picture in pictures.items():
+            if picture.shape[1:3] != brief.settings.size:
+                height, width = brief.settings.size
+                raise ValueError(
+                    "stretches: pictures must be of the video's size "
+                    f"{width}x{height}, got {picture.shape[2]}x{picture.shape[1]}"
+                )
             pixels[place] = picture[0]
         condition = known_frames(pixels, list(pictures))
     told = dataclasses.replace(brief, prompts=(stretches[0].prompt,))
