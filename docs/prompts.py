@@ -91,16 +91,16 @@ def sections() -> list[Section]:
             prompts=[
                 f"a {size} {colour} {shape} stays still in front of grey stripes"
                 for shape, size, colour in zip(
-                    (*words.SHAPE_WORDS, "ball", "ball"),
-                    (*["big"] * 6, "small", "medium-sized"),
+                    (*words.SHAPE_WORDS, "ball", "square"),
+                    (*["big"] * 6, "medium-sized", "small"),
                     ("red", "blue", "yellow", "orange", "green", "pink") * 2,
                     strict=False,
                 )
             ],
             says=[
                 *(sorted(set(said)) for said in words.SHAPE_WORDS.values()),
-                sorted(set(words.SIZE_WORDS["small"])),
                 sorted(set(words.SIZE_WORDS["medium"])),
+                sorted(set(words.SIZE_WORDS["small"])),
             ],
         ),
         Section(
@@ -225,11 +225,12 @@ def save(path: Path, videos: np.ndarray, fps: float) -> None:
     temporary.replace(path)
 
 
-def main(text: bool = False) -> None:
+def main(text: bool = False, only: str = "") -> None:
     """Write the page, and its pictures.
 
     Args:
       text: rewrite the page alone.
+      only: make this sheet and no other.
     """
     if strange := unread():
         raise ValueError(f"no caption of the training has the words {sorted(strange)}")
@@ -238,13 +239,15 @@ def main(text: bool = False) -> None:
         return
     runtime.enable_compilation_cache()
     model = sora_jax.load()
-    fps = model.config.sampling.fps
-    for section in sections():
-        videos = model.generate(list(section.prompts), frames=FRAMES)
-        save(DOCS / "prompts" / f"{section.name}.webp", videos, fps)
-    # One by one: a prompt that tells of a cut is made shot by shot.
-    videos = np.concatenate([model.generate(said, frames=FRAMES) for said in SAID])
-    save(DOCS / "prompts" / "freely.webp", videos, fps)
+    sheets = {section.name: list(section.prompts) for section in sections()}
+    for name, prompts in {**sheets, "freely": list(SAID)}.items():
+        if only not in ("", name):
+            continue
+        # One by one where a prompt may tell of a cut: it is made shot by shot.
+        groups = [[said] for said in prompts] if name == "freely" else [prompts]
+        videos = [model.generate(group, frames=FRAMES) for group in groups]
+        fps = model.config.sampling.fps
+        save(DOCS / "prompts" / f"{name}.webp", np.concatenate(videos), fps)
 
 
 if __name__ == "__main__":
