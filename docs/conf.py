@@ -30,7 +30,6 @@ myst_enable_extensions = ["colon_fence", "deflist"]
 myst_heading_anchors = 3
 # Building takes seconds and needs no accelerator: notebooks are shown as they stand.
 nb_execution_mode = "off"
-suppress_warnings: list[str] = []
 
 # --- the Python API -------------------------------------------------------------------
 autodoc_member_order = "bysource"
