@@ -1,0 +1,75 @@
+"""The commands of the documentation, checked as far as they would be before work."""
+
+import re
+import tomllib
+
+import pages
+import tyro
+
+from sora_jax import cli
+from sora_jax.config import Series
+from sora_jax.evals import operation_options, playground_options
+from sora_jax.plan import command as plan
+from sora_jax.sampling import checks, job, spellings
+from sora_jax.weights import export, publish
+
+PROJECT = tomllib.loads((pages.ROOT / "pyproject.toml").read_text())
+# Programs that are not ours, or change nothing but the shell.
+OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx-build"}
+OPTIONS = {
+    "sora_jax.evals.operations": operation_options,
+    "sora_jax.evals.playground": playground_options,
+}
+
+
+def sample(argv, needs):
+    arguments = spellings.parse(argv)
+    if not needs:
+        checks.refuse(arguments)
+        assert job.prepare(arguments).outs
+
+
+def train(argv, needs):
+    del needs
+    config, _ = cli.parse_run(argv)
+    for location, *_ in config.stages if isinstance(config, Series) else ():
+        cli.load_config(location)
+
+
+def module(name, argv):
+    if name == "sora_jax.plan":
+        config, options = cli.parse_beside_config(argv, plan.Options)
+        assert re.fullmatch(r"\w+:\d+(x\d+)+", options.topology), options
+        assert isinstance(config, plan.DiTRun | plan.ModelConfig)
+    elif name in OPTIONS:
+        options = tyro.cli(OPTIONS[name].Options, args=argv)
+        OPTIONS[name].check(options)
+    else:
+        known = {"sora_jax.weights.publish": publish, "sora_jax.weights.export": export}
+        tyro.cli(known[name].Arguments, args=argv)
+
+
+def check(command, needs):
+    """Check a command as far as it would be before its work begins."""
+    program, *argv = command
+    if program == "python":
+        first, *rest = argv
+        if first == "sample.py":
+            sample(rest, needs)
+        elif first == "train.py":
+            train(rest, needs)
+        elif first == "-m" and rest[0] != "venv":
+            module(rest[0], rest[1:])
+        elif first != "-m":
+            flags = [word.partition("=")[0] for word in rest if word.startswith("--")]
+            names = {flag[2:].replace("-", "_") for flag in flags}
+            assert names <= pages.names_in(pages.ROOT / first)
+    elif program == "pip":
+        extras = re.findall(r"\[([\w,]+)\]", " ".join(argv))
+        known = PROJECT["project"]["optional-dependencies"]
+        assert set(",".join(extras).split(",")) <= {*known, ""}
+    elif program == "pytest":
+        paths = [word for word in argv if "/" in word]
+        assert all((pages.ROOT / path).exists() for path in paths)
+    else:
+        assert program in OTHERS, f"nothing here checks {program!r}: mark its block"
