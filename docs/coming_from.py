@@ -65,7 +65,7 @@ DIFFUSERS_TOO = {
     "memory together are loaded in turn",
     "`pipe.vae.enable_tiling()`": "`--tile 256`; by default as memory allows",
     "`torch_dtype=torch.bfloat16`": "nothing: bfloat16 on accelerators, else float32",
-    "`export_to_video(frames, …)`": "`--out`, or `sora_jax.data.outputs.write`",
+    "`export_to_video(frames, …)`": "`--out`, or `sora_jax.write`",
 }
 WAN_TOO = {
     "`--image cat.jpg` with `--task ti2v-5B`": "`--image cat.jpg`",
