@@ -124,7 +124,8 @@ def main() -> None:
         started, turn = time.monotonic(), 0
         while time.monotonic() - started < asked.seconds or not all(counts.values()):
             for name in wanted:
-                print(f"{name}, seed {asked.seed + turn}", end="\r", flush=True)
+                if sys.stdout.isatty():
+                    print(f"{name}, seed {asked.seed + turn}", end="\r", flush=True)
                 examine(targets[name], guard, asked.seed + turn)
                 counts[name] += EXAMPLES
             turn += 1
