@@ -20,12 +20,15 @@ from typing import Any, TypeVar
 import tqdm
 import tyro
 
+from sora_jax import limits
 from sora_jax.files import quoted
 
 T = TypeVar("T")
 
 # What a config file is called while it runs.
 _CONFIG = "sora_jax_config_file"
+# Flags of any program whose values are names of files and folders.
+PATHS = ("--config", "--workdir", "--weights", "--out", "--save", "--run", "--vae")
 FLAGS = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
 
 
@@ -59,24 +62,50 @@ def say(line: str) -> None:
         sys.stdout = open(os.devnull, "w")
 
 
-def refuse_control(argv: Sequence[str], texts: Collection[str] = ()) -> None:
-    """Refuse control characters, which would reach the terminal in an error.
+def refuse_control(argv: Sequence[str], texts: Collection[str] = PATHS) -> None:
+    """Refuse what an error must not print: control characters, and very long values.
 
     Args:
       argv: arguments.
-      texts: flags whose values may hold them, such as names of files.
+      texts: flags, with dashes, whose values may hold them, such as names of files.
 
     Raises:
-      ValueError: one holds some.
+      ValueError: one holds some, or is too long.
     """
     before = ""
     for argument in argv:
         flag, equals, value = argument.partition("=")
-        is_text = before in texts or (equals and flag in texts)
+        is_text = _dashed(before) in texts or (equals and _dashed(flag) in texts)
         shown = flag if is_text and equals else "" if is_text else argument
         if printable(shown) != shown:
             raise ValueError(f"{quoted(argument)} holds control characters: leave it")
+        if len(shown) > limits.ARGUMENT:
+            named = f"{before} {quoted(argument)}" if before[:2] == "--" else ""
+            raise ValueError(
+                f"{named or quoted(argument)} is longer than {limits.ARGUMENT} "
+                "characters: give a shorter one"
+            )
         before = argument
+
+
+def _dashed(flag: str) -> str:
+    return flag.replace("_", "-")
+
+
+def parse(options: type[T], argv: Sequence[str], about: str | None = None) -> T:
+    """Parse the flags of a dataclass.
+
+    Args:
+      options: the dataclass.
+      argv: arguments.
+      about: what --help says of the program.
+
+    Raises:
+      ValueError: an argument is nothing that can be repeated in an error.
+      SystemExit: tyro has printed what is wrong with a flag, or the help.
+    """
+    refuse_control(argv)
+    return tyro.cli(options, args=argv, description=about)
 
 
 def near(name: str, names: Iterable[str]) -> str:
@@ -138,7 +167,7 @@ def parse_run(argv: Sequence[str]) -> tuple[Any, str]:
       ValueError: --config is missing, is given twice, or cannot be read.
       SystemExit: tyro has printed what is wrong with a field, or the help.
     """
-    refuse_control(argv, ("--config", "--workdir"))
+    refuse_control(argv)
     config, rest = _take_config(argv)
     kind = dataclasses.make_dataclass(
         "Arguments", [("config", type(config)), ("workdir", str)], frozen=True
@@ -155,6 +184,7 @@ def parse_beside_config(argv: Sequence[str], options: type[T]) -> tuple[Any, T]:
       ValueError: --config is missing, is given twice, or cannot be read.
       SystemExit: tyro has printed what is wrong with a flag, or the help.
     """
+    refuse_control(argv)
     if {"--help", "-h"} & set(argv):
         tyro.cli(options, args=["--help"])
     config, rest = _take_config(argv)

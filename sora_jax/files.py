@@ -104,6 +104,18 @@ def is_remote(path: PathLike) -> bool:
     return "://" in os.fspath(path)
 
 
+def check_size(path: PathLike, field: str, most: int) -> epath.Path:
+    """Returns the path of a regular file, if it is small enough.
+
+    Raises:
+      ValueError: there is none (see `existing`), or it is larger.
+    """
+    source = existing(path, field)
+    if source.stat().length > most:
+        raise _too_large(path, field, most)
+    return source
+
+
 def read_bytes(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> bytes:
     """Reads a file that is small by its nature.
 
@@ -119,10 +131,14 @@ def read_bytes(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> byt
             f"{field} {quoted(path)} cannot be read ({error.strerror or error})"
         ) from error
     if len(content) > most:
-        raise ValueError(
-            f"{field} {quoted(path)} is larger than {most} bytes: give a smaller file"
-        )
+        raise _too_large(path, field, most)
     return content
+
+
+def _too_large(path: PathLike, field: str, most: int) -> ValueError:
+    return ValueError(
+        f"{field} {quoted(path)} is larger than {most} bytes: give a smaller file"
+    )
 
 
 def read_text(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> str:
@@ -156,7 +172,8 @@ def decode_json(
       ValueError: it is none, is nested too deeply, or holds other types; says where.
     """
     try:
-        if infinite:
+        # Python's own parser makes objects of all that there is, and of any size.
+        if infinite and _is_infinite(text):
             found = msgspec.convert(json.loads(text), kind)
         else:
             found = msgspec.json.decode(text, type=kind)
@@ -167,6 +184,12 @@ def decode_json(
     if _is_deep(found):
         raise ValueError(f"it is nested more than {limits.NESTING} deep")
     return found
+
+
+def _is_infinite(text: str | bytes | msgspec.Raw) -> bool:
+    if isinstance(text, str):
+        return "NaN" in text or "Infinity" in text
+    return b"NaN" in bytes(text) or b"Infinity" in bytes(text)
 
 
 def _is_deep(value: Any) -> bool:

@@ -51,16 +51,46 @@ LIMITS = Limits()
 UNLIMITED = Limits(**{item.name: math.inf for item in dataclasses.fields(Limits)})
 
 # --- of file formats, never lifted ---------------------------------------------------
-# Bytes of a text file: prompts, storyboards, configs, indices.
+# Bytes of a text file: prompts, manifests, what a run has recorded.
 TEXT_BYTES = 2**26
+# Bytes of a config: published ones have a few thousand.
+CONFIG_BYTES = 10**6
+# Bytes of an index of shards: a hundred for each tensor of even the largest models.
+INDEX_BYTES = 2**24
+# Bytes of a SentencePiece model: umT5's has 4.5 million.
+TOKENIZER_BYTES = 2**26
 # Bytes of a storyboard.
 STORY_BYTES = 2**16
 # Lists and objects inside one another in JSON and YAML.
 NESTING = 64
-# Bytes of a safetensors header: what the format allows.
-HEADER_BYTES = 100_000_000
-# Layers, and features of a layer, that a foreign config may name.
+# Tensors of a safetensors file (Wan's have about a thousand), their axes, and bytes of
+# the header that lists them: the format allows 100 million, and each takes about 100.
+TENSORS = 100_000
+AXES = 8
+HEADER_BYTES = 300 * TENSORS
+# Layers, and features of a layer, that a config may name.
 LAYERS = 1_000
 FEATURES = 2**20
+# Layers of a VAE at each resolution, its downsamplings, and layers in one turn of a
+# loop, which are written out one by one, not stacked: compiling takes as long as there
+# are many. Wan's VAE has 2 and 3.
+BLOCKS = 8
+STAGES = 7
+UNROLL = 64
+# Sides of a patch, and multiples of a width.
+FACTOR = 64
+# Memories that a transformer attends to.
+CONTEXTS = 8
+# Tokens of a text.
+TOKENS = 2**16
+# The size of a number among latents' statistics and rates.
+NUMBER = 1e6
+# Seeds: JAX keeps no more of one.
+SEEDS = 2**32
+# Seconds after which the next frame's time is taken for a mistake of the file's, unless
+# the file says that it lasts so long.
+LONGEST_FRAME = 60.0
+# Characters of an argument that is neither a text nor the name of a file.
+ARGUMENT = 1_000
 # Characters of a value that a message repeats.
 QUOTED = 120

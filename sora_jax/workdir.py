@@ -14,7 +14,7 @@ from typing import Any
 import jax
 from etils import epath
 
-from sora_jax import files, sharding
+from sora_jax import files, limits, sharding
 from sora_jax.files import PathLike
 
 # A full disk, a quota, and a limit on the length of files.
@@ -108,13 +108,19 @@ def _leaves(node: Any, name: str = "") -> Iterator[tuple[str, Any]]:
         yield from _leaves(child, f"{name}.{key}" if name else key)
 
 
-def read_json(path: epath.Path, remedy: str, kind: Any = dict[str, Any]) -> Any:
+def read_json(
+    path: epath.Path,
+    remedy: str,
+    kind: Any = dict[str, Any],
+    most: int = limits.CONFIG_BYTES,
+) -> Any:
     """Reads a JSON file.
 
     Args:
       path: of the file.
       remedy: what to do when it is not as it should be.
       kind: what it holds, as a type that msgspec knows.
+      most: bytes of it.
 
     Raises:
       ValueError: it is missing, or is none, or holds something else; says so, and the
@@ -123,7 +129,7 @@ def read_json(path: epath.Path, remedy: str, kind: Any = dict[str, Any]) -> Any:
     if not path.exists():
         raise ValueError(f"{path} is missing; {remedy}")
     try:
-        text = files.read_text(path, "file")
+        text = files.read_text(path, "file", most)
     except ValueError as error:
         raise ValueError(f"{error}; {remedy}") from error
     try:

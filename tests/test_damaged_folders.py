@@ -127,7 +127,7 @@ def damage_depth(folder):
         (damage_index, "index.json is not JSON of the kind .*`object`, got `array`"),
         (damage_statistics, "latents_std must be 16 numbers, got 1"),
         (damage_second, "transformer_2 is of another kind or size"),
-        (damage_tokenizer, "tokenizer .* is missing"),
+        (damage_tokenizer, "tokenizer .* does not exist"),
         (damage_kind, "(?s)qk_norm must be .*image_dim must be None, got 1280"),
         (damage_pipeline, "is of a 'FluxPipeline'"),
         (damage_depth, r"(?s)missing.*blocks.2.*looks like .*depth 2"),

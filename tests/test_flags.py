@@ -13,8 +13,12 @@ import pytest
 from PIL import Image
 
 from sora_jax import cli, cluster, runtime
+from sora_jax.commands import train
+from sora_jax.evals import operations, playground
 from sora_jax.limits import LIMITS, UNLIMITED, Limits
+from sora_jax.plan import command as planning
 from sora_jax.sampling import checks, command, flags, job, spellings
+from sora_jax.weights import export, publish
 
 ROOT = Path(__file__).parent.parent
 
@@ -116,6 +120,36 @@ def test_control_characters_do_not_reach_the_terminal():
     logger = logging.getLogger("sora_jax.test")
     record = logger.makeRecord("a", 30, "f", 1, "%s is cut", ("a\x1b.mp4",), None)
     assert runtime.Printable("%(message)s").format(record) == r"a\x1b.mp4 is cut"
+
+
+def test_no_program_repeats_a_long_argument_or_a_raw_one():
+    programs = (spellings.parse, train.main, planning.main, export.main, publish.main)
+    for main in (*programs, playground.main, operations.main):
+        for name in ("--frames", "--model", "--solver=", "--config.x="):
+            value = "9" * 4000
+            argv = [name + value] if name.endswith("=") else [name, value]
+            with pytest.raises(ValueError, match=f"{name}.* longer than 1000") as told:
+                main(argv)
+            assert len(str(told.value)) < 300
+        with pytest.raises(ValueError, match=r"holds control characters"):
+            main(["--cases", "\x1b[2J"])
+    long = "a" * 9000
+    for flag in ("--n-prompt", "--n_prompt", "--negative-prompt"):
+        assert parse(f"--prompt a {flag} {long}").negative_prompt == long
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        "--size 64x64 --height 32 --width 32",
+        "--height=32 --width=32 --size=64x64",
+        "--steps 4 --num_inference_steps 9",
+        "--num-frames 5 --frame_num 9",
+    ],
+)
+def test_two_names_of_one_flag_are_refused(argv):
+    with pytest.raises(ValueError, match="is given twice, as --.* and as --"):
+        parse(f"--prompt a {argv}")
 
 
 def test_every_limit_is_lifted_by_one_flag(folder):

@@ -62,8 +62,9 @@ def test_sizes_are_whole_numbers_within_bounds(copy, file, field, value):
         ("transformer", {"attention_head_dim": 2**19}, "another shape"),
         ("transformer", {"attention_head_dim": 2**20}, "attention_head_dim x"),
         ("transformer", {"eps": "1e-6"}, "eps must be"),
-        ("transformer", {"qk_norm": "x" * 10**6}, "qk_norm must be"),
-        ("vae", {"dim_mult": [1] * 10**6}, "dim_mult"),
+        ("transformer", {"qk_norm": "x" * 10**5}, "qk_norm must be"),
+        ("transformer", {"qk_norm": "x" * 10**6}, "larger than"),
+        ("vae", {"dim_mult": [1] * 10**5}, "dim_mult"),
         ("vae", {"dim_mult": [1, 2, 4, 64], "base_dim": 2**20}, "base_dim x dim_mult"),
         ("vae", {"temperal_downsample": [1, 2, 3]}, "temperal_downsample"),
         ("vae", {"num_res_blocks": 8}, "missing"),
@@ -161,6 +162,8 @@ def edited(**fields):
         b"[" * 10**6,
         b'{"a": 5}',
         b'{"a": {"dtype": "F32"}}',
+        b"{" + b'"1f":1,' * (4 * 10**6) + b'"a":1}',
+        b"{" + b'"1f":1,' * (9 * 10**6) + b'"a":1}',
         b"\xff" * 9,
         lambda header: header | {"proj_out.bias": []},
         lambda header: (
@@ -203,6 +206,14 @@ def test_an_index_names_only_files_beside_it(copy):
         index = {"weight_map": {"a": name}}
         (copy / f"{DIT}.index.json").write_text(json.dumps(index))
         refuses(copy, "in the place of safetensors files beside it")
+
+
+@pytest.mark.parametrize("name", ["config.json", "model_index.json"])
+def test_configs_of_many_empty_lists_are_refused_at_once(copy, name):
+    (copy / name).write_bytes(b'{"a": [' + b"[]," * 10**7 + b"[]]}")
+    if name == "config.json":
+        (copy / "model_index.json").unlink()
+    refuses(copy, name, "larger than 1000000 bytes")
 
 
 def test_pipes_and_folders_in_the_place_of_weights_are_refused(copy):

@@ -197,6 +197,22 @@ def test_the_record_of_a_video_says_what_was_asked_for_and_read(speaking, tmp_pa
     assert record["read_as"] == "a red ball | a cyan star"
 
 
+@pytest.mark.parametrize("task", ["animate", "extend"])
+def test_the_record_tells_of_no_cut_where_none_was_made(speaking, tmp_path, task):
+    published.save(tmp_path / "weights", speaking)
+    Image.new("RGB", (32, 32)).save(tmp_path / "first.png")
+    outputs.write(tmp_path / "first.mp4", [np.zeros((5, 32, 32, 3))], 8)
+    file = {"image": (str(tmp_path / "first.png"),)}
+    if task == "extend":
+        file = {"video": (str(tmp_path / "first.mp4"),), "task": "extend"}
+    asked = {"weights": str(tmp_path / "weights"), "out": str(tmp_path / "made.npy")}
+    asked |= {"frames": 13, **QUICK, **file}
+    arguments = flags.Arguments(prompt="a red ball, then an aqua star", **asked)
+    list(command.run(job.prepare(arguments), progress=silent))
+    record = json.loads((tmp_path / "made.npy.json").read_text())
+    assert record["read_as"] == "a red ball, then a cyan star"
+
+
 def test_a_file_that_is_much_resized_is_told(speaking, tmp_path, caplog):
     published.save(tmp_path / "weights", speaking)
     Image.new("RGB", (96, 32)).save(tmp_path / "wide.png")

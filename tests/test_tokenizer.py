@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import itertools
 import pickle
+import time
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from sora_jax.models.tokenizer import (
     PAD,
     UNKNOWN,
     Tokenizer,
+    check_file,
     clean,
     train_tokenizer,
 )
@@ -83,6 +85,17 @@ def test_bad_models(tmp_path):
         Tokenizer.load(tmp_path / "bad.model")
     with pytest.raises(ValueError, match="vocab_size must be at least 300, got 100"):
         train_tokenizer(CAPTIONS, vocab_size=100)
+
+
+def test_a_file_of_gigabytes_is_no_tokenizer(tmp_path):
+    path = tmp_path / "tokenizer.model"
+    with path.open("wb") as file:
+        file.truncate(6 * 10**9)  # takes no room on disk
+    for look in (Tokenizer.load, check_file):
+        started = time.process_time()
+        with pytest.raises(ValueError, match="tokenizer.model' is larger than"):
+            look(path)
+        assert time.process_time() - started < 2
 
 
 def test_unigrams_of_transformers_spell_nothing_in_bytes(tokenizer):

@@ -172,6 +172,21 @@ def test_folding_pixels_into_channels_is_undone():
     np.testing.assert_array_equal(depth_to_space(space_to_depth(x, 2), 2), x)
 
 
+@pytest.mark.parametrize(
+    ("fields", "told"),
+    [
+        ({"blocks": 1000}, "vae.blocks must be from 1 to 8"),
+        ({"stages": ((1, 2),) * 39, "multipliers": (1,) * 40}, "vae.stages .* most 7"),
+        ({"multipliers": (1, 2, 10**9)}, "vae.multipliers must be from 1 to 64"),
+        ({"multipliers": (1, 2, 64), "encoder_width": 2**20}, "from 1 to 1 each"),
+        ({"patch": 2**16}, "vae.patch must be from 1 to 64"),
+    ],
+)
+def test_what_is_compiled_layer_by_layer_is_bounded(fields, told):
+    with pytest.raises(ValueError, match=told):
+        VAEConfig(**fields)
+
+
 def test_stages_and_multipliers_must_agree():
     with pytest.raises(ValueError, match="vae.multipliers"):
         VAEConfig(multipliers=(1, 2))

@@ -8,6 +8,7 @@ from typing import Literal
 
 from sora_jax import limits
 from sora_jax.config.plain import Number, require_within
+from sora_jax.files import quoted
 
 # In float64, of JAX_ENABLE_X64=1, one program is held against another.
 Dtype = Literal["auto", "bfloat16", "float32", "float64"]
@@ -15,6 +16,7 @@ LEAST_ONE: tuple[Number, Number] = (1, math.inf)
 # Far beyond any model, and too few to fill memory before they are refused.
 FEATURES: tuple[Number, Number] = (1, limits.FEATURES)
 LAYERS: tuple[Number, Number] = (1, limits.LAYERS)
+UNROLL: tuple[Number, Number] = (1, limits.UNROLL)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -44,19 +46,31 @@ class VAEConfig:
     dtype: Dtype = "auto"
 
     def __post_init__(self):
-        names = ("patch", "channels", "encoder_width", "decoder_width")
+        names = ("channels", "encoder_width", "decoder_width")
+        widest = max(1, self.encoder_width, self.decoder_width)
+        most = min(limits.FACTOR, limits.FEATURES // widest)
         require_within(
             "vae.",
             self,
-            dict.fromkeys(names, FEATURES) | {"blocks": LAYERS},
+            dict.fromkeys(names, FEATURES)
+            | {"patch": (1, limits.FACTOR), "blocks": (1, limits.BLOCKS)},
+            (
+                len(self.stages) <= limits.STAGES,
+                f"vae.stages must be at most {limits.STAGES}, got {len(self.stages)}",
+            ),
+            (
+                all(1 <= multiple <= most for multiple in self.multipliers),
+                f"vae.multipliers must be from 1 to {most} each at these widths, "
+                f"got {quoted(self.multipliers)}",
+            ),
             (
                 len(self.multipliers) == len(self.stages) + 1,
                 f"vae.multipliers must have one entry more than vae.stages, "
-                f"got {self.multipliers} and {self.stages}",
+                f"got {quoted(self.multipliers)} and {quoted(self.stages)}",
             ),
             (
                 all(time in (1, 2) and space == 2 for time, space in self.stages),
-                f"vae.stages must be (1, 2) or (2, 2) each, got {self.stages}",
+                f"vae.stages must be (1, 2) or (2, 2) each, got {quoted(self.stages)}",
             ),
         )
 
@@ -132,13 +146,21 @@ class DiTConfig:
     dtype: Dtype = "auto"
 
     def __post_init__(self):
-        names = ("channels", "width", "heads", "mlp")
+        names = ("channels", "width", "heads", "mlp", "time_features")
         require_within(
             "dit.",
             self,
             dict.fromkeys(names, FEATURES)
-            | {"depth": LAYERS, "unroll": LAYERS}
+            | {"depth": LAYERS, "unroll": UNROLL}
             | {"extra_channels": (0, limits.FEATURES)},
+            (
+                len(self.contexts) <= limits.CONTEXTS
+                and all(
+                    1 <= features <= limits.FEATURES for _, features in self.contexts
+                ),
+                f"dit.contexts must be at most {limits.CONTEXTS}, each of 1 to "
+                f"{limits.FEATURES} features, got {quoted(self.contexts)}",
+            ),
             (
                 self.heads >= 1 and self.width % (2 * self.heads) == 0,
                 f"dit.width must be an even multiple of dit.heads, "
@@ -150,9 +172,12 @@ class DiTConfig:
                 f"got {self.time_features}",
             ),
             (
-                self.patch[0] == 1 and min(self.patch) >= 1,
-                "dit.patch must be (1, height, width) of 1 or more, since stretches "
-                f"and clean beginnings are counted in latent frames, got {self.patch}",
+                self.patch[0] == 1
+                and 1 <= min(self.patch)
+                and max(self.patch) <= limits.FACTOR,
+                "dit.patch must be (1, height, width) of 1 to "
+                f"{limits.FACTOR}, since stretches and clean beginnings are counted in "
+                f"latent frames, got {self.patch}",
             ),
             (self.theta > 1, f"dit.theta must be > 1, got {self.theta}"),
         )
@@ -201,13 +226,13 @@ class TextConfig:
     dtype: Dtype = "auto"
 
     def __post_init__(self):
-        names = ("width", "heads", "head_dim", "mlp", "pad_to")
-        bounds = {"vocabulary": (2, limits.FEATURES), "max_distance": (2, math.inf)}
+        names = ("width", "heads", "head_dim", "mlp", "pad_to", "buckets")
+        bounds = {"vocabulary": (2, limits.FEATURES), "max_distance": (2, 2**30)}
         require_within(
             "text.",
             self,
             dict.fromkeys(names, FEATURES)
-            | {"depth": LAYERS, "unroll": LAYERS}
+            | {"depth": LAYERS, "unroll": UNROLL}
             | bounds,
             (
                 self.buckets >= 4 and self.buckets % 2 == 0,

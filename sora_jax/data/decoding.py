@@ -18,12 +18,8 @@ from jaxtyping import UInt8
 from sora_jax.data import animations, containers, display
 from sora_jax.data.video import fit, to_float
 from sora_jax.files import PathLike, existing, quoted
-from sora_jax.limits import LIMITS, Limits
+from sora_jax.limits import LIMITS, LONGEST_FRAME, Limits
 from sora_jax.types import Clip
-
-# Seconds after which the next frame's time is taken for a mistake of the file's, unless
-# the file says that it lasts so long.
-LONGEST = 60.0
 
 _logger = logging.getLogger(__name__)
 
@@ -157,7 +153,7 @@ def _timed(opened: containers.Opened, named: str, limits: Limits) -> Iterator[Sh
         if start is None and frame.time is not None:
             start = frame.time - following
         time = following if frame.time is None else frame.time - start
-        is_sane = begin < time <= max(declared, begin + LONGEST)
+        is_sane = begin < time <= max(declared, begin + LONGEST_FRAME)
         begin = time if is_sane else following
         length = frame.duration * tick if frame.duration else 1 / (rate or 1)
         yield Shown(

@@ -183,7 +183,7 @@ def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[dict[str, Any]]
             "with an encode config first (configs/playground_encode.py)"
         )
     for path in indices:
-        told = read_json(path, AGAIN, _Index)
+        told = read_json(path, AGAIN, _Index, limits.TEXT_BYTES)
         if told.format != FORMAT:
             raise ValueError(
                 f"{str(folder)!r} holds clips in the format "

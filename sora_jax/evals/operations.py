@@ -13,8 +13,6 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-import tyro
-
 from sora_jax import cli, workdir
 from sora_jax.data import outputs
 from sora_jax.evals import operation_results
@@ -37,7 +35,7 @@ def load(options: Options) -> Model | None:
 
 def main(argv: Sequence[str]) -> None:
     """Measure, print the table and write the results."""
-    options = tyro.cli(Options, args=argv, description=__doc__)
+    options = cli.parse(Options, argv, __doc__)
     check(options)
     results = measure(load(options), options)
     print(operation_results.table(results.outcomes))

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tyro
 
 from sora_jax import cli, workdir
 from sora_jax.data import outputs
@@ -67,7 +66,7 @@ def load(options: Options) -> Model | None:
 
 def main(argv: Sequence[str]) -> None:
     """Measure, print the table and write the results."""
-    options = tyro.cli(Options, args=argv, description=__doc__)
+    options = cli.parse(Options, argv, __doc__)
     check(options)
     outcome = evaluate(options, load(options))
     print(results.table(outcome.cases))

@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import html
 import io
-import os
 import re
 from collections.abc import Iterable, Sequence
 
@@ -20,10 +19,12 @@ import sentencepiece
 from etils import epath
 from jaxtyping import Int
 
+from sora_jax import files, limits
 from sora_jax.files import PathLike
 from sora_jax.workdir import write_bytes
 
 PAD, END, UNKNOWN = 0, 1, 2
+FIELD = "tokenizer"  # as messages name it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,20 +42,14 @@ class Tokenizer:
         """Reads a SentencePiece model file.
 
         Raises:
-          ValueError: the file is missing or no SentencePiece model.
+          ValueError: the file is missing, too large, or no SentencePiece model.
         """
-        source = epath.Path(path)
-        if not source.is_file():
-            raise ValueError(
-                f"tokenizer {os.fspath(path)!r} does not exist; it belongs into the "
-                "weights' folder"
-            )
-        tokenizer = cls(source.read_bytes())
+        tokenizer = cls(files.read_bytes(path, FIELD, limits.TOKENIZER_BYTES))
         try:
             _ = tokenizer._processor
         except Exception as error:
             raise ValueError(
-                f"tokenizer {os.fspath(path)!r} is not a SentencePiece model or is cut "
+                f"{FIELD} {files.quoted(path)} is not a SentencePiece model or is cut "
                 "short; copy or download the file again"
             ) from error
         return tokenizer
@@ -97,6 +92,15 @@ class Tokenizer:
     def __getstate__(self) -> dict[str, bytes]:
         """Leave the processor behind; it is made again from the bytes."""
         return {"model": self.model}
+
+
+def check_file(path: PathLike) -> None:
+    """Refuses a model file that is missing or too large to be one, without reading it.
+
+    Raises:
+      ValueError: says so.
+    """
+    files.check_size(path, FIELD, limits.TOKENIZER_BYTES)
 
 
 def clean(text: str) -> str:

@@ -14,11 +14,10 @@ from typing import Any, NamedTuple
 from sora_jax import cli, files
 from sora_jax.config import SamplingConfig
 from sora_jax.data import animations, containers, outputs, pictures, storyboard
-from sora_jax.limits import Limits
+from sora_jax.limits import SEEDS, Limits
 from sora_jax.sampling import duties, flags
 from sora_jax.sampling.allowed import check_prompts, exceeding, is_text, too_many
 
-SEEDS = 2**32  # JAX keeps no more of a seed
 # A name on a hub of models, and no folder.
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 

@@ -61,7 +61,8 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             noise=job.noise,
             limits=job.limits,
         )
-        chunks = model.perform(job.build(brief), progress)
+        parts = model.read(job.build(brief))
+        chunks = model.make(parts, progress)
         if jax.process_index() > 0:
             for _ in chunks:  # made with the others, and written by the first host
                 pass
@@ -72,7 +73,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             {
                 "task": job.task,
                 "prompt": prompt,
-                "read_as": reading.words_read(prompt, model.config, job.made.frames),
+                "read_as": reading.told(parts),
                 "seed": seed,
                 **dataclasses.asdict(job.made),
                 **job.record,

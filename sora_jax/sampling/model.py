@@ -141,11 +141,19 @@ class Model(ClipMethods):
 
     def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
         """Check parts, then make them and yield their frames in order."""
+        return self.make(self.read(parts), progress)
+
+    def read(self, parts: Sequence[Part]) -> Sequence[Part]:
+        """Check parts; return them in the words that are read, and tell of the rest."""
         check_parts(parts, self.config, self.limits)
         if self.rewords:
             parts = reading.read(parts, self.config, self._tell)
         for line in unseen.find(parts, self.config, self.weights.tokenizer):
             self._tell(line)
+        return parts
+
+    def make(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
+        """Make parts that were read and yield their frames in order."""
         return self.weights.each(Player(self.weights, progress).perform(parts))
 
     def brief(

@@ -7,7 +7,7 @@ all that can be refused is refused, without any weights.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -75,6 +75,18 @@ def check_parts(
         else:
             shown += len(part)
     return shown, size
+
+
+def canvases(parts: Sequence[Part]) -> Iterator[Canvas]:
+    """Yield all that is made, what follows from what was made before included."""
+    for part in parts:
+        if isinstance(part, Canvas):
+            yield part
+        elif isinstance(part, Then):
+            canvas = part.canvas
+            yield canvas
+            shape = (canvas.stop - canvas.start, *canvas.request.settings.size, 3)
+            yield from canvases(part.parts(np.zeros(shape, np.float32)))
 
 
 def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:

@@ -7,13 +7,14 @@ showed both shots so, and two or three from the prompt alone.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
 from sora_jax.config import ModelConfig
 from sora_jax.data import rewrites
 from sora_jax.files import quoted
-from sora_jax.sampling.parts import Canvas, Clip, Part, Then
+from sora_jax.sampling.parts import Canvas, Clip, Part, Then, canvases
 from sora_jax.sampling.request import Request
 
 # Frames below which a shot shows nothing of its own.
@@ -23,7 +24,11 @@ FEWEST = 5
 def read(
     parts: Sequence[Part], model: ModelConfig, tell: Callable[[str], None]
 ) -> list[Part]:
-    """Parts whose prompts say what the model can read; what is changed is told."""
+    """Parts whose prompts say what the model can read; what is changed is told.
+
+    Cut into shots is what is made of a prompt alone, and shown as it is made: what a
+    clip, a picture or a later part hangs on stays one shot.
+    """
     found: list[Part] = []
     for part in parts:
         if isinstance(part, Canvas):
@@ -39,10 +44,13 @@ def read(
     return found
 
 
-def words_read(prompt: str, model: ModelConfig, frames: int) -> str:
-    """What a model reads of a prompt for a whole video, shots set apart by a bar."""
-    shots = _told(prompt, model, frames)
-    return " | ".join(rewrites.read(shot, model.seen.words) for shot in shots)
+def told(parts: Sequence[Part]) -> str:
+    """What parts tell of, one text after the other, set apart by bars."""
+    texts: list[str] = []
+    for canvas in canvases(parts):
+        request = canvas.request
+        texts += [*request.prompts, *(prompt for _, prompt in request.story)]
+    return " | ".join(text for text, _ in itertools.groupby(texts))
 
 
 def prompts_of(request: Request) -> list[str]:

@@ -8,9 +8,8 @@ import numpy as np
 
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.diffusion import conditioning
+from sora_jax.limits import SEEDS
 from sora_jax.types import Condition
-
-SEEDS = 2**32  # JAX keeps no more of a seed
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

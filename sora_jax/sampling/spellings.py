@@ -42,9 +42,11 @@ FLAGS = {
     "pretrained-model-name-or-path": "weights",
 }
 # Flags whose values are texts or names of files, which may hold any letters.
-TEXTS = ("--prompt", "--negative-prompt", "--negative_prompt", "--n_prompt", "--image")
-TEXTS += ("--video", "--mask", "--prompts", "--storyboard", "--init-noise", "--out")
-TEXTS += ("--init_noise", "--weights", "--ckpt_dir", "--save_file")
+_TEXTS = ("prompt", "negative-prompt", "image", "video", "mask", "prompts", "out")
+_TEXTS += ("storyboard", "init-noise", "weights")
+TEXTS = tuple(
+    f"--{name}" for name in (*_TEXTS, *FLAGS) if FLAGS.get(name, name) in _TEXTS
+)
 # What people call tasks, and how each is asked for here.
 TASKS = {
     "outpaint": "--task inpaint --outpaint WIDTHxHEIGHT",
@@ -83,14 +85,19 @@ def translate(argv: Sequence[str]) -> list[str]:
     """Turn others' flags into ours.
 
     Raises:
-      ValueError: a task is none, or a height comes without a width.
+      ValueError: a task is none, a height comes without a width, or two names of one
+        flag are given.
     """
     translated, sides = [], {}
+    names: dict[str, str] = {}  # of each flag of ours, as it was given
     rest = list(argv)
     while rest:
         argument = rest.pop(0)
         name, equals, value = argument.partition("=")
         key = name[2:].replace("_", "-") if name.startswith("--") else ""
+        if key:
+            ours = "size" if key in ("height", "width") else FLAGS.get(key, key)
+            _refuse_twice(names, ours, key)
         if key in ("height", "width"):
             if not equals:
                 value = rest.pop(0) if rest else ""
@@ -102,6 +109,16 @@ def translate(argv: Sequence[str]) -> list[str]:
         if key == "task" and (equals or rest):
             _check_task(value if equals else rest[0])
     return translated + _size_of(sides)
+
+
+def _refuse_twice(names: dict[str, str], ours: str, key: str) -> None:
+    """Refuse two names of one flag, of which one would be left out without a word."""
+    sides = ("height", "width")
+    before = names.setdefault(ours, key)
+    if before != key and not (before in sides and key in sides):
+        raise ValueError(
+            f"--{ours} is given twice, as --{before} and as --{key}: leave one out"
+        )
 
 
 def _size_of(sides: dict[str, str]) -> list[str]:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from sora_jax.config import ModelConfig
 from sora_jax.data import nouns, rewrites
 from sora_jax.files import quoted
 from sora_jax.models.tokenizer import Tokenizer, words_of
-from sora_jax.sampling.parts import Canvas, Part, Then
+from sora_jax.sampling.parts import Part, canvases
 from sora_jax.sampling.reading import prompts_of
 from sora_jax.sampling.request import Request
 
@@ -24,18 +22,6 @@ def find(
         for prompt in prompts_of(canvas.request):
             yield from _unread(prompt, model, tokenizer)
             yield from doubts(prompt, model)
-
-
-def canvases(parts: Sequence[Part]) -> Iterator[Canvas]:
-    """Yield all that is made, what follows from what was made before included."""
-    for part in parts:
-        if isinstance(part, Canvas):
-            yield part
-        elif isinstance(part, Then):
-            canvas = part.canvas
-            yield canvas
-            shape = (canvas.stop - canvas.start, *canvas.request.settings.size, 3)
-            yield from canvases(part.parts(np.zeros(shape, np.float32)))
 
 
 def _unlike(request: Request, model: ModelConfig) -> Iterator[str]:

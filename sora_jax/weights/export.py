@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 import safetensors.numpy
-import tyro
 from etils import epath
 from flax import nnx
 
@@ -231,10 +230,10 @@ def index_json(
 
 def main(argv: Sequence[str]) -> None:
     """Load, refuse or write, and say where."""
-    arguments = tyro.cli(Arguments, args=argv)
+    arguments = cli.parse(Arguments, argv)
     weights = folders.load(arguments.weights or ASSETS, exact=True)
     export(arguments.out, weights)
-    print(arguments.out)
+    cli.say(arguments.out)
 
 
 if __name__ == "__main__":

@@ -19,11 +19,10 @@ S = TypeVar("S", bound=msgspec.Struct)
 
 Layers = Annotated[int, Meta(ge=1, le=limits.LAYERS)]
 Features = Annotated[int, Meta(ge=1, le=limits.FEATURES)]
-# Layers of a VAE are written out one by one, not stacked: Wan's have 2.
-Blocks = Annotated[int, Meta(ge=1, le=8)]
-Factor = Annotated[int, Meta(ge=1, le=64)]
-Tokens = Annotated[int, Meta(ge=1, le=2**16)]
-Number = Annotated[float, Meta(ge=-1e6, le=1e6)]
+Blocks = Annotated[int, Meta(ge=1, le=limits.BLOCKS)]
+Factor = Annotated[int, Meta(ge=1, le=limits.FACTOR)]
+Tokens = Annotated[int, Meta(ge=1, le=limits.TOKENS)]
+Number = Annotated[float, Meta(ge=-limits.NUMBER, le=limits.NUMBER)]
 
 
 class Transformer(msgspec.Struct):
@@ -44,9 +43,9 @@ class VAE(msgspec.Struct):
 
     base_dim: Features
     z_dim: Features
-    dim_mult: Annotated[list[Factor], Meta(min_length=1, max_length=8)]
+    dim_mult: Annotated[list[Factor], Meta(min_length=1, max_length=limits.STAGES + 1)]
     num_res_blocks: Blocks
-    temperal_downsample: Annotated[list[bool], Meta(max_length=8)]
+    temperal_downsample: Annotated[list[bool], Meta(max_length=limits.STAGES)]
     latents_mean: list[Number]
     latents_std: list[Number]
     decoder_base_dim: Features | None = None
@@ -78,7 +77,7 @@ class Ours(msgspec.Struct):
     """`sora_jax.json`, which our exports add."""
 
     name: str
-    fps: Annotated[float, Meta(gt=0, le=1e6)] | None
+    fps: Annotated[float, Meta(gt=0, le=limits.NUMBER)] | None
     headless: bool
     sampling: dict[str, Any]
 

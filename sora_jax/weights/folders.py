@@ -16,7 +16,7 @@ from flax import nnx
 from sora_jax import memory, sharding
 from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, wan
 from sora_jax.files import PathLike
-from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.models.tokenizer import Tokenizer, check_file
 from sora_jax.weights import layout_diffusers, layout_original, published
 from sora_jax.weights.foreign import Folder
 from sora_jax.weights.parts import Parts, Weights
@@ -37,7 +37,9 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
     """
     foreign = find(folder)
     config = published.describe(folder) if foreign is None else foreign.config
-    if foreign is not None:
+    if foreign is None:
+        check_file(epath.Path(folder) / published.TOKENIZER)
+    else:
         foreign.check()
     if insisted is not None and insisted not in wan.MODELS:
         raise ValueError(

@@ -24,6 +24,7 @@ from sora_jax.config import RULES, DiTConfig, ModelConfig, TextConfig, VAEConfig
 from sora_jax.config.weights import Known
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import check_file
 from sora_jax.models.vae import VAE
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.weights import convert, native
@@ -195,11 +196,10 @@ class Folder:
                 network.check()
             except ValueError as error:
                 problems.append(str(error))
-        if not self.tokenizer.is_file():
-            problems.append(
-                f"the tokenizer {self.tokenizer} is missing: copy it or download it "
-                "again"
-            )
+        try:
+            check_file(self.tokenizer)
+        except ValueError as error:
+            problems.append(f"{error}; {COPY}")
         if problems:
             raise ValueError("\n".join(problems))
 

@@ -6,7 +6,6 @@ import dataclasses
 import sys
 from collections.abc import Sequence
 
-import tyro
 from etils import epath
 from flax import nnx
 
@@ -129,7 +128,7 @@ def same_latents(folder: str, own: VAE) -> VAE:
 
 def main(argv: Sequence[str]) -> None:
     """Parse, then publish."""
-    publish(tyro.cli(Arguments, args=argv))
+    publish(cli.parse(Arguments, argv))
 
 
 if __name__ == "__main__":

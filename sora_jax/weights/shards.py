@@ -26,8 +26,6 @@ from sora_jax.files import PathLike
 from sora_jax.weights import native
 from sora_jax.workdir import read_json
 
-TENSORS = 100_000  # of a file: Wan's have about a thousand
-AXES = 8
 INSIDE = r"[^/\\\x00-\x1f]+\.safetensors"  # a name, and no path
 SHARD = re.compile(r"-of-(\d+)\.safetensors$")
 DTYPES = {"F32": jnp.float32, "BF16": jnp.bfloat16, "F16": jnp.float16}
@@ -42,7 +40,7 @@ class _Index(msgspec.Struct):
 
 class _Tensor(msgspec.Struct):
     dtype: str
-    shape: Annotated[list[_Count], msgspec.Meta(max_length=AXES)]
+    shape: Annotated[list[_Count], msgspec.Meta(max_length=limits.AXES)]
     data_offsets: tuple[_Count, _Count]
 
 
@@ -80,7 +78,9 @@ def find(folder: PathLike, begins: str = "") -> list[epath.Path]:
     where = epath.Path(folder)
     indices = sorted(where.glob(f"{begins}*.safetensors.index.json"))
     if indices:
-        listed = read_json(indices[0], "copy or download it again", _Index)
+        listed = read_json(
+            indices[0], "copy or download it again", _Index, limits.INDEX_BYTES
+        )
         names = sorted(set(listed.weight_map.values()))
         elsewhere = [name for name in names if not re.fullmatch(INSIDE, name)]
         if elsewhere or not names:
@@ -187,11 +187,15 @@ def read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int]:
             raise damaged(path, "it does not begin like a safetensors file")
         text = file.read(size)
     try:
+        # Counted before anything is made of it. A tensor takes four colons, and what
+        # stands beside the tensors some more.
+        if text.count(b":") > 10 * limits.TENSORS:
+            raise ValueError(f"it lists more than {limits.TENSORS} tensors")
         # Item by item: what stands beside the tensors is of another kind.
         items = files.decode_json(text, dict[str, msgspec.Raw])
         items.pop("__metadata__", None)
-        if len(items) > TENSORS:
-            raise ValueError(f"it lists more than {TENSORS} tensors")
+        if len(items) > limits.TENSORS:
+            raise ValueError(f"it lists more than {limits.TENSORS} tensors")
         if text.count(b'"data_offsets"') > len(items):
             raise ValueError("a name stands twice")
         tensors = {n: files.decode_json(item, _Tensor) for n, item in items.items()}
