@@ -61,7 +61,9 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             noise=job.noise,
             limits=job.limits,
         )
-        chunks = model.perform(job.build(brief), progress)
+        with sharding.together():  # a task asks what memory its own host has
+            parts = job.build(brief)
+        chunks = model.perform(parts, progress)
         if jax.process_index() > 0:
             for _ in chunks:  # made with the others, and written by the first host
                 pass
