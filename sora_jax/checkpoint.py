@@ -17,7 +17,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from functools import partial
+from functools import cache, partial
 from typing import Any, NamedTuple
 
 import jax
@@ -111,6 +111,8 @@ class Checkpoints:
             # Before Orbax begins: its threads fail one by one, and aloud.
             if _is_first() and not has_room(self._root, self._size):
                 raise self._failure(step, OSError(os.strerror(errno.ENOSPC)))
+            if _is_first() and step in self._on_disk.found():
+                self._on_disk.clear([step], goes_on=True)
         try:
             response = self._writer().save_checkpointables_async(
                 step, items, force=True, overwrite=step in self._on_disk.found()
@@ -162,20 +164,7 @@ class Checkpoints:
           ValueError: there is no such step, or it is damaged.
         """
         self.wait()
-        if step is None:
-            step, _ = self._on_disk.newest_whole()
-            if step is None:
-                raise self._on_disk.nothing_whole()
-        elif step not in self._on_disk.found():
-            raise ValueError(
-                f"{self._root} has no step {step}; it has {self.steps() or 'none'}"
-            )
-        elif damage := self._on_disk.damage(step):
-            raise ValueError(
-                f"{self._root / str(step)} is damaged ({damage}); "
-                f"take another of {self.steps()}"
-            )
-        return self._load(step, abstract_state, None)
+        return self._load(self._on_disk.whole(step), abstract_state, None)
 
     def wait(self) -> None:
         """Blocks until the save under way, if any, is complete.
@@ -220,10 +209,12 @@ class Checkpoints:
         # Made on the first save: making it deletes what interrupted saves left, and
         # someone who only reads a run must not touch it.
         if self._orbax is None:
-            logging.getLogger("absl").addFilter(_is_news)
-            sys.excepthook = partial(_tell, sys.excepthook)
+            _tell_once()
             # Any, since Orbax's own policy does not fit its own protocol.
-            policy: Any = ocp.training.preservation_policies.LatestN(self._keep)
+            policies = ocp.training.preservation_policies
+            kept = policies.CustomSteps(self._on_disk.foreign())
+            newest = policies.LatestN(self._keep)
+            policy: Any = policies.AnyPreservationPolicy([newest, kept])
             self._orbax = ocp.training.Checkpointer(
                 self._root, preservation_policy=policy, cleanup_tmp_directories=True
             )
@@ -264,6 +255,16 @@ class Checkpoints:
             ) from error
         state.pop(_DATA, None)
         return Restored(step, state, manifest.metadata(path))
+
+
+@cache
+def _tell_once() -> None:
+    """Let Orbax's threads not tell again what an exception tells.
+
+    Once in a process, and for good: some of them speak after all has been closed.
+    """
+    logging.getLogger("absl").addFilter(_is_news)
+    sys.excepthook = partial(_tell, sys.excepthook)
 
 
 def _is_news(record: logging.LogRecord) -> bool:

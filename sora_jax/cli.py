@@ -5,13 +5,13 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import dis
 import importlib.util
 import inspect
 import io
 import os
 import re
 import sys
-import traceback
 import unicodedata
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
@@ -124,12 +124,22 @@ def printable(text: str) -> str:
 
 
 def is_ours(error: BaseException) -> bool:
-    """Whether this package, or a config file, raised an error."""
-    *_, (frame, _) = traceback.walk_tb(error.__traceback__)
+    """Whether this package, or a config file, raised an error.
+
+    What is written in C has no frames: its errors seem to come from who called it, but
+    from a call and not from a `raise`.
+    """
+    last = error.__traceback__
+    while last is not None and last.tb_next is not None:
+        last = last.tb_next
+    if last is None:
+        return False
+    frame = last.tb_frame
     # What `python -m` runs is called __main__; its spec has its name.
     spec = frame.f_globals.get("__spec__")
     name = getattr(spec, "name", None) or frame.f_globals.get("__name__", "")
-    return name == _CONFIG or name.partition(".")[0] == __package__
+    is_raised = frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
+    return name == _CONFIG or (is_raised and name.partition(".")[0] == __package__)
 
 
 def load_config(location: str) -> Any:

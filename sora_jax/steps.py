@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import logging
+import os
 import re
 from collections.abc import Iterable
 
@@ -14,6 +15,13 @@ from etils import epath
 from sora_jax import manifest, sharding
 
 _logger = logging.getLogger(__name__)
+
+# The files of a step, as Orbax, TensorStore, Grain and our manifest call them.
+_OURS = re.compile(
+    r"_CHECKPOINT_METADATA|commit_success\.txt|_METADATA|_sharding|manifest\.ocdbt"
+    r"|process_\d+(-of-\d+\.json)?|[0-9a-f]{32}|manifest\.json|\.hashes_\d+\.json"
+    r"|\..+\.tmp"
+)
 
 
 class Steps:
@@ -43,6 +51,15 @@ class Steps:
         """Whether the save of a step was completed."""
         return manifest.exists(self.path(step))
 
+    def foreign(self) -> list[int]:
+        """Lists what has a step's name, but may be someone's who will miss it."""
+        return [
+            step
+            for step in self.found()
+            if os.path.islink(self.path(step))
+            or not (self.is_complete(step) or _is_half(self.path(step)))
+        ]
+
     def size_of_next(self, least: int) -> int:
         """How many bytes a step will take: as many as the last, but these at least."""
         last = [manifest.size(self.path(step)) for step in self.complete()[-1:]]
@@ -61,6 +78,27 @@ class Steps:
             self._skip(step, damage)
             damaged.append(step)
         return None, damaged
+
+    def whole(self, step: int | None) -> int:
+        """Returns a step that is undamaged; None asks for the newest.
+
+        Raises:
+          ValueError: there is no such step, or it is damaged.
+        """
+        if step is None:
+            step, _ = self.newest_whole()
+            if step is None:
+                raise self.nothing_whole()
+        elif step not in self.found():
+            raise ValueError(
+                f"{self.root} has no step {step}; it has {self.complete() or 'none'}"
+            )
+        elif damage := self.damage(step):
+            raise ValueError(
+                f"{self.path(step)} is damaged ({damage}); "
+                f"take another of {self.complete()}"
+            )
+        return step
 
     def newest_agreed(self) -> tuple[int | None, list[int]]:
         """The same, for all hosts to call: each reads a part of the files.
@@ -114,14 +152,13 @@ class Steps:
         """
         for step in damaged:
             path = self.path(step)
-            if goes_on and path.is_dir() and not self.is_complete(step):
+            if goes_on and not self.is_complete(step) and _is_half(path):
                 path.rmtree()
                 continue
-            shelved = self._shelf / path.name
             self._shelf.mkdir(parents=True, exist_ok=True)
-            if shelved.is_dir():
-                shelved.rmtree()
-            shelved.unlink(missing_ok=True)
+            names = (path.name, *(f"{path.name}-{i}" for i in range(1, 1000)))
+            free = (n for n in names if not os.path.lexists(self._shelf / n))
+            shelved = self._shelf / next(free)
             path.rename(shelved)
             _logger.warning("moved to %s, which may be deleted", shelved)
 
@@ -132,8 +169,22 @@ class Steps:
                 # As Orbax calls what it has not finished.
                 if path.name.startswith(f"{step}.orbax-checkpoint-tmp"):
                     path.rmtree()
-            if (half := self.path(step)).is_dir() and not self.is_complete(step):
+            half = self.path(step)
+            if not self.is_complete(step) and _is_half(half):
                 half.rmtree()
+
+
+def _is_half(folder: epath.Path) -> bool:
+    """Whether a folder holds nothing but what saving a step leaves."""
+    if os.path.islink(folder) or not folder.is_dir():
+        return False
+    for path in folder.iterdir():
+        if path.is_dir() or os.path.islink(path):
+            if not _is_half(path):
+                return False
+        elif not _OURS.fullmatch(path.name):
+            return False
+    return True
 
 
 def _is_first() -> bool:

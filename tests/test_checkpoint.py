@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sora_jax.checkpoint import Checkpoints
+from sora_jax.checkpoint import Checkpoints, _is_news
 from sora_jax.workdir import keep_config, refuse_other_config
 
 
@@ -114,6 +114,15 @@ def test_donated_arrays_are_saved_as_they_were(tmp_path):
     np.testing.assert_array_equal(next(data), next(reference))
 
 
+def test_however_many_save_one_hushes_their_threads(tmp_path):
+    logger, seen = logging.getLogger("absl"), []
+    for number in range(3):
+        with Checkpoints(tmp_path / str(number)) as checkpoints:
+            checkpoints.save(1, state(1))
+        seen.append((sys.excepthook, list(logger.filters)))
+    assert seen[0] == seen[1] == seen[2] and _is_news in logger.filters
+
+
 def test_keeps_the_newest_and_repeats_nothing(tmp_path):
     with Checkpoints(tmp_path, keep=2) as checkpoints:
         for step in (1, 2, 3, 3):
@@ -174,6 +183,43 @@ def test_training_goes_on_after_damage(two_saves, tmp_path):
     assert left == ["20", "30"]
 
 
+def test_nothing_of_anyone_elses_is_deleted(two_saves, tmp_path):
+    workdir, elsewhere = tmp_path / "run", tmp_path / "elsewhere"
+    shutil.copytree(two_saves, workdir)
+    for name in ("5", "2024", "elsewhere"):
+        folder = workdir / "checkpoints" / name
+        folder = elsewhere if name == "elsewhere" else folder
+        folder.mkdir()
+        (folder / "mine.txt").write_text(name)
+    for name in ("7", "2025"):
+        (workdir / "checkpoints" / name).symlink_to(elsewhere)
+    half = workdir / "checkpoints" / "30"
+    shutil.copytree(workdir / "checkpoints" / "20", half)
+    (half / "manifest.json").unlink()
+    for step in (20, 40):
+        with Checkpoints(workdir) as checkpoints:
+            restored = checkpoints.restore_latest(abstract(state()))
+            assert restored is not None and restored.step == step
+            for later in (step + 10, step + 20):
+                checkpoints.save(later, state(later))
+        again = workdir / "checkpoints" / "2024"  # which was shelved
+        again.mkdir()
+        (again / "mine.txt").write_text("2024")
+    shelf = workdir / "damaged_checkpoints"
+    assert sorted(path.name for path in shelf.iterdir()) == ["2024", "2024-1", "2025"]
+    found = {
+        (path.parent.name, path.read_text())
+        for path in (*shelf.glob("*/mine.txt"), *workdir.glob("checkpoints/*/mine.txt"))
+    }
+    assert found == {
+        ("5", "5"),
+        ("7", "elsewhere"),
+        ("2024", "2024"),
+        ("2024-1", "2024"),
+        ("2025", "elsewhere"),
+    }
+
+
 def test_never_starts_anew_when_all_is_damaged(two_saves, tmp_path):
     workdir = tmp_path / "run"
     shutil.copytree(two_saves, workdir)
@@ -208,7 +254,7 @@ KILLED = """
 import os, random, signal, sys, time, warnings
 warnings.simplefilter("ignore")
 import grain, jax, jax.numpy as jnp, numpy as np
-from sora_jax.checkpoint import Checkpoints
+from sora_jax.checkpoint import Checkpoints, _is_news
 
 workdir, rounds = sys.argv[1], int(sys.argv[2])
 

@@ -134,6 +134,25 @@ def test_errors_of_ours_end_in_a_line_and_bugs_in_a_traceback():
         raise KeyboardInterrupt
 
 
+@pytest.mark.parametrize(
+    "code, is_ours",
+    [
+        ("np.zeros(-1)", False),
+        ("int('x')", False),
+        ("a, b = [1]", False),
+        ("try: np.zeros(-1)\nexcept ValueError: raise", False),
+        ("try: np.zeros(-1)\nfinally: a = 1", False),
+        ("try: np.zeros(-1)\nexcept ValueError as e: raise ValueError from e", True),
+        ("try: raise ValueError\nfinally: a = 1", True),
+        ("with np.errstate(): raise ValueError", True),
+    ],
+)
+def test_what_is_written_in_c_is_a_library_too(code, is_ours):
+    with pytest.raises(ValueError) as error:
+        exec(code, {"__name__": "sora_jax.somewhere", "np": np})
+    assert cli.is_ours(error.value) == is_ours
+
+
 def test_old_weights_do_not_take_todays_defaults():
     described = dataclasses.asdict(DiTConfig())
     del described["theta"]

@@ -10,8 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from etils import epath
 from flax import nnx
 
+from sora_jax import locking
 from sora_jax.config import (
     DiTConfig,
     DiTRun,
@@ -249,3 +251,23 @@ def test_other_hosts_than_the_first_say_nothing(tmp_path, monkeypatch, capfd):
         report.evaluation(1, {"loss": 0.0}, {})
     assert not (tmp_path / "run").exists()
     assert capfd.readouterr() == ("", "")
+
+
+def test_who_loses_the_workdir_stops_at_once_and_saves_nothing(tmp_path, monkeypatch):
+    monkeypatch.setattr(locking, "PULSE", 0.05)
+    config = VAERun(steps=10**6, checkpoint_every=10**6, eval_every=10**6)
+    job = scale_job(lambda state: ({}, {}))
+
+    def batches():
+        yield np.ones(2, np.float32)
+        other = locking.Lock(epath.Path(tmp_path))
+        other._write()
+        while True:
+            yield np.ones(2, np.float32)
+
+    def make_job(mesh):
+        return dataclasses.replace(job(mesh), data=batches)
+
+    with pytest.raises(OSError, match="was taken over by .*: nothing more is saved"):
+        loop.train(config, str(tmp_path), make_job)
+    assert not list((tmp_path / "checkpoints").glob("*"))

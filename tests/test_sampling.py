@@ -19,6 +19,7 @@ from sora_jax.sampling.making import Maker, Reader, Window, silent
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sharding import hosts
 from sora_jax.types import Condition
 from sora_jax.weights import published
 
@@ -110,6 +111,44 @@ def test_frames_that_do_not_fit_are_tiled(model, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda mesh: needed)
     tile = tiles.choose(model.config.vae, (1024, 1024))
     assert tile is not None and tiles.LEAST <= tile < 1024 // 8
+
+
+def test_files_that_were_read_take_no_memory_of_a_container(tmp_path, monkeypatch):
+    monkeypatch.setattr(memory, "CGROUP", tmp_path)
+    assert memory.in_container() == np.inf
+    (tmp_path / "memory.max").write_text("8000\n")
+    (tmp_path / "memory.current").write_text("7900\n")
+    assert memory.in_container() == 100
+    (tmp_path / "memory.stat").write_text(
+        "anon 400\nfile 7500\ninactive_file 6000\nactive_file 1000\n"
+    )
+    assert memory.in_container() == 7100
+    (tmp_path / "memory.max").write_text("max\n")
+    assert memory.in_container() == np.inf
+
+
+@pytest.mark.parametrize("lacking", [0, 1])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda model: model.generate("a ball"),
+        lambda model: model.extend(np.zeros((5, 32, 32, 3), np.float32), frames=4),
+    ],
+)
+def test_hosts_refuse_together_what_one_cannot_hold(model, monkeypatch, ask, lacking):
+    said = []
+
+    def vote(value):  # as this host, which is the first of two
+        said.append(value)
+        return np.array([value, float(lacking)])
+
+    monkeypatch.setattr(hosts, "_all", vote)
+    if not lacking:
+        monkeypatch.setattr(memory, "of_host", lambda: 1000)
+    told = "host 1 could not go on" if lacking else "of memory, and there are 0.00 GiB"
+    with pytest.raises(ValueError, match=told):
+        ask(model)
+    assert said == [float(not lacking)]
 
 
 def test_devices_hold_parts_of_frames(model, monkeypatch):

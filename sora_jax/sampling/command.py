@@ -61,7 +61,9 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             noise=job.noise,
             limits=job.limits,
         )
-        parts = model.read(job.build(brief))
+        with sharding.together():  # a task asks what memory its own host has
+            parts = job.build(brief)
+        parts = model.read(parts)
         chunks = model.make(parts, progress)
         if jax.process_index() > 0:
             for _ in chunks:  # made with the others, and written by the first host

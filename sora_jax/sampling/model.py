@@ -18,6 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
+from sora_jax import sharding
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
@@ -136,7 +137,8 @@ class Model(ClipMethods):
         arguments.as_function(progress, "progress")
         if clip is not None:
             settings = {"size": clip.shape[1:3], **settings}
-        parts = task(self.brief(prompt, seed=seed, settings=settings))
+        with sharding.together():  # a task asks what memory its own host has
+            parts = task(self.brief(prompt, seed=seed, settings=settings))
         return np.concatenate(list(self.perform(parts, progress)), axis=1)[0]
 
     def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
@@ -145,7 +147,8 @@ class Model(ClipMethods):
 
     def read(self, parts: Sequence[Part]) -> Sequence[Part]:
         """Check parts; return them in the words that are read, and tell of the rest."""
-        check_parts(parts, self.config, self.limits)
+        with sharding.together():  # as each host has its own memory
+            check_parts(parts, self.config, self.limits)
         if self.rewords:
             parts = reading.read(parts, self.config, self._tell)
         for line in unseen.find(parts, self.config, self.weights.tokenizer):

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
+from sora_jax import sharding
 from sora_jax.sampling.making import Progress, Reader
 from sora_jax.sampling.parts import Canvas, Part, Then
 from sora_jax.sampling.rolling import Frames, play
@@ -31,7 +32,9 @@ class Player:
                 yield from self.show(part)
             elif isinstance(part, Then):
                 made = np.concatenate(list(self.show(part.canvas)), axis=1)
-                yield from self.perform(part.parts(made[0]))
+                with sharding.together():  # as where a task is built
+                    then = part.parts(made[0])
+                yield from self.perform(then)
             elif len(part):
                 yield part[None]
 

@@ -24,7 +24,7 @@ from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.diffusion import conditioning
 from sora_jax.files import PathLike
-from sora_jax.locking import only_run
+from sora_jax.locking import Lock, only_run
 from sora_jax.models.tokenizer import Tokenizer, train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, published, workdirs
@@ -57,12 +57,12 @@ def encode(config: EncodeRun, workdir: str) -> None:
         several hosts would write the same files.
     """
     check_hosts()
-    with only_run(workdir):
+    with only_run(workdir) as lock:
         refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
-        encode_alone(config, workdir)
+        encode_alone(config, workdir, lock)
 
 
-def encode_alone(config: EncodeRun, workdir: str) -> None:
+def encode_alone(config: EncodeRun, workdir: str, lock: Lock) -> None:
     """Encode what is left, alone in the workdir; see `encode`."""
     folder = epath.Path(workdir)
     held_out = dataclasses.replace(
@@ -81,7 +81,8 @@ def encode_alone(config: EncodeRun, workdir: str) -> None:
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
     for name, data in (("held_out", held_out), ("train", config.data)):
-        write_split(config, data, folder / name, lambda clips: run(params, clips), vae)
+        into = folder / name
+        write_split(config, data, into, lambda clips: run(params, clips), vae, lock)
 
 
 def make_tokenizer(config: EncodeRun) -> Tokenizer:
@@ -172,6 +173,7 @@ def write_split(
     folder: PathLike,
     run: EncodeClips,
     vae: VAE,
+    lock: Lock,
 ) -> None:
     """Encode a split shard by shard; shards that are complete are left alone."""
     source = Playground(data)
@@ -186,6 +188,7 @@ def write_split(
                 for group in by_shape(source, indices, config.batch):
                     records += encode_group(config, source, group, run, vae)
                     bar.update(len(group))
+                lock.check()
                 write_shard(folder, number, records)
             bar.update(indices.stop - bar.n)
 

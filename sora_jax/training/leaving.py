@@ -22,8 +22,13 @@ _HEARD = b"\nstopping after this step, which is saved; Ctrl-C once more stops at
 
 
 @contextlib.contextmanager
-def listening() -> Iterator[Callable[[], bool]]:
+def listening(
+    must: Callable[[], bool] = lambda: False,
+) -> Iterator[Callable[[], bool]]:
     """Listen while a run lasts.
+
+    Args:
+      must: whether there is another reason to leave; the caller knows which.
 
     Yields:
       A function that all hosts call after every step: whether to leave now. On several
@@ -54,8 +59,8 @@ def listening() -> Iterator[Callable[[], bool]]:
 
     def asked() -> bool:
         if jax.process_count() == 1:
-            return bool(heard)
-        votes.append(sharding.anyone(bool(heard)))
+            return bool(heard) or must()
+        votes.append(sharding.anyone(bool(heard) or must()))
         return len(votes) > 1 and bool(votes.pop(0))
 
     try:

@@ -19,7 +19,7 @@ from jax.sharding import Mesh
 from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import RunConfig, to_json
-from sora_jax.locking import only_run
+from sora_jax.locking import Lock, only_run
 from sora_jax.training import leaving
 from sora_jax.training import state as states
 from sora_jax.training.flops import peak_flops
@@ -66,22 +66,25 @@ def train(
       ValueError: the workdir belongs to a run with another config.
       FloatingPointError: loss or gradient are no longer numbers.
       KeyboardInterrupt: someone asked to leave; the last step is saved.
+      OSError: there is no room to save, or another run has taken the workdir over.
     """
     defaults = to_json(type(config)())
     check_shared(workdir)
-    with only_run(workdir, jax.process_index() == 0):
+    with only_run(workdir, jax.process_index() == 0) as lock:
         refuse_other_config(workdir, to_json(config), MAY_DIFFER, defaults)
-        return run(config, workdir, make_job)
+        return run(config, workdir, make_job, lock)
 
 
-def run(config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job]) -> TrainState:
+def run(
+    config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job], lock: Lock
+) -> TrainState:
     """Make what is left of a run, alone in its workdir; see `train`."""
     # --- mesh, then a state born on it, or restored to it -----------------------------
     mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), heads=config.heads)
     with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:
         job = make_job(mesh)
         data = job.data()
-        asked_to_leave = stack.enter_context(leaving.listening())
+        asked_to_leave = stack.enter_context(leaving.listening(lock.is_lost))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
         restored = checkpoints.restore_latest(as_dict(job.blueprint.abstract), data)
         if restored is None:
@@ -126,6 +129,8 @@ def run(config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job]) -> Tra
                 pending = None
             # First the save: an evaluation that fails must not lose the steps.
             if saves:
+                with sharding.together():
+                    lock.check()
                 about = {"config": to_json(config), "sources": job.sources}
                 checkpoints.save(step, as_dict(state), data, about)
             if is_leaving:
