@@ -14,11 +14,14 @@ from sora_jax.data import nouns, words, world
 from sora_jax.data.sayings import (
     ASPECT,
     CAMERA,
+    END,
     LIGHT,
     MEET,
     MOTIONS,
     NOT_THE_CAMERA,
+    ON,
     RELATIONS,
+    SHAPES,
     SPELLINGS,
     SPOKEN,
 )
@@ -29,10 +32,36 @@ _CUT = (
     r"\. next,? "
 )
 _PASSES = (
-    r"\b(?:passes|goes|moves|disappears|vanishes|hides|travels|slides|is hidden) "
+    rf"{NOT_THE_CAMERA}\b"
+    r"(?:passes|goes|moves|disappears|vanishes|hides|travels|slides|is hidden) "
     r"(?:behind|by) a grey wall"
     r"(?: and (?:comes out|comes back|reappears|appears)(?: again)?| for a moment)?"
 )
+# What may stand between a body and its verb: what it does otherwise, and how.
+_OF_BODIES = frozenset(
+    re.findall(
+        r"[a-z]+",
+        " ".join(
+            [
+                *(phrase for many in words.MOTION_PHRASES.values() for phrase in many),
+                *(form for forms in words.VERBS.values() for form in forms),
+                *(said for said, _ in MOTIONS),
+                "it that which who is are be can seen also just again always soon and "
+                "in this a short video clip we see there on color coloured colored",
+                *world.COLOURS,
+            ]
+        ),
+    )
+) - {"camera", "viewer", "us"}
+_PREPOSITIONS = frozenset(
+    "on in at over above against near behind under below beneath underneath with from "
+    "across inside to beside between".split()
+)
+_BODIES = re.compile(rf"(?<!\bin )(?<!\bin a )\b(?:{SHAPES})(?:e?s)?\b", re.IGNORECASE)
+_CLAUSES = re.compile(
+    r"[,;.:!?]|\b(?:and|while|as|then|but|until|when)\b", re.IGNORECASE
+)
+_FAR = 200  # characters between a verb and its subject
 _ENDS = {"bottom": "up", "top": "down"}
 
 
@@ -45,8 +74,10 @@ def read(text: str, known: Collection[str]) -> str:
     """
     if not known:
         return text
-    text = _spelled(text, known)
-    for step in (_diagonals, _motions, _relations, _meeting, _behind):
+    text = _spelled(" ".join(text.split()), known)
+    # A relation may hang on a motion's verb, and is seen again when that is read.
+    steps = (_diagonals, _relations, _motions, _relations, _meeting, _behind)
+    for step in steps:
         changed = step(text, known)
         text = changed if _words(changed) - _words(text) <= set(known) else text
     return _sub(r"\b(a)n (?=ball|cyan|huge)", r"\1 ", text)
@@ -62,7 +93,8 @@ def shots(text: str, known: Collection[str]) -> list[str]:
     """The shots of a prompt that tells of a cut: each names a body; else the prompt."""
     if not speaks(known):
         return [text]
-    first = re.sub(r"^\s*first,? ", "", _spelled(text, known), flags=re.IGNORECASE)
+    first = _spelled(" ".join(text.split()), known)
+    first = re.sub(r"^first,? ", "", first, flags=re.IGNORECASE)
     parts = [part.strip(" ,;.") for part in re.split(_CUT, first, flags=re.IGNORECASE)]
     tells = len(parts) > 1 and all(map(nouns.names_a_body, parts))
     return parts if tells else [text]
@@ -83,9 +115,28 @@ def _spelled(text: str, known: Collection[str]) -> str:
 
 def _motions(text: str, known: Collection[str]) -> str:
     for said, meant in MOTIONS:
-        pattern = rf"{NOT_THE_CAMERA}(?<!\bdusk )\b(?:{said})\b"
-        text = _replaced(text, pattern, meant, known)
+        text = _replaced(text, rf"\b(?:{said})\b{ON}", meant, known, _is_of_a_body)
     return text
+
+
+def _is_of_a_body(verb: re.Match) -> bool:
+    """Whether a verb's subject is a body, and not the rain, the camera or the light."""
+    before = verb.string[max(0, verb.start() - _FAR) : verb.start()]
+    bodies = list(_BODIES.finditer(before))
+    if not bodies:  # "jumping, a red ball ..."
+        follows = _BODIES.search(verb.string[verb.end() : verb.end() + _FAR])
+        return verb.start() < _FAR and bool(follows) and not _strange(before)
+    return not any(map(_strange, _CLAUSES.split(before[bodies[-1].end() :])))
+
+
+def _strange(piece: str) -> bool:
+    """Whether a piece of a sentence names something that may be a subject."""
+    for word in re.findall(r"[\w'-]+", piece.lower()):
+        if word in _PREPOSITIONS:
+            return False  # what follows says where
+        if word not in _OF_BODIES and not word.endswith("ly"):
+            return True
+    return False
 
 
 def _relations(text: str, known: Collection[str]) -> str:
@@ -105,10 +156,10 @@ def _diagonals(text: str, known: Collection[str]) -> str:
                 rf"\b(?:diagonally )?{path}", f"{vertical} and to the {across}", text
             )
     ways = r"(?P<ways>(?:,? (?:and |to the |towards? the |up\w*|down\w*|left|right)+)*)"
-    by_itself = rf"\b(?P<verb>{SPOKEN}|{ASPECT}) diagonally\b{ways}"
+    by_itself = rf"{NOT_THE_CAMERA}\b(?P<verb>{SPOKEN}|{ASPECT}) diagonally\b{ways}"
     text = _sub(by_itself, _across, text)
     text = _sub(
-        r"\b(climbs|climbing|sinks|sinking) diagonally(?! to the)",
+        r"\b(climbs|climbing|sinks|sinking) diagonally(?! (?:to|left|right|up|down)\b)",
         r"\1 diagonally to the right",
         text,
     )
@@ -134,7 +185,8 @@ def _meeting(text: str, known: Collection[str]) -> str:
     del known
     told = re.search(
         rf"[,.;]?\s*(?:(?:and|then|while|until)\s+)*\b(?:they|both)\s+(?:then\s+)?"
-        rf"(?:{MEET})\b(?: (?:with )?(?:each other|one another))?",
+        rf"(?:{MEET})\b(?: (?:with )?(?:each other|one another))?(?:{END}|(?= (?:on|in|"
+        r"above|over|against|again)\b))",
         text,
         re.IGNORECASE,
     )
@@ -165,10 +217,18 @@ def _behind(text: str, known: Collection[str]) -> str:
     return text[: told.start()] + meant + text[told.end() :]
 
 
-def _replaced(text: str, said: str, meant: str, known: Collection[str]) -> str:
+def _replaced(
+    text: str,
+    said: str,
+    meant: str,
+    known: Collection[str],
+    where: Callable[[re.Match], bool] = bool,
+) -> str:
     """Replace what is said, where all words of what is meant were read."""
     letters = set(re.findall(r"[a-z]+", re.sub(r"\\\d", " ", meant)))
-    return _sub(said, meant, text) if letters <= set(known) else text
+    if not letters <= set(known):
+        return text
+    return _sub(said, lambda m: m.expand(meant) if where(m) else m[0], text)
 
 
 def _sub(said: str, meant: str | Callable[[re.Match], str], text: str) -> str:

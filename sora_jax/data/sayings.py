@@ -7,14 +7,38 @@ many as it is read.
 
 from __future__ import annotations
 
-from sora_jax.data import world
+from sora_jax.data import words, world
 
 SPOKEN = r"(?:moves|goes|slides|glides|travels|rolls|flies|drifts)"
 ASPECT = r"(?:moving|going|sliding|gliding|travelling|traveling|rolling|flying)"
 NOT_THE_CAMERA = r"(?<!\bcamera )(?<!\bview )"
 _INTO = r"(?:crash|bump|smash|slam|run|bang|ram|knock)"
-# A second body follows.
-_BODY = rf"(?= (?:an?|the|{'|'.join(world.COLOURS)}) )"
+# What was said ends here, or goes on with something of its own.
+END = (
+    r"(?=\s*(?:$|[^\w\s'’-]|"
+    r"(?:and(?! (?:forth|closer|nearer))|but|as|while|until|then|when)\b))"
+)
+# After a motion: an end, a way, a place; no object, and no word that changes the verb
+# ("falls apart", "jumps over a box", "drops a ball").
+_FLOOR = r"(?:an?|the) (?:\w+ )?floor"
+_HILLS = r"(?:(?:the|some) )?(?:\w+ )?hills"
+ON = (
+    rf"(?:{END}|(?=\s*(?:\w+ly|fast|again|up|down|left|right|upward|downward|away|"
+    r"forward|straight|diagonally|around|across|along|from|at|above|below|under|beneath|"
+    r"underneath|behind|against|towards?|that|which|between|beside|next to|alongside|"
+    r"with|for|near|past|on|in(?! (?:love|half|two|pieces)\b)|to(?! (?:pieces|bits)\b)|"
+    rf"over (?:{_FLOOR}|{_HILLS}))\b))"
+)
+SHAPES = "|".join(
+    sorted({word for forms in words.SHAPE_WORDS.values() for word in forms}, key=len)
+)
+# A second body follows; what goes into a ring may go through it.
+_ARTICLE = (
+    rf" (?:(?:an?|the|another) (?:[\w-]+ ){{0,3}}?|(?:{'|'.join(world.COLOURS)}) )"
+)
+_BODY = rf"(?={_ARTICLE}(?:{SHAPES})\b)"
+_SOLID = rf"(?={_ARTICLE}(?!ring|hoop)(?:{SHAPES})\b)"
+_RUNS = r"(?:moves|slides|glides|rolls|flies|drives|drifts|races|travels|bounces)"
 MEET = rf"(?:collide|meet|touch|hit|{_INTO} into)"
 
 SPELLINGS = (
@@ -29,26 +53,37 @@ SPELLINGS = (
     (r"(?:scarlet|crimson)", "red"),
     (r"chequered|checkerboard", "checkered"),
     (r"polka[- ]dot(?:ted)?", "dotted"),
-    (r"(?:twirls|whirls|revolves)", "spins"),
-    (r"(?:twirling|whirling|revolving)", "spinning"),
+    (r"(?:twirls|whirls|revolves(?! (?:around|about)))", "spins"),
+    (r"(?:twirling|whirling|revolving(?! (?:around|about)))", "spinning"),
     (r"upwards", "upward"),
     (r"downwards", "downward"),
     (r"(?:towards|toward) the (left|right)", r"to the \1"),
     (r"(left|right)wards?", r"to the \1"),
 )
+_US = r"(?:the camera|the viewer|us)"
 MOTIONS = (
     # Of jumps, 1 and 15.
     (r"(?:jumps|hops|leaps)(?: up and down)?", "bounces"),
     (r"(?:jumping|hopping|leaping)(?: up and down)?", "bouncing"),
     # 2 and 16.
     (
-        r"(?:doesn't|does not|isn't|is not) mov(?:e|ing)|sits still|stays put",
+        rf"(?:doesn['’]t|does not|isn['’]t|is not) mov(?:e|ing)(?={END}|"
+        r" (?:on|at all|above|in front|against)\b)(?: at all)?|sits still|stays put",
         "stays still",
     ),
     (r"is (?:motionless|stationary|immobile)", "stays still"),
     # 0 and 16.
-    (r"(?:comes|gets) closer|approaches|gets larger|swells", "gets bigger"),
-    (r"coming closer|approaching|getting larger|swelling", "getting bigger"),
+    (
+        rf"(?:approaches|(?:comes|gets|moves) (?:closer|nearer)(?: to)?|comes towards?)"
+        rf" {_US}|(?:(?:comes|gets) closer(?: and closer)?|approaches)"
+        rf"(?:{END}|(?= \w+ly\b))|gets larger|swells(?: up)?",
+        "gets bigger",
+    ),
+    (
+        rf"(?:approaching|coming closer to) {_US}|(?:coming closer|approaching){END}|"
+        r"getting larger|swelling",
+        "getting bigger",
+    ),
     # 0 (falls), 4 (drops), 14 (falls down) and 15.
     (r"(?:falls|drops|descends)(?: down| downward)?", "moves down"),
     (r"(?:falling|dropping|descending)(?: down| downward)?", "moving down"),
@@ -63,37 +98,47 @@ MOTIONS = (
 )
 RELATIONS = (
     # Colours and relation: 0 and 15 (left of); 0 and 14 (above).
-    (r"(?:right )?(?:next to|beside|alongside)", "to the left of"),
-    (r"on top of", "above"),
-    (r"(?:under|beneath)(?= (?:an?|the) (?!pale sky))", "below"),
+    (rf"(?:right )?(?:next to|beside|alongside){_BODY}", "to the left of"),
+    (rf"on top of(?= {_FLOOR})", "on"),
+    (rf"on top of{_BODY}", "above"),
+    (rf"(?:under|beneath){_BODY}", "below"),
     # 0 and 10.
-    (rf"(?:{_INTO}(?:s|es)) into{_BODY}", "collides with"),
+    (rf"(?:{_INTO}(?:s|es)|{_RUNS}) into{_SOLID}", "collides with"),
     (rf"(?:hits|strikes|smashes){_BODY}", "collides with"),
     (
-        rf"(?!bump into|.*and part){MEET} (?:with )?(?:each other|one another)",
+        rf"(?!bump into){MEET} (?:with )?(?:each other|one another)(?! and part)",
         "collide",
     ),
     # 6 and 10.
     (
-        r"(?:moves|slides|glides|goes)(?: to the| up| down| left| right)* and "
-        "collides with",
+        rf"(?:{_RUNS}|goes|falls)(?: to the| up| down| left| right)* and collides with",
         "collides with",
     ),
 )
 LIGHT = (
     (
-        r"(?:night|darkness) falls|the sun (?:sets|goes down)|it gets darker",
+        rf"(?:(?:night|darkness) falls|the sun (?:sets|goes down)|it gets darker){END}",
         "dusk falls",
     ),
-    (r"the sun (?:rises|comes up)|it gets (?:lighter|brighter)", "day breaks"),
+    (
+        rf"(?:the sun (?:rises|comes up)|it gets (?:lighter|brighter)){END}",
+        "day breaks",
+    ),
 )
 _TURN = r"(?:moves|turns|goes|sweeps|panning|moving|pan|turning)"
 CAMERA = (
     (
-        rf"(?:the )?camera {_TURN} (?:to the |from (?:left|right) to )?(left|right)",
+        r"(?:the )?camera (?:(?:is|stays|remains) (?:static|stationary|fixed)|"
+        r"(?:is|stays|remains) motionless|(?:stays|remains) still|"
+        r"(?:doesn['’]t move|is not moving)(?! (?:to|left|right)\b))",
+        "the camera is still",
+    ),
+    (
+        rf"(?:the )?camera {_TURN} (?:to the |from (?:left|right) to )?(left|right)"
+        r"(?! (?:behind|around|at|away|into|onto|up|next|beside|side|of|and)\b)",
         r"the camera pans \1",
     ),
     (r"(?:the )?camera (?:zoom|zooming) (in|out)", r"the camera zooms \1"),
-    (r"(?:the )?camera moves (?:closer|in|forward)", "the camera zooms in"),
-    (r"(?:the )?camera moves (?:away|out|back|backward)", "the camera zooms out"),
+    (r"(?:the )?camera moves (?:closer|in|forward)" + END, "the camera zooms in"),
+    (r"(?:the )?camera moves (?:away|out|back|backward)" + END, "the camera zooms out"),
 )

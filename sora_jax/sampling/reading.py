@@ -68,7 +68,7 @@ def _tell_changes(
         tell(f"{quoted(said[0])} is read as: {' | '.join(read)}")
         return
     for prompt, meant in zip(said, read, strict=False):
-        if prompt != meant:
+        if " ".join(prompt.split()) != meant:
             tell(f"{quoted(prompt)} is read as: {meant}")
 
 
