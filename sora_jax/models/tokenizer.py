@@ -20,7 +20,7 @@ import sentencepiece
 from etils import epath
 from jaxtyping import Int
 
-from sora_jax.files import PathLike
+from sora_jax.files import PathLike, located
 from sora_jax.workdir import write_bytes
 
 PAD, END, UNKNOWN = 0, 1, 2
@@ -43,7 +43,7 @@ class Tokenizer:
         Raises:
           ValueError: the file is missing or no SentencePiece model.
         """
-        source = epath.Path(path)
+        source = located(path, "tokenizer")
         if not source.is_file():
             raise ValueError(
                 f"tokenizer {os.fspath(path)!r} does not exist; it belongs into the "

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax import sharding
+from sora_jax import files, sharding
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
@@ -198,4 +198,5 @@ def load(
         raise arguments.refuse("folder", "a path", folder)
     if not isinstance(mesh, MeshConfig):
         raise arguments.refuse("mesh", "a sora_jax.config.MeshConfig", mesh)
-    return Model(folders.load(folder, mesh=mesh), limits=limits, rewords=rewords)
+    where = files.located(folder, "folder")
+    return Model(folders.load(where, mesh=mesh), limits=limits, rewords=rewords)

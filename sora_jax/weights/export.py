@@ -20,6 +20,7 @@ from flax import nnx
 
 from sora_jax import cli
 from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.files import located
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
@@ -72,7 +73,7 @@ def export(out: str, weights: Weights) -> None:
       ValueError: the folder is not empty, or Wan's classes cannot express the model;
         names every field.
     """
-    where = epath.Path(out)
+    where = located(out, "--out")
     if where.exists() and any(where.iterdir()):
         raise ValueError(f"--out {out!r} is not empty: name another folder")
     config = weights.config
@@ -232,7 +233,9 @@ def index_json(
 def main(argv: Sequence[str]) -> None:
     """Load, refuse or write, and say where."""
     arguments = tyro.cli(Arguments, args=argv)
-    weights = folders.load(arguments.weights or ASSETS, exact=True)
+    located(arguments.out, "--out")
+    folder = located(arguments.weights or ASSETS, "--weights")
+    weights = folders.load(folder, exact=True)
     export(arguments.out, weights)
     print(arguments.out)
 
