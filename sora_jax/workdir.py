@@ -66,7 +66,7 @@ def check_shared(workdir: PathLike) -> None:
         return
     is_first = jax.process_index() == 0
     number = sharding.agreed(secrets.randbits(30))
-    probe = epath.Path(workdir) / f".seen-{number}"
+    probe = files.located(workdir, "--workdir") / f".seen-{number}"
     with sharding.together():
         if is_first:
             write_bytes(probe, b"")

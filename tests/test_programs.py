@@ -8,6 +8,12 @@ import pytest
 
 import sora_jax
 from sora_jax.commands import doctor, program
+from sora_jax.config import DiTRun, EncodeRun, VAERun
+from sora_jax.evals import operations, playground
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.training import encode, loop, starts, vae
+from sora_jax.training.latents import open_latents
+from sora_jax.weights import export, publish, workdirs
 
 
 @pytest.mark.parametrize("name", program.PROGRAMS)
@@ -52,3 +58,42 @@ def test_the_package_is_a_program_too():
         [sys.executable, "-m", "sora_jax", "--version"], capture_output=True, text=True
     )
     assert ran.stdout.startswith("sora_jax ")
+
+
+ENTRIES = (
+    ("folder", lambda at: sora_jax.load(at)),
+    ("--out", lambda at: sora_jax.write(at, [], fps=8.0)),
+    ("--workdir", lambda at: loop.train(VAERun(), at, lambda mesh: None)),
+    ("--workdir", lambda at: encode.encode(EncodeRun(), at)),
+    ("latents: folder", lambda at: open_latents(DiTRun(latents=at))),
+    ("more_latents: folder", lambda at: open_latents(DiTRun(more_latents=(at,)))),
+    ("start_from", lambda at: vae.load_start(VAERun(start_from=at))),
+    ("start_from", lambda at: starts.check_start(DiTRun(start_from=at))),
+    ("vae", lambda at: workdirs.load_vae(at)),
+    ("tokenizer", lambda at: Tokenizer.load(at)),
+    ("--weights", lambda at: export.main(["--out", "unused", "--weights", at])),
+    ("--out", lambda at: export.main(["--out", at])),
+    ("--run", lambda at: publish.main(["--run", at, "--out", "unused"])),
+    ("--out", lambda at: publish.main(["--run", "unused", "--out", at])),
+    ("--save", lambda at: playground.main(["--save", at])),
+    ("--save", lambda at: operations.main(["--save", at])),
+)
+
+
+@pytest.mark.parametrize("number", range(len(ENTRIES)))
+@pytest.mark.parametrize(
+    "address, why",
+    [
+        ("gs://x/y", "needs the package gcsfs: pip install gcsfs"),
+        ("s3://x/y", "needs the package s3fs: pip install s3fs"),
+        ("https://x.y/z", "is an address that is not taken"),
+    ],
+)
+def test_what_is_not_on_this_disk_is_named(monkeypatch, tmp_path, number, address, why):
+    monkeypatch.chdir(tmp_path)
+    for package in ("gcsfs", "s3fs"):
+        monkeypatch.setitem(sys.modules, package, None)
+    field, enter = ENTRIES[number]
+    with pytest.raises(ValueError, match=f"(?m)^{field} '{address}[^']*' {why}"):
+        enter(address)
+    assert not list(tmp_path.iterdir())

@@ -133,7 +133,7 @@ def write(
         several sizes, or NaN.
       OSError: the file cannot be written. Nothing is left behind.
     """
-    target = epath.Path(path)
+    target = located(path, field)
     encode = encoder_of(target, field)
     low, high = FPS
     if not low <= fps <= high:

@@ -9,6 +9,7 @@ from etils import epath
 from sora_jax.data import outputs
 from sora_jax.evals import edits, foresight, joins, loops, regions, stories
 from sora_jax.evals.operated import Task
+from sora_jax.files import located
 
 TASKS: dict[str, Task] = {
     **joins.TASKS,
@@ -103,4 +104,4 @@ def _is_asked(name: str, asked: str) -> bool:
 
 def video_path(options: Options, task: str = "", index: int = 0) -> epath.Path:
     """Return where one of the worst videos goes."""
-    return epath.Path(options.save) / f"{task}_{index:05d}.mp4"
+    return located(options.save, "--save") / f"{task}_{index:05d}.mp4"

@@ -12,6 +12,7 @@ from sora_jax import cli
 from sora_jax.config import PlaygroundConfig, Solver
 from sora_jax.data import outputs, playground
 from sora_jax.evals import judge
+from sora_jax.files import located
 
 # What not all prompts state: count and scenes are judged of every video.
 STATED = tuple(fact for fact in judge.FACTS if fact not in ("count", "scenes"))
@@ -150,7 +151,7 @@ def clips_of(options: Options) -> list[int]:
 
 def video_path(options: Options, index: int = 0) -> epath.Path:
     """Return where one of the worst videos goes."""
-    return epath.Path(options.save) / f"case_{index:05d}.mp4"
+    return located(options.save, "--save") / f"case_{index:05d}.mp4"
 
 
 def settings_asked(options: Options) -> dict[str, Any]:

@@ -18,7 +18,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax import sharding
+from sora_jax import files, sharding
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
@@ -210,4 +210,5 @@ def load(
         raise arguments.refuse("limits", "sora_jax.limits.Limits", limits)
     if not isinstance(rewords, bool):
         raise arguments.refuse("rewords", "True or False", rewords)
-    return Model(folders.load(folder, mesh=mesh), limits=limits, rewords=rewords)
+    where = files.located(folder, "folder")
+    return Model(folders.load(where, mesh=mesh), limits=limits, rewords=rewords)

@@ -5,9 +5,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from etils import epath
-
 from sora_jax.config import DiTRun
+from sora_jax.files import located
 from sora_jax.models.vae import VAE
 from sora_jax.training.latents import Latents, differences, refuse
 from sora_jax.weights import folders, published, workdirs
@@ -35,7 +34,7 @@ def check_start(config: DiTRun) -> None:
 
 def is_workdir(folder: str) -> bool:
     """Whether a folder is a run's, and not one of weights."""
-    path = epath.Path(folder) / "config.json"
+    path = located(folder, "start_from") / "config.json"
     return path.exists() and "kind" in read_json(path, published.COPY)
 
 

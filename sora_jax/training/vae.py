@@ -130,7 +130,7 @@ def load_start(config: VAERun) -> VAE:
     Raises:
       ValueError: there is none, or its size is not the run's; names what differs.
     """
-    start = workdirs.load_vae(config.start_from)
+    start = workdirs.load_vae(config.start_from, "start_from")
     free = MAY_DIFFER[:1] if config.decoder_only else MAY_DIFFER
     lines = [
         f"vae.{field.name} must be {getattr(start.config, field.name)} to start from "

@@ -19,6 +19,7 @@ from flax import nnx
 
 from sora_jax import cli
 from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.files import located
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
@@ -71,7 +72,7 @@ def export(out: str, weights: Weights) -> None:
       ValueError: the folder is not empty, or Wan's classes cannot express the model;
         names every field.
     """
-    where = epath.Path(out)
+    where = located(out, "--out")
     if where.exists() and any(where.iterdir()):
         raise ValueError(f"--out {out!r} is not empty: name another folder")
     config = weights.config
@@ -231,7 +232,9 @@ def index_json(
 def main(argv: Sequence[str]) -> None:
     """Load, refuse or write, and say where."""
     arguments = cli.parse(Arguments, argv)
-    weights = folders.load(arguments.weights or ASSETS, exact=True)
+    located(arguments.out, "--out")
+    folder = located(arguments.weights or ASSETS, "--weights")
+    weights = folders.load(folder, exact=True)
     export(arguments.out, weights)
     cli.say(arguments.out)
 

@@ -10,10 +10,9 @@ import dataclasses
 import logging
 import os
 
-from etils import epath
 from flax import nnx
 
-from sora_jax import memory, sharding
+from sora_jax import files, memory, sharding
 from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, wan
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer, check_file
@@ -38,7 +37,7 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
     foreign = find(folder)
     config = published.describe(folder) if foreign is None else foreign.config
     if foreign is None:
-        check_file(epath.Path(folder) / published.TOKENIZER)
+        check_file(files.located(folder, "weights") / published.TOKENIZER)
     else:
         foreign.check()
     if insisted is not None and insisted not in wan.MODELS:
@@ -118,7 +117,7 @@ def digest(folder: PathLike) -> str:
 
 def find(folder: PathLike) -> Folder | None:
     """The foreign networks of a folder; None where it is not foreign."""
-    where = epath.Path(folder)
+    where = files.located(folder, "weights")
     try:
         if (where / layout_diffusers.INDEX).exists():
             return layout_diffusers.read(where)

@@ -12,6 +12,7 @@ from flax import nnx
 from sora_jax import cli
 from sora_jax.config import DiTRun, ModelConfig, SamplingConfig, SeenConfig
 from sora_jax.data.records import Records
+from sora_jax.files import located
 from sora_jax.models.tokenizer import words_of
 from sora_jax.models.vae import VAE
 from sora_jax.weights import published, workdirs
@@ -45,7 +46,7 @@ def publish(arguments: Arguments) -> None:
         or text encoder are not those that it was trained with, or the VAE makes other
         latents.
     """
-    out = epath.Path(arguments.out)
+    out, _ = located(arguments.out, "--out"), located(arguments.vae, "--vae")
     files = ("config.json", *published.FILES)
     if taken := [name for name in files if (out / name).exists()]:
         raise ValueError(

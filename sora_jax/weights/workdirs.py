@@ -14,7 +14,7 @@ from flax import nnx
 
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
-from sora_jax.files import PathLike
+from sora_jax.files import PathLike, located
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
@@ -44,7 +44,7 @@ class Trained:
     sources: dict[str, str]
 
 
-def load_vae(folder: PathLike) -> VAE:
+def load_vae(folder: PathLike, field: str = "vae") -> VAE:
     """Load the VAE of a weights folder, of encoded clips, or of a VAE run's workdir.
 
     Of weights, ours or Wan's, it brings the latents' mean and deviation.
@@ -52,7 +52,7 @@ def load_vae(folder: PathLike) -> VAE:
     Raises:
       ValueError: there is no VAE.
     """
-    where = epath.Path(folder)
+    where = located(folder, field)
     if published.exists(where, "vae.safetensors"):
         published.refuse_changed(where, "vae.safetensors")
         if published.exists(where, "vae.json"):
@@ -65,8 +65,9 @@ def load_vae(folder: PathLike) -> VAE:
         return cast(VAE, folders.network(folder, "vae"))
     if not published.exists(where, "checkpoints"):
         raise ValueError(
-            f"vae: {str(folder)!r} holds neither vae.safetensors nor checkpoints; give "
-            "the workdir of a VAE run (configs/playground_vae.py) or a weights folder"
+            f"{field}: {str(folder)!r} holds neither vae.safetensors nor "
+            "checkpoints; give the workdir of a VAE run (configs/playground_vae.py) or "
+            "a weights folder"
         )
     run = from_json(VAERun, read_json(where / "config.json", published.COPY))
     graphdef, abstract = published.abstract_of(lambda r: VAE(run.vae, rngs=r))
@@ -85,7 +86,7 @@ def run_of(folder: PathLike, field: str) -> DiTRun:
     Raises:
       ValueError: the folder is no workdir.
     """
-    path = epath.Path(folder) / "config.json"
+    path = located(folder, field) / "config.json"
     if not path.exists():
         raise ValueError(
             f"{field} {str(folder)!r} is no workdir, it has no config.json: give "
@@ -140,7 +141,7 @@ def clips_of(folder: PathLike) -> EncodeRun:
     Raises:
       ValueError: the folder holds none.
     """
-    path = epath.Path(folder) / "config.json"
+    path = located(folder, "folder") / "config.json"
     if not path.exists():
         raise ValueError(
             f"{str(folder)!r} holds no encoded clips, it has no config.json: run "
