@@ -77,7 +77,10 @@ def located(path: PathLike, field: str) -> epath.Path:
     Raises:
       ValueError: it is the address of something else, or the package is missing.
     """
-    text = os.fspath(path)
+    try:
+        text = os.fspath(path)
+    except TypeError as error:
+        raise ValueError(f"{field} must be a path, got {quoted(path)}") from error
     if not isinstance(text, str):
         raise ValueError(f"{field} must be a path of text, got {quoted(text)}")
     scheme, colon, _ = text.partition("://")

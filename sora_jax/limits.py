@@ -20,7 +20,7 @@ class Limits:
     # Pixels along a side of a video that is made.
     side: Number = 8192
     # Frames of a video that is made (at 24 frames per second, over an hour).
-    frames: Number = 100_000
+    frames: Number = 100_001
     # Frames that are made at once.
     window: Number = 2_000
     # Denoising steps.

@@ -74,7 +74,7 @@ BAD = {
     "--task 'extnd' is not known: give --task extend": "--task extnd",
     "--task 't2v-14B' is not known: give --task generate": "--task t2v-14B",
     "--height '9' comes without --width": "--prompt a --height 9",
-    "--frames must be at most 100,000, got 1,000,001": "--prompt a --frames 1000001",
+    "--frames must be at most 100,001, got 1,000,001": "--prompt a --frames 1000001",
     "--steps must be at most 1,000": "--prompt a --steps 2000",
     "--size must be at most 8,192 pixels along a side": "--prompt a --size 99999x16",
     "--window must be at most": "--prompt a --window 100001",

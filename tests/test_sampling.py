@@ -167,6 +167,23 @@ def test_time_is_counted_in_the_frame_rate_of_training(weights):
         assert rows.tokens.coords[..., 0].max() == last
 
 
+def test_a_model_is_called_as_diffusers_calls_pipelines(model):
+    made = model(
+        "a red ball",
+        num_frames=5,
+        height=16,
+        width=32,
+        num_inference_steps=1,
+        guidance_scale=1.0,
+    )
+    wanted = model.generate(
+        "a red ball", frames=5, size=(16, 32), steps=1, guidance=1.0
+    )
+    np.testing.assert_array_equal(made, wanted)
+    with pytest.raises(ValueError, match="give height and width"):
+        model("a red ball", height=16)
+
+
 @pytest.mark.parametrize("solver", ["euler", "heun"])
 def test_every_solver_runs(model, solver):
     made = model.generate("a red ball", solver=solver, steps=2, guidance=1.0)

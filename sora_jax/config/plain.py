@@ -24,6 +24,34 @@ def require(condition: bool, message: str) -> None:
         raise ValueError(message)
 
 
+def require_fps(fps: Any) -> None:
+    """Refuse what is no frame rate that video formats can tell.
+
+    Raises:
+      ValueError: says what is taken.
+    """
+    low, high = FPS
+    is_number = isinstance(fps, (int, float)) and not isinstance(fps, bool)
+    require(
+        is_number and low <= fps <= high,
+        f"--fps must be from {low:.3g} to {high:.0f}, got {fps!r}",
+    )
+
+
+def require_size(size: Any) -> None:
+    """Refuse what is no (height, width) in pixels.
+
+    Raises:
+      ValueError: says what is taken.
+    """
+    require(
+        isinstance(size, (tuple, list))
+        and len(size) == 2
+        and all(isinstance(side, int) and side >= 1 for side in size),
+        f"size must be (height, width) in pixels, got {size!r}",
+    )
+
+
 def require_within(
     section: str,
     config: Any,

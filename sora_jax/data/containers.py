@@ -115,10 +115,11 @@ def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Opened]:
 
 def unreadable(named: str, good: int, error: Exception) -> ValueError:
     """An error that tells why a file cannot be read, after so many good frames."""
+    reason = getattr(error, "strerror", None) or error  # FFmpeg's numbers help nobody
     where = f"after {good} good frames" if good else "at its start"
     return ValueError(
-        f"{named} cannot be read as a video (it stops {where}: {error}); re-encode it, "
-        "for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give another file"
+        f"{named} cannot be read as a video (it stops {where}: {reason}); re-encode "
+        "it, for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give another file"
     )
 
 

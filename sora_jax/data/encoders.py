@@ -20,6 +20,7 @@ from jaxtyping import UInt8
 from PIL import Image
 
 from sora_jax.data.video import EXACT_SCALING, to_uint8
+from sora_jax.files import quoted
 
 # Visually lossless; a 64x64 clip of two seconds is about 10 kB. With x264's macroblock
 # tree, the same frames give other bytes each time.
@@ -37,10 +38,13 @@ def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
       ValueError: there are no frames at all, or of several sizes, or NaN among them.
     """
     frame_shape, is_empty = None, True
+    if not isinstance(chunks, Iterable):
+        raise ValueError(f"frames must be several [t h w 3], got {quoted(chunks)}")
     for chunk in chunks:
         chunk = np.asarray(chunk)
         if chunk.ndim != 4 or chunk.shape[3] != 3:
-            raise ValueError(f"frames must be [t h w 3], got {list(chunk.shape)}")
+            hint = ": give a list of clips, [clip]" if chunk.ndim == 3 else ""
+            raise ValueError(f"frames must be [t h w 3], got {list(chunk.shape)}{hint}")
         frame_shape = frame_shape or chunk.shape[1:]
         if chunk.shape[1:] != frame_shape:
             raise ValueError(

@@ -16,8 +16,8 @@ import numpy as np
 from jaxtyping import Bool, Float, UInt8
 
 from sora_jax import memory
-from sora_jax.config import FPS, Fit, require
-from sora_jax.config.plain import Number
+from sora_jax.config import Fit, require
+from sora_jax.config.plain import Number, require_fps, require_size
 from sora_jax.data import arrays, decoding, pictures, video
 from sora_jax.files import PathLike, quoted
 from sora_jax.limits import LIMITS, Limits
@@ -97,6 +97,8 @@ def read(
       ValueError: the file is missing, a picture, no video, damaged, exceeds the limits,
         or is too long for the memory.
     """
+    require_fps(fps)
+    require_size(size)
     named = f"{field} {quoted(path)}"
     require(
         not pictures.is_still(path, field=field),
@@ -149,6 +151,7 @@ def read_image(
     Raises:
       ValueError: the file is missing, not an image, or damaged.
     """
+    require_size(size)
     image = pictures.read_image(path, field=field, limits=limits)
     image = video.fit(image, *size, fit)
     return video.to_float(video.to_uint8(image))
@@ -255,10 +258,7 @@ def _at_rate(
 
     Nothing more is read once there are more than `most`.
     """
-    low, high = FPS
-    require(
-        low <= fps <= high, f"--fps must be from {low:.3g} to {high:.0f}, got {fps}"
-    )
+    require_fps(fps)
     reel, before = _Reel(), None
     for shown in frames:
         if before is not None:

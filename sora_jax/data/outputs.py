@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 from etils import epath
 
-from sora_jax.config import FPS
+from sora_jax.config.plain import require_fps
 from sora_jax.data import encoders
 from sora_jax.files import PathLike, is_remote, located, quoted
 
@@ -135,9 +135,7 @@ def write(
     """
     target = located(path, field)
     encode = encoder_of(target, field)
-    low, high = FPS
-    if not low <= fps <= high:
-        raise ValueError(f"--fps must be from {low:.3g} to {high:.0f}, got {fps}")
+    require_fps(fps)
     with _whole(target, field) as temporary:
         encode(temporary, encoders.checked(chunks), fps)
         return _publish(temporary, target)

@@ -22,6 +22,9 @@ END = (
 # ("falls apart", "jumps over a box", "drops a ball").
 _FLOOR = r"(?:an?|the) (?:\w+ )?floor"
 _HILLS = r"(?:(?:the|some) )?(?:\w+ )?hills"
+_PLACE = (
+    r"(?= (?:in front of|on|over|above|against) (?:an?|the|some|grey|green|hills)\b)"
+)
 ON = (
     rf"(?:{END}|(?=\s*(?:\w+ly|fast|again|up|down|left|right|upward|downward|away|"
     r"forward|straight|diagonally|around|across|along|from|at|above|below|under|beneath|"
@@ -76,11 +79,11 @@ MOTIONS = (
     (
         rf"(?:approaches|(?:comes|gets|moves) (?:closer|nearer)(?: to)?|comes towards?)"
         rf" {_US}|(?:(?:comes|gets) closer(?: and closer)?|approaches)"
-        rf"(?:{END}|(?= \w+ly\b))|gets larger|swells(?: up)?",
+        rf"(?:{END}|(?= \w+ly\b)|{_PLACE})|gets larger|swells(?: up)?",
         "gets bigger",
     ),
     (
-        rf"(?:approaching|coming closer to) {_US}|(?:coming closer|approaching){END}|"
+        rf"(?:approaching|coming closer to) {_US}|(?:coming closer|approaching)(?:{END}|{_PLACE})|"
         r"getting larger|swelling",
         "getting bigger",
     ),

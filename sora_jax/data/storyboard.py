@@ -58,7 +58,8 @@ class _Outline(msgspec.Struct, forbid_unknown_fields=True):
 REMEDIES: Mapping[type, str] = {
     _Outline: "a storyboard has the fields seconds (a number) and shots (a list)",
     Shot: "a shot has the fields at (seconds) and prompt (text, in quotes if it could "
-    "be taken for something else), and if wanted image (a path), cut (true or false)",
+    "be taken for something else, as with a comma inside braces), and if wanted "
+    "image (a path), cut (true or false)",
 }
 
 
@@ -160,7 +161,8 @@ def _parse(source: epath.Path, text: str, named: str) -> Any:
         where = f" in line {mark.line + 1}" if mark else ""
         raise ValueError(
             f"{named} is no storyboard ({' '.join(what.split())}{where}): correct "
-            "it; in YAML a dash begins each shot, and prompts with a colon need quotes"
+            "it; in YAML a dash begins each shot, and prompts with a colon, or with a "
+            "comma inside braces, need quotes"
         ) from error
 
 

@@ -44,6 +44,8 @@ def described(given: Any) -> str:
     """A value in a few words: an array by its type and shape."""
     if hasattr(given, "shape") and hasattr(given, "dtype"):
         return f"an array {given.dtype}{list(given.shape)}"
+    if isinstance(given, (list, tuple)) and any(hasattr(x, "shape") for x in given):
+        return f"{len(given)} arrays in a list"
     return quoted(given)
 
 
@@ -88,7 +90,10 @@ def as_size(value: Any, name: str = "size") -> tuple[int, int]:
     wanted = "(height, width) in pixels"
     if isinstance(value, str) or shape_of(value) != (2,):
         raise refuse(name, wanted, value)
-    height, width = (as_count(side, name) for side in value)
+    try:
+        height, width = (as_count(side, name) for side in value)
+    except ValueError as error:
+        raise refuse(name, wanted, value) from error
     if min(height, width) < 1:
         raise refuse(name, wanted, value)
     return height, width

@@ -35,6 +35,13 @@ from sora_jax.weights import folders, published
 from sora_jax.weights.parts import Weights
 
 _logger = logging.getLogger(__name__)
+# What diffusers calls settings.
+DIFFUSERS = {
+    "num_frames": "frames",
+    "num_inference_steps": "steps",
+    "guidance_scale": "guidance",
+    "guidance_scale_2": "guidance_low",
+}
 
 
 class Model(ClipMethods):
@@ -81,6 +88,27 @@ class Model(ClipMethods):
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Make videos: see `stream`."""
         return np.concatenate(list(self.stream(prompts, **options)), axis=1)
+
+    def __call__(self, prompt: str | Sequence[str], **options: Any) -> Any:
+        """Generate videos, with the names that diffusers gives arguments.
+
+        Args:
+          prompt: what each video shows.
+          **options: `num_frames`, `height`, `width`, `num_inference_steps`,
+            `guidance_scale`, `guidance_scale_2`; or those of `generate`.
+        """
+        ours: dict[str, Any] = {}
+        for name, value in options.items():
+            ours[DIFFUSERS.get(name, name)] = value
+        sides = {name: ours.pop(name) for name in ("height", "width") if name in ours}
+        if len(sides) == 1 or (sides and "size" in ours):
+            raise ValueError(
+                f"size must be (height, width), got {sides} alone: give height and "
+                "width, or size"
+            )
+        if sides:
+            ours["size"] = (sides["height"], sides["width"])
+        return self.generate(prompt, **ours)
 
     def stream(
         self,

@@ -41,8 +41,12 @@ def storyboard(brief: Brief, stretches: Sequence[Stretch], frames: int) -> list[
     """
     check_count(brief, "storyboard", len(stretches))
     check_new(brief, frames)
+    if not stretches:
+        raise ValueError(
+            "stretches is empty: say what the video shows, from frame 0 on"
+        )
     places = [stretch.frame for stretch in stretches]
-    if not places or sorted({*places, 0}) != places or places[-1] >= frames:
+    if sorted({*places, 0}) != places or places[-1] >= frames:
         raise ValueError(
             f"storyboard: its shots (stretches) begin at frames {places} of {frames}, "
             "and must begin at 0 and grow, all before the end: set their times farther "
