@@ -118,8 +118,8 @@ def unreadable(named: str, good: int, error: Exception) -> ValueError:
     reason = getattr(error, "strerror", None) or error  # FFmpeg's numbers help nobody
     where = f"after {good} good frames" if good else "at its start"
     return ValueError(
-        f"{named} cannot be read as a video (it stops {where}: {reason}); re-encode "
-        "it, for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give another file"
+        f"{named} cannot be read as a video (it stops {where}: {reason}); "
+        "re-encode it, for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give another file"
     )
 
 

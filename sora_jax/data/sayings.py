@@ -83,7 +83,8 @@ MOTIONS = (
         "gets bigger",
     ),
     (
-        rf"(?:approaching|coming closer to) {_US}|(?:coming closer|approaching)(?:{END}|{_PLACE})|"
+        rf"(?:approaching|coming closer to) {_US}|"
+        rf"(?:coming closer|approaching)(?:{END}|{_PLACE})|"
         r"getting larger|swelling",
         "getting bigger",
     ),
