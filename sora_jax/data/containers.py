@@ -119,7 +119,8 @@ def unreadable(named: str, good: int, error: Exception) -> ValueError:
     where = f"after {good} good frames" if good else "at its start"
     return ValueError(
         f"{named} cannot be read as a video (it stops {where}: {reason}); "
-        "re-encode it, for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give another file"
+        "re-encode it, for instance with 'ffmpeg -i IN -c:v libx264 OUT.mp4', or give "
+        "another file"
     )
 
 
