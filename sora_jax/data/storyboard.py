@@ -178,6 +178,9 @@ def _convert(data: Any, kind: type[T], place: str, problems: list[str]) -> T | N
     """Makes a struct of plain data, or notes where and why it cannot."""
     try:
         return msgspec.convert(data, kind)
+    except UnicodeError as error:  # JSON can escape halves of letters
+        problems.append(f"{place or 'the file'}: it is no UTF-8 text ({error})")
+        return None
     except msgspec.ValidationError as error:
         # Such as "Expected `str`, got `bool` - at `$.prompt`".
         what, _, where = str(error).partition(" - at ")
