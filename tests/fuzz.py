@@ -1,6 +1,6 @@
 """Throw damaged and strange inputs at everything that reads what others wrote.
 
-    python tests/fuzz.py --seconds 60 --seed 0
+    python tests/fuzz.py --turns 12 --seed 0
     python tests/fuzz.py --seconds 3600 --seed $RANDOM --only media npy
 
 Every input must be taken, or refused by an error that `sample.py` tells in a line: no
@@ -112,6 +112,7 @@ def main() -> None:
     """Examine every target in turn until the time is over."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--turns", type=int, help="so many, whatever time they take")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--only", nargs="*", default=[])
     asked = parser.parse_args()
@@ -122,7 +123,13 @@ def main() -> None:
         wanted = asked.only or list(targets)
         guard, counts = Guard(Path(folder)), dict.fromkeys(wanted, 0)
         started, turn = time.monotonic(), 0
-        while time.monotonic() - started < asked.seconds or not all(counts.values()):
+
+        def goes_on() -> bool:
+            if asked.turns is not None:  # the same inputs on every machine
+                return turn < asked.turns
+            return time.monotonic() - started < asked.seconds or turn == 0
+
+        while goes_on():
             for name in wanted:
                 if sys.stdout.isatty():
                     print(f"{name}, seed {asked.seed + turn}", end="\r", flush=True)
