@@ -48,10 +48,10 @@ VARIANTS: dict[str, dict[str, object]] = {
     "average 0.9": {"optim.ema_decay": 0.9},
     "no beginnings given as clean tokens, no crops": {
         "packing.clean_prefix": 0.0,
-        "packing.headless": 0.0,
+        "packing.mid_clip": 0.0,
     },
     "captions always": {"packing.caption_dropout": 0.0},
-    "tokens not told their places": {"dit.places": False},
+    "tokens not told their places": {"dit.position_embedding": False},
     "4 heads": {"dit.heads": 4},
     "images alone": {"packing.longest": 1, "packing.samples": 10},
     "half images alone, half all clips": {"after": "images alone, half as long"},

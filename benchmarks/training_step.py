@@ -61,7 +61,7 @@ def packed_batch(config: DiTRun) -> Batch:
 def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
     """Time all in turn; of each the fastest round counts."""
     run = cli.load_config(config)
-    runtime.round_products("bfloat16")
+    runtime.set_cpu_matmul_dtype("bfloat16")
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "context": 1, "tensor": 1})
     with sharding.use(mesh, run.rules):
         program = dit.program(run, mesh)

@@ -184,7 +184,7 @@ def rows_of(x: np.ndarray, coords: np.ndarray, config: DiTConfig) -> Tokens:
         levels=np.full((2, 2), TIME, np.float32),
         level_ids=ones,
         order=ones * 0,
-        made=ones > 0,
+        target_mask=ones > 0,
     )
     return jax.tree.map(jnp.asarray, tokens)
 

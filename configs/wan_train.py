@@ -38,7 +38,7 @@ def get_config(name: str = "1b3") -> DiTRun:
         text=model.text,
         # One clip fills a row; each has its caption.
         packing=PackingConfig(
-            tokens=tokens, rows=4, samples=1, clean_prefix=0.0, headless=0.0
+            tokens=tokens, rows=4, samples=1, clean_prefix=0.0, mid_clip=0.0
         ),
         optim=OptimConfig(lr=1e-5, warmup=500, ema_decay=0.9999),
         # The levels that the model samples at, for clips of this size.

@@ -107,7 +107,7 @@ class Checkpoints:
         self._size = self._on_disk.size_of_next(
             sum(x.nbytes for x in jax.tree.leaves(dict(state)))
         )
-        with sharding.together():
+        with sharding.fail_together():
             # Before Orbax begins: its threads fail one by one, and aloud.
             if _is_first() and not has_room(self._root, self._size):
                 raise self._failure(step, OSError(os.strerror(errno.ENOSPC)))
@@ -144,12 +144,12 @@ class Checkpoints:
         self.wait()
         step, damaged = self._on_disk.newest_agreed()
         is_lost = step is None and any(map(self._on_disk.is_complete, damaged))
-        if sharding.agreed(is_lost):
+        if sharding.from_first_host(is_lost):
             raise self._on_disk.nothing_whole()
         restored = None
         if step is not None:
             restored = self._load(step, abstract_state, data_iterator)
-        with sharding.together():
+        with sharding.fail_together():
             self._on_disk.clear(damaged, goes_on=restored is not None)
         return restored
 
@@ -178,7 +178,7 @@ class Checkpoints:
         step, finish = pending
         try:
             # The first host finishes last: it writes the manifest.
-            with sharding.together():
+            with sharding.fail_together():
                 finish.result()
         except Exception as error:
             raise self._failure(step, error) from error

@@ -13,7 +13,7 @@ import jax
 # Parameters are gathered layer by layer instead, while the layer before computes.
 TPU = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
 # oneDNN multiplies matrices for XLA:CPU, and may round their factors to bfloat16 where
-# `runtime.round_products` told it to; sums and all else stay float32.
+# `runtime.set_cpu_matmul_dtype` told it to; sums and all else stay float32.
 ONEDNN_ON_CPU = {
     "xla_cpu_use_onednn": True,
     "xla_cpu_experimental_onednn_fusion_type": (
@@ -27,20 +27,20 @@ HALF_ON_CPU = {"xla_disable_hlo_passes": "while-loop-invariant-code-motion"}
 
 
 def options(
-    platform: str, *, in_half: bool = False, products: str = "float32"
+    platform: str, *, in_half: bool = False, cpu_matmul_dtype: str = "float32"
 ) -> dict[str, Any] | None:
     """Compiler options.
 
     Args:
       platform: "cpu", "gpu" or "tpu".
       in_half: whether parameters may be held in half precision.
-      products: what the factors of products are rounded to on a CPU.
+      cpu_matmul_dtype: what the factors of products are rounded to on a CPU.
     """
     if platform == "tpu":
         return TPU
     if platform != "cpu":
         return None
-    rounded = ONEDNN_ON_CPU if products == "bfloat16" else {}
+    rounded = ONEDNN_ON_CPU if cpu_matmul_dtype == "bfloat16" else {}
     return rounded | (HALF_ON_CPU if in_half else {}) or None
 
 

@@ -76,7 +76,7 @@ def only_run(workdir: PathLike, is_first: bool = True) -> Iterator[Lock]:
         something else is in the lock's place, or the workdir is no folder's address.
     """
     lock = Lock(files.located(workdir, "--workdir"))
-    with sharding.together():
+    with sharding.fail_together():
         if is_first:
             lock.take()
     try:

@@ -77,7 +77,7 @@ def fits_together(sizes: Mapping[str, int], mesh: Mesh | None = None) -> bool:
     Raises:
       ValueError: the largest does not fit by itself.
     """
-    room = sharding.least(available(mesh) * WEIGHTS_SHARE)
+    room = sharding.min_over_hosts(available(mesh) * WEIGHTS_SHARE)
     listed = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
     together = sum(sizes.values()) <= room
     how = "kept together" if together else "loaded in turn"

@@ -30,13 +30,13 @@ def cache_folder() -> Path:
     return Path(chosen or platformdirs.user_cache_path("sora_jax") / "compiled")
 
 
-def round_products(products: str) -> None:
+def set_cpu_matmul_dtype(cpu_matmul_dtype: str) -> None:
     """Let oneDNN round the factors of products in the programs that call it.
 
     It has no other switch than its environment, which it reads when it is first called.
     A choice that was made there stays.
     """
-    if products == "bfloat16":
+    if cpu_matmul_dtype == "bfloat16":
         os.environ.setdefault("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
         # XLA cannot keep programs that call oneDNN: they are compiled in every process.
         warnings.filterwarnings("ignore", "Error writing persistent compilation cache")

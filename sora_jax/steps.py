@@ -109,7 +109,7 @@ class Steps:
         damaged: list[int] = []
         own = self._candidates(damaged) if _is_first() else itertools.repeat(-1)
         for candidate in own:
-            step = sharding.agreed(candidate)
+            step = sharding.from_first_host(candidate)
             if step < 0:
                 return None, damaged
             change = manifest.changes(
@@ -117,7 +117,7 @@ class Steps:
             )
             if change:
                 self._skip(step, change)
-            if sharding.least(float(not change)):
+            if sharding.min_over_hosts(float(not change)):
                 return step, damaged if _is_first() else []
             damaged.append(step)
         raise AssertionError("the candidates end with -1")

@@ -62,7 +62,8 @@ class Tokens:
       segments: which sample a token belongs to; 0 is padding.
       levels: the distinct noise levels of a row, in [0, 1]; level 0 is clean.
       level_ids: index into `levels` for each token.
-      made: tokens whose velocity counts in the loss and is integrated in sampling.
+      target_mask: tokens whose velocity counts in the loss and is integrated in
+        sampling.
       order: a query attends only to keys whose order is not greater than its own;
         without it, to all.
     """
@@ -73,7 +74,7 @@ class Tokens:
     segments: Int[AnyArray, "b n"]
     levels: Float[AnyArray, "b k"]
     level_ids: Int[AnyArray, "b n"]
-    made: Bool[AnyArray, "b n"]
+    target_mask: Bool[AnyArray, "b n"]
     order: Int[AnyArray, "b n"] | None = None
 
 

@@ -65,12 +65,12 @@ def check_shared(workdir: PathLike) -> None:
     if jax.process_count() == 1:
         return
     is_first = jax.process_index() == 0
-    number = sharding.agreed(secrets.randbits(30))
+    number = sharding.from_first_host(secrets.randbits(30))
     probe = files.located(workdir, "--workdir") / f".seen-{number}"
-    with sharding.together():
+    with sharding.fail_together():
         if is_first:
             write_bytes(probe, b"")
-    with sharding.together():
+    with sharding.fail_together():
         if not probe.exists():
             raise ValueError(
                 f"--workdir {os.fspath(workdir)!r} must be a folder that all hosts "

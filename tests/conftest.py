@@ -109,7 +109,7 @@ def weights(vae_config, dit_config, text_config):
         text=text_config,
         sampling=SamplingConfig(steps=3, frames=5, size=(32, 32)),
         fps=8.0,
-        known="channels",
+        conditioning="channels",
     )
     return in_memory(
         config,
@@ -145,8 +145,8 @@ def oracle_parts(vae_config, dit_config, text_config):
             solver="euler", steps=2, guidance=1.0, frames=9, size=(32, 32), context=5
         ),
         fps=8.0,
-        known="channels",
-        headless=True,
+        conditioning="channels",
+        mid_clip=True,
     )
     return config, tokenizer, make(VAE, vae_config), make(TextEncoder, text_config)
 

@@ -33,7 +33,7 @@ class Oracle(DiT):
     def __call__(self, tokens, contexts, memory):
         """The velocity from what is seen to the truth."""
         del contexts, memory
-        given = ~tokens.made[..., None]
+        given = ~tokens.target_mask[..., None]
 
         def error(x, extra, coords):
             prefix = jnp.max(jnp.abs(jnp.where(given, tokens.x - x, 0)), axis=(1, 2))

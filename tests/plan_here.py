@@ -36,7 +36,7 @@ def main() -> None:
         text=run.text,
         sampling=SamplingConfig(steps=3, frames=5, size=(32, 32)),
         fps=8.0,
-        known="channels",
+        conditioning="channels",
     )
     for config in (run, model):
         for found in command.plan(config, SAMPLING_MESH, HERE):

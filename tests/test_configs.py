@@ -58,7 +58,7 @@ BAD = [
     (SamplingConfig, {"frames": 0}),
     (SamplingConfig, {"shift": float("inf")}),
     (PackingConfig, {"tokens": -1}),
-    (PackingConfig, {"headless": 2.0}),
+    (PackingConfig, {"mid_clip": 2.0}),
     (OptimConfig, {"warmup": -5}),
     (OptimConfig, {"clip": -1.0}),
     (FlowConfig, {"shift": -1.0}),

@@ -74,7 +74,7 @@ def test_a_packed_sample_equals_the_same_sample_alone(dit, samples):
     @jax.jit
     def error(params, tokens, contexts, segment):
         velocity = nnx.merge(graphdef, params)(tokens, contexts)
-        counted = (tokens.segments == segment) & tokens.made
+        counted = (tokens.segments == segment) & tokens.target_mask
         return jnp.sum(jnp.square(velocity) * counted[..., None]), velocity
 
     graphdef, params = nnx.split(dit)
@@ -155,7 +155,7 @@ def test_remat_changes_no_gradient(dit, dit_config, samples, remat):
         def loss(params):
             tokens, target = flow.add_noise(jax.random.key(0), row.tokens, levels)
             velocity = nnx.merge(graphdef, params)(tokens, context(row))
-            return flow.loss(velocity, target, tokens.made)
+            return flow.loss(velocity, target, tokens.target_mask)
 
         return jax.jit(jax.grad(loss))(params)
 
@@ -168,13 +168,13 @@ def test_remat_changes_no_gradient(dit, dit_config, samples, remat):
 def test_padding_has_finite_values_and_no_loss(dit, samples):
     row = pack_row(samples, 64, 6, PAD_TO)
     tokens = at_levels(row, [0.0, 0.3, 0.6, 0.9, 0.0, 0.0, 0.0])
-    assert not row.tokens.made[0, 30:].any()
+    assert not row.tokens.target_mask[0, 30:].any()
 
     @jax.jit
     def loss(x):
         noisy = dataclasses.replace(tokens, x=x)
         velocity = dit(noisy, context(row))
-        return flow.loss(velocity, jnp.zeros_like(velocity), noisy.made)
+        return flow.loss(velocity, jnp.zeros_like(velocity), noisy.target_mask)
 
     moved = tokens.x.at[:, 30:].add(7.0)
     assert np.isfinite(loss(tokens.x)) and loss(tokens.x) == loss(moved)

@@ -24,7 +24,7 @@ def tokens_of(sizes, levels):
         levels=np.zeros((1, levels), np.float32),
         level_ids=ids[None].astype(np.int32),
         order=np.zeros((1, count), np.int32),
-        made=(ids > 0)[None],
+        target_mask=(ids > 0)[None],
     )
 
 

@@ -128,7 +128,9 @@ def test_networks_make_room_for_one_another(world):
     after = np.concatenate([made[4:9], clip[9:13]])
     windows = [window(world.latents(c), features=0) for c in (clip[:9], after)]
     dit = dataclasses.replace(world.config.dit, extra_channels=0)
-    parts = world.model(*windows, dit=dit, known="tokens", headless=False).weights
+    parts = world.model(
+        *windows, dit=dit, conditioning="tokens", mid_clip=False
+    ).weights
     alive = weakref.WeakSet()
     crowds = []
 

@@ -231,7 +231,7 @@ def test_a_model_of_clean_tokens_goes_on_through_pixels(world):
     after = np.concatenate([made[4:9], clip[9:13]])
     windows = [window(world.latents(c), features=0) for c in (clip[:9], after)]
     dit = dataclasses.replace(world.config.dit, extra_channels=0)
-    model = world.model(*windows, dit=dit, known="tokens", headless=False)
+    model = world.model(*windows, dit=dit, conditioning="tokens", mid_clip=False)
     for got in model.generate([PROMPT, "a blue square"], frames=13):
         assert_made(got[:9], made)
         assert_made(got[9:], world.seen(after)[5:])

@@ -109,7 +109,7 @@ def test_the_average_follows_the_parameters():
 
 def test_products_of_rounded_factors_move_parameters_nearly_as_exact_ones(monkeypatch):
     monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE", raising=False)
-    runtime.round_products("bfloat16")
+    runtime.set_cpu_matmul_dtype("bfloat16")
     assert os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] == "BF16"
     optimization = state.Optimization(transform=optax.sgd(1.0), ema_decay=0.9)
     x = jax.random.normal(jax.random.key(0), (64, 128))

@@ -11,7 +11,7 @@ from sora_jax.data import pipeline
 from sora_jax.data.records import Record, Records, write_shard
 
 PATCH = (1, 2, 2)
-PACKING = PackingConfig(tokens=40, rows=3, samples=6, headless=0.4)
+PACKING = PackingConfig(tokens=40, rows=3, samples=6, mid_clip=0.4)
 # Images and clips: wide, square and tall; the last has a cut at latent frame 2.
 SHAPES = [(1, 4, 4, 2), (3, 2, 4, 2), (3, 4, 2, 2), (5, 4, 4, 2), (4, 4, 4, 2)]
 
@@ -50,7 +50,7 @@ def batches(records, count, seed=0, packing=PACKING):
 
 
 def test_an_epoch_shows_every_clip_once_and_rows_mix_shapes(records):
-    packing = dataclasses.replace(PACKING, rows=1, headless=0.0)
+    packing = dataclasses.replace(PACKING, rows=1, mid_clip=0.0)
     rows = pipeline.plan(records, PATCH, packing, 0).rows
     seen, mixed = [], 0
     for batch in batches(records, len(rows), packing=packing):
@@ -84,8 +84,8 @@ def test_a_headless_crop_continues_something_and_keeps_its_captions(records):
                     continue
                 crops += 1
                 # It begins with clean tokens, and its channels say nothing.
-                assert not tokens.made[row, here][0]
-                assert tokens.made[row, here][-1]
+                assert not tokens.target_mask[row, here][0]
+                assert tokens.target_mask[row, here][-1]
                 assert np.all(tokens.extra[row, here] == 0)
                 caption = batch.text[row, batch.text_ids[row, here] - 1]
                 text = bytes(caption[-1].astype(np.uint8)).decode().strip()
@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_batches(records):
 
 
 def test_longer_clips_than_the_longest_are_left_out(records, tmp_path):
-    packing = dataclasses.replace(PACKING, headless=0.0, longest=1)
+    packing = dataclasses.replace(PACKING, mid_clip=0.0, longest=1)
     views = pipeline.plan(records, PATCH, packing, 0).views
     assert {records.index[view.record]["shape"][0] for view in views} == {1}
     assert len(views) == 20

@@ -125,7 +125,7 @@ def test_a_vae_of_another_size_is_no_start(tmp_path):
     start = VAERun(vae=TINY, start_from=str(tmp_path))
     assert vae.load_start(start).config == TINY
     # The past of a clip has no parameters.
-    zeros = dataclasses.replace(TINY, history="zeros")
+    zeros = dataclasses.replace(TINY, temporal_padding="zeros")
     vae.load_start(dataclasses.replace(start, vae=zeros))
     other = dataclasses.replace(TINY, channels=8, encoder_width=8)
     fields = "(?s)vae.channels must be 4 .*got 8.*vae.encoder_width must be 4"

@@ -219,9 +219,11 @@ def test_bad_tasks_are_refused_before_loading(folder, files, message):
 
 def test_a_task_that_a_model_cannot_do_is_refused(weights):
     clip = np.zeros((9, 32, 32, 3), np.float32)
-    config = dataclasses.replace(weights.config, headless=False)
+    config = dataclasses.replace(weights.config, mid_clip=False)
     from_text = dataclasses.replace(
-        config, known="nothing", dit=dataclasses.replace(config.dit, extra_channels=0)
+        config,
+        conditioning="nothing",
+        dit=dataclasses.replace(config.dit, extra_channels=0),
     )
     model = Model(in_memory(from_text, weights.tokenizer))
     with pytest.raises(ValueError, match="makes videos from text alone.*take weights"):
@@ -229,7 +231,9 @@ def test_a_task_that_a_model_cannot_do_is_refused(weights):
     with pytest.raises(ValueError, match="cannot go on from them, got 21"):
         model.generate("a", frames=21)
     model = Model(
-        in_memory(dataclasses.replace(from_text, known="tokens"), weights.tokenizer)
+        in_memory(
+            dataclasses.replace(from_text, conditioning="tokens"), weights.tokenizer
+        )
     )
     with pytest.raises(ValueError, match="beginning alone, .*the default ones"):
         model.connect(clip, clip, frames=3)

@@ -16,7 +16,7 @@ FAMILIES = {
     "plain": VAEConfig(
         patch=1,
         shortcuts=False,
-        history="zeros",
+        temporal_padding="zeros",
         encoder_width=4,
         decoder_width=8,
         channels=4,

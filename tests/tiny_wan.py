@@ -31,7 +31,7 @@ def two_experts(text_config):
             blocks=2,
             stages=((1, 2), (2, 2), (2, 2)),
             shortcuts=False,
-            history="zeros",
+            temporal_padding="zeros",
             dtype="float32",
         ),
         dit=DiTConfig(
@@ -49,7 +49,7 @@ def two_experts(text_config):
             steps=3, frames=5, size=(32, 32), guidance_low=2.0, shift=12.0
         ),
         fps=None,
-        known="nothing",
+        conditioning="nothing",
         boundary=0.875,
     )
     words = ["a red ball moves right", "a blue square", "on a green floor"] * 40

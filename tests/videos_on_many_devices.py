@@ -53,7 +53,7 @@ def weights():
         # 18 tokens, of which no mesh divides the first.
         sampling=SamplingConfig(steps=2, frames=5, size=(48, 48), guidance=2.0),
         fps=8.0,
-        known="channels",
+        conditioning="channels",
     )
     return in_memory(
         config,

@@ -35,7 +35,7 @@ def main(argv: Sequence[str]) -> None:
 def train(config: object, workdir: str) -> None:
     """Make a run, or what is left of it."""
     if isinstance(config, RunConfig):
-        runtime.round_products(config.products)
+        runtime.set_cpu_matmul_dtype(config.cpu_matmul_dtype)
     match config:
         case EncodeRun():
             encode.encode(config, workdir)

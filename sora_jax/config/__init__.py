@@ -15,6 +15,7 @@ from sora_jax.config.models import (
     VAEConfig,
 )
 from sora_jax.config.plain import FPS, from_json, require, to_json
+from sora_jax.config.renamed import with_new_names
 from sora_jax.config.runs import DiTRun, EncodeRun, Series, VAERun
 from sora_jax.config.sampling import Direction, Fit, SamplingConfig, Solver
 from sora_jax.config.training import (
@@ -58,4 +59,5 @@ __all__ = [
     "from_json",
     "require",
     "to_json",
+    "with_new_names",
 ]

@@ -110,7 +110,7 @@ class PackingConfig:
     # Share of samples that begin with clean tokens.
     clean_prefix: float = 0.15
     # Share of samples that are cut to begin in the middle of their clip.
-    headless: float = 0.1
+    mid_clip: float = 0.1
 
     def __post_init__(self):
         least, share = (1, math.inf), (0, 1)
@@ -119,6 +119,6 @@ class PackingConfig:
             "longest": (0, math.inf),
             "caption_dropout": share,
             "clean_prefix": share,
-            "headless": share,
+            "mid_clip": share,
         }
         require_within("packing.", self, bounds)

@@ -41,7 +41,7 @@ class VAEConfig:
     shortcuts: bool = True
     # What causal layers see before a clip: its first frame over and over, so that what
     # is still stays the same latent, or zeros, as in Wan.
-    history: Literal["first", "zeros"] = "first"
+    temporal_padding: Literal["first", "zeros"] = "first"
     # Precision of activations; "auto" is float32 on CPU and bfloat16 elsewhere.
     dtype: Dtype = "auto"
 
@@ -129,9 +129,9 @@ class DiTConfig:
     time_features: int = 256
     # Base of the rotary wavelengths (Wan: 10000); short clips need no long waves.
     theta: float = 10_000.0
-    # Whether a token is also told its own rotary angles, and need not infer from the
-    # others where in the clip it is.
-    places: bool = False
+    # Whether tokens also get an absolute position embedding, made of their rotary
+    # angles, so that a token need not infer from the others where in the clip it is.
+    position_embedding: bool = False
     # (name, features) of each cross-attention memory.
     contexts: tuple[tuple[str, int], ...] = (("text", 96),)
     # What the backward pass recomputes: nothing, everything, all but what attention

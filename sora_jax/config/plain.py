@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from sora_jax.config.renamed import with_new_names
 from sora_jax.files import quoted
 
 # Written out, since checkers of types at run time take an int for no float.
@@ -107,6 +108,7 @@ def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
     hints = typing.get_type_hints(kind)
     hints = {field.name: hints[field.name] for field in dataclasses.fields(kind)}
     data = {name: value for name, value in data.items() if name != "kind"}
+    data = with_new_names(kind.__name__, data)
     unknown = sorted(set(data) - set(hints))
     require(
         not unknown,

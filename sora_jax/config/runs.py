@@ -11,7 +11,7 @@ from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.models import CriticConfig, DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.training import FlowConfig, RunConfig
-from sora_jax.config.weights import Known
+from sora_jax.config.weights import Conditioning
 
 
 def train_split(data: PlaygroundConfig) -> tuple[bool, str]:
@@ -166,7 +166,7 @@ class DiTRun(RunConfig):
         return self.dit.heads
 
     @property
-    def known(self) -> Known:
+    def conditioning(self) -> Conditioning:
         """How known pixels enter what this run trains."""
         if self.dit.extra_channels:
             return "channels"

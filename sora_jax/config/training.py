@@ -139,9 +139,10 @@ class RunConfig:
     checkpoint_every: int = 500
     # Checkpoints kept on disk.
     keep: int = 2
-    # What the factors of a step's products are rounded to on a CPU; sums stay float32.
+    # What the factors of a step's matrix products are rounded to on a CPU (sums stay
+    # float32).
     # With units for bfloat16 (Intel's AMX) a step then takes two thirds.
-    products: Literal["float32", "bfloat16"] = "float32"
+    cpu_matmul_dtype: Literal["float32", "bfloat16"] = "float32"
     # The optimizer.
     optim: OptimConfig = OptimConfig()
     # How devices are laid out.

@@ -9,7 +9,7 @@ import dataclasses
 
 from sora_jax.config.models import DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.sampling import SamplingConfig
-from sora_jax.config.weights import Known, ModelConfig
+from sora_jax.config.weights import Conditioning, ModelConfig
 
 # What the publishers ask all their models not to show.
 NEGATIVE = (
@@ -38,7 +38,7 @@ VAE_21 = VAEConfig(
     blocks=2,
     stages=((1, 2), (2, 2), (2, 2)),
     shortcuts=False,
-    history="zeros",
+    temporal_padding="zeros",
     dtype="float32",
 )
 
@@ -80,7 +80,7 @@ WAN21_1B3 = ModelConfig(
         negative_prompt=NEGATIVE,
     ),
     fps=None,
-    known="nothing",
+    conditioning="nothing",
 )
 
 WAN21_14B = dataclasses.replace(
@@ -100,7 +100,7 @@ WAN22_5B = dataclasses.replace(
     sampling=dataclasses.replace(
         WAN21_14B.sampling, frames=121, size=(704, 1280), fps=24.0
     ),
-    known="tokens",
+    conditioning="tokens",
 )
 
 WAN22_A14B = dataclasses.replace(
@@ -115,13 +115,15 @@ WAN22_A14B = dataclasses.replace(
 MODELS = {model.name: model for model in (WAN21_1B3, WAN21_14B, WAN22_5B, WAN22_A14B)}
 
 
-def closest(dit: DiTConfig, known: Known, boundary: float | None) -> ModelConfig:
+def closest(
+    dit: DiTConfig, conditioning: Conditioning, boundary: float | None
+) -> ModelConfig:
     """The published model that is most like one of these traits."""
 
     def unlike(model: ModelConfig) -> tuple[bool, bool, int]:
         return (
             (model.boundary is None) != (boundary is None),
-            model.known != known,
+            model.conditioning != conditioning,
             abs(model.dit.width - dit.width),
         )
 

@@ -10,7 +10,7 @@ from sora_jax.config.models import DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.sampling import SamplingConfig
 
-Known = Literal["channels", "tokens", "nothing"]
+Conditioning = Literal["channels", "tokens", "nothing"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,10 +43,10 @@ class ModelConfig:
     fps: float | None
     # How known pixels enter: as channels beside the noise, as clean tokens at the
     # beginning, or not at all.
-    known: Known
+    conditioning: Conditioning
     # Whether the DiT was trained to go on from clean latents of the middle of a video,
     # so that a long one is made in latents, without a way through pixels.
-    headless: bool = False
+    mid_clip: bool = False
     # Where two transformers share the work: the first makes the steps from this time
     # on (1 is noise), the second those below.
     boundary: float | None = None
@@ -67,9 +67,9 @@ class ModelConfig:
                 f"boundary must be between 0 and 1 or None, got {self.boundary}",
             ),
             (
-                (self.known == "channels") == (self.dit.extra_channels > 0),
-                f"known must be 'channels' just where dit.extra_channels "
-                f"({self.dit.extra_channels}) are not 0, got {self.known!r}",
+                (self.conditioning == "channels") == (self.dit.extra_channels > 0),
+                f"conditioning must be 'channels' just where dit.extra_channels "
+                f"({self.dit.extra_channels}) are not 0, got {self.conditioning!r}",
             ),
         )
         features = dict(self.dit.contexts).get("text")

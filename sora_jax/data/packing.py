@@ -127,7 +127,7 @@ def pack_row(
     extra = np.zeros((tokens, q), np.float32)
     coords = np.zeros((tokens, 3), np.float32)
     segments, level_ids, text_ids = np.zeros((3, tokens), np.int32)
-    made = np.zeros(tokens, bool)
+    target_mask = np.zeros(tokens, bool)
     text = np.zeros((most_captions, pad_to), np.int32)
     start, caption = 0, 0
     for segment, sample in enumerate(samples, start=1):
@@ -136,7 +136,7 @@ def pack_row(
         x[here], extra[here], coords[here] = sample.x, sample.extra, sample.coords
         segments[here] = segment
         level_ids[here] = np.where(sample.clean, 0, segment)
-        made[here] = ~sample.clean
+        target_mask[here] = ~sample.clean
         # Caption segments count from 1 over the whole row.
         text_ids[here] = caption + 1 + sample.caption_ids
         text[caption : caption + len(sample.captions)] = sample.captions
@@ -148,7 +148,7 @@ def pack_row(
         segments=segments[None],
         levels=np.zeros((1, most_captions + 1), np.float32),
         level_ids=level_ids[None],
-        made=made[None],
+        target_mask=target_mask[None],
     )
     return Batch(tokens=row, text=text[None], text_ids=text_ids[None])
 

@@ -1,6 +1,6 @@
 """Encoded clips to batches of packed rows, as a Grain dataset.
 
-Which clips share a row is planned once from the index, with their headless crops;
+Which clips share a row is planned once from the index, with their mid_clip crops;
 Grain shuffles the rows anew in every epoch, draws captions and clean prefixes, and
 remembers its position.
 """
@@ -40,13 +40,13 @@ class View:
 
 
 def plan_views(
-    records: Records, headless: float, seed: int, longest: int = 0
+    records: Records, mid_clip: float, seed: int, longest: int = 0
 ) -> list[View]:
     """One view of every record; a share of them are crops without the first frame.
 
     Args:
       records: encoded clips.
-      headless: share of the crops.
+      mid_clip: share of the crops.
       seed: of the crops.
       longest: no view of records of more latent frames than that; 0 leaves none out.
     """
@@ -58,7 +58,7 @@ def plan_views(
             continue
         start = 0
         # A crop keeps three frames: one that is given and two that are made.
-        if frames >= 4 and rng.random() < headless:
+        if frames >= 4 and rng.random() < mid_clip:
             start = int(rng.integers(1, frames - 2))
         views.append(View(record=number, start=start))
     return views
@@ -88,7 +88,7 @@ def make_sample(
 ) -> Sample:
     """Draw what training sees of a record: caption, clean prefix, condition.
 
-    A headless crop starts at time 1, like a window of a longer video, and always
+    A mid_clip crop starts at time 1, like a window of a longer video, and always
     continues something: its beginning is given as clean tokens.
     """
     latents, known = record.latents[view.start :], record.known[view.start :]
@@ -96,9 +96,9 @@ def make_sample(
         known = known[..., :0]
     grid = grid_of(latents.shape, patch)
     frames, per_frame = grid[0], grid[1] * grid[2]
-    headless = view.start > 0
+    mid_clip = view.start > 0
     prefix = 0
-    if frames > 1 and (headless or rng.random() < packing.clean_prefix):
+    if frames > 1 and (mid_clip or rng.random() < packing.clean_prefix):
         prefix = int(rng.integers(1, frames))
     texts, starts = draw_captions(record, view, rng)
     if rng.random() < packing.caption_dropout:
@@ -107,8 +107,8 @@ def make_sample(
     return Sample(
         x=patchify(latents, patch),
         # The channels of a crop would speak of frames that it does not have.
-        extra=patchify(known * (not headless), patch),
-        coords=coordinates(grid, start=1.0 if headless else 0.0),
+        extra=patchify(known * (not mid_clip), patch),
+        coords=coordinates(grid, start=1.0 if mid_clip else 0.0),
         clean=np.repeat(np.arange(frames) < prefix, per_frame),
         captions=np.stack([encode(text, pad_to) for text in texts]),
         caption_ids=np.repeat(stretch_of_frame, per_frame).astype(np.int32),
@@ -199,7 +199,7 @@ def plan(records: Records, patch: Patch, packing: PackingConfig, seed: int) -> P
       ValueError: a sample has more tokens or captions than a row has room for, or none
         is short enough.
     """
-    views = plan_views(records, packing.headless, seed, packing.longest)
+    views = plan_views(records, packing.mid_clip, seed, packing.longest)
     if not views:
         raise ValueError(
             f"packing.longest {packing.longest} leaves no clip to train on: raise it, "

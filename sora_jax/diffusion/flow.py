@@ -31,7 +31,7 @@ def draw_levels(key: Array, tokens: Tokens, config: FlowConfig) -> Float[Array, 
     of one scene say more about it, and need more noise to hide it.
     """
     count = tokens.levels.shape[1]
-    one_hot = jax.nn.one_hot(tokens.level_ids, count) * tokens.made[..., None]
+    one_hot = jax.nn.one_hot(tokens.level_ids, count) * tokens.target_mask[..., None]
     size = jnp.sum(one_hot, axis=1)
     normal = jax.random.normal(key, tokens.levels.shape)
     t = jax.nn.sigmoid(config.mean + config.std * normal)
@@ -59,8 +59,10 @@ def add_noise(
 def loss(
     velocity: Float[Array, "b n p"],
     target: Float[Array, "b n p"],
-    made: Bool[Array, "b n"],
+    target_mask: Bool[Array, "b n"],
 ) -> Float[Array, ""]:
-    """Mean squared error per made token of the whole, sharded or not, batch."""
+    """Mean squared error per target token of the whole, sharded or not, batch."""
     error = jnp.mean(jnp.square(velocity - target), axis=-1)
-    return jnp.sum(jnp.where(made, error, 0.0)) / jnp.maximum(jnp.sum(made), 1)
+    return jnp.sum(jnp.where(target_mask, error, 0.0)) / jnp.maximum(
+        jnp.sum(target_mask), 1
+    )

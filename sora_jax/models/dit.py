@@ -54,7 +54,7 @@ class DiT(nnx.Module):
                 rngs=rngs,
                 dtype=wide_dtype(dtype),
             )
-            if config.places
+            if config.position_embedding
             else None
         )
         # Time enters at least in float32: its features are fine-grained.

@@ -109,7 +109,7 @@ class VAE(nnx.Module):
         self, pixels: Float[Array, "b t h w 3"], cache: Cache | None = None
     ) -> tuple[Float[Array, "b t2 h2 w2 z"], Float[Array, "b t2 h2 w2 z"], Cache]:
         """Return mean and log-variance of the raw latents, and the cache."""
-        stream = Stream(self.config.history, cache)
+        stream = Stream(self.config.temporal_padding, cache)
         moments = self.encoder(space_to_depth(pixels, self.config.patch), stream)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return mean, jnp.clip(log_variance, -30.0, 20.0), stream.cache
@@ -118,7 +118,7 @@ class VAE(nnx.Module):
         self, raw: Float[Array, "b t h w z"], cache: Cache | None = None
     ) -> tuple[Float[Array, "b t2 h2 w2 3"], Cache]:
         """Decode raw latents to unclipped pixels."""
-        stream = Stream(self.config.history, cache)
+        stream = Stream(self.config.temporal_padding, cache)
         pixels = depth_to_space(self.decoder(raw, stream), self.config.patch)
         return pixels, stream.cache
 

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae_layers import Residual
-from sora_jax.nn.conv import CausalConv, FrameConv, History, Stream
+from sora_jax.nn.conv import CausalConv, FrameConv, Stream, TemporalPadding
 from sora_jax.nn.precision import compute_dtype
 
 
@@ -46,7 +46,7 @@ class Downsample(nnx.Module):
         x = stream.resume(x, 1)
         if not opens:
             return self.time.valid(x, time_stride=2)
-        if stream.history == "first":
+        if stream.temporal_padding == "first":
             x = jnp.concatenate([alone, alone, x], axis=1)
             return self.time.valid(x, time_stride=2)
         if x.shape[1] < 3:
@@ -111,7 +111,7 @@ class DownStage(nnx.Module):
     ) -> Float[Array, "b t2 h2 w2 f"]:
         """Transform, then shrink."""
         skip = (
-            fold_mean(x, self.width, *self.factor, stream.history)
+            fold_mean(x, self.width, *self.factor, stream.temporal_padding)
             if self.shortcut
             else None
         )
@@ -169,7 +169,7 @@ def double(
     conv: CausalConv, x: Float[Array, "b t h w c"], stream: Stream
 ) -> Float[Array, "b t2 h w c"]:
     """Double time by a convolution to twice the channels; a first frame makes one."""
-    if stream.history == "first":
+    if stream.temporal_padding == "first":
         y = interleave(conv.valid(stream.prepend(x, 2)))
         return y[:, 1:] if stream.opening else y
     alone = 1 if stream.opening else 0
@@ -195,14 +195,18 @@ def nearest(x: Float[Array, "b t h w c"]) -> Float[Array, "b t h2 w2 c"]:
 
 
 def fold_mean(
-    x: Float[Array, "b t h w c"], width: int, time: int, space: int, history: History
+    x: Float[Array, "b t h w c"],
+    width: int,
+    time: int,
+    space: int,
+    padding: TemporalPadding,
 ) -> Float[Array, "b t2 h2 w2 f"]:
     """Fold (time, space) blocks into channels and average groups down to `width`.
 
     An odd number of frames is padded in front, so the first frame stays alone.
     """
     before = ((0, 0), (-x.shape[1] % time, 0), (0, 0), (0, 0), (0, 0))
-    x = jnp.pad(x, before, mode="edge" if history == "first" else "constant")
+    x = jnp.pad(x, before, mode="edge" if padding == "first" else "constant")
     b, t, h, w, c = x.shape
     t, h, w = t // time, h // space, w // space
     x = x.reshape(b, t, time, h, space, w, space, c)

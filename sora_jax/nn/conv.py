@@ -23,7 +23,7 @@ from sora_jax.nn.layers import lecun, rank
 
 Cache = tuple[Array, ...]
 Implementation = Literal["auto", "volume", "frames"]
-History = Literal["first", "zeros"]
+TemporalPadding = Literal["first", "zeros"]
 
 
 class Stream:
@@ -33,8 +33,8 @@ class Stream:
     still clip has the same features at every time.
     """
 
-    def __init__(self, history: History, cache: Cache | None = None):
-        self.history: History = history
+    def __init__(self, temporal_padding: TemporalPadding, cache: Cache | None = None):
+        self.temporal_padding: TemporalPadding = temporal_padding
         self.opening = cache is None
         self._past = iter(cache or ())
         self._carried: list[Array] = []
@@ -44,7 +44,7 @@ class Stream:
     ) -> Float[Array, "b t2 h w c"]:
         """Put the last `frames` frames of the past before `x` and carry on its end."""
         if self.opening:
-            mode = "edge" if self.history == "first" else "constant"
+            mode = "edge" if self.temporal_padding == "first" else "constant"
             before = ((0, 0), (frames, 0), (0, 0), (0, 0), (0, 0))
             return self.carry(jnp.pad(x, before, mode=mode), frames)
         return self.resume(x, frames)

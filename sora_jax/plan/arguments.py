@@ -47,7 +47,7 @@ def tokens_of(
         segments=array(mesh, (rows, n), jnp.int32, axes),
         levels=array(mesh, (rows, levels)),
         level_ids=array(mesh, (rows, n), jnp.int32, axes),
-        made=array(mesh, (rows, n), jnp.bool_, axes),
+        target_mask=array(mesh, (rows, n), jnp.bool_, axes),
     )
 
 

@@ -125,7 +125,7 @@ def chunk_of(
     chunk = jax.ShapeDtypeStruct((1, step, rows, columns, vae.channels), jnp.float32)
     opening = jax.ShapeDtypeStruct((1, 1 + step, *chunk.shape[2:]), jnp.float32)
     decode = partial(codec.decode_chunk, graphdef)
-    with sharding.on_paper():
+    with sharding.without_mesh():
         _, cache = jax.eval_shape(decode, params, opening, None)
     return chunk, cache
 

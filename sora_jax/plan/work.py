@@ -118,7 +118,7 @@ def of_decoding(config: ModelConfig) -> Work:
         nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
     )
     chunk, cache = chunk_of(config, graphdef, params)
-    with sharding.on_paper():
+    with sharding.without_mesh():
         decode = partial(codec.decode_chunk, graphdef)
         model = count_flops(decode, params, chunk, cache)
     return Work(model=model, attention=0.0, done=model, attention_done=0.0)

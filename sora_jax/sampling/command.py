@@ -28,9 +28,9 @@ def main(arguments: Arguments, started: float) -> None:
     speaks = runtime.join_hosts()
     if speaks:
         runtime.tell()
-    with sharding.together():
+    with sharding.fail_together():
         job = prepare(arguments)
-    job = dataclasses.replace(job, seed=sharding.agreed(job.seed))
+    job = dataclasses.replace(job, seed=sharding.from_first_host(job.seed))
     runtime.enable_compilation_cache()
     if speaks:
         cli.say(job.summary)
@@ -61,7 +61,7 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             noise=job.noise,
             limits=job.limits,
         )
-        with sharding.together():  # a task asks what memory its own host has
+        with sharding.fail_together():  # a task asks what memory its own host has
             parts = job.build(brief)
         parts = model.read(parts)
         chunks = model.make(parts, progress)

@@ -127,15 +127,15 @@ def step(
     params, memory, tokens, contexts = arrays
     time, matrix, guidance = scalars
     x = jnp.concatenate([stack[0], stack[0]]) if is_guided else stack[0]
-    made = tokens.made[..., None]
-    x = jnp.where(made, x, tokens.x)
+    target_mask = tokens.target_mask[..., None]
+    x = jnp.where(target_mask, x, tokens.x)
     levels = jnp.full_like(tokens.levels, time).at[:, 0].set(0.0)
     rows = dataclasses.replace(tokens, x=x, levels=levels)
     velocity = nnx.merge(graphdef, params)(rows, contexts, memory)
     if is_guided:
         with_prompt, without = jnp.split(velocity, 2)
         velocity = guide(with_prompt, without, guidance)
-    velocity = jnp.where(made[: len(velocity)], velocity, 0.0)
+    velocity = jnp.where(target_mask[: len(velocity)], velocity, 0.0)
     return sharding.constrain(solvers.advance(stack, velocity, matrix), *STACK)
 
 

@@ -39,11 +39,11 @@ def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:
     A model that was trained on both takes the frames of whole latents so, but not the
     one frame that a video is animated from.
     """
-    if config.known == "tokens":
+    if config.conditioning == "tokens":
         return True
     count = conditioning.beginning(np.asarray(mask))
     return (
-        config.headless and bool(count) and count % config.vae.time_factor == 1 < count
+        config.mid_clip and bool(count) and count % config.vae.time_factor == 1 < count
     )
 
 

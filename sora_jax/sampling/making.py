@@ -43,7 +43,7 @@ class Window:
       number: of the window; each has noise of its own.
       frames: of latents.
       prefix: clean latents at the beginning, for each video.
-      is_headless: whether it goes on with a video, so that its first latent is not the
+      is_mid_clip: whether it goes on with a video, so that its first latent is not the
         one frame that opens one.
       extras: channels of what is known beside the noise, and until which share of the
         steps they hold, the first to end first; then nothing is known.
@@ -55,7 +55,7 @@ class Window:
     number: int = 0
     frames: int
     prefix: Float[AnyArray, "b _ h w z"] | None = None
-    is_headless: bool = False
+    is_mid_clip: bool = False
     extras: tuple[tuple[int | float, Float[np.ndarray, "b t h w q"]], ...] = ()
     source: Float[AnyArray, "t h w z"] | None = None
     story: tuple[tuple[int, str | None], ...] = ((0, None),)
@@ -148,8 +148,8 @@ class Maker:
             )
             jax.block_until_ready(stack)
         self.reader.rest()
-        made = batch.tokens.made[:videos, :, None]
-        rows = jnp.where(made, sharding.fetch(stack[0]), batch.tokens.x[:videos])
+        target_mask = batch.tokens.target_mask[:videos, :, None]
+        rows = jnp.where(target_mask, sharding.fetch(stack[0]), batch.tokens.x[:videos])
         grid, patch = self.grid(window), self.config.dit.patch
         count = math.prod(grid)
         return jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
@@ -195,7 +195,7 @@ class Maker:
         fps, settings = self.config.fps, self.request.settings
         coords = coordinates(
             grid,
-            start=1.0 if window.is_headless else 0.0,
+            start=1.0 if window.is_mid_clip else 0.0,
             rate=1.0 if fps is None else fps / settings.fps,
         )
         starts = np.array([start for start, _ in window.story])

@@ -165,7 +165,7 @@ class Model(ClipMethods):
         arguments.as_function(progress, "progress")
         if clip is not None:
             settings = {"size": clip.shape[1:3], **settings}
-        with sharding.together():  # a task asks what memory its own host has
+        with sharding.fail_together():  # a task asks what memory its own host has
             parts = task(self.brief(prompt, seed=seed, settings=settings))
         return np.concatenate(list(self.perform(parts, progress)), axis=1)[0]
 
@@ -175,7 +175,7 @@ class Model(ClipMethods):
 
     def read(self, parts: Sequence[Part]) -> Sequence[Part]:
         """Check parts; return them in the words that are read, and tell of the rest."""
-        with sharding.together():  # as each host has its own memory
+        with sharding.fail_together():  # as each host has its own memory
             check_parts(parts, self.config, self.limits)
         if self.rewords:
             parts = reading.read(parts, self.config, self._tell)

@@ -32,7 +32,7 @@ class Player:
                 yield from self.show(part)
             elif isinstance(part, Then):
                 made = np.concatenate(list(self.show(part.canvas)), axis=1)
-                with sharding.together():  # as where a task is built
+                with sharding.fail_together():  # as where a task is built
                     then = part.parts(made[0])
                 yield from self.perform(then)
             elif len(part):

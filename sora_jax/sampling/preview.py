@@ -47,8 +47,8 @@ def sample_media(config: DiTRun, trained: Networks) -> dict[str, np.ndarray]:
         text=trained.text_encoder.config,
         sampling=SamplingConfig(fps=fps),
         fps=fps,
-        known=config.known,
-        headless=config.packing.headless > 0,
+        conditioning=config.conditioning,
+        mid_clip=config.packing.mid_clip > 0,
     )
     weights = in_memory(
         described,

@@ -129,7 +129,7 @@ def _check_window(request: Request, model: ModelConfig) -> list[str]:
     context = request.settings.context
     if context > window:
         return [f"context must be at most the window ({window}), got {context}"]
-    if model.known != "nothing":
+    if model.conditioning != "nothing":
         return []
     return [
         f"frames: the model {model.name} makes {window} frames at once and cannot go "
@@ -164,7 +164,7 @@ def _check_condition(
     condition: Condition, settings: SamplingConfig, model: ModelConfig
 ) -> list[str]:
     problems = []
-    if model.known == "nothing":
+    if model.conditioning == "nothing":
         problems.append(
             f"condition: the model {model.name} makes videos from text alone: leave "
             "pictures and clips out, or take weights that know of them, such as the "
@@ -178,7 +178,7 @@ def _check_condition(
         for name, got in found.items()
         if tuple(got) != shape
     ]
-    if model.known == "tokens" and not problems:
+    if model.conditioning == "tokens" and not problems:
         known = conditioning.beginning(np.asarray(condition.mask))
         if known is None or known % model.vae.time_factor != 1:
             problems.append(
@@ -194,7 +194,7 @@ def _check_fading(request: Request, model: ModelConfig) -> list[str]:
     strengths = [strength for strength, _ in request.fading]
     if any(not 0 < strength < 1 for strength in strengths):
         return [f"fading: strengths must be between 0 and 1, got {strengths}"]
-    if strengths and model.known != "channels":
+    if strengths and model.conditioning != "channels":
         return [
             f"fading: the model {model.name} keeps known frames whole: leave strengths "
             "out, or take weights with conditioning channels, such as the default ones"

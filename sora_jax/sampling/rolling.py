@@ -88,7 +88,7 @@ def goes_on_in_latents(request: Request, model: ModelConfig) -> bool:
     """Whether later windows need nothing but the latents of those before them."""
     later = request.window(model)
     condition = request.condition
-    return model.headless and (
+    return model.mid_clip and (
         condition is None or not np.asarray(condition.mask)[later:].any()
     )
 
@@ -116,7 +116,7 @@ def through_latents(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
             number=number,
             frames=stop - start,
             prefix=prefix,
-            is_headless=start > 0,
+            is_mid_clip=start > 0,
             extras=extras,
             source=None if source is None else source[start:stop],
             story=story_of(request, windows[number], weights.config),

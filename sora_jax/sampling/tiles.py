@@ -27,7 +27,9 @@ def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
 
     The devices of the current mesh share frames, and tiles.
     """
-    room = sharding.least(memory.available(sharding.current()) * memory.WEIGHTS_SHARE)
+    room = sharding.min_over_hosts(
+        memory.available(sharding.current()) * memory.WEIGHTS_SHARE
+    )
     needed = bytes_of_a_device(config, size)
     if needed <= room:
         return None

@@ -5,7 +5,13 @@ and how long those are. Nothing else in the package knows a mesh axis by name.
 """
 
 from sora_jax.sharding.arrays import fetch, on_host, place
-from sora_jax.sharding.hosts import agreed, anyone, host_share, least, together
+from sora_jax.sharding.hosts import (
+    any_host,
+    fail_together,
+    from_first_host,
+    host_share,
+    min_over_hosts,
+)
 from sora_jax.sharding.meshes import current, frame_grid, frames_mesh, make_mesh
 from sora_jax.sharding.placing import (
     check_batch,
@@ -22,19 +28,19 @@ from sora_jax.sharding.rules import (
     devices,
     gathered,
     is_active,
-    on_paper,
     platform,
     put,
     round_up,
     size,
     spec,
     use,
+    without_mesh,
 )
 
 __all__ = [
     "Rules",
-    "agreed",
-    "anyone",
+    "from_first_host",
+    "any_host",
     "check_batch",
     "check_shares",
     "constrain",
@@ -47,12 +53,12 @@ __all__ = [
     "gathered",
     "host_share",
     "is_active",
-    "least",
+    "min_over_hosts",
     "like_parameters",
     "make_mesh",
     "nest",
     "on_host",
-    "on_paper",
+    "without_mesh",
     "parameter_shardings",
     "place",
     "platform",
@@ -61,6 +67,6 @@ __all__ = [
     "size",
     "spec",
     "to_device",
-    "together",
+    "fail_together",
     "use",
 ]

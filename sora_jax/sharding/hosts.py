@@ -1,4 +1,4 @@
-"""What several hosts do together: share a batch, agree, fail."""
+"""What several hosts do together: share a batch, agree, fail together."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ def share_of(host: int, rows: Mapping[int, Set[int]]) -> tuple[int, int]:
     return parts.index(tuple(sorted(rows[host]))), len(parts)
 
 
-def agreed(value: int) -> int:
-    """What the first host thinks (31 bits); all hosts call this."""
+def from_first_host(value: int) -> int:
+    """Broadcast the first host's integer (31 bits); all hosts call this."""
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.broadcast_one_to_all(np.asarray(value)))
 
 
-def least(value: float) -> float:
-    """The least that any host has; all hosts call this."""
+def min_over_hosts(value: float) -> float:
+    """The minimum over hosts; all hosts call this."""
     return float(np.min(_all(value)))
 
 
-def anyone(value: bool) -> bool | jax.Array:
-    """Whether any host says so, in the mesh that is in use; all hosts call this.
+def any_host(value: bool) -> bool | jax.Array:
+    """Whether a flag is set on any host of the current mesh; all hosts call this.
 
     Of several hosts it is an array, so that a host waits only when it reads it.
     """
@@ -72,7 +72,7 @@ def anyone(value: bool) -> bool | jax.Array:
 
 
 @contextlib.contextmanager
-def together() -> Iterator[None]:
+def fail_together() -> Iterator[None]:
     """Let what fails on one host fail on all, so that none waits for it.
 
     Inside, hosts must not wait for each other.
@@ -90,7 +90,7 @@ def together() -> Iterator[None]:
 
 
 def _all(value: float) -> np.ndarray:
-    """The numbers of all hosts."""
+    """Gather a number from each host."""
     if jax.process_count() == 1:
         return np.array([value])
     return np.asarray(multihost_utils.process_allgather(np.float32(value)))

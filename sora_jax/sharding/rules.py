@@ -34,7 +34,7 @@ def use(mesh: Mesh, rules: Rules) -> Iterator[Mesh]:
 
 
 @contextlib.contextmanager
-def on_paper() -> Iterator[None]:
+def without_mesh() -> Iterator[None]:
     """Trace the code inside as for one device, whatever mesh is current."""
     token = _RULES.set(())
     try:

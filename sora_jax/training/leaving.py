@@ -60,7 +60,7 @@ def listening(
     def asked() -> bool:
         if jax.process_count() == 1:
             return bool(heard) or must()
-        votes.append(sharding.anyone(bool(heard) or must()))
+        votes.append(sharding.any_host(bool(heard) or must()))
         return len(votes) > 1 and bool(votes.pop(0))
 
     try:
@@ -68,5 +68,5 @@ def listening(
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-    if sharding.anyone(bool(heard)):
+    if sharding.any_host(bool(heard)):
         raise KeyboardInterrupt

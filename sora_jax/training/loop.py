@@ -29,7 +29,13 @@ from sora_jax.workdir import check_shared, keep_config, refuse_other_config
 
 # What may change between the parts of one run without making it another run.
 MAY_DIFFER = ("log_every", "eval_every", "checkpoint_every", "keep", "mesh", "rules")
-MAY_DIFFER += ("products", "dit.attention", "dit.remat", "dit.unroll", "text.unroll")
+MAY_DIFFER += (
+    "cpu_matmul_dtype",
+    "dit.attention",
+    "dit.remat",
+    "dit.unroll",
+    "text.unroll",
+)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -97,7 +103,7 @@ def run(
         first = int(state.step)
         report.start(first, job.work, peak_flops())
         step_fn = states.jitted_update(
-            job.loss, job.optimization, config.seed, config.products
+            job.loss, job.optimization, config.seed, config.cpu_matmul_dtype
         )
 
         def is_due(step: int, every: int) -> bool:
@@ -110,7 +116,9 @@ def run(
 
         # A run may have been killed between a save and the evaluation of its step.
         if first and is_due(first, config.eval_every):
-            if not sharding.agreed(jax.process_index() == 0 and report.has(first)):
+            if not sharding.from_first_host(
+                jax.process_index() == 0 and report.has(first)
+            ):
                 evaluate(state, first)
 
         # --- the loop: dispatch a step, then read the one before ----------------------
@@ -129,7 +137,7 @@ def run(
                 pending = None
             # First the save: an evaluation that fails must not lose the steps.
             if saves:
-                with sharding.together():
+                with sharding.fail_together():
                     lock.check()
                 about = {"config": to_json(config), "sources": job.sources}
                 checkpoints.save(step, as_dict(state), data, about)

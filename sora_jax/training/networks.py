@@ -48,7 +48,7 @@ def flow_loss(
     states, segments = encode_captions(networks.text_encoder, batch.text)
     context = Context(states=states, segments=segments, ids=batch.text_ids)
     velocity = networks.dit(tokens, {"text": context})
-    return flow.loss(velocity, target, batch.tokens.made)
+    return flow.loss(velocity, target, batch.tokens.target_mask)
 
 
 def frozen_text(config: DiTRun, mesh: Mesh) -> tuple[nnx.GraphDef, tuple[Any, ...]]:
@@ -111,7 +111,7 @@ def model_flops(config: DiTRun, row: Batch) -> float:
 
     texts = {"text": text}
     trained, frozen = ({}, texts) if config.text_from else (texts, {})
-    with sharding.on_paper():
+    with sharding.without_mesh():
         count = count_flops(jax.grad(loss), {"dit": dit, **trained}, frozen, row)
     return config.packing.rows * count
 

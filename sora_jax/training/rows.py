@@ -41,7 +41,7 @@ def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
     """
     records = latents.held_out
     packing = dataclasses.replace(
-        config.packing, clean_prefix=0.0, headless=0.0, caption_dropout=0.0
+        config.packing, clean_prefix=0.0, mid_clip=0.0, caption_dropout=0.0
     )
     views = pipeline.plan_views(records, 0.0, 0)
     tokens = pipeline.view_tokens(records, views, config.dit.patch)

@@ -165,7 +165,7 @@ def update(
 
 
 def jitted_update(
-    loss: Loss, optimization: Optimization, seed: int, products: str = "float32"
+    loss: Loss, optimization: Optimization, seed: int, cpu_matmul_dtype: str = "float32"
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Compile `update` for a loss; the old state's memory is reused.
 
@@ -173,10 +173,12 @@ def jitted_update(
       loss: by which parameters move.
       optimization: how they move.
       seed: of the noise.
-      products: what the factors of products are rounded to on a CPU.
+      cpu_matmul_dtype: what the factors of products are rounded to on a CPU.
     """
     return jax.jit(
         partial(update, loss, optimization, seed),
         donate_argnums=0,
-        compiler_options=compiling.options(jax.default_backend(), products=products),
+        compiler_options=compiling.options(
+            jax.default_backend(), cpu_matmul_dtype=cpu_matmul_dtype
+        ),
     )

@@ -39,7 +39,7 @@ from sora_jax.weights import published, workdirs
 HELD_OUT_CLIPS = 8
 # Settings that a run need not share with the VAE that it starts from; a run of the
 # decoder alone keeps the latents as they are, and so shares what makes them.
-MAY_DIFFER = ("dtype", "history")
+MAY_DIFFER = ("dtype", "temporal_padding")
 
 
 class Trained(nnx.Module):

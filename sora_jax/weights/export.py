@@ -85,7 +85,7 @@ def export(out: str, weights: Weights) -> None:
     for name, (folder, begins) in NETWORKS.items():
         if name in weights.parts.loaders:
             write_network(where / folder, begins, weights.parts[name])
-    ours = {"name": config.name, "fps": config.fps, "headless": config.headless}
+    ours = {"name": config.name, "fps": config.fps, "mid_clip": config.mid_clip}
     ours["sampling"] = dataclasses.asdict(config.sampling)
     write_json(where / layout_diffusers.OURS, ours)
     index = index_json(config, tokenizer_class, scheduler_class)
@@ -213,11 +213,11 @@ def index_json(
     config: ModelConfig, tokenizer_class: str, scheduler_class: str
 ) -> dict[str, Any]:
     """The pipeline: which classes, and how its transformers share the work."""
-    from_image = config.known == "channels"
+    from_image = config.conditioning == "channels"
     index: dict[str, Any] = {
         "_class_name": "WanImageToVideoPipeline" if from_image else "WanPipeline",
         "boundary_ratio": config.boundary,
-        "expand_timesteps": config.known == "tokens",
+        "expand_timesteps": config.conditioning == "tokens",
         "tokenizer": ["transformers", tokenizer_class],
         "scheduler": ["diffusers", scheduler_class],
         **CLASSES,

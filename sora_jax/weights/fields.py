@@ -78,7 +78,7 @@ class Ours(msgspec.Struct):
 
     name: str
     fps: Annotated[float, Meta(gt=0, le=limits.NUMBER)] | None
-    headless: bool
+    mid_clip: bool
     sampling: dict[str, Any]
 
 

@@ -21,7 +21,7 @@ from jax.sharding import Mesh
 
 from sora_jax import sharding
 from sora_jax.config import RULES, DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
-from sora_jax.config.weights import Known
+from sora_jax.config.weights import Conditioning
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import check_file
@@ -204,7 +204,7 @@ class Folder:
             raise ValueError("\n".join(problems))
 
 
-def how_known(extra_channels: int, is_image_too: bool) -> Known:
+def conditioning_of(extra_channels: int, is_image_too: bool) -> Conditioning:
     """How a model takes known pixels: one of text and image takes clean tokens."""
     if extra_channels:
         return "channels"

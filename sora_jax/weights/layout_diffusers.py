@@ -17,9 +17,10 @@ from sora_jax.config import (
     VAEConfig,
     from_json,
     wan,
+    with_new_names,
 )
 from sora_jax.weights import fields, shards, wan_json
-from sora_jax.weights.foreign import COPY, Folder, Network, how_known
+from sora_jax.weights.foreign import COPY, Folder, Network, conditioning_of
 from sora_jax.weights.parts import DIT_LOW
 from sora_jax.weights.scheduler import scheduling
 from sora_jax.weights.shards import Stored
@@ -77,14 +78,15 @@ def describe(
     """The model, with the publishers' defaults for its kind or the folder's own."""
     told = fields.checked(INDEX, index, fields.Pipeline)
     boundary = told.boundary_ratio
-    known = how_known(dit.extra_channels, bool(told.expand_timesteps))
-    published = wan.closest(dit, known, boundary)
+    conditioning = conditioning_of(dit.extra_channels, bool(told.expand_timesteps))
+    published = wan.closest(dit, conditioning, boundary)
     name = published.name if published.dit == dit else where.name
-    sampling, fps, headless = published.sampling, published.fps, False
+    sampling, fps, mid_clip = published.sampling, published.fps, False
     if (where / OURS).exists():
-        ours = fields.checked(OURS, read_json(where / OURS, COPY), fields.Ours)
+        told = with_new_names(OURS, read_json(where / OURS, COPY))
+        ours = fields.checked(OURS, told, fields.Ours)
         sampling = from_json(SamplingConfig, ours.sampling, whole=True)
-        name, fps, headless = ours.name, ours.fps, ours.headless
+        name, fps, mid_clip = ours.name, ours.fps, ours.mid_clip
     # Who changes the scheduler of an export means it.
     sampling = dataclasses.replace(sampling, **scheduling(where, index))
     return ModelConfig(
@@ -94,8 +96,8 @@ def describe(
         text=read_text(where),
         sampling=sampling,
         fps=fps,
-        known=known,
-        headless=headless,
+        conditioning=conditioning,
+        mid_clip=mid_clip,
         boundary=boundary,
     )
 

@@ -18,7 +18,7 @@ from etils import epath
 from sora_jax import files, limits
 from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
 from sora_jax.weights import fields, shards, wan_json
-from sora_jax.weights.foreign import COPY, Folder, Network, how_known
+from sora_jax.weights.foreign import COPY, Folder, Network, conditioning_of
 from sora_jax.weights.parts import DIT_LOW
 from sora_jax.weights.shards import Stored
 from sora_jax.workdir import read_json
@@ -55,8 +55,8 @@ def read(where: epath.Path) -> Folder:
     told = fields.checked("transformer", data, fields.Original)
     text = text_sizes(text_stored, told.text_len)
     dit = read_dit(data, text.width)
-    known = how_known(dit.extra_channels, told.model_type == "ti2v")
-    published = wan.closest(dit, known, 0.5 if two else None)
+    conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
+    published = wan.closest(dit, conditioning, 0.5 if two else None)
     config = ModelConfig(
         name=published.name if published.dit == dit else where.name,
         vae=vae,
@@ -64,7 +64,7 @@ def read(where: epath.Path) -> Folder:
         text=text,
         sampling=published.sampling,
         fps=None,
-        known=known,
+        conditioning=conditioning,
         boundary=published.boundary,
     )
     networks = {

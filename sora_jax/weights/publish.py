@@ -65,8 +65,8 @@ def publish(arguments: Arguments) -> None:
         text=run.text,
         sampling=arguments.sampling,
         fps=workdirs.clips_of(run.latents).data.fps,
-        known=run.known,
-        headless=run.packing.headless > 0,
+        conditioning=run.conditioning,
+        mid_clip=run.packing.mid_clip > 0,
         seen=seen_by(run, vae.config.space_factor),
     )
     weights = in_memory(

@@ -29,8 +29,8 @@ VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
 # And what ours must say for their code to be it.
 THEIRS = {
-    "dit": {"places": False, "theta": 10_000.0},
-    "vae": {"history": "zeros"},
+    "dit": {"position_embedding": False, "theta": 10_000.0},
+    "vae": {"temporal_padding": "zeros"},
     "text": {},
 }
 
@@ -100,7 +100,7 @@ def read_vae(data: Json) -> VAEConfig:
         blocks=told.num_res_blocks,
         stages=tuple((2 if time else 1, 2) for time in told.temperal_downsample),
         shortcuts=bool(told.is_residual),
-        history="zeros",
+        temporal_padding="zeros",
         dtype="float32",  # as its publishers run it
     )
 

@@ -54,7 +54,7 @@ def trained():
             decoder_width=4,
             channels=4,
             multipliers=(1, 2, 2),
-            history="zeros",
+            temporal_padding="zeros",
         ),
         dit=DiTConfig(
             channels=4,
@@ -68,7 +68,7 @@ def trained():
         text=TextConfig(vocabulary=400, width=24, heads=2, head_dim=8, mlp=32),
         sampling=SamplingConfig(fps=8.0),
         fps=8.0,
-        known="nothing",
+        conditioning="nothing",
     )
     return in_memory(
         config,

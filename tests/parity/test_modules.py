@@ -136,7 +136,7 @@ def tokens_of(latents, made, grid, clean):
         levels=jnp.float32([[0.0, 0.437]]),
         level_ids=jnp.asarray(~clean, jnp.int32)[None],
         order=zeros,
-        made=zeros == 0,
+        target_mask=zeros == 0,
     )
 
 

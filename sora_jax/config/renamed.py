@@ -1,0 +1,31 @@
+"""Fields that earlier versions called otherwise: their folders still load."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+# By the config's type: the old name, and today's. A run's fields stand for all runs.
+RENAMED: Mapping[str, Mapping[str, str]] = {
+    # 0.1 to 0.2
+    "DiTConfig": {"places": "position_embedding"},
+    "VAEConfig": {"history": "temporal_padding"},
+    "ModelConfig": {"headless": "mid_clip", "known": "conditioning"},
+    "PackingConfig": {"headless": "mid_clip"},
+    "Run": {"products": "cpu_matmul_dtype"},
+    "sora_jax.json": {"headless": "mid_clip"},
+}
+
+
+def with_new_names(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
+    """A config's fields by the names of this version.
+
+    Args:
+      kind: the name of the config's type, or of the file that holds it.
+      data: its fields.
+    """
+    table = RENAMED.get(kind) or (RENAMED["Run"] if kind.endswith("Run") else {})
+    return {
+        new if (new := table.get(name, name)) not in data else name: value
+        for name, value in data.items()
+    }
