@@ -23,8 +23,8 @@ from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.evals.regions import box_of
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.storyboard import Stretch
 from sora_jax.training.report import tile
 
 OUT = str(Path(__file__).with_name("gallery"))

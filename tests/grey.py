@@ -3,7 +3,7 @@
 import numpy as np
 
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.parts import Canvas, Then, check_parts
+from sora_jax.sampling.segments import Canvas, Then, check_parts
 
 
 class Grey(Model):

@@ -19,14 +19,14 @@ from sora_jax.data.patches import patchify
 from sora_jax.diffusion import conditioning
 from sora_jax.models.dit import DiT
 from sora_jax.sampling import denoising, known, rolling
-from sora_jax.sampling.making import Maker, Reader, Window
+from sora_jax.sampling.window_sampler import Maker, Reader, Window
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.parts import Canvas
+from sora_jax.sampling.segments import Canvas
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.rolling import Span
+from sora_jax.sampling.windows import Span
 from sora_jax.sampling.tasks import joining, keyframes, splicing, story
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.storyboard import Stretch
 from sora_jax.types import Condition
 from sora_jax.weights.parts import Parts, in_memory
 

@@ -9,8 +9,8 @@ from grey import Grey
 
 from sora_jax.config import wan
 from sora_jax.limits import UNLIMITED
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.storyboard import Stretch
 from sora_jax.weights import published
 
 CLIP = np.zeros((17, 64, 64, 3), np.float32)

@@ -15,10 +15,10 @@ from worlds import FRAMES, PROMPT, assert_made, frames_mask
 from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec
-from sora_jax.sampling.making import silent
+from sora_jax.sampling.window_sampler import silent
 from sora_jax.sampling.tasks import joining, retouching
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.storyboard import Stretch
 
 
 def test_generate(world):

@@ -15,9 +15,9 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data import nouns, outputs, rewrites
 from sora_jax.data.playground import Playground
 from sora_jax.sampling import command, fitted, flags, job, unseen
-from sora_jax.sampling.making import silent
+from sora_jax.sampling.window_sampler import silent
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.storyboard import Stretch
 from sora_jax.weights import published
 
 SHIPPED = published.describe(published.ASSETS)

@@ -15,10 +15,10 @@ from sora_jax.config import SamplingConfig, SeenConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec, command, flags, job, known, tiles
-from sora_jax.sampling.making import Maker, Reader, Window, silent
+from sora_jax.sampling.window_sampler import Maker, Reader, Window, silent
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.storyboard import Stretch
 from sora_jax.sharding import hosts
 from sora_jax.types import Condition
 from sora_jax.weights import published

@@ -13,9 +13,9 @@ from sora_jax.data.decoding import read_video
 from sora_jax.data.playground import Playground
 from sora_jax.data.video import to_uint8
 from sora_jax.sampling import command, flags, job
-from sora_jax.sampling.making import silent
+from sora_jax.sampling.window_sampler import silent
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.sampling.tasks.animate import Keyframe
 from sora_jax.weights.parts import in_memory
 
 FPS = 8

@@ -13,8 +13,8 @@ import numpy as np
 import sora_jax
 from sora_jax.files import quoted
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.storyboard import Stretch
 from sora_jax.types import Condition
 from sora_jax.weights import published
 from sora_jax.weights.parts import in_memory

@@ -15,7 +15,7 @@ from sora_jax.data.playground import Sample
 from sora_jax.evals import clips, findings
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.operated import Case, Clip, Model, Task, idle
-from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.sampling.tasks.animate import Keyframe
 
 SHORT, LONG = 17, 33  # frames; the model's own lengths
 _FACTS = {name: name for name in ("colour", "shape", "motion")}

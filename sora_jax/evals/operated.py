@@ -15,8 +15,8 @@ from jaxtyping import Bool, Float32
 
 from sora_jax.data.playground import Sample
 from sora_jax.evals.findings import Finding
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.storyboard import Stretch
 
 Clip: TypeAlias = Float32[np.ndarray, "t h w 3"]
 Direction = Literal["forward", "backward", "both"]

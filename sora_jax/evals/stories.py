@@ -12,7 +12,7 @@ from sora_jax.evals import clips, findings, judge
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.joins import LONG, case
 from sora_jax.evals.operated import Case, Model, Task
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.storyboard import Stretch
 
 _HALF = 17  # the frame at which the second stretch begins
 

@@ -16,7 +16,7 @@ from sora_jax.config import SamplingConfig
 from sora_jax.data import animations, containers, outputs, pictures, storyboard
 from sora_jax.limits import SEEDS, Limits
 from sora_jax.sampling import duties, flags
-from sora_jax.sampling.allowed import check_prompts, exceeding, is_text, too_many
+from sora_jax.sampling.limit_checks import check_prompts, exceeding, is_text, too_many
 
 # A name on a hub of models, and no folder.
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")

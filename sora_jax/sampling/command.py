@@ -13,9 +13,9 @@ from sora_jax.data import outputs
 from sora_jax.sampling import reading
 from sora_jax.sampling.flags import Arguments
 from sora_jax.sampling.job import Job, prepare
-from sora_jax.sampling.making import Progress, silent
+from sora_jax.sampling.window_sampler import Progress, silent
 from sora_jax.sampling.model import load
-from sora_jax.sampling.tasks.brief import Brief
+from sora_jax.sampling.tasks.context import Brief
 
 
 def main(arguments: Arguments, started: float) -> None:

@@ -20,10 +20,10 @@ from sora_jax.data import outputs
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks, duties, fitted, flags, inputs
-from sora_jax.sampling.allowed import exceeding
-from sora_jax.sampling.parts import check_parts
+from sora_jax.sampling.limit_checks import exceeding
+from sora_jax.sampling.segments import check_parts
 from sora_jax.sampling.request import check_shape
-from sora_jax.sampling.tasks.brief import Brief
+from sora_jax.sampling.tasks.context import Brief
 from sora_jax.weights import folders, published
 
 

@@ -23,13 +23,13 @@ from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import arguments, codec, reading, unseen
-from sora_jax.sampling.allowed import check_prompts, exceeding
-from sora_jax.sampling.clip_methods import ClipMethods
-from sora_jax.sampling.making import Progress, silent
-from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts
-from sora_jax.sampling.player import Player
-from sora_jax.sampling.rolling import Frames
-from sora_jax.sampling.tasks.brief import Brief
+from sora_jax.sampling.limit_checks import check_prompts, exceeding
+from sora_jax.sampling.task_methods import ClipMethods
+from sora_jax.sampling.window_sampler import Progress, silent
+from sora_jax.sampling.segments import Canvas, Clip, Part, check_parts
+from sora_jax.sampling.segment_sampler import Player
+from sora_jax.sampling.windows import Frames
+from sora_jax.sampling.tasks.context import Brief
 from sora_jax.types import Condition
 from sora_jax.weights import folders, published
 from sora_jax.weights.parts import Weights

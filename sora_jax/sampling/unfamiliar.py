@@ -8,8 +8,8 @@ from sora_jax.config import ModelConfig
 from sora_jax.data import nouns, rewrites
 from sora_jax.files import quoted
 from sora_jax.models.tokenizer import Tokenizer, words_of
-from sora_jax.sampling.parts import Part, canvases
-from sora_jax.sampling.reading import prompts_of
+from sora_jax.sampling.segments import Part, canvases
+from sora_jax.sampling.rewording import prompts_of
 from sora_jax.sampling.request import Request
 
 

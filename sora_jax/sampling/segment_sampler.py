@@ -9,9 +9,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sora_jax import sharding
-from sora_jax.sampling.making import Progress, Reader
-from sora_jax.sampling.parts import Canvas, Part, Then
-from sora_jax.sampling.rolling import Frames, play
+from sora_jax.sampling.window_sampler import Progress, Reader
+from sora_jax.sampling.segments import Canvas, Part, Then
+from sora_jax.sampling.windows import Frames, play
 from sora_jax.weights.parts import Weights
 
 

@@ -15,7 +15,7 @@ from jaxtyping import Float
 
 from sora_jax.config import ModelConfig
 from sora_jax.limits import UNLIMITED, Limits
-from sora_jax.sampling.allowed import check_prompts, exceeding
+from sora_jax.sampling.limit_checks import check_prompts, exceeding
 from sora_jax.sampling.footprint import check_footprint
 from sora_jax.sampling.request import Request, check
 

@@ -10,8 +10,8 @@ from typing import get_args
 import numpy as np
 
 from sora_jax.config import Direction
-from sora_jax.sampling.parts import Canvas, Clip, Part, Then
-from sora_jax.sampling.tasks.brief import (
+from sora_jax.sampling.segments import Canvas, Clip, Part, Then
+from sora_jax.sampling.tasks.context import (
     Brief,
     check_clips,
     check_new,

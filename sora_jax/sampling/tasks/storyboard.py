@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from sora_jax.sampling.parts import Canvas, Clip, Part
-from sora_jax.sampling.tasks.brief import (
+from sora_jax.sampling.segments import Canvas, Clip, Part
+from sora_jax.sampling.tasks.context import (
     Brief,
     check_count,
     check_new,

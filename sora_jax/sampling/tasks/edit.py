@@ -10,8 +10,8 @@ from jaxtyping import Float
 
 from sora_jax.data.video import fit
 from sora_jax.diffusion import conditioning
-from sora_jax.sampling.parts import Canvas, Clip, Part, Then
-from sora_jax.sampling.tasks.brief import Brief, check_clips
+from sora_jax.sampling.segments import Canvas, Clip, Part, Then
+from sora_jax.sampling.tasks.context import Brief, check_clips
 
 EDIT, REFINE = 0.7, 0.4  # how much is changed where nothing is said
 Size = tuple[int, int]

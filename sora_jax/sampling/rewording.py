@@ -14,7 +14,7 @@ from typing import Any
 from sora_jax.config import ModelConfig
 from sora_jax.data import rewrites
 from sora_jax.files import quoted
-from sora_jax.sampling.parts import Canvas, Clip, Part, Then, canvases
+from sora_jax.sampling.segments import Canvas, Clip, Part, Then, canvases
 from sora_jax.sampling.request import Request
 
 # Frames below which a shot shows nothing of its own.

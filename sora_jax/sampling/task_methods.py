@@ -8,14 +8,14 @@ from typing import Any, get_args
 
 from sora_jax.config import Direction
 from sora_jax.sampling import arguments
-from sora_jax.sampling.arguments import ClipLike, MaskLike
-from sora_jax.sampling.parts import Clip, Part
+from sora_jax.sampling.converters import ClipLike, MaskLike
+from sora_jax.sampling.segments import Clip, Part
 from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
-from sora_jax.sampling.tasks.brief import Brief
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.retouching import EDIT, REFINE, Size
-from sora_jax.sampling.tasks.splicing import Span
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.context import Brief
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.edit import EDIT, REFINE, Size
+from sora_jax.sampling.tasks.splice import Span
+from sora_jax.sampling.tasks.storyboard import Stretch
 
 
 class ClipMethods(abc.ABC):

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sora_jax.sampling.allowed import too_many
-from sora_jax.sampling.parts import Clip, Part
-from sora_jax.sampling.tasks.brief import (
+from sora_jax.sampling.limit_checks import too_many
+from sora_jax.sampling.segments import Clip, Part
+from sora_jax.sampling.tasks.context import (
     Brief,
     check_clips,
     check_count,
     check_new,
 )
-from sora_jax.sampling.tasks.joining import backward, between, forward
+from sora_jax.sampling.tasks.connect import backward, between, forward
 
 Span = tuple[int | float, int | float]
 

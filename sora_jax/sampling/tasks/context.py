@@ -10,9 +10,9 @@ import numpy as np
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.limits import UNLIMITED, Limits
-from sora_jax.sampling.allowed import too_many
+from sora_jax.sampling.limit_checks import too_many
 from sora_jax.sampling.footprint import hold
-from sora_jax.sampling.parts import Clip
+from sora_jax.sampling.segments import Clip
 from sora_jax.sampling.request import Request
 from sora_jax.types import Condition
 

@@ -12,14 +12,14 @@ from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.data import arrays, footage, storyboard
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks
-from sora_jax.sampling.allowed import too_many
+from sora_jax.sampling.limit_checks import too_many
 from sora_jax.sampling.duties import TASKS
 from sora_jax.sampling.flags import Arguments
-from sora_jax.sampling.parts import Clip, Part
+from sora_jax.sampling.segments import Clip, Part
 from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
-from sora_jax.sampling.tasks.brief import Brief
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.context import Brief
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.storyboard import Stretch
 
 FILES = ("image", "video", "mask", "storyboard", "init_noise")
 # What is left of a task when its files are read: from prompt and seed to parts.

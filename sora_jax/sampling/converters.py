@@ -19,8 +19,8 @@ from jaxtyping import Float
 
 from sora_jax.config import SamplingConfig, Solver
 from sora_jax.files import quoted
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks.storyboard import Stretch
 from sora_jax.types import Condition
 
 T = TypeVar("T")

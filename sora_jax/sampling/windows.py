@@ -21,7 +21,7 @@ from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, known, tiles
-from sora_jax.sampling.making import Maker, Progress, Reader, Window
+from sora_jax.sampling.window_sampler import Maker, Progress, Reader, Window
 from sora_jax.sampling.request import Request
 from sora_jax.types import AnyArray, Condition
 from sora_jax.weights.parts import Weights
