@@ -13,7 +13,7 @@ import numpy as np
 from sora_jax.evals import clips, findings
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.operated import Case, Clip, Model, Task, idle
-from sora_jax.sampling.tasks.animate import Keyframe
+from sora_jax.sampling.tasks import Keyframe
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.source import Sample
 
@@ -75,7 +75,7 @@ def animate(index: int, sample: Sample, known: tuple[int, ...] = (0,)) -> Case:
     look_joins = look_at(pixels, scene, known, inside)
 
     def make(model: Model, **settings) -> np.ndarray:
-        keys = [Keyframe(pixels=pixels[[n]], frame=n) for n in known]
+        keys = [Keyframe(picture=pixels[[n]], frame=n) for n in known]
         given = keys if len(keys) > 1 else pixels[:1]
         prompt = sample.clip.caption
         return model.animate(given, prompt, frames=len(pixels), **settings)
@@ -129,7 +129,7 @@ def insert(index: int, sample: Sample) -> Case:
 
     def make(model: Model, **settings) -> np.ndarray:
         cut = pixels[known]
-        return model.insert(cut, sample.clip.caption, spans=spans, **settings)
+        return model.insert(cut, sample.clip.caption, span=spans, **settings)
 
     look = look_at(pixels, sample.scene, known, {13: "seam", 21: "seam"})
     return case(index, sample, known, make, look)
@@ -143,7 +143,7 @@ def remove(index: int, sample: Sample) -> Case:
     spoilt = np.concatenate([pixels[:13], upside_down, pixels[17:]])
 
     def make(model: Model, **settings) -> np.ndarray:
-        return model.remove(spoilt, sample.clip.caption, spans=spans, **settings)
+        return model.remove(spoilt, sample.clip.caption, span=spans, **settings)
 
     look = look_at(pixels, sample.scene, known, {13: "seam", 17: "seam"})
     return case(index, sample, known, make, look)

@@ -14,8 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float32
 
 from sora_jax.evals.findings import Finding
-from sora_jax.sampling.tasks.animate import Keyframe
-from sora_jax.sampling.tasks.storyboard import Stretch
+from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.worlds.playground.source import Sample
 
 Clip: TypeAlias = Float32[np.ndarray, "t h w 3"]
@@ -32,26 +31,21 @@ class Model(Protocol):
         ...
 
     def animate(
-        self, images: np.ndarray | Sequence[Keyframe], prompt: str, **options: Any
+        self, image: np.ndarray | Sequence[Keyframe], prompt: str, **options: Any
     ) -> np.ndarray:
         """Make a video that goes through pictures."""
         ...
 
     def extend(
         self,
-        clip: np.ndarray,
+        video: np.ndarray,
         prompt: str,
-        *,
-        frames: int,
-        direction: Direction = "forward",
         **options: Any,
     ) -> np.ndarray:
         """Continue a clip."""
         ...
 
-    def loop(
-        self, clip: np.ndarray | None, prompt: str, *, frames: int, **options: Any
-    ) -> np.ndarray:
+    def loop(self, video: np.ndarray | None, prompt: str, **options: Any) -> np.ndarray:
         """Make a video whose last frame flows into its first."""
         ...
 
@@ -60,51 +54,41 @@ class Model(Protocol):
         first: np.ndarray,
         second: np.ndarray,
         prompt: str,
-        *,
-        frames: int,
         **options: Any,
     ) -> np.ndarray:
         """Show two clips with a transition between them."""
         ...
 
-    def insert(
-        self, clip: np.ndarray, prompt: str, *, spans: Sequence[Span], **options: Any
-    ) -> np.ndarray:
+    def insert(self, video: np.ndarray, prompt: str, **options: Any) -> np.ndarray:
         """Insert scenes."""
         ...
 
-    def remove(
-        self, clip: np.ndarray, prompt: str, *, spans: Sequence[Span], **options: Any
-    ) -> np.ndarray:
+    def remove(self, video: np.ndarray, prompt: str, **options: Any) -> np.ndarray:
         """Take spans out and bridge them."""
         ...
 
-    def edit(
-        self, clip: np.ndarray, prompt: str, *, strength: float, **options: Any
-    ) -> np.ndarray:
+    def edit(self, video: np.ndarray, prompt: str, **options: Any) -> np.ndarray:
         """Change the content, and keep motion and layout."""
         ...
 
     def inpaint(
-        self, clip: np.ndarray, mask: np.ndarray, prompt: str, **options: Any
+        self, video: np.ndarray, mask: np.ndarray, prompt: str, **options: Any
     ) -> np.ndarray:
-        """Make anew what the mask does not know."""
+        """Repaint what the mask marks."""
         ...
 
     def outpaint(
-        self, clip: np.ndarray, prompt: str, *, size: tuple[int, int], **options: Any
+        self, video: np.ndarray, prompt: str, *, size: tuple[int, int], **options: Any
     ) -> np.ndarray:
         """Make the surroundings of a clip."""
         ...
 
-    def storyboard(
-        self, stretches: Sequence[Stretch], *, frames: int, **options: Any
-    ) -> np.ndarray:
+    def storyboard(self, storyboard: Sequence[Stretch], **options: Any) -> np.ndarray:
         """Make a video that follows a storyboard."""
         ...
 
     def upscale(
-        self, clip: np.ndarray, prompt: str, *, size: tuple[int, int], **options: Any
+        self, video: np.ndarray, prompt: str, *, size: tuple[int, int], **options: Any
     ) -> np.ndarray:
         """Refine a clip at another size."""
         ...

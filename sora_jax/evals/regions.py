@@ -34,7 +34,7 @@ def inpaint(index: int, sample: Sample) -> Case:
 
     def make(model: Model, **settings) -> np.ndarray:
         hidden = np.where(known[..., None], pixels, np.float32(0))
-        return model.inpaint(hidden, mask, sample.clip.caption, **settings)
+        return model.inpaint(hidden, 1 - mask, sample.clip.caption, **settings)
 
     def look(clip: np.ndarray) -> list[Finding]:
         told = (sample.captions, sample.scene.stretches, _FACTS, clips.FPS)

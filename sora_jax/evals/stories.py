@@ -10,7 +10,7 @@ from sora_jax.evals import clips, findings, judge
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.joins import LONG, case
 from sora_jax.evals.operated import Case, Model, Task
-from sora_jax.sampling.tasks.storyboard import Stretch
+from sora_jax.sampling.tasks import Stretch
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.source import Sample
 

@@ -1,191 +1,139 @@
-"""The files that flags name, read and brought to the size and frame rate asked for."""
+"""The files that a task names, read and brought to the video's size and frame rate."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+import os
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
-from sora_jax import cli, files
-from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax import files
+from sora_jax.config import Fit, SamplingConfig
 from sora_jax.data import arrays, footage, storyboard
-from sora_jax.limits import Limits
-from sora_jax.sampling import checks
+from sora_jax.data.video import fit
+from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling.limit_checks import too_many
-from sora_jax.sampling.duties import TASKS
-from sora_jax.sampling.flags import Arguments
-from sora_jax.sampling.segments import Clip, Part
-from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
-from sora_jax.sampling.tasks.context import Brief
-from sora_jax.sampling.tasks.animate import Keyframe
-from sora_jax.sampling.tasks.storyboard import Stretch
-
-FILES = ("image", "video", "mask", "storyboard", "init_noise")
-# What is left of a task when its files are read: from prompt and seed to parts.
-Build = Callable[[Brief], list[Part]]
+from sora_jax.sampling.segments import Clip
+from sora_jax.sampling.tasks.edit import check_larger
 
 
-def read(arguments: Arguments, settings: SamplingConfig, model: ModelConfig) -> Build:
-    """Read the files of a task.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MediaFiles:
+    """Reads a task's files; arrays are taken as they are.
 
-    Raises:
-      ValueError: a file is none, is damaged, or does not fit the others.
+    Attributes:
+      settings: whose size and frame rate pictures and clips are brought to.
+      fit: how they come to that size.
+      limits: how large they may be.
+      prefix: what stands before a field in messages: "--" where fields are flags.
     """
-    frames = settings.frames
-    match arguments.task:
-        case "generate":
-            return lambda brief: keyframes.generate(brief, frames)
-        case "animate":
-            keys = [
-                read_keyframe(text, arguments, settings) for text in arguments.image
-            ]
-            return lambda brief: keyframes.animate(brief, keys, frames)
-        case "storyboard":
-            return read_storyboard(arguments, settings)
-        case "inpaint":
-            return read_painting(arguments, settings)
-        case "insert" | "remove":
-            return read_spans(arguments, settings)
-        case "edit" | "upscale":
-            return read_retouched(arguments, settings)
-    clips = [read_clip(path, arguments, settings) for path in arguments.video]
-    if arguments.task == "loop" and not clips:
-        return lambda brief: joining.loop_from_prompt(brief, frames)
-    new = frames if counted(arguments) else model.sampling.frames - 1
-    if arguments.task == "extend":
-        return lambda brief: joining.extend(brief, clips[0], new, arguments.direction)
-    # A transition takes half of what an extension does.
-    new = frames if counted(arguments) else max(1, new // 2)
-    if arguments.task == "loop":
-        return lambda brief: joining.loop(brief, clips[0], new)
-    return lambda brief: joining.connect(brief, clips[0], clips[1], new)
 
+    settings: SamplingConfig
+    fit: Fit = "crop"
+    limits: Limits = LIMITS
+    prefix: str = ""
 
-def counted(arguments: Arguments) -> bool:
-    """Whether the number of frames was given."""
-    return arguments.frames is not None or arguments.seconds is not None
+    def video(self, video: Any) -> Clip:
+        """A clip.
 
+        Raises:
+          ValueError: the file is missing, damaged, no video, or exceeds the limits.
+        """
+        if not isinstance(video, str):
+            return video
+        return self._footage(video).clip.pixels
 
-def read_clip(path: str, arguments: Arguments, settings: SamplingConfig) -> Clip:
-    """A clip at the size and frame rate of the video."""
-    found = footage.read(
-        path,
-        fps=settings.fps,
-        size=settings.size,
-        fit=arguments.fit,
-        limits=arguments.limits,
-    )
-    return found.clip.pixels
+    def enlarged(self, video: Any) -> Clip:
+        """A clip brought to the size of the video.
 
+        Raises:
+          ValueError: that is not larger, or as in `video`.
+        """
+        size = self.settings.size
+        if isinstance(video, str):
+            found = self._footage(video)
+            check_larger(size, found.source_size)
+            return found.clip.pixels
+        check_larger(size, video.shape[1:3])
+        return fit(video, *size)
 
-def read_keyframe(
-    text: str, arguments: Arguments, settings: SamplingConfig
-) -> Keyframe:
-    """A picture given as FILE, FILE@FRAME or FILE@FRAME:STRENGTH."""
-    path, frame, strength = checks.split_keyframe(text)
-    pixels = footage.read_image(
-        path, size=settings.size, fit=arguments.fit, limits=arguments.limits
-    )
-    return Keyframe(pixels=pixels, frame=frame, strength=strength)
+    def picture(self, picture: Any, field: str) -> Clip:
+        """One frame.
 
-
-def read_storyboard(arguments: Arguments, settings: SamplingConfig) -> Build:
-    """A storyboard and its pictures."""
-    assert arguments.storyboard is not None
-    board = storyboard.read(arguments.storyboard, limits=arguments.limits)
-    stretches = [
-        Stretch(
-            frame=round(shot.at * settings.fps),
-            prompt=shot.prompt,
-            cut=shot.cut,
-            picture=None
-            if shot.image is None
-            else footage.read_image(
-                shot.image,
-                size=settings.size,
-                fit=arguments.fit,
-                field="--storyboard",
-                limits=arguments.limits,
-            ),
+        Raises:
+          ValueError: the file is missing, damaged, no picture, or exceeds the limits.
+        """
+        if not isinstance(picture, str):
+            return picture
+        return footage.read_image(
+            picture,
+            size=self.settings.size,
+            fit=self.fit,
+            field=self.prefix + field,
+            limits=self.limits,
         )
-        for shot in board.shots
-    ]
-    frames = max(1, round(board.seconds * settings.fps))
-    return lambda brief: story.storyboard(brief, stretches, frames)
+
+    def masked_video(
+        self, video: Any, mask: Any
+    ) -> tuple[Clip, Float[np.ndarray, "t h w"]]:
+        """A clip and its mask, 1 where it is repainted.
+
+        Raises:
+          ValueError: a file is missing or damaged, or the mask is of another size or
+            length than the clip, or leaves nothing to repaint.
+        """
+        if not isinstance(mask, str):
+            return self.video(video), mask
+        if not isinstance(video, str):
+            raise ValueError(
+                "mask must be an array where the video is one, got "
+                + files.quoted(mask)
+            )
+        found = self._footage(video)
+        field = f"{self.prefix}mask"
+        given = footage.read_mask(mask, found, field=field, **self._how())
+        return found.clip.pixels, 1 - given
+
+    def noise(self, noise: Any) -> np.ndarray | None:
+        """Latents `[b t h w z]` to begin from.
+
+        Raises:
+          ValueError: the file is missing, or holds other things than finite numbers.
+        """
+        if not isinstance(noise, str):
+            return noise
+        field = self.prefix + ("init-noise" if self.prefix else "init_noise")
+        return read_noise(noise, field, self.limits)
+
+    def storyboard(self, path: Any) -> tuple[Any, float]:
+        """The shots of a storyboard's file, and its length in seconds.
+
+        Raises:
+          ValueError: the file is missing or makes no sense.
+        """
+        board = storyboard.read(
+            path, field=f"{self.prefix}storyboard", limits=self.limits
+        )
+        return board.shots, board.seconds
+
+    def _footage(self, path: str) -> footage.Footage:
+        return footage.read(path, field=f"{self.prefix}video", **self._how())
+
+    def _how(self) -> dict[str, Any]:
+        fps, size = self.settings.fps, self.settings.size
+        return {"fps": fps, "size": size, "fit": self.fit, "limits": self.limits}
 
 
-def read_painting(arguments: Arguments, settings: SamplingConfig) -> Build:
-    """A clip, and the mask of what is made anew in it or the frame around it."""
-    how: dict[str, Any] = {"fps": settings.fps, "size": settings.size}
-    how |= {"fit": arguments.fit, "limits": arguments.limits}
-    found = footage.read(arguments.video[0], **how)
-    clip = found.clip.pixels
-    if arguments.mask is None:
-        assert arguments.outpaint is not None
-        size = cli.parse_size(arguments.outpaint, field="--outpaint")
-        return lambda brief: retouching.outpaint(brief.sized(size), clip)
-    mask = footage.read_mask(arguments.mask, found, **how)
-    return lambda brief: retouching.inpaint(brief, clip, mask)
-
-
-def read_spans(arguments: Arguments, settings: SamplingConfig) -> Build:
-    """A clip, and the spans of seconds that are inserted or removed."""
-    clip = read_clip(arguments.video[0], arguments, settings)
-    spans = [checks.parse_span(text) for text in arguments.span]
-    if arguments.task == "insert":
-        return lambda brief: splicing.insert(brief, clip, spans)
-    bridge = settings.frames if counted(arguments) else None
-    return lambda brief: splicing.remove(brief, clip, spans, bridge)
-
-
-def read_retouched(arguments: Arguments, settings: SamplingConfig) -> Build:
-    """A clip with new content, or refined; without a clip a draft is refined."""
-    strength = strength_of(arguments)
-    if not arguments.video:
-        return lambda brief: retouching.upscale_draft(brief, strength)
-    found = footage.read(
-        arguments.video[0],
-        fps=settings.fps,
-        size=settings.size,
-        fit=arguments.fit,
-        limits=arguments.limits,
-    )
-    if arguments.task == "upscale":
-        retouching.check_larger(settings.size, found.source_size)
-    # Fitted to its size once, an enlarged clip is a source like any other.
-    return lambda brief: retouching.edit(brief, found.clip.pixels, strength)
-
-
-def strength_of(arguments: Arguments) -> float:
-    """How much of a clip is changed."""
-    usual = retouching.EDIT if arguments.task == "edit" else retouching.REFINE
-    return usual if arguments.strength is None else arguments.strength
-
-
-def record(arguments: Arguments) -> dict[str, Any]:
-    """What a video's record says of it beside its settings: what it was made from."""
-    kind = TASKS[arguments.task]
-    said = {name: getattr(arguments, name) for name in (*kind.needs, *kind.may)}
-    if "strength" in said:
-        said["strength"] = strength_of(arguments)
-    said.pop("size", None)  # a setting too, which says it as it was made
-    if any(said.get(name) for name in FILES[:4]):
-        said["fit"] = arguments.fit
-    if arguments.storyboard is not None:
-        # The file may change, and holds the prompts.
-        said["story"] = storyboard.read_text(arguments.storyboard)
-    return {name: value for name, value in said.items() if value not in (None, ())}
-
-
-def read_noise(path: str, limits: Limits) -> np.ndarray:
-    """Read latents [t, h, w, z] to begin from, as those of one video.
+def read_noise(path: str | os.PathLike, field: str, limits: Limits) -> np.ndarray:
+    """Read latents to begin from, `[b t h w z]`.
 
     Raises:
-      ValueError: the file is none, or holds other things than finite numbers.
+      ValueError: the file is missing, or holds other things than finite numbers.
     """
-    noise = arrays.load(path, field="--init-noise", limits=limits)
-    named = f"--init-noise {files.quoted(path)}"
+    noise = arrays.load(path, field=field, limits=limits)
+    named = f"{field} {files.quoted(path)}"
     if not np.issubdtype(noise.dtype, np.floating):
         raise ValueError(
             f"{named} must hold one array of floating-point numbers, got "

@@ -1,7 +1,7 @@
-"""What a task comes to: footage that stays as it is, and canvases that are made.
+"""What a task comes to: the segments that a video consists of, in their order.
 
-A task is a list of parts, in the order in which they are shown. Tasks are built, and
-all that can be refused is refused, without any weights.
+A segment is footage that is shown as it is, frames that are sampled, or a follow-up
+that depends on sampled frames. Segments are built without weights, and without JAX.
 """
 
 from __future__ import annotations
@@ -13,22 +13,18 @@ from typing import TypeAlias
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax.config import ModelConfig
-from sora_jax.limits import UNLIMITED, Limits
-from sora_jax.sampling.limit_checks import check_prompts, exceeding
-from sora_jax.sampling.footprint import check_footprint
-from sora_jax.sampling.request import Request, check
+from sora_jax.sampling.request import Request
 
 # [t h w 3]; no names, since those of one function would have to be of one length.
 Clip: TypeAlias = Float[np.ndarray, "_ _ _ 3"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Canvas:
-    """Frames that are made, and which of them are shown.
+class Sampled:
+    """Frames that are sampled, and which of them are shown.
 
     Attributes:
-      request: what is made.
+      request: what is sampled.
       start: first frame that is shown.
       stop: one past the last.
     """
@@ -39,68 +35,67 @@ class Canvas:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Then:
-    """Parts that depend on what a canvas shows; the canvas is not shown by itself."""
+class FollowUp:
+    """Segments that depend on sampled frames, which are not shown by themselves.
 
-    canvas: Canvas
-    parts: Callable[[Clip], list[Part]]
-
-
-Part: TypeAlias = Clip | Canvas | Then
-
-
-def check_parts(
-    parts: Sequence[Part], model: ModelConfig, limits: Limits = UNLIMITED
-) -> tuple[int, tuple[int, int]]:
-    """Refuse what the model cannot make.
-
-    Returns:
-      The number of frames that are shown, and their size (height, width).
-
-    Raises:
-      ValueError: names each field, its value and the remedy.
+    Attributes:
+      sampled: what comes first.
+      segments: from its frames to the segments that are shown.
     """
-    shown, size = 0, (0, 0)
-    for part in parts:
-        if isinstance(part, Canvas):
-            check_request(part.request, model, limits)
-            shown, size = shown + part.stop - part.start, part.request.settings.size
-        elif isinstance(part, Then):
-            canvas = part.canvas
-            check_request(canvas.request, model, limits)
-            shape = (canvas.stop - canvas.start, *canvas.request.settings.size, 3)
-            then = part.parts(np.zeros(shape, np.float32))
-            later, size = check_parts(then, model, limits)
-            shown += later
-        else:
-            shown += len(part)
-    return shown, size
+
+    sampled: Sampled
+    segments: Callable[[Clip], list[Segment]]
+
+    def dry(self) -> list[Segment]:
+        """The segments that would follow from grey frames: of the same shapes."""
+        frames = self.sampled.stop - self.sampled.start
+        shape = (frames, *self.sampled.request.settings.size, 3)
+        return self.segments(np.zeros(shape, np.float32))
 
 
-def canvases(parts: Sequence[Part]) -> Iterator[Canvas]:
-    """Yield all that is made, what follows from what was made before included."""
-    for part in parts:
-        if isinstance(part, Canvas):
-            yield part
-        elif isinstance(part, Then):
-            canvas = part.canvas
-            yield canvas
-            shape = (canvas.stop - canvas.start, *canvas.request.settings.size, 3)
-            yield from canvases(part.parts(np.zeros(shape, np.float32)))
+Segment: TypeAlias = Clip | Sampled | FollowUp
 
 
-def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:
-    """Refuse what the model cannot make, or what exceeds the limits.
+def all_sampled(segments: Sequence[Segment]) -> Iterator[Sampled]:
+    """Yield all that is sampled, follow-ups included."""
+    for segment in segments:
+        if isinstance(segment, Sampled):
+            yield segment
+        elif isinstance(segment, FollowUp):
+            yield segment.sampled
+            yield from all_sampled(segment.dry())
 
-    Raises:
-      ValueError: names each field, its value and the remedy.
+
+def map_requests(
+    segments: Sequence[Segment], change: Callable[[Request], Request]
+) -> list[Segment]:
+    """The segments with changed requests, those of follow-ups included."""
+
+    def changed(segment: Segment) -> Segment:
+        if isinstance(segment, Sampled):
+            return dataclasses.replace(segment, request=change(segment.request))
+        if isinstance(segment, FollowUp):
+            return FollowUp(
+                sampled=dataclasses.replace(
+                    segment.sampled, request=change(segment.sampled.request)
+                ),
+                segments=lambda clip: map_requests(segment.segments(clip), change),
+            )
+        return segment
+
+    return [changed(segment) for segment in segments]
+
+
+def with_prompts(
+    segments: Sequence[Segment], prompts: tuple[str, ...], seed: int
+) -> list[Segment]:
+    """The segments of a task, for a video of each prompt.
+
+    Args:
+      segments: of the task.
+      prompts: what each video shows, where the task's own texts do not say it.
+      seed: of the noise.
     """
-    problems = exceeding(request.settings, limits)
-    problems += check_prompts(
-        (*request.prompts, *(p for _, p in request.story)), limits
+    return map_requests(
+        segments, lambda r: dataclasses.replace(r, prompts=prompts, seed=seed)
     )
-    if not problems:
-        check(request, model)
-        problems = check_footprint(request, model, limits)
-    if problems:
-        raise ValueError("\n".join(problems))

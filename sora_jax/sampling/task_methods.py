@@ -1,236 +1,180 @@
-"""The tasks as methods that take clips and return one."""
+"""The tasks as methods: clips, pictures and masks in, a clip out.
+
+Each takes the arguments of its task's dataclass (`sampling.tasks`) by their names, and
+the options of `Model`.
+"""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Callable, Sequence
-from typing import Any, get_args
+from collections.abc import Iterator, Sequence
+from typing import Any
 
-from sora_jax.config import Direction
-from sora_jax.sampling import arguments
-from sora_jax.sampling.converters import ClipLike, MaskLike
-from sora_jax.sampling.segments import Clip, Part
-from sora_jax.sampling.tasks import joining, keyframes, retouching, splicing, story
-from sora_jax.sampling.tasks.context import Brief
-from sora_jax.sampling.tasks.animate import Keyframe
-from sora_jax.sampling.tasks.edit import EDIT, REFINE, Size
-from sora_jax.sampling.tasks.splice import Span
-from sora_jax.sampling.tasks.storyboard import Stretch
+import numpy as np
+
+from sora_jax.sampling import converters, tasks
+from sora_jax.sampling.segments import Clip
+from sora_jax.sampling.tasks import Stretch, Task
+from sora_jax.sampling.windows import Frames
+
+# A clip [t h w 3] of floats in [-1, 1], of NumPy or JAX, or a file's path.
+VideoLike = Any
+# An array [t h w], 1 where the clip is repainted and 0 where it is kept, or a path.
+MaskLike = Any
 
 
-class ClipMethods(abc.ABC):
-    """What a model does with clips; options are those of `Model`."""
+class TaskMethods(abc.ABC):
+    """What a model does beside generating from text; options are those of `Model`."""
 
     @abc.abstractmethod
-    def run(
-        self,
-        clip: Clip | None,
-        prompt: str,
-        task: Callable[[Brief], list[Part]],
-        **options: Any,
-    ) -> Clip:
-        """Perform a task, at the size of a clip unless another is asked for."""
+    def perform(
+        self, task: Task, prompts: str | Sequence[str] = "", **options: Any
+    ) -> Iterator[Frames]:
+        """Perform a task and yield the frames of its videos in order."""
 
-    def animate(
-        self, images: ClipLike | Sequence[Keyframe], prompt: str = "", **options: Any
+    def _clip(
+        self, kind: type[Task], prompt: Any, options: dict[str, Any], **given: Any
     ) -> Clip:
+        """Perform a task of one video; options that are its arguments go to it."""
+        for name in kind.arguments():
+            if name in options:
+                given[name] = options.pop(name)
+        if "frames" in options:
+            raise ValueError(
+                f"frames must be left out, got {options['frames']}: the input says how "
+                "long the video is"
+            )
+        task = tasks.build(kind, given)
+        text = converters.as_text(prompt, "prompt")
+        return np.concatenate(list(self.perform(task, text, **options)), axis=1)[0]
+
+    def animate(self, image: Any, prompt: str = "", **options: Any) -> Clip:
         """Make a video that begins with a picture, or goes through several.
 
         Args:
-          images: one frame `[1 h w 3]`, or keyframes.
+          image: one frame `[1 h w 3]`, a file's path, or `Keyframe`s.
           prompt: what is shown.
-          **options: see the class; `frames` are those of the whole video.
+          **options: `frames` of the whole video, `init_noise`.
         """
-        keys = arguments.as_keyframes(images, "images")
-        return self.run(
-            keys[0].pixels if keys else None,
-            prompt,
-            lambda brief: keyframes.animate(brief, keys, brief.settings.frames),
-            **options,
-        )
+        return self._clip(tasks.Animate, prompt, options, image=image)
 
-    def extend(
-        self,
-        clip: ClipLike,
-        prompt: str = "",
-        *,
-        frames: int,
-        direction: Direction = "forward",
-        **options: Any,
-    ) -> Clip:
-        """Continue a clip by so many frames, forward, backward, or both."""
-        clip, new = arguments.as_clip(clip), arguments.as_count(frames, "frames")
-        arguments.as_choice(direction, get_args(Direction), "direction")
-        return self.run(
-            clip,
-            prompt,
-            lambda brief: joining.extend(brief, clip, new, direction),
-            **options,
-        )
+    def extend(self, video: VideoLike, prompt: str = "", **options: Any) -> Clip:
+        """Continue a clip.
+
+        Args:
+          video: the clip.
+          prompt: what is shown.
+          **options: the number of new `frames`; the `direction`: "forward",
+            "backward" or "both".
+        """
+        return self._clip(tasks.Extend, prompt, options, video=video)
 
     def loop(
-        self,
-        clip: ClipLike | None = None,
-        prompt: str = "",
-        *,
-        frames: int,
-        **options: Any,
+        self, video: VideoLike | None = None, prompt: str = "", **options: Any
     ) -> Clip:
         """Make a video whose last frame flows into its first.
 
         Args:
-          clip: that is to loop; without one a video is made from the prompt.
+          video: that is to loop; without one a video is made from the prompt.
           prompt: what is shown.
-          frames: that are added to the clip, or, without one, of the whole.
-          **options: see the class.
+          **options: `frames` that are added to the clip, or, without one, of the whole.
         """
-        clip = None if clip is None else arguments.as_clip(clip)
-        new = arguments.as_count(frames, "frames")
-
-        def parts(brief: Brief) -> list[Part]:
-            if clip is None:
-                return joining.loop_from_prompt(brief, new)
-            return joining.loop(brief, clip, new)
-
-        return self.run(clip, prompt, parts, **options)
+        return self._clip(tasks.Loop, prompt, options, video=video)
 
     def connect(
-        self,
-        first: ClipLike,
-        second: ClipLike,
-        prompt: str = "",
-        *,
-        frames: int,
-        **options: Any,
+        self, first: VideoLike, second: VideoLike, prompt: str = "", **options: Any
     ) -> Clip:
-        """Show two clips with a transition of so many frames between them."""
-        first, second = (
-            arguments.as_clip(clip, name)
-            for name, clip in (("first", first), ("second", second))
-        )
-        new = arguments.as_count(frames, "frames")
-        return self.run(
-            first,
-            prompt,
-            lambda brief: joining.connect(brief, first, second, new),
-            **options,
-        )
+        """Show two clips with a transition between them.
 
-    def insert(
-        self, clip: ClipLike, prompt: str, *, spans: Sequence[Span], **options: Any
-    ) -> Clip:
-        """Insert scenes, which fill those spans (seconds) of the result."""
-        refuse_length(options)
-        clip, cuts = arguments.as_clip(clip), arguments.as_spans(spans)
-        return self.run(
-            clip, prompt, lambda brief: splicing.insert(brief, clip, cuts), **options
-        )
+        Args:
+          first: a clip.
+          second: a clip.
+          prompt: what is shown.
+          **options: new `frames` between them.
+        """
+        return self._clip(tasks.Connect, prompt, options, video=(first, second))
 
-    def remove(
-        self,
-        clip: ClipLike,
-        prompt: str = "",
-        *,
-        spans: Sequence[Span],
-        frames: int | None = None,
-        **options: Any,
-    ) -> Clip:
-        """Take spans (seconds) out and bridge each with new frames (half a second)."""
-        clip, cuts = arguments.as_clip(clip), arguments.as_spans(spans)
-        new = None if frames is None else arguments.as_count(frames, "frames")
-        return self.run(
-            clip,
-            prompt,
-            lambda brief: splicing.remove(brief, clip, cuts, new),
-            **options,
-        )
+    def insert(self, video: VideoLike, prompt: str, **options: Any) -> Clip:
+        """Insert scenes into a clip.
 
-    def edit(
-        self,
-        clip: ClipLike,
-        prompt: str,
-        *,
-        strength: int | float = EDIT,
-        **options: Any,
-    ) -> Clip:
-        """Keep motion and layout and change the content: less at 0, all at 1."""
-        refuse_length(options)
-        clip, share = arguments.as_clip(clip), arguments.as_number(strength, "strength")
-        return self.run(
-            clip,
-            prompt,
-            lambda brief: retouching.edit(brief, clip, share),
-            **options,
-        )
+        Args:
+          video: the clip.
+          prompt: what is shown.
+          **options: `span`, pairs of seconds of the result that are filled.
+        """
+        return self._clip(tasks.Insert, prompt, options, video=video)
+
+    def remove(self, video: VideoLike, prompt: str = "", **options: Any) -> Clip:
+        """Take spans out of a clip, and bridge the gaps.
+
+        Args:
+          video: the clip.
+          prompt: what is shown.
+          **options: `span`, pairs of seconds of the clip; new `frames` in each gap.
+        """
+        return self._clip(tasks.Remove, prompt, options, video=video)
+
+    def edit(self, video: VideoLike, prompt: str, **options: Any) -> Clip:
+        """Keep motion and layout and change the content.
+
+        Args:
+          video: the clip.
+          prompt: what is shown.
+          **options: `strength`, how much is changed: nothing at 0, all at 1.
+        """
+        return self._clip(tasks.Edit, prompt, options, video=video)
 
     def inpaint(
-        self,
-        clip: ClipLike,
-        mask: MaskLike,
-        prompt: str = "",
-        **options: Any,
+        self, video: VideoLike, mask: MaskLike, prompt: str = "", **options: Any
     ) -> Clip:
-        """Make anew what the mask does not know (0); keep the rest (1)."""
-        refuse_length(options)
-        clip, mask = arguments.as_clip(clip), arguments.as_mask(mask)
-        return self.run(
-            clip, prompt, lambda brief: retouching.inpaint(brief, clip, mask), **options
-        )
+        """Repaint what the mask marks (1), and keep the rest (0).
+
+        Args:
+          video: the clip.
+          mask: of the clip's frames, height and width.
+          prompt: what is shown.
+          **options: see the class.
+        """
+        return self._clip(tasks.Inpaint, prompt, options, video=video, mask=mask)
 
     def outpaint(
-        self, clip: ClipLike, prompt: str = "", *, size: Size, **options: Any
+        self, video: VideoLike, prompt: str = "", *, size: Any, **options: Any
     ) -> Clip:
-        """Make the surroundings of a clip, up to a size (height, width)."""
-        refuse_length(options)
-        clip = arguments.as_clip(clip)
-        return self.run(
-            None,
-            prompt,
-            lambda brief: retouching.outpaint(brief, clip),
-            size=size,
-            **options,
+        """Paint the surroundings of a clip, up to a size (height, width)."""
+        outpaint = converters.as_size(size)
+        return self._clip(
+            tasks.Outpaint, prompt, options, video=video, outpaint=outpaint
         )
 
-    def storyboard(
-        self, stretches: Sequence[Stretch], *, frames: int, **options: Any
-    ) -> Clip:
-        """Make one video that follows a storyboard."""
-        shots = arguments.as_stretches(stretches, "stretches")
-        count = arguments.as_count(frames, "frames")
-        return self.run(
-            None,
-            "",
-            lambda brief: story.storyboard(brief, shots, count),
-            **options,
-        )
+    def storyboard(self, storyboard: str | Sequence[Stretch], **options: Any) -> Clip:
+        """Make one video that follows a storyboard.
+
+        Args:
+          storyboard: stretches of time, or the path of a file.
+          **options: `frames` of the whole, beside stretches.
+        """
+        return self._clip(tasks.Storyboard, "", options, storyboard=storyboard)
 
     def upscale(
         self,
-        clip: ClipLike | None = None,
+        video: VideoLike | None = None,
         prompt: str = "",
         *,
-        size: Size,
-        strength: int | float = REFINE,
+        size: Any,
         **options: Any,
     ) -> Clip:
-        """Refine a clip, or a draft from the prompt, at a size (height, width)."""
-        clip = None if clip is None else arguments.as_clip(clip)
-        share = arguments.as_number(strength, "strength")
+        """Refine a clip, or a draft from the prompt, at a size (height, width).
 
-        def parts(brief: Brief) -> list[Part]:
-            if clip is None:
-                return retouching.upscale_draft(brief, share)
-            return retouching.upscale(brief, clip, share)
-
-        if clip is not None:
-            refuse_length(options)
-        return self.run(None, prompt, parts, size=size, **options)
-
-
-def refuse_length(options: dict[str, Any]) -> None:
-    """Refuse a number of frames where the clip has one already."""
-    if "frames" in options:
-        raise ValueError(
-            f"frames must be left out, got {options['frames']}: the clip says how long "
-            "the video is"
-        )
+        Args:
+          video: the clip; without one, a draft is made first.
+          prompt: what is shown.
+          size: larger than that of the clip.
+          **options: `strength`, how much is changed; `frames` of a draft.
+        """
+        options["size"] = converters.as_size(size)
+        if video is not None and "frames" in options:
+            raise ValueError(
+                f"frames must be left out, got {options['frames']}: the clip says how "
+                "long the video is"
+            )
+        return self._clip(tasks.Upscale, prompt, options, video=video)

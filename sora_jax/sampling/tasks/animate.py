@@ -1,77 +1,70 @@
-"""Videos from text, and through pictures at given frames."""
+"""Videos through pictures at given frames."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
 
-from sora_jax.sampling.segments import Canvas, Clip, Part
+import numpy as np
+
+from sora_jax.condition import Condition
+from sora_jax.sampling.segments import Sampled, Segment
 from sora_jax.sampling.tasks.context import (
-    Brief,
+    TaskContext,
     check_clips,
     check_count,
-    known_frames,
+    given_frames,
 )
-from sora_jax.types import Condition
+from sora_jax.sampling.tasks.task import Count, Keyframes, Noise, Task
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Keyframe:
-    """A picture that a video shows.
+class Animate(Task):
+    """Make a video that goes through pictures.
 
     Attributes:
-      pixels: of one frame.
-      frame: which; negative numbers count from the end.
-      strength: for which share of the denoising, from its beginning, it is known; at 1
-        it comes back as it is.
+      image: a picture that the video goes through, as FILE, FILE@FRAME or
+        FILE@FRAME:STRENGTH (-1 is the last frame; a strength below 1 lets the video
+        leave it).
+      frames: of the video, 1 + r k, with the VAE's time factor r.
+      init_noise: latents [t, h, w, z] to begin from, in the place of the seed's noise.
     """
 
-    pixels: Clip
-    frame: int = 0
-    strength: int | float = 1.0
+    name = "animate"
+    counts = "all"
 
+    image: Keyframes
+    frames: Count | None = None
+    init_noise: Noise | None = None
 
-def generate(brief: Brief, frames: int) -> list[Part]:
-    """Videos of which nothing is known."""
-    return [Canvas(request=brief.request(frames), stop=frames)]
-
-
-def animate(brief: Brief, keyframes: Sequence[Keyframe], frames: int) -> list[Part]:
-    """A video through the keyframes."""
-    if not keyframes:
-        raise ValueError("image is missing: give a keyframe or more")
-    check_count(brief, "image", len(keyframes))
-    check_clips(*(key.pixels for key in keyframes))
-    places = [_place(key.frame, frames) for key in keyframes]
-    twice = sorted({place for place in places if places.count(place) > 1})
-    if twice:
-        raise ValueError(f"image: frames {twice} are given twice: leave one of each")
-    strengths = sorted({key.strength for key in keyframes})
-    if any(not 0 < strength <= 1 for strength in strengths):
-        raise ValueError(
-            f"image: strengths must be above 0 and at most 1, got {strengths}"
-        )
-    pixels = brief.grey(frames, keyframes[0].pixels.shape[1:3])
-    for place, key in zip(places, keyframes, strict=True):
-        pixels[place] = key.pixels[0]
-
-    def at_least(strength: int | float) -> Condition:
-        known = [
-            place
-            for place, key in zip(places, keyframes, strict=True)
-            if key.strength >= strength
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """Sample all frames, those at the keyframes being given."""
+        if not self.image:
+            raise ValueError("image is missing: give a keyframe or more")
+        check_count(context, "image", len(self.image))
+        frames = self.frames or context.settings.frames
+        keys = [
+            (_index(key.frame, frames), key.strength, key.picture) for key in self.image
         ]
-        return known_frames(pixels, known)
+        _check_keys([at for at, _, _ in keys], [strength for _, strength, _ in keys])
+        pictures = [context.media.picture(picture, "image") for _, _, picture in keys]
+        check_clips(*pictures)
+        pixels = context.grey(frames, pictures[0].shape[1:3])
+        pixels[[at for at, _, _ in keys]] = np.concatenate(pictures)
 
-    request = brief.request(
-        frames,
-        condition=at_least(1) if 1 in strengths else None,
-        fading=tuple((s, at_least(s)) for s in strengths if s < 1),
-    )
-    return [Canvas(request=request, stop=frames)]
+        def at_least(least: int | float) -> Condition:
+            return given_frames(pixels, [at for at, s, _ in keys if s >= least])
+
+        strengths = sorted({strength for _, strength, _ in keys})
+        request = context.request(
+            frames,
+            condition=at_least(1) if 1 in strengths else None,
+            fading=tuple((s, at_least(s)) for s in strengths if s < 1),
+            noise=context.media.noise(self.init_noise),
+        )
+        return [Sampled(request=request, stop=frames)]
 
 
-def _place(frame: int, frames: int) -> int:
+def _index(frame: int, frames: int) -> int:
     """The number of a frame that may be counted from the end."""
     if not -frames <= frame < frames:
         raise ValueError(
@@ -79,3 +72,14 @@ def _place(frame: int, frames: int) -> int:
             f"{-frames} to {frames - 1}, or more --frames"
         )
     return frame % frames
+
+
+def _check_keys(frames: list[int], strengths: list[int | float]) -> None:
+    twice = sorted({frame for frame in frames if frames.count(frame) > 1})
+    if twice:
+        raise ValueError(f"image: frames {twice} are given twice: leave one of each")
+    if any(not 0 < strength <= 1 for strength in strengths):
+        raise ValueError(
+            "image: strengths must be above 0 and at most 1, got "
+            f"{sorted(set(strengths))}"
+        )

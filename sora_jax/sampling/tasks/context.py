@@ -1,59 +1,88 @@
-"""What every task is told, and the condition of known frames."""
+"""What every task is told, and the checks and conditions that several share."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+import math
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from jaxtyping import Float
 
+from sora_jax import host_memory
+from sora_jax.condition import Condition
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.limits import UNLIMITED, Limits
 from sora_jax.sampling.limit_checks import too_many
-from sora_jax.sampling.footprint import hold
-from sora_jax.sampling.segments import Clip
 from sora_jax.sampling.request import Request
-from sora_jax.types import Condition
+from sora_jax.sampling.segments import Clip
+
+FLOAT = 4  # bytes
+
+
+@runtime_checkable  # since the tests check types at run time
+class MediaReader(Protocol):
+    """What brings a task's files to the size and frame rate of the video.
+
+    Arrays are returned as they are.
+    """
+
+    def video(self, video: Any) -> Clip:
+        """A clip: a file's path, or frames."""
+        ...
+
+    def enlarged(self, video: Any) -> Clip:
+        """A clip brought to the size of the video, which is larger."""
+        ...
+
+    def picture(self, picture: Any, field: str) -> Clip:
+        """One frame: a file's path, or a frame."""
+        ...
+
+    def masked_video(
+        self, video: Any, mask: Any
+    ) -> tuple[Clip, Float[np.ndarray, "t h w"]]:
+        """A clip and its mask, 1 where it is repainted: paths, or arrays."""
+        ...
+
+    def noise(self, noise: Any) -> np.ndarray | None:
+        """Latents to begin from, `[b t h w z]`: a file's path, or an array."""
+        ...
+
+    def storyboard(self, path: Any) -> tuple[Any, float]:
+        """The shots of a storyboard's file, and its length in seconds."""
+        ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Brief:
+class TaskContext:
     """What every task is told.
 
     Attributes:
       model: that will do it.
-      prompts: what is shown, for each video.
-      settings: shape, solver and guidance; `frames` is the task's to fill in.
-      seed: of the noise.
-      noise: latents to begin from, in the place of those that the seed gives.
+      settings: shape, solver and guidance.
+      media: reads the files that the task's arguments name.
       limits: what may be asked for.
     """
 
     model: ModelConfig
-    prompts: tuple[str, ...]
     settings: SamplingConfig
-    seed: int = 0
-    noise: np.ndarray | None = None
+    media: MediaReader
     limits: Limits = UNLIMITED
 
-    def request(self, frames: int, **known: Any) -> Request:
-        """A request for so many frames."""
-        return Request(
-            prompts=self.prompts,
-            settings=dataclasses.replace(self.settings, frames=frames),
-            seed=self.seed,
-            noise=self.noise,
-            **known,
-        )
+    def request(self, frames: int, **given: Any) -> Request:
+        """A request for so many frames; `given` are other fields of it."""
+        settings = dataclasses.replace(self.settings, frames=frames)
+        return Request(settings=settings, **given)
 
     def grey(self, frames: int, size: tuple[int, int]) -> Clip:
-        """Frames of (height, width) of which nothing is known.
+        """Grey frames of (height, width), to be painted on.
 
         Raises:
           ValueError: the memory does not hold them.
         """
-        hold(frames, size, self.limits)
+        check_memory(frames, size, self.limits)
         return np.zeros((frames, *size, 3), np.float32)
 
     def whole(self, frames: int) -> int:
@@ -61,31 +90,56 @@ class Brief:
         factor = self.model.vae.time_factor
         return 1 + -(-(frames - 1) // factor) * factor
 
-    def sized(self, size: tuple[int, int]) -> Brief:
+    def resized(self, size: tuple[int, int]) -> TaskContext:
         """The same for frames of another size (height, width)."""
         settings = dataclasses.replace(self.settings, size=size)
         return dataclasses.replace(self, settings=settings)
 
     @property
     def window(self) -> int:
-        """Frames that are made at once."""
+        """Frames that are sampled at once."""
         return self.settings.window or self.model.sampling.frames
 
     @property
-    def context(self) -> int:
-        """Frames that a window sees of a clip, so that something is left to make."""
+    def overlap(self) -> int:
+        """Frames of a clip that a window begins with, so that some are left to make."""
         return max(1, min(self.settings.context, self.window - 1))
 
 
-def known_frames(pixels: Clip, known: list[int]) -> Condition:
-    """The condition of whole frames that are known."""
-    frames, height, width, _ = pixels.shape
-    mask = conditioning.frames_known(frames, height, width, known)
+def given_frames(pixels: Clip, frames: list[int]) -> Condition:
+    """The condition in which some whole frames are given."""
+    count, height, width, _ = pixels.shape
+    mask = conditioning.frames_known(count, height, width, frames)
     return conditioning.hide(pixels, mask)
 
 
+def check_memory(
+    frames: int, size: tuple[int, int], limits: Limits, copies: int = 1
+) -> None:
+    """Refuse pixels that the host's memory cannot hold.
+
+    Args:
+      frames: how many.
+      size: (height, width) of each.
+      limits: which share of the memory they may take.
+      copies: of the pixels.
+
+    Raises:
+      ValueError: they do not fit.
+    """
+    needed = copies * frames * math.prod(size) * 3 * FLOAT
+    room = host_memory.available() * limits.memory
+    if needed > room:
+        raise ValueError(
+            f"frames: {frames:,} of {size[1]}x{size[0]} take "
+            f"{host_memory.gib(needed)} of memory, and there are "
+            f"{host_memory.gib(room)}: make fewer or smaller ones, or lift the limits "
+            "(--unlimited, or limits=UNLIMITED)"
+        )
+
+
 def check_clips(*clips: Clip) -> None:
-    """Refuse what are no clips of one size.
+    """Refuse clips of no frame, or of several sizes.
 
     Raises:
       ValueError: says what each must be.
@@ -93,30 +147,25 @@ def check_clips(*clips: Clip) -> None:
     for clip in clips:
         if clip.ndim != 4 or clip.shape[-1] != 3 or not len(clip):
             raise ValueError(
-                "clip must be [t h w 3] with a frame or more, got an array of shape "
+                "video must be [t h w 3] with a frame or more, got an array of shape "
                 f"{clip.shape}"
-            )
-        if clip.dtype.kind != "f" or not -1.001 <= clip.min() <= clip.max() <= 1.001:
-            raise ValueError(
-                f"clip must hold floats in [-1, 1], got {clip.dtype} from "
-                f"{clip.min():g} to {clip.max():g}: see sora_jax.data.video.to_float"
             )
     sizes = sorted({f"{clip.shape[2]}x{clip.shape[1]}" for clip in clips})
     if len(sizes) > 1:
         raise ValueError(f"clips must be of one size, got {' and '.join(sizes)}")
 
 
-def check_new(brief: Brief, frames: int) -> None:
+def check_new(context: TaskContext, frames: int) -> None:
     """Refuse a number of new frames that is none, or more than may be asked for."""
     if frames < 1:
         raise ValueError(f"frames must be >= 1 new frame, got {frames}")
-    if frames > brief.limits.frames:
-        raise ValueError(too_many("frames", "", frames, brief.limits.frames))
-    # New frames stand beside known ones.
-    hold(frames, brief.settings.size, brief.limits)
+    if frames > context.limits.frames:
+        raise ValueError(too_many("frames", "", frames, context.limits.frames))
+    # New frames stand beside given ones.
+    check_memory(frames, context.settings.size, context.limits)
 
 
-def check_count(brief: Brief, name: str, count: int) -> None:
+def check_count(context: TaskContext, name: str, count: int) -> None:
     """Refuse more keyframes, spans or shots than may be asked for."""
-    if count > brief.limits.items:
-        raise ValueError(too_many(name, "", count, brief.limits.items))
+    if count > context.limits.items:
+        raise ValueError(too_many(name, "", count, context.limits.items))

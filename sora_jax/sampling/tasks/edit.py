@@ -1,85 +1,97 @@
-"""New content for a clip: edited, made anew in a region or around it, or refined.
-
-Clips are `[t h w 3]` in [-1, 1].
-"""
+"""A clip denoised from part-way: with new content, or refined at a larger size."""
 
 from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax.data.video import fit
-from sora_jax.diffusion import conditioning
-from sora_jax.sampling.segments import Canvas, Clip, Part, Then
-from sora_jax.sampling.tasks.context import Brief, check_clips
+from sora_jax.sampling.segments import Clip, FollowUp, Sampled, Segment
+from sora_jax.sampling.tasks.context import TaskContext, check_clips
+from sora_jax.sampling.tasks.task import Count, Share, Task, Video
 
-EDIT, REFINE = 0.7, 0.4  # how much is changed where nothing is said
-Size = tuple[int, int]
 Frames = Float[np.ndarray, "_ *shape"]
 
 
-def edit(brief: Brief, clip: Clip, strength: int | float) -> list[Part]:
-    """The same motion and layout with new content (SDEdit, Meng et al. 2021)."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Edit(Task):
+    """Change the content of a clip, and keep its motion and layout.
+
+    SDEdit (Meng et al. 2021).
+
+    Attributes:
+      video: the clip.
+      strength: how much is changed: 0 nothing, 1 all.
+    """
+
+    name = "edit"
+    prompt = "required"
+
+    video: Video
+    strength: Share = 0.7
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The clip, denoised from part-way."""
+        return [denoised(context, context.media.video(self.video), self.strength)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Upscale(Task):
+    """Refine a clip, or a draft from the prompt, at a larger size.
+
+    Attributes:
+      video: the clip; without one, a draft is made at the model's own size first.
+      frames: of the draft, 1 + r k, with the VAE's time factor r.
+      strength: how much is changed: 0 nothing, 1 all.
+    """
+
+    name = "upscale"
+    counts = "all"
+    size: ClassVar[Literal["input", "another"]] = "another"
+
+    video: Video | None = None
+    frames: Count | None = None
+    strength: Share = 0.4
+
+    @property
+    def needs_prompt(self) -> bool:
+        """Without a clip."""
+        return self.video is None
+
+    @property
+    def counts_frames(self) -> bool:
+        """Without a clip."""
+        return self.video is None
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The enlarged clip, denoised from part-way."""
+        size = context.settings.size
+        if self.video is not None:
+            clip = context.media.enlarged(self.video)
+            return [denoised(context, clip, self.strength)]
+        small = context.model.sampling.size
+        check_larger(size, small)
+        frames = self.frames or context.settings.frames
+        draft = Sampled(request=context.resized(small).request(frames), stop=frames)
+
+        def refined(clip: Clip) -> list[Segment]:
+            large = context.media.enlarged(clip)
+            return [denoised(context, large, self.strength)]
+
+        return [FollowUp(sampled=draft, segments=refined)]
+
+
+def denoised(context: TaskContext, clip: Clip, strength: int | float) -> Sampled:
+    """A clip to which noise is added, and taken away again."""
     check_clips(clip)
-    source = repeat_last(clip, brief.whole(len(clip)))
-    request = brief.request(len(source), source=source, strength=strength)
-    return [Canvas(request=request, stop=len(clip))]
+    source = repeat_last(clip, context.whole(len(clip)))
+    request = context.request(len(source), source=source, strength=strength)
+    return Sampled(request=request, stop=len(clip))
 
 
-def inpaint(brief: Brief, clip: Clip, mask: Float[np.ndarray, "t h w"]) -> list[Part]:
-    """A clip made anew where the mask is 0; the rest comes back as it is."""
-    check_clips(clip)
-    if mask.shape != clip.shape[:3]:
-        raise ValueError(
-            f"mask must be of the clip's shape {clip.shape[:3]} (frames, height, "
-            f"width), got {mask.shape}"
-        )
-    if not np.isin(mask, (0, 1)).all():
-        raise ValueError("mask must hold 0 (made anew) and 1 (known) alone")
-    frames = brief.whole(len(clip))
-    condition = conditioning.hide(repeat_last(clip, frames), repeat_last(mask, frames))
-    request = brief.request(frames, condition=condition)
-    return [Canvas(request=request, stop=len(clip))]
-
-
-def outpaint(brief: Brief, clip: Clip) -> list[Part]:
-    """A clip in the middle of larger frames, whose surroundings are made."""
-    _, height, width, _ = clip.shape
-    rows, columns = brief.settings.size
-    if height > rows or width > columns or (height, width) == (rows, columns):
-        raise ValueError(
-            f"outpaint must be larger than the clip ({width}x{height}), got "
-            f"{columns}x{rows}"
-        )
-    top, left = (rows - height) // 2, (columns - width) // 2
-    pixels = brief.grey(len(clip), (rows, columns))
-    pixels[:, top : top + height, left : left + width] = clip
-    box = (top, left, top + height, left + width)
-    return inpaint(
-        brief, pixels, conditioning.region_known(len(pixels), rows, columns, box)
-    )
-
-
-def upscale(brief: Brief, clip: Clip, strength: int | float) -> list[Part]:
-    """A clip refined at the settings' size, by the same transformer."""
-    check_larger(brief.settings.size, clip.shape[1:3])
-    return edit(brief, fit(clip, *brief.settings.size), strength)
-
-
-def upscale_draft(brief: Brief, strength: int | float) -> list[Part]:
-    """A video made at the model's own size, then refined at the settings' size."""
-    frames, small = brief.settings.frames, brief.model.sampling.size
-    check_larger(brief.settings.size, small)
-    request = brief.sized(small).request(frames)
-    return [
-        Then(
-            canvas=Canvas(request=request, stop=frames),
-            parts=lambda made: upscale(brief, made, strength),
-        )
-    ]
-
-
-def check_larger(size: Size, small: tuple[int, ...]) -> None:
+def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:
     """Refuse a size that is none to refine at."""
     if min(large - old for large, old in zip(size, small, strict=True)) < 0 or (
         size == tuple(small)

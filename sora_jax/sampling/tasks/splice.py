@@ -2,95 +2,126 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 
 from sora_jax.sampling.limit_checks import too_many
-from sora_jax.sampling.segments import Clip, Part
+from sora_jax.sampling.segments import Segment
+from sora_jax.sampling.tasks.connect import between
 from sora_jax.sampling.tasks.context import (
-    Brief,
+    TaskContext,
     check_clips,
     check_count,
     check_new,
 )
-from sora_jax.sampling.tasks.connect import backward, between, forward
+from sora_jax.sampling.tasks.extend import backward, forward
+from sora_jax.sampling.tasks.task import Count, Spans, Task, Video
 
 Span = tuple[int | float, int | float]
 
 
-def insert(brief: Brief, clip: Clip, spans: Sequence[Span]) -> list[Part]:
-    """Footage with scenes inserted, which fill the spans of the result."""
-    check_clips(clip)
-    cuts = _in_frames(brief, spans)
-    shown = len(clip) + sum(stop - start for start, stop in cuts)
-    if cuts[-1][1] > shown:
-        start, stop = (count / brief.settings.fps for count in cuts[-1])
-        raise ValueError(
-            f"span: {start:g}:{stop:g} begins after the clip's end at "
-            f"{len(clip) / brief.settings.fps:g} seconds (what is inserted before it "
-            "counted): begin earlier"
-        )
-    parts: list[Part] = []
-    rest, done = clip, 0
-    for start, stop in cuts:
-        before, rest = rest[: start - done], rest[start - done :]
-        count, done = stop - start, stop
-        parts.append(before)
-        if not len(before):
-            parts += backward(brief, rest, count)
-        elif not len(rest):
-            parts.append(forward(brief, before, count))
-        else:
-            parts.append(between(brief, before, rest, count))
-    return [*parts, rest]
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Insert(Task):
+    """Insert scenes into a clip.
 
+    Attributes:
+      video: the clip.
+      span: FROM:TO in seconds of the result, which the scene fills.
+    """
 
-def remove(
-    brief: Brief,
-    clip: Clip,
-    spans: Sequence[Span],
-    frames: int | None = None,
-) -> list[Part]:
-    """Footage with spans taken out, each bridged by new frames (half a second)."""
-    check_clips(clip)
-    check_new(brief, 1 if frames is None else frames)
-    cuts = _in_frames(brief, spans)
-    parts: list[Part] = []
-    begin = 0
-    for number, (start, stop) in enumerate(cuts):
-        end = cuts[number + 1][0] if number + 1 < len(cuts) else len(clip)
-        if start <= begin or stop >= end:
+    name = "insert"
+
+    video: Video
+    span: Spans
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The pieces of the clip, and sampled frames between them."""
+        cuts = in_frames(context, self.span)
+        clip = context.media.video(self.video)
+        check_clips(clip)
+        fps = context.settings.fps
+        if cuts[-1][1] > len(clip) + sum(stop - start for start, stop in cuts):
+            start, stop = (count / fps for count in cuts[-1])
             raise ValueError(
-                f"span: {start / brief.settings.fps:g}:{stop / brief.settings.fps:g} "
-                "leaves nothing"
-                + f" of the clip ({len(clip) / brief.settings.fps:g} seconds) on one "
-                "of its sides, so that there is nothing to bridge: take less out, or "
-                "cut the clip instead"
+                f"span: {start:g}:{stop:g} begins after the clip's end at "
+                f"{len(clip) / fps:g} seconds (what is inserted before it counted): "
+                "begin earlier"
             )
-        before, after = clip[begin:start], clip[stop:end]
-        half_second = max(1, round(brief.settings.fps / 2))
-        count = min(stop - start, half_second) if frames is None else frames
-        parts += [before, between(brief, before, after, count)]
-        begin = stop
-    return [*parts, clip[begin:]]
+        segments: list[Segment] = []
+        later, done = clip, 0
+        for start, stop in cuts:
+            earlier, later = later[: start - done], later[start - done :]
+            count, done = stop - start, stop
+            segments.append(earlier)
+            if not len(earlier):
+                segments += backward(context, later, count)
+            elif not len(later):
+                segments.append(forward(context, earlier, count))
+            else:
+                segments.append(between(context, earlier, later, count))
+        return [*segments, later]
 
 
-def _in_frames(brief: Brief, spans: Sequence[Span]) -> list[tuple[int, int]]:
-    """Spans of seconds as frames.
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Remove(Task):
+    """Take spans out of a clip, and bridge the gaps.
+
+    Attributes:
+      video: the clip.
+      span: FROM:TO in seconds of the clip.
+      frames: new frames that bridge each gap; by default half a second, or as long as
+        the span if that is shorter.
+    """
+
+    name = "remove"
+    counts = "new"
+
+    video: Video
+    span: Spans
+    frames: Count | None = None
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The pieces of the clip that stay, and sampled frames between them."""
+        check_new(context, 1 if self.frames is None else self.frames)
+        cuts = in_frames(context, self.span)
+        clip = context.media.video(self.video)
+        check_clips(clip)
+        fps = context.settings.fps
+        segments: list[Segment] = []
+        begin = 0
+        for number, (start, stop) in enumerate(cuts):
+            end = cuts[number + 1][0] if number + 1 < len(cuts) else len(clip)
+            if start <= begin or stop >= end:
+                raise ValueError(
+                    f"span: {start / fps:g}:{stop / fps:g} leaves nothing of the clip "
+                    f"({len(clip) / fps:g} seconds) on one of its sides, so that there "
+                    "is nothing to bridge: take less out, or cut the clip instead"
+                )
+            earlier, later = clip[begin:start], clip[stop:end]
+            usual = min(stop - start, max(1, round(fps / 2)))
+            count = usual if self.frames is None else self.frames
+            segments += [earlier, between(context, earlier, later, count)]
+            begin = stop
+        return [*segments, clip[begin:]]
+
+
+def in_frames(context: TaskContext, spans: Sequence[Span]) -> list[tuple[int, int]]:
+    """Spans of seconds as frames; spans that touch are one.
 
     Raises:
       ValueError: one is empty or begins before 0, or they overlap or are not sorted.
     """
-    fps = brief.settings.fps
-    check_count(brief, "span", len(spans))
+    fps, most = context.settings.fps, context.limits.frames
+    check_count(context, "span", len(spans))
     problems = [
         f"span: {start:g}:{stop:g} must be FROM:TO in seconds, of a frame or more"
         for start, stop in spans
         if start < 0 or round(stop * fps) <= round(start * fps)
     ]
     problems += [
-        too_many("span", "frames", round(stop * fps), brief.limits.frames)
+        too_many("span", "frames", round(stop * fps), most)
         for _, stop in spans
-        if stop * fps > brief.limits.frames
+        if stop * fps > most
     ]
     problems += [
         f"span: {a[0]:g}:{a[1]:g} and {b[0]:g}:{b[1]:g} overlap or are not sorted: "
@@ -102,7 +133,6 @@ def _in_frames(brief: Brief, spans: Sequence[Span]) -> list[tuple[int, int]]:
         raise ValueError("\n".join(problems) or "span is missing: give FROM:TO")
     cuts: list[tuple[int, int]] = []
     for start, stop in ((round(a * fps), round(b * fps)) for a, b in spans):
-        # Spans that touch are one.
         begin = cuts.pop()[0] if cuts and cuts[-1][1] == start else start
         cuts.append((begin, stop))
     return cuts
