@@ -22,11 +22,11 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, grid_of, patchify
 from sora_jax.data.pipeline import join
-from sora_jax.data.playground import Playground
-from sora_jax.data.world import Body, Stretch
 from sora_jax.sampling.model import Model
 from sora_jax.training.networks import Networks, flow_loss
 from sora_jax.types import Batch
+from sora_jax.worlds.playground.source import Playground
+from sora_jax.worlds.playground.world import Body, Stretch
 
 OPPOSITE = {"left": "right", "right": "left"}
 SEEDS = 3  # of noise

@@ -11,7 +11,7 @@ import tyro
 
 from sora_jax.config import DiTConfig, PackingConfig, PlaygroundConfig, VAEConfig
 from sora_jax.data.packing import plan_rows, statistics
-from sora_jax.data.playground import Playground
+from sora_jax.worlds.playground.source import Playground
 
 
 def main(clips: int = 5000) -> None:

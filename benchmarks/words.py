@@ -15,8 +15,8 @@ import tyro
 
 import sora_jax
 from sora_jax import runtime
-from sora_jax.data import world
 from sora_jax.evals.read import Reading, read
+from sora_jax.worlds.playground import world
 
 Seen = Callable[[Sequence[Reading], Sequence[str]], bool]
 

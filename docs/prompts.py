@@ -19,11 +19,11 @@ from PIL import Image
 
 import sora_jax
 from sora_jax import runtime
-from sora_jax.data import rewrites, words, world
 from sora_jax.data.video import to_uint8
 from sora_jax.models.tokenizer import words_of
 from sora_jax.training.report import tile
 from sora_jax.weights import published
+from sora_jax.worlds.playground import rewrites, words, world
 
 DOCS = Path(__file__).parent
 FRAMES = 17

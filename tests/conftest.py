@@ -32,7 +32,6 @@ from sora_jax.config import (  # noqa: E402
     VAEConfig,
     to_json,
 )
-from sora_jax.data.playground import Playground  # noqa: E402
 from sora_jax.data.records import Record, write_shard  # noqa: E402
 from sora_jax.models.dit import DiT  # noqa: E402
 from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
@@ -43,6 +42,7 @@ from sora_jax.weights import published  # noqa: E402
 from sora_jax.weights.export import export  # noqa: E402
 from sora_jax.weights.parts import in_memory  # noqa: E402
 from sora_jax.workdir import keep_config  # noqa: E402
+from sora_jax.worlds.playground.source import Playground  # noqa: E402
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)

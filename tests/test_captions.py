@@ -7,17 +7,18 @@ import dataclasses
 import numpy as np
 
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import captions, playground, words, world
+from sora_jax.worlds.playground import captions, words, world
+from sora_jax.worlds.playground.source import Playground
 
 CONFIG = PlaygroundConfig()
-SOURCE = playground.Playground(CONFIG)
+SOURCE = Playground(CONFIG)
 SCENES = [SOURCE.scene(index) for index in range(400)]
 STRETCHES = [stretch for scene in SCENES for stretch in scene.stretches]
 BODIES = [(stretch, body) for stretch in STRETCHES for body in stretch.bodies]
 
 
-def source(**changes) -> playground.Playground:
-    return playground.Playground(dataclasses.replace(CONFIG, **changes))
+def source(**changes) -> Playground:
+    return Playground(dataclasses.replace(CONFIG, **changes))
 
 
 # Each phrase of a relation has at least one of these words.

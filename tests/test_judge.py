@@ -10,8 +10,9 @@ import pytest
 from scipy import ndimage
 
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import playground, render, world
 from sora_jax.evals import judge, read
+from sora_jax.worlds.playground import render, world
+from sora_jax.worlds.playground.source import Playground, Sample
 
 CLIPS = 56
 SHORT = dataclasses.replace(
@@ -25,8 +26,8 @@ SINGLE = dataclasses.replace(
 
 
 @functools.cache
-def sample(index: int) -> playground.Sample:
-    return playground.Playground(SHORT)[index]
+def sample(index: int) -> Sample:
+    return Playground(SHORT)[index]
 
 
 @functools.cache
@@ -41,13 +42,13 @@ def shares(verdicts: list[judge.Verdict]) -> dict[str, float]:
     }
 
 
-def judged(readings, of: playground.Sample) -> list[judge.Verdict]:
+def judged(readings, of: Sample) -> list[judge.Verdict]:
     return judge.judge(readings, of.captions, of.scene.stretches)
 
 
-def first_single(**wanted: str) -> playground.Sample:
+def first_single(**wanted: str) -> Sample:
     """Return the first clip whose stretch and body have some attributes."""
-    source = playground.Playground(SINGLE)
+    source = Playground(SINGLE)
     for index in range(2000):
         stretch = source.scene(index).stretches[0]
         known = {**vars(stretch.bodies[0]), **vars(stretch)}
@@ -143,7 +144,7 @@ def test_cameras_and_lights_turn_round_with_time():
         assert getattr(seen(frozen), name) in ("still", "steady")
 
 
-def changed(clip: playground.Sample, **changes) -> np.ndarray:
+def changed(clip: Sample, **changes) -> np.ndarray:
     """Paint a clip again, with something else about its only body."""
     stretch = clip.scene.stretches[0]
     body = dataclasses.replace(stretch.bodies[0], **changes)
@@ -151,14 +152,14 @@ def changed(clip: playground.Sample, **changes) -> np.ndarray:
     return render.render(dataclasses.replace(clip.scene, stretches=(stretch,)))
 
 
-def wrong_facts(pixels: np.ndarray, clip: playground.Sample) -> set[str]:
+def wrong_facts(pixels: np.ndarray, clip: Sample) -> set[str]:
     verdicts = judged(read.read(pixels, SINGLE.fps), clip)
     return {verdict.fact for verdict in verdicts if not verdict.is_right}
 
 
-def full_single() -> playground.Sample:
+def full_single() -> Sample:
     """Return a clip whose caption states all of its facts."""
-    source = playground.Playground(SINGLE)
+    source = Playground(SINGLE)
     for index in range(500):
         part = source.captions(index)[0][0]
         body = source.scene(index).stretches[0].bodies[0]
@@ -201,9 +202,9 @@ def test_things_that_are_missing_or_too_many_are_counted():
         assert "count" in wrong_facts(pixels, clip)
 
 
-def clip_of(kind: str) -> playground.Sample:
+def clip_of(kind: str) -> Sample:
     """Return the first clip of a kind whose caption states a relation."""
-    source = playground.Playground(dataclasses.replace(SINGLE, kinds=((kind, 1.0),)))
+    source = Playground(dataclasses.replace(SINGLE, kinds=((kind, 1.0),)))
     return next(
         source[index]
         for index in range(100)

@@ -7,7 +7,7 @@ from sora_jax.config import DiTConfig, PackingConfig, PlaygroundConfig, VAEConfi
 from sora_jax.data import packing as room
 from sora_jax.data.packing import Sample, pack_row, plan_rows, statistics
 from sora_jax.data.patches import coordinates, patchify, unpatchify
-from sora_jax.data.playground import Playground
+from sora_jax.worlds.playground.source import Playground
 
 
 def playground_lengths(count):

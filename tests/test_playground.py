@@ -11,18 +11,19 @@ import numpy as np
 import pytest
 
 from sora_jax import config
-from sora_jax.data import chance, looks, playground, render, words, world
 from sora_jax.evals import judge, read
+from sora_jax.worlds.playground import chance, looks, render, words, world
+from sora_jax.worlds.playground.source import Playground
 
 CONFIG = config.PlaygroundConfig()
-SOURCE = playground.Playground(CONFIG)
+SOURCE = Playground(CONFIG)
 SCENES = [SOURCE.scene(index) for index in range(400)]
 STRETCHES = [stretch for scene in SCENES for stretch in scene.stretches]
 BODIES = [(stretch, body) for stretch in STRETCHES for body in stretch.bodies]
 
 
-def source(**changes) -> playground.Playground:
-    return playground.Playground(dataclasses.replace(CONFIG, **changes))
+def source(**changes) -> Playground:
+    return Playground(dataclasses.replace(CONFIG, **changes))
 
 
 def inside(shape: str) -> np.ndarray:

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import nouns, outputs, rewrites
-from sora_jax.data.playground import Playground
+from sora_jax.data import outputs
 from sora_jax.sampling import command, fitted, flags, job, unseen
 from sora_jax.sampling.making import silent
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.weights import published
+from sora_jax.worlds.playground import nouns, rewrites
+from sora_jax.worlds.playground.source import Playground
 
 SHIPPED = published.describe(published.ASSETS)
 KNOWN = SHIPPED.seen.words

@@ -10,13 +10,13 @@ from PIL import Image
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data import outputs
 from sora_jax.data.decoding import read_video
-from sora_jax.data.playground import Playground
 from sora_jax.data.video import to_uint8
 from sora_jax.sampling import command, flags, job
 from sora_jax.sampling.making import silent
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.weights.parts import in_memory
+from sora_jax.worlds.playground.source import Playground
 
 FPS = 8
 

@@ -13,10 +13,10 @@ from typing import Any, Literal, Protocol, TypeAlias, runtime_checkable
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from sora_jax.data.playground import Sample
 from sora_jax.evals.findings import Finding
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.worlds.playground.source import Sample
 
 Clip: TypeAlias = Float32[np.ndarray, "t h w 3"]
 Direction = Literal["forward", "backward", "both"]

@@ -9,8 +9,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from sora_jax.data import captions, decoding, outputs, video, world
+from sora_jax.data import decoding, outputs, video
 from sora_jax.evals import fidelity, judge, read, seams
+from sora_jax.worlds.playground import captions, world
 
 _GOOD_SEAM = (0.5, 1.5)
 

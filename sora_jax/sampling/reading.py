@@ -12,10 +12,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sora_jax.config import ModelConfig
-from sora_jax.data import rewrites
 from sora_jax.files import quoted
 from sora_jax.sampling.parts import Canvas, Clip, Part, Then, canvases
 from sora_jax.sampling.request import Request
+from sora_jax.worlds.playground import rewrites
 
 # Frames below which a shot shows nothing of its own.
 FEWEST = 5

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from sora_jax.config import ModelConfig
-from sora_jax.data import nouns, rewrites
 from sora_jax.files import quoted
 from sora_jax.models.tokenizer import Tokenizer, words_of
 from sora_jax.sampling.parts import Part, canvases
 from sora_jax.sampling.reading import prompts_of
 from sora_jax.sampling.request import Request
+from sora_jax.worlds.playground import nouns, rewrites
 
 
 def find(

@@ -20,7 +20,6 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax.config import EncodeRun, PlaygroundConfig, VAEConfig, to_json
-from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.diffusion import conditioning
 from sora_jax.files import PathLike
@@ -29,6 +28,7 @@ from sora_jax.models.tokenizer import Tokenizer, train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import folders, published, workdirs
 from sora_jax.workdir import keep_config, refuse_other_config
+from sora_jax.worlds.playground.source import Playground, Sample
 
 SHARD = 1024
 PHRASINGS = 4

@@ -17,9 +17,7 @@ from jaxtyping import Array, Float
 from sora_jax import sharding
 from sora_jax.config import PlaygroundConfig, VAERun
 from sora_jax.data import pipeline
-from sora_jax.data.playground import Playground, Sample
 from sora_jax.data.video import to_uint8
-from sora_jax.data.windows import window_on_object
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE, sample_posterior
 from sora_jax.training import losses, optim
@@ -35,6 +33,8 @@ from sora_jax.training.state import (
     started,
 )
 from sora_jax.weights import published, workdirs
+from sora_jax.worlds.playground.boxes import window_on_object
+from sora_jax.worlds.playground.source import Playground, Sample
 
 HELD_OUT_CLIPS = 8
 # Settings that a run need not share with the VAE that it starts from; a run of the

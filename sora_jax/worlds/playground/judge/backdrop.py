@@ -15,8 +15,8 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy import ndimage
 
-from sora_jax.data import render, world
 from sora_jax.evals import places
+from sora_jax.worlds.playground import render, world
 
 _CLIP = 0.15  # a pixel that is further off than this is something else, however far
 _BRIGHTNESS = (0.4, 1.15)  # the range that is believed

@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize
 
-from sora_jax.data import world
 from sora_jax.evals.track import Track
+from sora_jax.worlds.playground import world
 
 _GROWN = 1.4  # the radius's last over its first; the world's is 2.1
 _MOVED = 0.07  # units; the world's shortest way is twice that

@@ -11,8 +11,8 @@ import itertools
 import numpy as np
 from jaxtyping import Float32
 
-from sora_jax.data import world
 from sora_jax.evals import backdrop, cuts, motion, segment, track
+from sora_jax.worlds.playground import world
 
 _SHORTEST = 7  # frames of a stretch, where there is a cut
 _FEWEST = 17  # frames of a clip that may have a cut

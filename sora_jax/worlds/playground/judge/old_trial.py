@@ -11,8 +11,7 @@ import tqdm
 from jaxtyping import Float32
 
 from sora_jax import cli
-from sora_jax.data import outputs, playground
-from sora_jax.data.windows import object_boxes
+from sora_jax.data import outputs
 from sora_jax.evals import fidelity, judge, read, results
 from sora_jax.evals.playground_options import (
     Options,
@@ -21,6 +20,8 @@ from sora_jax.evals.playground_options import (
     source,
     video_path,
 )
+from sora_jax.worlds.playground.boxes import object_boxes
+from sora_jax.worlds.playground.source import Sample
 
 
 @runtime_checkable  # since the tests check types at run time
@@ -67,7 +68,7 @@ def evaluate(options: Options, model: Model | None = None) -> Outcome:
     """
     clips, chosen = source(options), clips_of(options)
     cases: list[results.Case] = []
-    truths: list[playground.Sample] = []  # without their pixels
+    truths: list[Sample] = []  # without their pixels
     seen: list[Sequence[read.Reading]] = []  # what other prompts are held against
     worst: list[tuple[int, int, np.ndarray]] = []  # (-wrongs, place in cases, video)
     starts = range(0, len(chosen), options.batch)
@@ -107,14 +108,14 @@ def save_worst(outcome: Outcome, options: Options) -> None:
         )
 
 
-def _without_pixels(sample: playground.Sample) -> playground.Sample:
+def _without_pixels(sample: Sample) -> Sample:
     # A copy, since a view would keep all of them.
     clip = dataclasses.replace(sample.clip, pixels=sample.clip.pixels[:1].copy())
     return dataclasses.replace(sample, clip=clip)
 
 
 def _videos(
-    samples: Sequence[playground.Sample],
+    samples: Sequence[Sample],
     options: Options,
     model: Model | None,
     seed: int,
@@ -143,7 +144,7 @@ def _videos(
 
 def _case(
     index: int,
-    sample: playground.Sample,
+    sample: Sample,
     readings: dict[str, tuple[read.Reading, ...]],
     videos: dict[str, Float32[np.ndarray, "t h w 3"]],
 ) -> results.Case:
@@ -163,7 +164,5 @@ def _case(
     )
 
 
-def _judge(
-    readings: Sequence[read.Reading], sample: playground.Sample
-) -> list[judge.Verdict]:
+def _judge(readings: Sequence[read.Reading], sample: Sample) -> list[judge.Verdict]:
     return judge.judge(readings, sample.captions, sample.scene.stretches)

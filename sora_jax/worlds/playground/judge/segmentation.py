@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy import ndimage as scipy_ndimage
 
-from sora_jax.data import world
 from sora_jax.evals import walls
 from sora_jax.evals.backdrop import Backdrop
 from sora_jax.evals.templates import PATCH_HALF, PATCH_SIDE
+from sora_jax.worlds.playground import world
 
 # SciPy does not say what these functions return.
 ndimage: Any = scipy_ndimage

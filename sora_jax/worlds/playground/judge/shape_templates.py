@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy import ndimage
 
-from sora_jax.data import world
+from sora_jax.worlds.playground import world
 
 PATCH_SIDE = 21  # pixels of a patch
 PATCH_HALF = 1.0  # what it shows to each side of the centre

@@ -6,8 +6,8 @@ import dataclasses
 import itertools
 from collections.abc import Sequence
 
-from sora_jax.data import captions, world
 from sora_jax.evals.read import Reading, Thing
+from sora_jax.worlds.playground import captions, world
 
 _GRAVITY_ERROR = 0.15
 # The facts, in the order of the table.

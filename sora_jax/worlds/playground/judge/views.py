@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float, Float32, Int
 from scipy import ndimage
 
-from sora_jax.data import render, world
+from sora_jax.worlds.playground import render, world
 
 NAMES = tuple(world.BACKGROUNDS)
 _PAN_STEPS = 6  # places on either side of the middle; a pan of the world ends there

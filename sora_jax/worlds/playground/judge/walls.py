@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage as scipy_ndimage
 
-from sora_jax.data import world
 from sora_jax.evals import places
 from sora_jax.evals.backdrop import Backdrop
+from sora_jax.worlds.playground import world
 
 # SciPy does not say what these functions return.
 ndimage: Any = scipy_ndimage

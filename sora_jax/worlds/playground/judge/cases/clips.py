@@ -14,13 +14,15 @@ import numpy as np
 from jaxtyping import Float32
 
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import playground, video, world
+from sora_jax.data import video
 from sora_jax.evals import seams
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.source import Playground, Sample
 
 FPS = 8.0
 SIZE = (64, 64)
 _JUMP = 4  # frames
-Found = Iterator[tuple[int, playground.Sample]]
+Found = Iterator[tuple[int, Sample]]
 
 LINES = tuple(name for name, item in world.MOTIONS.items() if any(item.direction))
 PERPETUAL = ("circle", "spin")  # which go on for as long as one likes
@@ -41,7 +43,7 @@ def find(
         sizes=((SIZE, 1.0),),
         kinds=((kind, 1.0),),
     )
-    source = playground.Playground(config)
+    source = Playground(config)
     for index in itertools.count():
         if is_wanted(source.scene(index)):
             yield index, _in_bytes(source[index])
@@ -86,7 +88,7 @@ def is_perpetual(scene: world.Scene) -> bool:
     return is_steady and motion(scene) in PERPETUAL
 
 
-def _in_bytes(sample: playground.Sample) -> playground.Sample:
+def _in_bytes(sample: Sample) -> Sample:
     pixels = video.to_float(video.to_uint8(sample.clip.pixels))
     return dataclasses.replace(
         sample, clip=dataclasses.replace(sample.clip, pixels=pixels)

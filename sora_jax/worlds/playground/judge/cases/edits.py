@@ -7,12 +7,13 @@ import functools
 
 import numpy as np
 
-from sora_jax.data import captions, chance, render, video, world
-from sora_jax.data.playground import Sample
+from sora_jax.data import video
 from sora_jax.evals import clips, findings, follow
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.joins import SHORT
 from sora_jax.evals.operated import Case, Model, Task
+from sora_jax.worlds.playground import captions, chance, render, world
+from sora_jax.worlds.playground.source import Sample
 
 STRENGTHS = (0.5, 0.7, 0.9)
 _EDITS = 2  # their luck apart from the clips' own

@@ -10,12 +10,12 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from sora_jax.data import world
-from sora_jax.data.playground import Sample
 from sora_jax.evals import clips, findings
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.operated import Case, Clip, Model, Task, idle
 from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.source import Sample
 
 SHORT, LONG = 17, 33  # frames; the model's own lengths
 _FACTS = {name: name for name in ("colour", "shape", "motion")}

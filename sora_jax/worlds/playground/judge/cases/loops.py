@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sora_jax.data import world
-from sora_jax.data.playground import Sample
 from sora_jax.evals import clips, findings, read
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.joins import SHORT, case, frames_of, look_at
 from sora_jax.evals.operated import Case, Clip, Model, Task, idle
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.source import Sample
 
 _WRAP = {0: "seam where it wraps around"}
 # Windows of the length that the default weights take.

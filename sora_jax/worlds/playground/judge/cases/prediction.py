@@ -6,13 +6,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sora_jax.data import world
-from sora_jax.data.playground import Sample
 from sora_jax.evals import clips, follow
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.joins import SHORT, case
 from sora_jax.evals.operated import Case, Model, Task
 from sora_jax.evals.segment import Blob
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.source import Sample
 
 _KNOWN = 5  # frames, which show where a thing is and how fast
 _KINDS = {"still": "still", "bounce": "bounce"} | dict.fromkeys(clips.LINES, "line")

@@ -10,9 +10,10 @@ from etils import epath
 
 from sora_jax import cli
 from sora_jax.config import PlaygroundConfig, Solver
-from sora_jax.data import outputs, playground
+from sora_jax.data import outputs
 from sora_jax.evals import judge
 from sora_jax.files import located
+from sora_jax.worlds.playground.source import Playground
 
 # What not all prompts state: count and scenes are judged of every video.
 STATED = tuple(fact for fact in judge.FACTS if fact not in ("count", "scenes"))
@@ -107,7 +108,7 @@ def _as_flags(problem: str) -> str:
     return problem
 
 
-def source(options: Options) -> playground.Playground:
+def source(options: Options) -> Playground:
     """Return the test clips."""
     config = PlaygroundConfig(
         split="test",
@@ -117,7 +118,7 @@ def source(options: Options) -> playground.Playground:
     )
     if options.kind:
         config = dataclasses.replace(config, kinds=((options.kind, 1.0),))
-    return playground.Playground(config)
+    return Playground(config)
 
 
 def clips_of(options: Options) -> list[int]:

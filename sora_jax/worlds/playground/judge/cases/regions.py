@@ -8,14 +8,15 @@ from collections.abc import Callable
 import numpy as np
 from jaxtyping import Float32
 
-from sora_jax.data import render, video, world
-from sora_jax.data.playground import Sample
-from sora_jax.data.windows import object_boxes
+from sora_jax.data import video
 from sora_jax.diffusion import conditioning
 from sora_jax.evals import clips, fidelity, findings
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.joins import SHORT
 from sora_jax.evals.operated import Case, Clip, Model, Task, idle
+from sora_jax.worlds.playground import render, world
+from sora_jax.worlds.playground.boxes import object_boxes
+from sora_jax.worlds.playground.source import Sample
 
 _MARGIN = 2  # pixels around an object, for what a camera blurs
 _LARGEST = 0.75  # part of a frame that is hidden; some of it must be known

@@ -6,13 +6,13 @@ import functools
 
 import numpy as np
 
-from sora_jax.data import world
-from sora_jax.data.playground import Sample
 from sora_jax.evals import clips, findings, judge
 from sora_jax.evals.findings import Finding
 from sora_jax.evals.joins import LONG, case
 from sora_jax.evals.operated import Case, Model, Task
 from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.source import Sample
 
 _HALF = 17  # the frame at which the second stretch begins
 

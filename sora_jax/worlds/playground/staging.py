@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sora_jax.data import moves, physics, world
-from sora_jax.data.chance import choose
-from sora_jax.data.moves import Look, Stage
+from sora_jax.worlds.playground import moves, physics, world
+from sora_jax.worlds.playground.chance import choose
+from sora_jax.worlds.playground.moves import Look, Stage
 
 _MARGIN = 0.015  # units kept free at the border of the image
 

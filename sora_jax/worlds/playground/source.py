@@ -13,7 +13,7 @@ from jaxtyping import Float32
 
 from sora_jax import types
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import captions, chance, render, scenes, world
+from sora_jax.worlds.playground import captions, chance, render, scenes, world
 
 _CAPTIONS = 1  # their luck apart from the scene's, which has none of this number
 

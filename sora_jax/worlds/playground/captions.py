@@ -11,8 +11,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sora_jax.data import words, world
-from sora_jax.data.chance import choose, pick
+from sora_jax.worlds.playground import words, world
+from sora_jax.worlds.playground.chance import choose, pick
 
 # How often each detail is drawn: half of all captions state everything that matters.
 DETAILS = (("terse", 0.22), ("plain", 0.26), ("full", 0.34), ("long", 0.18))

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax.data import world
+from sora_jax.worlds.playground import world
 
 Point = tuple[float, float]
 _AT_REST = 0.01  # units / s, below which a bounce is not worth following

@@ -10,7 +10,7 @@ import dataclasses
 
 import numpy as np
 
-from sora_jax.data import physics, world
+from sora_jax.worlds.playground import physics, world
 
 _HIGHEST_DROP = 0.6  # units
 

@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sora_jax.data import moves, world
-from sora_jax.data.chance import choose
+from sora_jax.worlds.playground import moves, world
+from sora_jax.worlds.playground.chance import choose
 
 
 def is_held_out(colour: str, shape: str, motion: str) -> bool:

@@ -12,8 +12,8 @@ from itertools import pairwise
 import numpy as np
 
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import looks, physics, staging, turns, world
-from sora_jax.data.chance import choose, generator, pick
+from sora_jax.worlds.playground import looks, physics, staging, turns, world
+from sora_jax.worlds.playground.chance import choose, generator, pick
 
 SPLITS = ("train", "test")
 # The fewest frames in which each kind can be told, and what is made of fewer.

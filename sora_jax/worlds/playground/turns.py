@@ -11,7 +11,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float, Int
 
-from sora_jax.data import moves, physics, world
+from sora_jax.worlds.playground import moves, physics, world
 
 # What can follow each other in one place; those that stand, on a floor.
 MOTIONS = ("still", "right", "left", "up", "down")

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-from sora_jax.data import nouns, words, world
-from sora_jax.data.sayings import (
+from sora_jax.worlds.playground import nouns, words, world
+from sora_jax.worlds.playground.rewrite_tables import (
     ASPECT,
     CAMERA,
     END,

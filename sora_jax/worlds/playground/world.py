@@ -15,7 +15,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax.data.shapes import SHAPES as SHAPES
+from sora_jax.worlds.playground.shapes import SHAPES as SHAPES
 
 GRAVITY = 2.0  # units / s², the same in every clip
 RESTITUTION = 0.95  # speed kept by a bounce on the floor

@@ -9,7 +9,7 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float, Float32
 
-from sora_jax.data import world
+from sora_jax.worlds.playground import world
 
 _RIM = 0.014  # units, the width of the darker rim around an object
 _RIM_SHADE = 0.65

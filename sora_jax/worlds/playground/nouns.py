@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import re
 
-from sora_jax.data import words, world
+from sora_jax.worlds.playground import words, world
 
 _SHAPES = sorted(
     {word for forms in words.SHAPE_WORDS.values() for word in forms}, key=len

@@ -7,7 +7,7 @@ many as it is read.
 
 from __future__ import annotations
 
-from sora_jax.data import words, world
+from sora_jax.worlds.playground import words, world
 
 SPOKEN = r"(?:moves|goes|slides|glides|travels|rolls|flies|drifts)"
 ASPECT = r"(?:moving|going|sliding|gliding|travelling|traveling|rolling|flying)"

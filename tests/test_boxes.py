@@ -8,10 +8,11 @@ import numpy as np
 from scipy import ndimage
 
 from sora_jax.config import PlaygroundConfig
-from sora_jax.data import playground, render
-from sora_jax.data.windows import object_boxes, window_on_object
+from sora_jax.worlds.playground import render
+from sora_jax.worlds.playground.boxes import object_boxes, window_on_object
+from sora_jax.worlds.playground.source import Playground
 
-CLIPS = playground.Playground(
+CLIPS = Playground(
     PlaygroundConfig(split="test", frames=((1, 0.1), (9, 0.5), (17, 0.4)))
 )
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Bool, Float32
 
-from sora_jax.data import world
-from sora_jax.data.playground import Sample
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.source import Sample
 
 
 def object_boxes(scene: world.Scene) -> Bool[np.ndarray, "t h w"]:

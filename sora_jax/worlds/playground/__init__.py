@@ -1,0 +1,1 @@
+"""Captioned videos of coloured shapes whose physics is known, with their truth."""
