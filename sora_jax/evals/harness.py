@@ -1,149 +1,163 @@
-"""Try every operation on clips of the test split, and look at what comes back."""
+"""Run suites: cases to videos, videos to findings, beside the controls."""
 
 from __future__ import annotations
 
 import dataclasses
 import itertools
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import tqdm
 
-from sora_jax.data import outputs
-from sora_jax.evals import clips
-from sora_jax.evals.operated import Case, Clip, Model, Task
-from sora_jax.evals.operation_options import Options, chosen, video_path
-from sora_jax.evals.operation_results import Outcome
+from sora_jax.evals.case import Case, Clip, Finding, Suite
+from sora_jax.evals.options import Options, settings_asked
+from sora_jax.evals.results import Outcome, Results
+from sora_jax.evals.subject import Subject, through_vae
 
-_LATENT = 4  # frames; the world's clips have 1 + 4k
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Results:
-    """What came of it.
-
-    Attributes:
-      outcomes: one for each case, task by task.
-      worst: the videos that fail most measures, by task and index.
-    """
-
-    outcomes: list[Outcome]
-    worst: dict[tuple[str, int], Clip]
+# How what was observed is scored, and what was observed.
+Scored = tuple[Callable[[Any], list[Finding]], Any]
 
 
-def measure(model: Model | None, options: Options) -> Results:
-    """Try the tasks, and look at each video and at the controls beside it.
+def run(
+    suites: Mapping[str, Suite], subject: Subject | None, options: Options
+) -> Results:
+    """Run suites, and score each video and the controls beside it.
 
     Args:
-      model: what is measured; None looks at the controls that need none.
-      options: what is tried; `check` has passed them.
+      suites: by name.
+      subject: what is evaluated; None scores the controls that need none.
+      options: how many cases, and which settings.
     """
     outcomes: list[Outcome] = []
     worst: dict[tuple[str, int], Clip] = {}
-    for name, task in chosen(options).items():
-        found: list[tuple[Outcome, Clip | None]] = []
-        for outcome, clip in tqdm.tqdm(
-            _tried(name, task, model, options), name, total=_count(task, options)
-        ):
-            outcomes.append(outcome)
-            found.append((outcome, clip))
-            found.sort(key=lambda pair: -pair[0].wrongs("model"))
-            del found[options.worst :]
-        worst |= {(name, item.index): clip for item, clip in found if clip is not None}
-    return Results(outcomes=outcomes, worst=worst)
+    for name, suite in suites.items():
+        found: list[Outcome] = []
+        scored: list[Scored] = []
+        videos: list[tuple[int, int, Clip]] = []  # (-wrongs, which case, video)
+        cases = _cases_with_videos(suite, subject, options)
+        count = _count(suite, options)
+        for case, shown, seconds in tqdm.tqdm(cases, name, total=count):
+            outcome, observed = _outcome(name, case, shown, seconds)
+            if "model" in shown:
+                item = (-outcome.wrongs("model"), len(found), shown["model"])
+                videos = sorted([*videos, item], key=lambda kept: kept[:2])
+                videos = videos[: options.worst]
+            found.append(outcome)
+            if observed:
+                scored.append(
+                    (case.score, observed.get("model", observed.get("truth")))
+                )
+        if suite.shuffles:
+            found[: len(scored)] = _shuffled(found, scored, options)
+        outcomes += found
+        worst |= {(name, found[number].index): clip for _, number, clip in videos}
+    rows = {name: tuple(suite.rows) for name, suite in suites.items()}
+    return Results(outcomes=outcomes, worst=worst, rows=rows)
 
 
-def _count(task: Task, options: Options) -> int:
-    return max(1, options.cases // task.every)
+def draw(suite: Suite, options: Options) -> Iterator[Case]:
+    """Draw the cases of a suite, one by one."""
+    return itertools.islice(suite.cases(options.seed), _count(suite, options))
 
 
-def draw(task: Task, options: Options) -> Iterator[Case]:
-    """Make the cases of a task, one by one."""
-    found = itertools.islice(task.clips(options.seed), _count(task, options))
-    return (task.build(index, sample) for index, sample in found)
+def _count(suite: Suite, options: Options) -> int:
+    return max(1, options.cases // suite.every)
 
 
-def _tried(
-    name: str, task: Task, model: Model | None, options: Options
-) -> Iterator[tuple[Outcome, Clip | None]]:
-    """Yield what is found in each case, and the model's video."""
-    cases, done = draw(task, options), 0
-    while batch := list(
-        itertools.islice(cases, options.batch if task.generates else 1)
-    ):
-        settings: dict[str, Any] = {"seed": options.seed + done}
-        if options.steps:
-            settings["steps"] = options.steps
+def _cases_with_videos(
+    suite: Suite, subject: Subject | None, options: Options
+) -> Iterator[tuple[Case, dict[str, Clip], float]]:
+    """Yield each case, its videos by column, and the seconds that the model took."""
+    cases = draw(suite, options)
+    size = (options.batch or suite.batch) if suite.batch > 1 else 1
+    size = min(size, _count(suite, options))
+    controls = options.cases if options.controls is None else options.controls
+    done = 0
+    while batch := list(itertools.islice(cases, size)):
+        # Every batch is full, so that nothing is compiled twice.
+        full = [batch[number % len(batch)] for number in range(size)]
         start = time.monotonic()
-        videos = [None] * len(batch)
-        if model is not None:
-            videos = _make(model, task, batch, settings)
+        videos: Sequence[Clip | None] = [None] * size
+        if subject is not None and subject.perform is not None:
+            settings = {"seed": options.seed + done, **settings_asked(options)}
+            videos = _perform(subject.perform, suite.task, full, settings)
         seconds = (time.monotonic() - start) / len(batch)
-        for number, (case, video) in enumerate(zip(batch, videos, strict=True), done):
-            shown = _controls(case, model) if number < options.controls else {}
-            if video is not None:
+        kept: Sequence[Clip | None] = [None] * size
+        if subject is not None and batch[0].truth is not None and done < controls:
+            kept = through_vae(subject, [c.truth for c in full if c.truth is not None])
+        for number, case in enumerate(batch):
+            shown = {}
+            if done + number < controls:
+                shown = _controls(suite, case, kept[number])
+            if (video := videos[number]) is not None:
                 shown["model"] = video
-            outcome = Outcome(
-                task=name,
-                index=case.index,
-                prompt=case.prompt,
-                findings={column: case.look(clip) for column, clip in shown.items()},
-                seconds=seconds,
-            )
-            yield outcome, video
+            yield case, shown, seconds
         done += len(batch)
 
 
-def _make(
-    model: Model, task: Task, cases: Sequence[Case], settings: dict[str, Any]
+def _perform(
+    perform: Callable[..., list[np.ndarray]],
+    task: str,
+    cases: Sequence[Case],
+    settings: dict[str, Any],
 ) -> list[Clip]:
-    """Ask a model for videos, together where `generate` makes them.
+    """Ask for the videos of a batch.
 
     Raises:
       ValueError: a video is not of the shape that was asked for.
     """
-    if task.generates:
-        prompts = [case.prompt for case in cases]
-        made = list(model.generate(prompts, **task.generates, **settings))
-    else:
-        made = [case.make(model, **settings) for case in cases if case.make]
-    for case, clip in zip(cases, made, strict=True):
-        if clip.shape != case.idle.shape:
+    prompts = [case.prompt for case in cases]
+    clips = perform(task, prompts, cases[0].arguments, **settings)
+    for case, clip in zip(cases, clips, strict=True):
+        if clip.shape != case.baseline.shape:
             raise ValueError(
-                f"the model made {clip.shape} of clip {case.index}, where "
-                f"{case.idle.shape} was asked for: this is a fault of the operation"
+                f"{task} made {clip.shape} of clip {case.index}, where "
+                f"{case.baseline.shape} was asked for: this is a fault of the task"
             )
-    return [np.clip(np.asarray(clip, np.float32), -1.0, 1.0) for clip in made]
+    return [np.clip(np.asarray(clip, np.float32), -1.0, 1.0) for clip in clips]
 
 
-def _controls(case: Case, model: Model | None) -> dict[str, Clip]:
-    """What is looked at beside the model's video, by column."""
-    shown = {"idle": case.idle}
+def _controls(suite: Suite, case: Case, kept: Clip | None) -> dict[str, Clip]:
+    """What is scored beside the model's video, by column."""
+    shown = {} if suite.shuffles else {"baseline": case.baseline}
     if case.truth is not None:
         shown["truth"] = case.truth
-        if model is not None:
-            kept = _through_vae(case.truth, model)
-            shown["vae"] = np.where(case.known[..., None], case.truth, kept)
+        if kept is not None:
+            shown["vae"] = np.where(case.given[..., None], case.truth, kept)
     return shown
 
 
-def _through_vae(clip: Clip, model: Model) -> Clip:
-    """Encode and decode a clip, whose last frame stands until latents are full."""
-    last = np.repeat(clip[-1:], -(len(clip) - 1) % _LATENT, axis=0)
-    kept = model.reconstruct(np.concatenate([clip, last])[None])[0, : len(clip)]
-    return np.clip(np.asarray(kept, np.float32), -1.0, 1.0)
+def _outcome(
+    name: str, case: Case, shown: dict[str, Clip], seconds: float
+) -> tuple[Outcome, dict[str, Any]]:
+    """Score the videos of a case; return what was observed, too."""
+    observed = {column: case.observe(clip) for column, clip in shown.items()}
+    findings = {column: case.score(seen) for column, seen in observed.items()}
+    if case.compare is not None and "vae" in shown:
+        findings["vae"] += case.compare(shown["vae"])
+    outcome = Outcome(
+        task=name,
+        index=case.index,
+        prompt=case.prompt,
+        fps=case.fps,
+        findings=findings,
+        seconds=seconds,
+    )
+    return outcome, observed
 
 
-def save_worst(results: Results, options: Options) -> None:
-    """Write the worst videos, each beside its prompt and what was found."""
-    outcomes = {(item.task, item.index): item for item in results.outcomes}
-    for (task, index), clip in results.worst.items():
-        path = outputs.write(
-            video_path(options, task, index), [clip], clips.FPS, field="--save"
-        )
-        outcome = outcomes[task, index]
-        found = [dataclasses.asdict(item) for item in outcome.findings["model"]]
-        content = {"prompt": outcome.prompt, "findings": found}
-        outputs.write_sidecar(path, content, field="--save")
+def _shuffled(
+    outcomes: Sequence[Outcome], scored: Sequence[Scored], options: Options
+) -> list[Outcome]:
+    """Score each video by the prompt of the case before it, as another control."""
+    controls = len(scored) if options.controls is None else options.controls
+    found = []
+    for number, (score, _) in enumerate(scored):
+        findings = dict(outcomes[number].findings)
+        if number < controls:
+            _, other = scored[(number + 1) % len(scored)]
+            findings["shuffled"] = score(other)
+        found.append(dataclasses.replace(outcomes[number], findings=findings))
+    return found

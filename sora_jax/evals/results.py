@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sora_jax.data import outputs
 from sora_jax.evals import statistics
-from sora_jax.evals.findings import Finding
+from sora_jax.evals.case import Clip, Finding
+from sora_jax.evals.options import Options, video_path
 
 COLUMNS = {
     "model": "model",
     "truth": "truth",
     "vae": "truth through VAE",
-    "idle": "nothing made",
+    "baseline": "nothing made",
+    "shuffled": "shuffled prompt",
 }
 # By task and measure, by column.
 Tally = dict[tuple[str, str], dict[str, list[Finding]]]
@@ -24,9 +27,10 @@ class Outcome:
     """What was found in a case.
 
     Attributes:
-      task: the operation.
-      index: of the clip in the test split.
+      task: the suite.
+      index: of the clip in its source.
       prompt: what the model was told.
+      fps: frames per second of the videos.
       findings: by column.
       seconds: that the model took; of a batch, its share.
     """
@@ -34,6 +38,7 @@ class Outcome:
     task: str
     index: int
     prompt: str
+    fps: float
     findings: dict[str, list[Finding]]
     seconds: float
 
@@ -42,40 +47,74 @@ class Outcome:
         return sum(item.is_right is False for item in self.findings.get(column, ()))
 
 
-def tally(outcomes: Sequence[Outcome]) -> Tally:
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Results:
+    """What came of an evaluation.
+
+    Attributes:
+      outcomes: one for each case, suite by suite.
+      worst: the videos that fail most measures, by suite and index, the worst first.
+      rows: of each suite, measures in the order of the table.
+    """
+
+    outcomes: Sequence[Outcome]
+    worst: Mapping[tuple[str, int], Clip]
+    rows: Mapping[str, tuple[str, ...]]
+
+
+def tally(results: Results) -> Tally:
     """Gather the findings of each measure, in the order of the table."""
-    gathered: Tally = {}
-    for outcome in outcomes:
+    gathered: Tally = {
+        (task, measure): {} for task, rows in results.rows.items() for measure in rows
+    }
+    for outcome in results.outcomes:
         for column in COLUMNS:
             for finding in outcome.findings.get(column, ()):
                 row = gathered.setdefault((outcome.task, finding.measure), {})
                 row.setdefault(column, []).append(finding)
-    return gathered
+    return {key: row for key, row in gathered.items() if row}
 
 
-def table(outcomes: Sequence[Outcome]) -> str:
+def table(results: Results) -> str:
     """Lay out shares, and means of numbers, with 95% confidence intervals."""
+    found = tally(results)
+    shown = [
+        column for column in COLUMNS if any(column in row for row in found.values())
+    ]
     rows = [
         [
-            f"{task}: {measure}",
-            str(max(len(found) for found in row.values())),
-            *(_cell(row.get(column, [])) for column in COLUMNS),
+            measure if len(results.rows) == 1 else f"{task}: {measure}",
+            str(max(len(items) for items in row.values())),
+            *(_cell(row.get(column, [])) for column in shown),
         ]
-        for (task, measure), row in tally(outcomes).items()
+        for (task, measure), row in found.items()
     ]
-    return statistics.markdown(["measure", "cases", *COLUMNS.values()], rows)
+    header = ["measure", "cases", *(COLUMNS[column] for column in shown)]
+    return statistics.markdown(header, rows)
 
 
-def report(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+def report(results: Results) -> dict[str, Any]:
     """Return the shares, and every finding, in a form that JSON can hold."""
     measures: dict[str, dict[str, Any]] = {}
-    for (task, measure), row in tally(outcomes).items():
+    for (task, measure), row in tally(results).items():
         columns = {column: _numbers(found) for column, found in row.items()}
         measures.setdefault(task, {})[measure] = columns
     return {
         "measures": measures,
-        "cases": [dataclasses.asdict(outcome) for outcome in outcomes],
+        "cases": [dataclasses.asdict(outcome) for outcome in results.outcomes],
     }
+
+
+def save_worst(results: Results, options: Options) -> None:
+    """Write the worst videos, each beside its prompt and what was found."""
+    outcomes = {(item.task, item.index): item for item in results.outcomes}
+    for (task, index), clip in results.worst.items():
+        outcome = outcomes[task, index]
+        path = video_path(options, task, index)
+        path = outputs.write(path, [clip], outcome.fps, field="--save")
+        found = [dataclasses.asdict(item) for item in outcome.findings["model"]]
+        content = {"prompt": outcome.prompt, "findings": found}
+        outputs.write_sidecar(path, content, field="--save")
 
 
 def _is_share(found: Sequence[Finding]) -> bool:

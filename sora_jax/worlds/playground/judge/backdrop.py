@@ -1,27 +1,22 @@
 """Read what is behind the objects: which background, how the camera moves, the light.
 
 Pixels go in. They are compared with renderings of every background of the world from
-every place a camera may be; out comes the backdrop that explains most of them.
+every view a camera may have; out comes the backdrop that explains most of them.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import functools
 import math
-from collections.abc import Iterable
 
 import numpy as np
 from jaxtyping import Float, Float32
-from scipy import ndimage
 
-from sora_jax.evals import places
-from sora_jax.worlds.playground import render, world
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import light, views
 
 _CLIP = 0.15  # a pixel that is further off than this is something else, however far
-_BRIGHTNESS = (0.4, 1.15)  # the range that is believed
 _SOME = 5  # of so many pixels one is enough for a median
-_IS_BACKDROP = 0.1  # pixels this close set the light
 _BLURS = (0.0, 0.008, 0.0125, 0.018, 0.025)  # units
 _ENOUGH = 0.5  # part of the world's full pan or zoom that counts as one
 _CUT_GAIN = 0.25  # a cut must explain so much more, in frames of pure misfit
@@ -65,19 +60,19 @@ class Backdrop:
 
 
 def costs(pixels: Float32[np.ndarray, "t h w 3"]) -> Float32[np.ndarray, "t b s"]:
-    """Return how badly each background fits each frame, from each camera place.
+    """Return how badly each background fits each frame, in each camera view.
 
     Args:
       pixels: in [0, 1].
     """
-    painted = places.painted_table(*pixels.shape[1:3])
+    painted = views.painted_table(*pixels.shape[1:3])
     some = slice(None, None, _SOME)
     grey = np.sum(painted, axis=0)[:, :, some]
     result = np.empty((len(pixels), *grey.shape[:2]), np.float32)
-    for number, frame in enumerate(places.thinned(pixels)):
+    for number, frame in enumerate(views.thinned(pixels)):
         ratio = np.median(frame[some].sum(axis=-1) / grey, axis=-1)
-        gain = _gain(_brightness_of(ratio))[..., None].astype(np.float32)
-        misfit = _largest(
+        gain = light.gain(light.brightness_of(ratio))[..., None].astype(np.float32)
+        misfit = light.largest_difference(
             painted[channel] * gain[:, :, channel] - frame[:, channel]
             for channel in range(3)
         )
@@ -101,10 +96,10 @@ def find_cut(costs: Float32[np.ndarray, "t b s"], shortest: int) -> tuple[int, f
     if not frame_numbers:
         return 0, 0.0
     # One camera may do anything, lest one that is unlike the world's looks like two.
-    whole = _best(costs, places.any_paths(frames))[0]
+    whole = _best(costs, views.any_paths(frames))[0]
     parts = [
-        _best(costs[:number], places.world_paths(number))[0]
-        + _best(costs[number:], places.world_paths(frames - number))[0]
+        _best(costs[:number], views.world_paths(number))[0]
+        + _best(costs[number:], views.world_paths(frames - number))[0]
         for number in frame_numbers
     ]
     best = int(np.argmin(parts))
@@ -121,43 +116,38 @@ def fit(
       costs: of these frames, see `costs`.
     """
     frames, height, width, _ = pixels.shape
-    paths = places.world_paths(frames)
+    paths = views.world_paths(frames)
     cost, name, number = _best(costs, paths)
     # A path that the world knows is preferred to one that fits hardly better.
-    any_path = places.any_paths(frames)
+    any_path = views.any_paths(frames)
     any_cost, any_name, any_number = _best(costs, any_path)
     if any_cost < 0.97 * cost - 0.002 * frames:
         name, paths, number = any_name, any_path, any_number
     pan, zoom = paths.pan[number], paths.zoom[number]
-    background = places.NAMES[name]
-    painted = places.paint(background, pan, zoom, height, width)
-    brightness = _read_brightness(pixels, painted)
-    gain = _gain(brightness)[:, None, None].astype(np.float32)
+    background = views.NAMES[name]
+    painted = views.paint(background, pan, zoom, height, width)
+    brightness = light.measure_brightness(pixels, painted)
+    gain = light.gain(brightness)[:, None, None].astype(np.float32)
     relit = pixels / gain
     blur = _blur_of(relit, painted)
     return Backdrop(
         background=background,
         camera=_name_camera(pan, zoom),
-        light=_name_light(brightness),
+        light=light.name_light(brightness),
         pan=pan,
-        eye=places.eye_of(pan, height, width),
+        eye=views.eye_of(pan, height, width),
         zoom=zoom,
         brightness=brightness,
         blur=blur,
-        painted=places.softened(painted, blur),
+        painted=views.softened(painted, blur),
         relit=relit,
     )
 
 
-def _largest(differences: Iterable[np.ndarray]) -> np.ndarray:
-    """Return the largest absolute value; far faster than `max` over a short axis."""
-    return functools.reduce(np.maximum, (np.abs(item) for item in differences))
-
-
-def _best(costs: np.ndarray, paths: places.Paths) -> tuple[float, int, int]:
+def _best(costs: np.ndarray, paths: views.Paths) -> tuple[float, int, int]:
     """Return the cost, the background and the path that fit best."""
     # [path t b], summed over the frames.
-    total = costs[np.arange(len(costs))[None], :, paths.places].sum(axis=1)
+    total = costs[np.arange(len(costs))[None], :, paths.views].sum(axis=1)
     path, name = np.unravel_index(np.argmin(total), total.shape)
     return float(total[path, name]), int(name), int(path)
 
@@ -167,38 +157,10 @@ def _blur_of(pixels: np.ndarray, painted: np.ndarray) -> float:
     some = slice(None, None, max(1, len(pixels) // 4))
     misfits = []
     for blur in _BLURS:
-        change = places.softened(painted[some], blur) - pixels[some]
-        misfit = np.minimum(_largest(np.moveaxis(change, -1, 0)), _CLIP)
+        change = views.softened(painted[some], blur) - pixels[some]
+        misfit = np.minimum(light.largest_difference(np.moveaxis(change, -1, 0)), _CLIP)
         misfits.append(float(misfit.mean()))
     return _BLURS[int(np.argmin(misfits))]
-
-
-def _gain(brightness: np.ndarray) -> np.ndarray:
-    flat = render.light_gain(brightness.reshape(-1))
-    return flat.reshape(*brightness.shape, 3)
-
-
-def _brightness_of(ratio: np.ndarray) -> np.ndarray:
-    """Return which brightness dims grey by a ratio."""
-    darkest = render.light_gain(np.zeros(1)).mean()
-    return np.clip((ratio - darkest) / (1.0 - darkest), *_BRIGHTNESS)
-
-
-def _read_brightness(pixels: np.ndarray, painted: np.ndarray) -> np.ndarray:
-    """Return the brightness of each frame that fits the pixels of the backdrop."""
-    pixels, painted = places.thinned(pixels), places.thinned(painted)
-    ratio = pixels.sum(axis=-1) / painted.sum(axis=-1)
-    result = _brightness_of(np.median(ratio, axis=1))
-    dimming = (1.0 - render.light_gain(np.zeros(1))).astype(np.float32)
-    for number, (frame, full) in enumerate(zip(pixels, painted, strict=True)):
-        for _ in range(3):
-            change = full * (1.0 - (1.0 - result[number]) * dimming) - frame
-            misfit = _largest(np.moveaxis(change, -1, 0))
-            inside = misfit < max(_IS_BACKDROP, float(np.quantile(misfit, 0.3)))
-            change = (full * dimming)[inside]
-            night = ((full - frame)[inside] * change).sum() / (change**2).sum()
-            result[number] = np.clip(1.0 - night, *_BRIGHTNESS)
-    return result
 
 
 def _name_camera(pan: np.ndarray, zoom: np.ndarray) -> str:
@@ -209,14 +171,3 @@ def _name_camera(pan: np.ndarray, zoom: np.ndarray) -> str:
     if abs(moved) >= _ENOUGH:
         return "pan right" if moved > 0 else "pan left"
     return "still"
-
-
-def _name_light(brightness: np.ndarray) -> str:
-    frames = len(brightness)
-    if frames < 2:
-        return "steady"
-    smooth = ndimage.median_filter(brightness, size=min(3, frames), mode="nearest")
-    slope = np.polyfit(np.linspace(0.0, 1.0, frames), smooth, 1)[0]
-    if abs(slope) < _ENOUGH * (1.0 - world.DUSK_BRIGHTNESS):
-        return "steady"
-    return "dawn" if slope > 0 else "dusk"

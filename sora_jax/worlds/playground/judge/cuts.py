@@ -1,4 +1,4 @@
-"""Find cuts between like backdrops: the light, the wall or every thing jumps."""
+"""Find cuts between like backdrops: the light, the wall or every object jumps."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax.evals import track
-from sora_jax.evals.segment import Blob
+from sora_jax.worlds.playground.judge import tracking
+from sora_jax.worlds.playground.judge.segmentation import Blob
 
 _LIGHT_JUMP = 0.12  # of the brightness
 _SWITCHED = 0.85  # of the frames
@@ -50,10 +50,10 @@ def find_switch(is_there: Sequence[bool], shortest: int) -> int:
 def find_replacement(
     chains: Sequence[Sequence[Blob]], frames: int, shortest: int
 ) -> int:
-    """Return before which frame every thing jumps or is replaced; 0 for nowhere.
+    """Return before which frame every object jumps or is replaced; 0 for nowhere.
 
     Args:
-      chains: what is taken for the same thing in successive frames.
+      chains: what is taken for the same object in successive frames.
       frames: of the clip.
       shortest: the fewest frames that a stretch may have.
     """
@@ -79,7 +79,7 @@ def _is_replaced(chains: Sequence[Sequence[Blob]], place: int) -> bool:
 
 
 def _breaks(chain: Sequence[Blob], place: int) -> bool:
-    """Say whether a thing begins, ends or jumps at a frame."""
+    """Say whether an object begins, ends or jumps at a frame."""
     first = next((n for n, blob in enumerate(chain) if blob.frame >= place), len(chain))
     if first == 0:
         return chain[0].frame == place and not chain[0].is_hidden
@@ -99,7 +99,7 @@ def _breaks(chain: Sequence[Blob], place: int) -> bool:
         return True
     if way < _SHIFT or way < 1.5 * usual_way:
         return False
-    return track.measure(old).shape != track.measure(new).shape
+    return tracking.measure(old).shape != tracking.measure(new).shape
 
 
 def _usual(*parts: Sequence[Blob]) -> tuple[float, float]:

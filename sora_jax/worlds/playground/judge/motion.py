@@ -1,7 +1,7 @@
-"""Name how a thing moves, from where it is in each frame it is seen in.
+"""Name how an object moves, from where it is in each frame it is seen in.
 
 Times in seconds and places in world units go in; a name of `world.MOTIONS` comes out,
-or another one where things move as the world's never do.
+or another one where objects move as the world's never do.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Float
 from scipy import optimize
 
-from sora_jax.evals.track import Track
 from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge.tracking import Track
 
 _GROWN = 1.4  # the radius's last over its first; the world's is 2.1
 _MOVED = 0.07  # units; the world's shortest way is twice that

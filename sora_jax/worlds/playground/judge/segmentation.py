@@ -1,4 +1,4 @@
-"""Find the things in each frame: what differs from the backdrop, and its colour.
+"""Segment each frame into objects: what differs from the backdrop, and its colour.
 
 A backdrop goes in. Out come blobs, the visible parts of objects, each with a soft mask,
 and the grey wall if there is one.
@@ -13,10 +13,10 @@ import numpy as np
 from jaxtyping import Float, Float32
 from scipy import ndimage as scipy_ndimage
 
-from sora_jax.evals import walls
-from sora_jax.evals.backdrop import Backdrop
-from sora_jax.evals.templates import PATCH_HALF, PATCH_SIDE
 from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import walls
+from sora_jax.worlds.playground.judge.backdrop import Backdrop
+from sora_jax.worlds.playground.judge.shape_templates import PATCH_HALF, PATCH_SIDE
 
 # SciPy does not say what these functions return.
 ndimage: Any = scipy_ndimage
@@ -40,7 +40,7 @@ class Blob:
 
     Attributes:
       frame: which frame.
-      colour: a name in `segment.NAMES`.
+      colour: a name in `segmentation.NAMES`.
       centre: (x, y) in world units.
       area: in square units.
       patch: its soft mask, scaled to an area of 1 about its centre.
@@ -56,8 +56,8 @@ class Blob:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Things:
-    """All that is not backdrop.
+class Segmentation:
+    """What is found in front of the backdrop.
 
     Attributes:
       blobs: of each frame.
@@ -70,7 +70,7 @@ class Things:
     has_wall: tuple[bool, ...]
 
 
-def find_things(backdrop: Backdrop) -> Things:
+def segment(backdrop: Backdrop) -> Segmentation:
     """Segment every frame of a stretch."""
     _, height, width, _ = backdrop.relit.shape
     unit = (height * width) ** 0.5
@@ -95,7 +95,7 @@ def find_things(backdrop: Backdrop) -> Things:
             for number, colour in enumerate(colours)
         )
         blobs.append(tuple(blob for blob in found if blob is not None))
-    return Things(
+    return Segmentation(
         blobs=tuple(blobs), wall=found_walls.wall, has_wall=found_walls.is_seen
     )
 

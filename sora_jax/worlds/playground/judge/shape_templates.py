@@ -1,6 +1,6 @@
 """Tell shapes by their masks: a patch in, its likeness to each shape at each angle out.
 
-A patch shows a thing at an area of 1 about its centre. Templates are blurred and
+A patch shows an object at an area of 1 about its centre. Templates are blurred and
 filled as videos are that were compressed or imagined: there, notches and holes fade.
 """
 

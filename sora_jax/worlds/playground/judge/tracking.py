@@ -1,4 +1,4 @@
-"""Follow things through time: blobs per frame in, tracks out.
+"""Track objects through time: blobs per frame in, tracks out.
 
 A track is one object of a stretch: its colour, shape and size, and where it is, how
 large and how turned in each frame in which it is seen.
@@ -11,12 +11,14 @@ import math
 from collections.abc import Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Float32
 from scipy import optimize
 
-from sora_jax.evals import templates
-from sora_jax.evals.segment import Blob
+from sora_jax.worlds.playground.judge import backdrop, segmentation, shape_templates
+from sora_jax.worlds.playground.judge.segmentation import Blob
 
+NEAR = 0.1  # units: a tenth of the view's side is the same place
+_FAR = 1.0  # units: what is not there at all is a view away
 _FARTHEST = 0.45  # units that an object may go from one frame to the next
 _RECENT = 6  # blobs of a chain whose colour counts
 _COLOUR_COST = 0.6
@@ -29,7 +31,7 @@ class Track:
     """An object of a stretch, as it is seen.
 
     Attributes:
-      colour: a name in `segment.NAMES`.
+      colour: a name in `segmentation.NAMES`.
       shape: a name in `world.SHAPES`.
       frames: in which it is seen, in order.
       centre: (x, y) in world units.
@@ -80,7 +82,7 @@ def _joined_around_wall(found: Sequence[Blob]) -> list[Blob]:
 def _cost(chain: Sequence[Blob], blob: Blob) -> float:
     """Return how unlikely it is that a blob is what a chain shows."""
     last = chain[-1]
-    gap = blob.frame - last.frame  # a thing may be behind a wall for a while
+    gap = blob.frame - last.frame  # an object may be behind a wall for a while
     far = float(np.linalg.norm(blob.centre - last.centre)) / (_FARTHEST * gap)
     ratio = abs(math.log(blob.area / last.area))
     largest = max(chain[-_RECENT:], key=lambda item: item.area)
@@ -101,14 +103,37 @@ def measure(chain: Sequence[Blob]) -> Track:
     for number in np.flatnonzero(~is_hidden).tolist():
         colour = chain[number].colour
         votes[colour] = votes.get(colour, 0.0) + area[number]
-    likeness = np.stack([templates.likeness(blob.patch) for blob in chain])
-    shape = templates.name_shape(likeness[~is_hidden])
+    likeness = np.stack([shape_templates.likeness(blob.patch) for blob in chain])
+    shape = shape_templates.name_shape(likeness[~is_hidden])
     return Track(
         colour=max(votes, key=lambda name: votes[name]),
         shape=shape,
         frames=np.array([blob.frame for blob in chain]),
         centre=np.stack([blob.centre for blob in chain]),
-        radius=np.sqrt(area / templates.area_of(shape)),
-        angle=templates.read_angle(likeness, shape),
+        radius=np.sqrt(area / shape_templates.area_of(shape)),
+        angle=shape_templates.read_angle(likeness, shape),
         is_hidden=is_hidden,
     )
+
+
+def segment_clip(clip: Float32[np.ndarray, "t h w 3"]) -> segmentation.Segmentation:
+    """Segment a clip in [-1, 1] that has no cut."""
+    pixels = (np.clip(np.nan_to_num(clip), -1.0, 1.0) + 1.0) / 2.0
+    return segmentation.segment(backdrop.fit(pixels, backdrop.costs(pixels)))
+
+
+def positions(clip: Float32[np.ndarray, "t h w 3"]) -> Float[np.ndarray, "t 2"]:
+    """Return (x, y) of the largest object in each frame, in world units, or NaN."""
+    result = np.full((len(clip), 2), math.nan)
+    for frame, blobs in enumerate(segment_clip(clip).blobs):
+        if blobs:
+            result[frame] = max(blobs, key=lambda blob: blob.area).centre
+    return result
+
+
+def distances(
+    seen: Float[np.ndarray, "t 2"], true: Float[np.ndarray, "t 2"]
+) -> Float[np.ndarray, " t"]:
+    """Return how far objects are from where they should be, at most a view's side."""
+    apart = np.hypot(*(seen - true).T)
+    return np.minimum(np.nan_to_num(apart, nan=_FAR), _FAR)

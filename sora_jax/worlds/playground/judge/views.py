@@ -1,4 +1,4 @@
-"""Paint the world's backgrounds from wherever a camera may be.
+"""Camera views: paint the world's backgrounds from wherever a camera may be.
 
 Sizes and frame counts go in; renderings without objects, and the paths that a camera
 may take through them, come out. Everything is made once and kept.
@@ -18,11 +18,11 @@ from scipy import ndimage
 from sora_jax.worlds.playground import render, world
 
 NAMES = tuple(world.BACKGROUNDS)
-_PAN_STEPS = 6  # places on either side of the middle; a pan of the world ends there
+_PAN_STEPS = 6  # views on either side of the middle; a pan of the world ends there
 _ZOOM_STEPS = 8  # from 1 to the world's zoom ratio
 _COARSE = 32  # a table has about so many pixels along each side
 
-# The places: pans first, from left to right, then zooms.
+# The views: pans first, from left to right, then zooms.
 _PANS = np.linspace(-0.5, 0.5, 2 * _PAN_STEPS + 1) * world.PAN_DISTANCE
 _ZOOMS = world.ZOOM_RATIO ** np.linspace(0.0, 1.0, _ZOOM_STEPS + 1)[1:]
 
@@ -34,12 +34,12 @@ class Paths:
     Attributes:
       pan: to the right, as a fraction of the view's width.
       zoom: magnification.
-      places: the nearest place that is painted.
+      views: the number of the nearest view that is painted.
     """
 
     pan: Float[np.ndarray, "k t"]
     zoom: Float[np.ndarray, "k t"]
-    places: Int[np.ndarray, "k t"]
+    views: Int[np.ndarray, "k t"]
 
 
 @functools.lru_cache(maxsize=64)
@@ -51,7 +51,7 @@ def world_paths(frames: int) -> Paths:
 
 @functools.lru_cache(maxsize=64)
 def any_paths(frames: int) -> Paths:
-    """Return all paths that go steadily from one place to another."""
+    """Return all paths that go steadily from one view to another."""
     pans = np.arange(-_PAN_STEPS, _PAN_STEPS + 1) / (2 * _PAN_STEPS)
     zooms = np.arange(_ZOOM_STEPS + 1) / _ZOOM_STEPS
     pairs = itertools.product(pans, pans), itertools.product(zooms, zooms)
@@ -72,13 +72,13 @@ def _paths(
     return Paths(
         pan=pan * world.PAN_DISTANCE,
         zoom=world.ZOOM_RATIO**zoom,
-        places=np.where(zoomed > 0, 2 * _PAN_STEPS + zoomed, panned),
+        views=np.where(zoomed > 0, 2 * _PAN_STEPS + zoomed, panned),
     )
 
 
 @functools.lru_cache(maxsize=8)
 def painted_table(height: int, width: int) -> Float32[np.ndarray, "3 b s p"]:
-    """Return every background from every place, thinned."""
+    """Return every background from every view, thinned."""
     pan = np.concatenate([_PANS, np.zeros(len(_ZOOMS))])
     zoom = np.concatenate([np.ones(len(_PANS)), _ZOOMS])
     table = [thinned(paint(name, pan, zoom, height, width)) for name in NAMES]

@@ -9,9 +9,9 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import ndimage as scipy_ndimage
 
-from sora_jax.evals import places
-from sora_jax.evals.backdrop import Backdrop
 from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import views
+from sora_jax.worlds.playground.judge.backdrop import Backdrop
 
 # SciPy does not say what these functions return.
 ndimage: Any = scipy_ndimage
@@ -56,14 +56,14 @@ def find(backdrop: Backdrop, difference: Float[np.ndarray, "t h w"]) -> Found:
 
 def paint(backdrop: Backdrop, wall: world.Wall) -> Backdrop:
     """Paint a wall in front of a backdrop."""
-    painted = places.paint(
+    painted = views.paint(
         backdrop.background,
         backdrop.pan,
         backdrop.zoom,
         *backdrop.painted.shape[1:3],
         wall=wall,
     )
-    painted = places.softened(painted, backdrop.blur)
+    painted = views.softened(painted, backdrop.blur)
     return dataclasses.replace(backdrop, painted=painted)
 
 
@@ -74,7 +74,7 @@ def label(mask: Bool[np.ndarray, "h w"]) -> tuple[Int[np.ndarray, "h w"], int]:
 
 
 def _masks(relit: np.ndarray, difference: np.ndarray) -> np.ndarray:
-    """Return [t h w]: the pixels of one large thing that has the wall's colour."""
+    """Return [t h w]: the pixels of one large object that has the wall's colour."""
     grey = np.linalg.norm(relit - _GREY, axis=-1) < _ALIKE
     result = np.zeros(grey.shape, bool)
     for number, mask in enumerate(grey & (difference > _DIFFERENT)):

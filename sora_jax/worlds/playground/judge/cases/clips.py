@@ -1,6 +1,6 @@
-"""Which clips of the test split an operation is tried on.
+"""Find clips of the test split that suit a task, and make cases of them.
 
-Their pixels are bytes as floats, as those of people's files are, so that what is known
+Their pixels are bytes as floats, as those of people's files are, so that what is given
 of them can come back unchanged.
 """
 
@@ -8,19 +8,22 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
 
 import numpy as np
-from jaxtyping import Float32
+from jaxtyping import Bool, Float32
 
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data import video
 from sora_jax.evals import seams
+from sora_jax.evals.case import Case, Finding, still
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.source import Playground, Sample
 
 FPS = 8.0
 SIZE = (64, 64)
+SHORT, LONG = 17, 33  # frames; the default model's own lengths
 _JUMP = 4  # frames
 Found = Iterator[tuple[int, Sample]]
 
@@ -62,7 +65,7 @@ def lively(found: Found) -> Found:
     )
 
 
-def told(found: Found) -> Found:
+def with_motion_stated(found: Found) -> Found:
     """Keep the clips whose captions say what the first object does."""
     return (
         (index, sample)
@@ -71,9 +74,49 @@ def told(found: Found) -> Found:
     )
 
 
-def _is_lively(pixels: Float32[np.ndarray, "t h w 3"]) -> bool:
-    steps, jumps = seams.changes(pixels), seams.changes(pixels[::_JUMP])
-    return bool(steps.min() >= seams.LEAST and jumps.min() >= 2 * steps.max())
+def cases(
+    found: Callable[[int], Found], build: Callable[[int, Sample], Case]
+) -> Callable[[int], Iterator[Case]]:
+    """Return what makes cases of the clips that are found for a seed."""
+    return lambda seed: itertools.starmap(build, found(seed))
+
+
+def case(
+    index: int,
+    sample: Sample,
+    given: Bool[np.ndarray, "t h w"],
+    score: Callable[[np.ndarray], list[Finding]],
+    **arguments: Any,
+) -> Case:
+    """A case in which pixels of a clip are given, and the clip is the truth.
+
+    Args:
+      index: of the clip.
+      sample: the clip.
+      given: which of its pixels the model is given.
+      score: looks at a video.
+      **arguments: of the task.
+    """
+    pixels = sample.clip.pixels
+    return Case(
+        index=index,
+        prompt=sample.clip.caption,
+        arguments=arguments,
+        fps=sample.clip.fps,
+        truth=pixels,
+        given=given,
+        baseline=still(pixels, given),
+        score=score,
+    )
+
+
+def mask_of(
+    pixels: Float32[np.ndarray, "t h w 3"], frames: Iterable[int]
+) -> Bool[np.ndarray, "t h w"]:
+    """Return the mask of whole frames."""
+    mask = np.zeros(pixels.shape[:3], bool)
+    mask[list(frames)] = True
+    return mask
 
 
 def motion(scene: world.Scene) -> str:
@@ -86,6 +129,11 @@ def is_perpetual(scene: world.Scene) -> bool:
     (stretch,) = scene.stretches
     is_steady = stretch.camera == "still" and stretch.light == "steady"
     return is_steady and motion(scene) in PERPETUAL
+
+
+def _is_lively(pixels: Float32[np.ndarray, "t h w 3"]) -> bool:
+    steps, jumps = seams.changes(pixels), seams.changes(pixels[::_JUMP])
+    return bool(steps.min() >= seams.LEAST and jumps.min() >= 2 * steps.max())
 
 
 def _in_bytes(sample: Sample) -> Sample:

@@ -8,11 +8,12 @@ import functools
 import numpy as np
 
 from sora_jax.data import video
-from sora_jax.evals import clips, findings, follow
-from sora_jax.evals.findings import Finding
-from sora_jax.evals.joins import SHORT
-from sora_jax.evals.operated import Case, Model, Task
+from sora_jax.evals.case import Case, Finding, Suite, all_of
 from sora_jax.worlds.playground import captions, chance, render, world
+from sora_jax.worlds.playground.judge import facts, tracking
+from sora_jax.worlds.playground.judge.cases import clips
+from sora_jax.worlds.playground.judge.cases.clips import SHORT
+from sora_jax.worlds.playground.judge.observation import observe
 from sora_jax.worlds.playground.source import Sample
 
 STRENGTHS = (0.5, 0.7, 0.9)
@@ -28,26 +29,25 @@ def edit(index: int, sample: Sample, strength: float) -> Case:
     told = captions.caption(stretch, rng, "full")
     truth = render.render(dataclasses.replace(scene, stretches=(stretch,)))
 
-    def make(model: Model, **settings) -> np.ndarray:
-        return model.edit(pixels, told.text, strength=strength, **settings)
-
     names = dict.fromkeys(("colour", "shape"), "keeps its shape or colour")
     names |= {"motion": "keeps its motion", "background": "keeps the background"}
     names[changed] = f"changes its {changed}"
 
-    def look(clip: np.ndarray) -> list[Finding]:
-        found = findings.facts(clip, (told,), (stretch,), names, clips.FPS)
+    def score(clip: np.ndarray) -> list[Finding]:
+        seen = observe(clip, clips.FPS)
+        found = facts.judge_as(seen, (told,), (stretch,), names)
         found.append(_path(clip, stretch.bodies[0]))
-        return [*found, findings.all_of(found)]
+        return [*found, all_of(found)]
 
     return Case(
         index=index,
         prompt=told.text,
-        make=make,
-        look=look,
+        arguments={"clip": pixels, "strength": strength},
+        fps=clips.FPS,
         truth=video.to_float(video.to_uint8(truth)),
-        known=np.zeros(pixels.shape[:3], bool),
-        idle=pixels,
+        given=np.zeros(pixels.shape[:3], bool),
+        baseline=pixels,
+        score=score,
     )
 
 
@@ -69,21 +69,24 @@ def _changed(
 
 
 def _path(clip: np.ndarray, body: world.Body) -> Finding:
-    """Compare where the thing is in all frames with where it was before the edit."""
-    away = float(follow.distances(follow.places(clip), body.centre).mean())
+    """Compare where the object is in all frames with where it was before the edit."""
+    away = float(tracking.distances(tracking.positions(clip), body.centre).mean())
     return Finding(
-        measure=f"keeps its path within {follow.NEAR}",
+        measure=f"keeps its path within {tracking.NEAR}",
         value=away,
-        stated=f"<= {follow.NEAR}",
+        stated=f"<= {tracking.NEAR}",
         seen=f"{away:.3f}",
-        is_right=away <= follow.NEAR,
+        is_right=away <= tracking.NEAR,
     )
 
 
-TASKS = {
-    f"edit-{strength}": Task(
-        clips=lambda seed: clips.find(seed, SHORT),
-        build=functools.partial(edit, strength=strength),
+SUITES = {
+    f"edit-{strength}": Suite(
+        task="edit",
+        cases=clips.cases(
+            lambda seed: clips.find(seed, SHORT),
+            functools.partial(edit, strength=strength),
+        ),
     )
     for strength in STRENGTHS
 }

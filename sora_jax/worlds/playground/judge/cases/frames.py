@@ -1,7 +1,7 @@
-"""Tasks that make whole frames beside known ones: before, after and between them.
+"""Tasks that generate whole frames beside given ones: before, after, between them.
 
-The model gets frames of the world's own clip and makes the others, so that the clip
-itself is what a perfect model would return.
+The model is given frames of the world's own clip and generates the others, so that the
+clip itself is what a perfect model would return.
 """
 
 from __future__ import annotations
@@ -10,162 +10,117 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from sora_jax.evals import clips, findings
-from sora_jax.evals.findings import Finding
-from sora_jax.evals.operated import Case, Clip, Model, Task, idle
-from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.evals import fidelity, seams
+from sora_jax.evals.case import Case, Clip, Finding, Suite
+from sora_jax.evals.tasks import Keyframe
 from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.cases import clips
+from sora_jax.worlds.playground.judge.cases.clips import LONG, SHORT, case, mask_of
+from sora_jax.worlds.playground.judge.observation import observe
 from sora_jax.worlds.playground.source import Sample
 
-SHORT, LONG = 17, 33  # frames; the model's own lengths
 _FACTS = {name: name for name in ("colour", "shape", "motion")}
 
 
-def case(
-    index: int,
-    sample: Sample,
-    known: Iterable[int],
-    make: Callable[..., np.ndarray] | None,
-    look: Callable[[np.ndarray], list[Finding]],
-) -> Case:
-    """A case of which some whole frames are known, and a clip that is the truth."""
-    pixels = sample.clip.pixels
-    mask = frames_of(pixels, known)
-    return Case(
-        index=index,
-        prompt=sample.clip.caption,
-        make=make,
-        look=look,
-        truth=pixels,
-        known=mask,
-        idle=idle(pixels, mask),
-    )
-
-
-def frames_of(pixels: Clip, known: Iterable[int]) -> np.ndarray:
-    """The pixels of whole frames, `bool[t h w]`."""
-    mask = np.zeros(pixels.shape[:3], bool)
-    mask[list(known)] = True
-    return mask
-
-
-def look_at(
-    given: Clip, scene: world.Scene, known: Iterable[int], joins: dict[int, str]
+def score_joins(
+    pixels: Clip, scene: world.Scene, given: Iterable[int], joins: dict[int, str]
 ) -> Callable[[np.ndarray], list[Finding]]:
-    """Look at known frames and at joins: the frame after each, and its measure.
+    """Score given frames and joins: the frame after each, and its measure.
 
     Where the light changes, all pixels tell of it, and a seam is another matter.
     """
-    mask = frames_of(given, known)
+    mask = mask_of(pixels, given)
     fades = scene.stretches[0].light != "steady"
     when = ", in changing light" if fades else ""
 
-    def look(clip: np.ndarray) -> list[Finding]:
-        seams = [findings.seam(clip, join, row + when) for join, row in joins.items()]
-        return [*findings.known_pixels(clip, given, mask, clips.FPS), *seams]
+    def score(clip: np.ndarray) -> list[Finding]:
+        found = [seams.seam(clip, join, row + when) for join, row in joins.items()]
+        return [*fidelity.given_pixels(clip, pixels, mask, clips.FPS), *found]
 
-    return look
+    return score
 
 
-def animate(index: int, sample: Sample, known: tuple[int, ...] = (0,)) -> Case:
+def beside(
+    index: int,
+    sample: Sample,
+    given: Iterable[int],
+    joins: dict[int, str],
+    **arguments: object,
+) -> Case:
+    """A case in which frames are given, and those and the joins are scored."""
+    frames = list(given)
+    score = score_joins(sample.clip.pixels, sample.scene, frames, joins)
+    mask = mask_of(sample.clip.pixels, frames)
+    return case(index, sample, mask, score, **arguments)
+
+
+def animate(index: int, sample: Sample, given: tuple[int, ...] = (0,)) -> Case:
     """A video through pictures."""
     pixels, scene = sample.clip.pixels, sample.scene
-    joins = [join for frame in known for join in (frame, frame + 1)]
+    joins = [join for frame in given for join in (frame, frame + 1)]
     inside = {join: "seam" for join in joins if 0 < join < len(pixels)}
-    look_joins = look_at(pixels, scene, known, inside)
+    score_frames = score_joins(pixels, scene, given, inside)
 
-    def make(model: Model, **settings) -> np.ndarray:
-        keys = [Keyframe(pixels=pixels[[n]], frame=n) for n in known]
-        given = keys if len(keys) > 1 else pixels[:1]
-        prompt = sample.clip.caption
-        return model.animate(given, prompt, frames=len(pixels), **settings)
+    def score(clip: np.ndarray) -> list[Finding]:
+        told = (sample.captions, scene.stretches, _FACTS)
+        return score_frames(clip) + facts.judge_as(observe(clip, clips.FPS), *told)
 
-    def look(clip: np.ndarray) -> list[Finding]:
-        told = (sample.captions, scene.stretches, _FACTS, clips.FPS)
-        return look_joins(clip) + findings.facts(clip, *told)
-
-    return case(index, sample, known, make, look)
+    keys = [Keyframe(pixels=pixels[[frame]], frame=frame) for frame in given]
+    images = keys if len(keys) > 1 else pixels[:1]
+    arguments = dict(images=images, frames=len(pixels))
+    return case(index, sample, mask_of(pixels, given), score, **arguments)
 
 
 def extend_forward(index: int, sample: Sample) -> Case:
     """The second half of a clip."""
-    pixels, known = sample.clip.pixels, range(9)
-
-    def make(model: Model, **settings) -> np.ndarray:
-        return model.extend(pixels[:9], sample.clip.caption, frames=8, **settings)
-
-    look = look_at(pixels, sample.scene, known, {9: "seam"})
-    return case(index, sample, known, make, look)
+    arguments = dict(clip=sample.clip.pixels[:9], frames=8)
+    return beside(index, sample, range(9), {9: "seam"}, **arguments)
 
 
 def extend_backward(index: int, sample: Sample) -> Case:
     """The first half of a clip."""
-    pixels, known = sample.clip.pixels, range(8, SHORT)
-
-    def make(model: Model, **settings) -> np.ndarray:
-        asked = dict(frames=8, direction="backward")
-        return model.extend(pixels[8:], sample.clip.caption, **asked, **settings)
-
-    look = look_at(pixels, sample.scene, known, {8: "seam"})
-    return case(index, sample, known, make, look)
+    arguments = dict(clip=sample.clip.pixels[8:], frames=8, direction="backward")
+    return beside(index, sample, range(8, SHORT), {8: "seam"}, **arguments)
 
 
 def connect(index: int, sample: Sample) -> Case:
     """The middle of a clip."""
-    pixels, known = sample.clip.pixels, [*range(9), *range(24, LONG)]
-    first, second = pixels[:9], pixels[24:]
-
-    def make(model: Model, **settings) -> np.ndarray:
-        return model.connect(first, second, sample.clip.caption, frames=15, **settings)
-
-    look = look_at(pixels, sample.scene, known, {9: "seam", 24: "seam"})
-    return case(index, sample, known, make, look)
+    pixels, given = sample.clip.pixels, [*range(9), *range(24, LONG)]
+    arguments = dict(first=pixels[:9], second=pixels[24:], frames=15)
+    return beside(index, sample, given, {9: "seam", 24: "seam"}, **arguments)
 
 
 def insert(index: int, sample: Sample) -> Case:
     """A second that is missing."""
-    pixels, known = sample.clip.pixels, [*range(13), *range(21, LONG)]
+    given = [*range(13), *range(21, LONG)]
     spans = [(13 / clips.FPS, 21 / clips.FPS)]
-
-    def make(model: Model, **settings) -> np.ndarray:
-        cut = pixels[known]
-        return model.insert(cut, sample.clip.caption, spans=spans, **settings)
-
-    look = look_at(pixels, sample.scene, known, {13: "seam", 21: "seam"})
-    return case(index, sample, known, make, look)
+    arguments = dict(clip=sample.clip.pixels[given], spans=spans)
+    return beside(index, sample, given, {13: "seam", 21: "seam"}, **arguments)
 
 
 def remove(index: int, sample: Sample) -> Case:
     """A second of something else, in the place of half a second."""
-    pixels, known = sample.clip.pixels, [*range(13), *range(17, LONG)]
-    spans = [(13 / clips.FPS, 21 / clips.FPS)]
+    pixels, given = sample.clip.pixels, [*range(13), *range(17, LONG)]
     upside_down = pixels[:8, ::-1]
     spoilt = np.concatenate([pixels[:13], upside_down, pixels[17:]])
-
-    def make(model: Model, **settings) -> np.ndarray:
-        return model.remove(spoilt, sample.clip.caption, spans=spans, **settings)
-
-    look = look_at(pixels, sample.scene, known, {13: "seam", 17: "seam"})
-    return case(index, sample, known, make, look)
+    arguments = dict(clip=spoilt, spans=[(13 / clips.FPS, 21 / clips.FPS)])
+    return beside(index, sample, given, {13: "seam", 17: "seam"}, **arguments)
 
 
-def _short(seed: int) -> clips.Found:
-    return clips.lively(clips.find(seed, SHORT))
+def _suite(task: str, frames: int, build: Callable[[int, Sample], Case]) -> Suite:
+    found = clips.cases(lambda seed: clips.lively(clips.find(seed, frames)), build)
+    return Suite(task=task, cases=found)
 
 
-def _long(seed: int) -> clips.Found:
-    return clips.lively(clips.find(seed, LONG))
-
-
-TASKS = {
-    "animate": Task(clips=_short, build=animate),
-    "animate-ends": Task(
-        clips=_short,
-        build=lambda *found: animate(*found, known=(0, SHORT - 1)),
+SUITES = {
+    "animate": _suite("animate", SHORT, animate),
+    "animate-ends": _suite(
+        "animate", SHORT, lambda *found: animate(*found, given=(0, SHORT - 1))
     ),
-    "extend-forward": Task(clips=_short, build=extend_forward),
-    "extend-backward": Task(clips=_short, build=extend_backward),
-    "connect": Task(clips=_long, build=connect),
-    "insert": Task(clips=_long, build=insert),
-    "remove": Task(clips=_long, build=remove),
+    "extend-forward": _suite("extend", SHORT, extend_forward),
+    "extend-backward": _suite("extend", SHORT, extend_backward),
+    "connect": _suite("connect", LONG, connect),
+    "insert": _suite("insert", LONG, insert),
+    "remove": _suite("remove", LONG, remove),
 }

@@ -7,28 +7,33 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sora_jax.evals import clips, findings, read
-from sora_jax.evals.findings import Finding
-from sora_jax.evals.joins import SHORT, case, frames_of, look_at
-from sora_jax.evals.operated import Case, Clip, Model, Task, idle
+from sora_jax.evals import seams
+from sora_jax.evals.case import Case, Clip, Finding, Suite, all_of, still
 from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.cases import clips
+from sora_jax.worlds.playground.judge.cases.clips import SHORT
+from sora_jax.worlds.playground.judge.cases.frames import beside, score_joins
+from sora_jax.worlds.playground.judge.observation import Observation, observe
 from sora_jax.worlds.playground.source import Sample
 
 _WRAP = {0: "seam where it wraps around"}
 # Windows of the length that the default weights take.
 _ROLLING = {"frames": 69, "window": 29, "context": 9}
 _MINUTE = {"frames": 481}  # at 8 fps
+_SHAPE = {"size": clips.SIZE, "fps": clips.FPS}
+_BATCH = 4
 _END = 33  # frames: the last four seconds, from picture to picture
 _SECOND = 8  # frames
 _DRIFT = 3.0  # of 255
 
 
-def circles(scene: world.Scene) -> bool:
+def is_circle(scene: world.Scene) -> bool:
     """Say whether all comes back to where it was: once, in short clips."""
     return clips.is_perpetual(scene) and clips.motion(scene) == "circle"
 
 
-def ends(scene: world.Scene) -> bool:
+def is_no_circle(scene: world.Scene) -> bool:
     """Say whether the world would not come back by itself."""
     return clips.motion(scene) != "circle"
 
@@ -39,52 +44,42 @@ def _endless(
     is_wanted: Callable[[world.Scene], bool] = clips.is_perpetual,
 ) -> clips.Found:
     """Clips that could go on for ever, by captions that say how."""
-    return clips.told(clips.find(seed, frames, is_wanted))
+    return clips.with_motion_stated(clips.find(seed, frames, is_wanted))
 
 
 def loop_circle(index: int, sample: Sample) -> Case:
     """The second half of a circle."""
     period = _period(sample)
-    pixels, known = period.clip.pixels, range(9)
-
-    def make(model: Model, **settings) -> np.ndarray:
-        return model.loop(pixels[:9], sample.clip.caption, frames=7, **settings)
-
-    look = look_at(pixels, sample.scene, known, {9: "seam", **_WRAP})
-    return case(index, period, known, make, look)
+    arguments = dict(clip=period.clip.pixels[:9], frames=7)
+    return beside(index, period, range(9), {9: "seam", **_WRAP}, **arguments)
 
 
 def loop_prompt(index: int, sample: Sample) -> Case:
     """A circle from its prompt alone."""
     period = _period(sample)
 
-    def make(model: Model, **settings) -> np.ndarray:
-        return model.loop(None, sample.clip.caption, frames=SHORT - 1, **settings)
+    def score(clip: np.ndarray) -> list[Finding]:
+        return [seams.seam(clip, *join) for join in _WRAP.items()]
 
-    def look(clip: np.ndarray) -> list[Finding]:
-        return [findings.seam(clip, *join) for join in _WRAP.items()]
-
-    return case(index, period, (), make, look)
+    given = clips.mask_of(period.clip.pixels, ())
+    return clips.case(index, period, given, score, clip=None, frames=SHORT - 1)
 
 
 def loop_any(index: int, sample: Sample) -> Case:
     """A way back to the first frame of any clip, which the world itself never goes."""
-    pixels, known = sample.clip.pixels, range(SHORT)
+    pixels, frames = sample.clip.pixels, range(SHORT)
     nothing = np.zeros((8, *pixels.shape[1:]), np.float32)
-    given = np.concatenate([pixels, nothing])
-
-    def make(model: Model, **settings) -> np.ndarray:
-        return model.loop(pixels, sample.clip.caption, frames=8, **settings)
-
-    mask = frames_of(given, known)
+    padded = np.concatenate([pixels, nothing])
+    given = clips.mask_of(padded, frames)
     return Case(
         index=index,
         prompt=sample.clip.caption,
-        make=make,
-        look=look_at(given, sample.scene, known, {SHORT: "seam", **_WRAP}),
+        arguments={"clip": pixels, "frames": 8},
+        fps=clips.FPS,
         truth=None,
-        known=mask,
-        idle=idle(given, mask),
+        given=given,
+        baseline=still(padded, given),
+        score=score_joins(padded, sample.scene, frames, {SHORT: "seam", **_WRAP}),
     )
 
 
@@ -99,10 +94,11 @@ def rolling(index: int, sample: Sample) -> Case:
     step = _ROLLING["window"] - _ROLLING["context"]
     edges = range(_ROLLING["window"], _ROLLING["frames"], step)
 
-    def look(clip: np.ndarray) -> list[Finding]:
-        return [findings.seam(clip, edge, "seam of windows") for edge in edges]
+    def score(clip: np.ndarray) -> list[Finding]:
+        return [seams.seam(clip, edge, "seam of windows") for edge in edges]
 
-    return case(index, sample, (), None, look)
+    given = clips.mask_of(sample.clip.pixels, ())
+    return clips.case(index, sample, given, score, **_ROLLING, **_SHAPE)
 
 
 def minute(index: int, sample: Sample) -> Case:
@@ -110,19 +106,20 @@ def minute(index: int, sample: Sample) -> Case:
     names = {"colour": "colour at the end", "shape": "shape at the end"}
     told = (sample.captions, sample.scene.stretches, names)
 
-    def look(clip: np.ndarray) -> list[Finding]:
-        readings = read.read(clip[-_END:], clips.FPS)
+    def score(clip: np.ndarray) -> list[Finding]:
+        seen = observe(clip[-_END:], clips.FPS)
         drift = _drift(clip)
-        found = [*findings.judged(readings, *told), _moves(readings), _steady(drift)]
+        found = [*facts.judge_as(seen, *told), _moves(seen), _steady(drift)]
         away = Finding(measure="drift of the mean colour, of 255", value=drift)
-        return [*found, findings.all_of(found), away]
+        return [*found, all_of(found), away]
 
-    return case(index, sample, (), None, look)
+    given = clips.mask_of(sample.clip.pixels, ())
+    return clips.case(index, sample, given, score, **_MINUTE, **_SHAPE)
 
 
-def _moves(readings: Sequence[read.Reading]) -> Finding:
-    things = readings[-1].things
-    seen = things[0].motion if things else ""
+def _moves(observations: Sequence[Observation]) -> Finding:
+    objects = observations[-1].objects
+    seen = objects[0].motion if objects else ""
     return Finding(
         measure="moves at the end",
         stated="any motion",
@@ -148,28 +145,36 @@ def _steady(drift: float) -> Finding:
     )
 
 
-_SHAPE = {"size": clips.SIZE, "fps": clips.FPS}
-TASKS = {
-    "loop-circle": Task(
-        clips=lambda seed: clips.lively(clips.find(seed, SHORT, circles)),
-        build=loop_circle,
+SUITES = {
+    "loop-circle": Suite(
+        task="loop",
+        cases=clips.cases(
+            lambda seed: clips.lively(clips.find(seed, SHORT, is_circle)), loop_circle
+        ),
     ),
-    "loop-prompt": Task(
-        clips=lambda seed: clips.lively(_endless(seed, SHORT, circles)),
-        build=loop_prompt,
+    "loop-prompt": Suite(
+        task="loop",
+        cases=clips.cases(
+            lambda seed: clips.lively(_endless(seed, SHORT, is_circle)), loop_prompt
+        ),
     ),
-    "loop-any": Task(
-        clips=lambda seed: clips.lively(clips.find(seed, SHORT, ends)), build=loop_any
+    "loop-any": Suite(
+        task="loop",
+        cases=clips.cases(
+            lambda seed: clips.lively(clips.find(seed, SHORT, is_no_circle)), loop_any
+        ),
     ),
-    "rolling": Task(
-        clips=lambda seed: clips.lively(_endless(seed, _ROLLING["frames"])),
-        build=rolling,
-        generates=_ROLLING | _SHAPE,
+    "rolling": Suite(
+        task="generate",
+        cases=clips.cases(
+            lambda seed: clips.lively(_endless(seed, _ROLLING["frames"])), rolling
+        ),
+        batch=_BATCH,
     ),
-    "minute": Task(
-        clips=lambda seed: _endless(seed, _MINUTE["frames"]),
-        build=minute,
+    "minute": Suite(
+        task="generate",
+        cases=clips.cases(lambda seed: _endless(seed, _MINUTE["frames"]), minute),
+        batch=_BATCH,
         every=4,
-        generates=_MINUTE | _SHAPE,
     ),
 }

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sora_jax.evals import clips, follow
-from sora_jax.evals.findings import Finding
-from sora_jax.evals.joins import SHORT, case
-from sora_jax.evals.operated import Case, Model, Task
-from sora_jax.evals.segment import Blob
+from sora_jax.evals.case import Case, Finding, Suite
 from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import tracking
+from sora_jax.worlds.playground.judge.cases import clips
+from sora_jax.worlds.playground.judge.cases.clips import SHORT
+from sora_jax.worlds.playground.judge.segmentation import Blob
 from sora_jax.worlds.playground.source import Sample
 
-_KNOWN = 5  # frames, which show where a thing is and how fast
+_GIVEN = 5  # frames, which show where an object is and how fast
 _KINDS = {"still": "still", "bounce": "bounce"} | dict.fromkeys(clips.LINES, "line")
 
 
@@ -25,50 +25,41 @@ def is_determined(scene: world.Scene) -> bool:
 
 def predict(index: int, sample: Sample) -> Case:
     """Where an object is after twelve more frames."""
-    pixels = sample.clip.pixels
     (body,) = sample.scene.stretches[0].bodies
     kind = _KINDS[body.motion]
 
-    def make(model: Model, **settings) -> np.ndarray:
-        frames, prompt = SHORT - _KNOWN, sample.clip.caption
-        return model.extend(pixels[:_KNOWN], prompt, frames=frames, **settings)
-
-    def look(clip: np.ndarray) -> list[Finding]:
-        way = follow.distances(follow.places(clip), body.centre)[_KNOWN:]
+    def score(clip: np.ndarray) -> list[Finding]:
+        way = tracking.distances(tracking.positions(clip), body.centre)[_GIVEN:]
         away = float(way[-1])
         return [
             Finding(
-                measure=f"place ({kind}) within {follow.NEAR}",
+                measure=f"place ({kind}) within {tracking.NEAR}",
                 value=away,
-                stated=f"<= {follow.NEAR}",
+                stated=f"<= {tracking.NEAR}",
                 seen=f"{away:.3f}",
-                is_right=away <= follow.NEAR,
+                is_right=away <= tracking.NEAR,
             ),
             Finding(measure=f"mean distance ({kind})", value=float(way.mean())),
         ]
 
-    return case(index, sample, range(_KNOWN), make, look)
+    return _extended(index, sample, _GIVEN, score)
 
 
 def behind(index: int, sample: Sample) -> Case:
     """What is about to be hidden by a wall, or just is, comes out again."""
-    pixels, stretch = sample.clip.pixels, sample.scene.stretches[0]
-    known, when = ((5, "about to hide"), (9, "hidden"))[index % 2]
+    stretch = sample.scene.stretches[0]
+    given, when = ((5, "about to hide"), (9, "hidden"))[index % 2]
     (body,) = stretch.bodies
 
-    def make(model: Model, **settings) -> np.ndarray:
-        frames, prompt = SHORT - known, sample.clip.caption
-        return model.extend(pixels[:known], prompt, frames=frames, **settings)
-
-    def look(clip: np.ndarray) -> list[Finding]:
-        blobs = follow.things(clip).blobs
+    def score(clip: np.ndarray) -> list[Finding]:
+        blobs = tracking.segment_clip(clip).blobs
         beyond = [[blob for blob in found if is_beyond(blob)] for found in blobs]
-        colour = _colour([blob for found in beyond[known:] for blob in found])
+        colour = _colour([blob for found in beyond[given:] for blob in found])
         return [
             Finding(
                 measure=f"comes out ({when})",
                 stated="all that is seen is beyond the wall",
-                seen=f"{len(blobs[-1])} things, {len(beyond[-1])} beyond",
+                seen=f"{len(blobs[-1])} objects, {len(beyond[-1])} beyond",
                 is_right=0 < len(beyond[-1]) == len(blobs[-1]),
             ),
             Finding(
@@ -85,7 +76,17 @@ def behind(index: int, sample: Sample) -> Case:
         way, _ = world.MOTIONS[body.motion].direction
         return float(blob.centre[0] - middle) * way > 0
 
-    return case(index, sample, range(known), make, look)
+    return _extended(index, sample, given, score)
+
+
+def _extended(
+    index: int, sample: Sample, given: int, score: Callable[[np.ndarray], list[Finding]]
+) -> Case:
+    """A case in which the first frames are given."""
+    pixels = sample.clip.pixels
+    arguments = dict(clip=pixels[:given], frames=SHORT - given)
+    mask = clips.mask_of(pixels, range(given))
+    return clips.case(index, sample, mask, score, **arguments)
 
 
 def _colour(blobs: Sequence[Blob]) -> str:
@@ -96,11 +97,13 @@ def _colour(blobs: Sequence[Blob]) -> str:
     return max(areas, key=lambda name: areas[name], default="")
 
 
-TASKS = {
-    "predict": Task(
-        clips=lambda seed: clips.find(seed, SHORT, is_determined), build=predict
+SUITES = {
+    "predict": Suite(
+        task="extend",
+        cases=clips.cases(lambda seed: clips.find(seed, SHORT, is_determined), predict),
     ),
-    "behind": Task(
-        clips=lambda seed: clips.find(seed, SHORT, kind="behind"), build=behind
+    "behind": Suite(
+        task="extend",
+        cases=clips.cases(lambda seed: clips.find(seed, SHORT, kind="behind"), behind),
     ),
 }

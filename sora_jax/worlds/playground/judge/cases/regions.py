@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 from jaxtyping import Float32
 
 from sora_jax.data import video
 from sora_jax.diffusion import conditioning
-from sora_jax.evals import clips, fidelity, findings
-from sora_jax.evals.findings import Finding
-from sora_jax.evals.joins import SHORT
-from sora_jax.evals.operated import Case, Clip, Model, Task, idle
+from sora_jax.evals import fidelity
+from sora_jax.evals.case import Case, Finding, Suite
 from sora_jax.worlds.playground import render, world
 from sora_jax.worlds.playground.boxes import object_boxes
+from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.cases import clips
+from sora_jax.worlds.playground.judge.cases.clips import SHORT
+from sora_jax.worlds.playground.judge.observation import observe
 from sora_jax.worlds.playground.source import Sample
 
 _MARGIN = 2  # pixels around an object, for what a camera blurs
-_LARGEST = 0.75  # part of a frame that is hidden; some of it must be known
-_BORDER = 8  # pixels that are made on every side
+_LARGEST = 0.75  # part of a frame that is hidden; some of it must be given
+_BORDER = 8  # pixels that are generated on every side
 _LARGE = (128, 128)
 _ALIKE = 0.1  # of the truth's gradients
 _FACTS = {name: name for name in ("colour", "shape", "motion")}
@@ -29,19 +30,16 @@ _FACTS = {name: name for name in ("colour", "shape", "motion")}
 def inpaint(index: int, sample: Sample) -> Case:
     """All of the places where an object is, as its caption says."""
     pixels = sample.clip.pixels
-    mask = conditioning.region_unknown(*_shape(pixels), box_of(sample.scene))
-    known = mask > 0
+    mask = conditioning.region_unknown(*pixels.shape[:3], box_of(sample.scene))
+    given = mask > 0
 
-    def make(model: Model, **settings) -> np.ndarray:
-        hidden = np.where(known[..., None], pixels, np.float32(0))
-        return model.inpaint(hidden, mask, sample.clip.caption, **settings)
+    def score(clip: np.ndarray) -> list[Finding]:
+        told = (sample.captions, sample.scene.stretches, _FACTS)
+        kept = fidelity.given_pixels(clip, pixels, given, clips.FPS)
+        return kept + facts.judge_as(observe(clip, clips.FPS), *told)
 
-    def look(clip: np.ndarray) -> list[Finding]:
-        told = (sample.captions, sample.scene.stretches, _FACTS, clips.FPS)
-        kept = findings.known_pixels(clip, pixels, known, clips.FPS)
-        return kept + findings.facts(clip, *told)
-
-    return _case(index, sample, known, make, look)
+    hidden = np.where(given[..., None], pixels, np.float32(0))
+    return clips.case(index, sample, given, score, clip=hidden, mask=mask)
 
 
 def box_of(scene: world.Scene) -> tuple[int, int, int, int]:
@@ -64,23 +62,20 @@ def is_local(scene: world.Scene) -> bool:
 def outpaint(index: int, sample: Sample) -> Case:
     """The border of a clip."""
     pixels = sample.clip.pixels
-    frames, height, width = _shape(pixels)
+    frames, height, width = pixels.shape[:3]
     box = (_BORDER, _BORDER, height - _BORDER, width - _BORDER)
-    known = conditioning.region_known(frames, height, width, box) > 0
+    given = conditioning.region_known(frames, height, width, box) > 0
     inner = pixels[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
 
-    def make(model: Model, **settings) -> np.ndarray:
-        asked = dict(size=(height, width))
-        return model.outpaint(inner, sample.clip.caption, **asked, **settings)
-
-    def look(clip: np.ndarray) -> list[Finding]:
-        psnr = fidelity.psnr(pixels[~known], np.asarray(clip, np.float32)[~known])
+    def score(clip: np.ndarray) -> list[Finding]:
+        psnr = fidelity.psnr(pixels[~given], np.asarray(clip, np.float32)[~given])
         return [
-            *findings.known_pixels(clip, pixels, known, clips.FPS),
+            *fidelity.given_pixels(clip, pixels, given, clips.FPS),
             Finding(measure="surroundings, dB", value=psnr),
         ]
 
-    return _case(index, sample, known, make, look)
+    arguments = dict(clip=inner, size=(height, width))
+    return clips.case(index, sample, given, score, **arguments)
 
 
 def upscale(index: int, sample: Sample) -> Case:
@@ -89,10 +84,7 @@ def upscale(index: int, sample: Sample) -> Case:
     scene = dataclasses.replace(sample.scene, height=height, width=width)
     truth = video.to_float(video.to_uint8(render.render(scene)))
 
-    def make(model: Model, **settings) -> np.ndarray:
-        return model.upscale(pixels, sample.clip.caption, size=_LARGE, **settings)
-
-    def look(clip: np.ndarray) -> list[Finding]:
+    def score(clip: np.ndarray) -> list[Finding]:
         ratio = _gradients(clip) / _gradients(truth)
         return [
             Finding(measure="PSNR, dB", value=fidelity.psnr(truth, clip)),
@@ -108,11 +100,12 @@ def upscale(index: int, sample: Sample) -> Case:
     return Case(
         index=index,
         prompt=sample.clip.caption,
-        make=make,
-        look=look,
+        arguments={"clip": pixels, "size": _LARGE},
+        fps=clips.FPS,
         truth=truth,
-        known=np.zeros(truth.shape[:3], bool),
-        idle=video.fit(pixels, *_LARGE),
+        given=np.zeros(truth.shape[:3], bool),
+        baseline=video.fit(pixels, *_LARGE),
+        score=score,
     )
 
 
@@ -124,35 +117,17 @@ def _gradients(clip: Float32[np.ndarray, "t h w 3"]) -> float:
     )
 
 
-def _shape(pixels: Clip) -> tuple[int, int, int]:
-    frames, height, width, _ = pixels.shape
-    return frames, height, width
-
-
-def _case(
-    index: int,
-    sample: Sample,
-    known: np.ndarray,
-    make: Callable[..., np.ndarray],
-    look: Callable[[np.ndarray], list[Finding]],
-) -> Case:
-    """A case of which a region is known, and a clip that is the truth."""
-    pixels = sample.clip.pixels
-    return Case(
-        index=index,
-        prompt=sample.clip.caption,
-        make=make,
-        look=look,
-        truth=pixels,
-        known=known,
-        idle=idle(pixels, known),
-    )
-
-
-TASKS = {
-    "inpaint": Task(
-        clips=lambda seed: clips.find(seed, SHORT, is_local), build=inpaint
+SUITES = {
+    "inpaint": Suite(
+        task="inpaint",
+        cases=clips.cases(lambda seed: clips.find(seed, SHORT, is_local), inpaint),
     ),
-    "outpaint": Task(clips=lambda seed: clips.find(seed, SHORT), build=outpaint),
-    "upscale": Task(clips=lambda seed: clips.find(seed, SHORT), build=upscale),
+    "outpaint": Suite(
+        task="outpaint",
+        cases=clips.cases(lambda seed: clips.find(seed, SHORT), outpaint),
+    ),
+    "upscale": Suite(
+        task="upscale",
+        cases=clips.cases(lambda seed: clips.find(seed, SHORT), upscale),
+    ),
 }

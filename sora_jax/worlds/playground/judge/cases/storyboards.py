@@ -6,18 +6,19 @@ import functools
 
 import numpy as np
 
-from sora_jax.evals import clips, findings, judge
-from sora_jax.evals.findings import Finding
-from sora_jax.evals.joins import LONG, case
-from sora_jax.evals.operated import Case, Model, Task
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.evals.case import Case, Finding, Suite
+from sora_jax.evals.tasks import Stretch
 from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.cases import clips
+from sora_jax.worlds.playground.judge.cases.clips import LONG
+from sora_jax.worlds.playground.judge.observation import observe
 from sora_jax.worlds.playground.source import Sample
 
 _HALF = 17  # the frame at which the second stretch begins
 
 
-def halves(scene: world.Scene) -> bool:
+def has_halves(scene: world.Scene) -> bool:
     """Say whether a scene is cut into halves, for which whole latents can be made."""
     return scene.stretches[-1].start == _HALF
 
@@ -35,27 +36,28 @@ def storyboard(index: int, sample: Sample, cut: bool) -> Case:
         for part in sample.captions
     ]
 
-    def make(model: Model, **settings) -> np.ndarray:
-        asked = dict(frames=LONG, size=clips.SIZE, fps=clips.FPS)
-        return model.storyboard(stretches, **asked, **settings)
-
-    def look(clip: np.ndarray) -> list[Finding]:
+    def score(clip: np.ndarray) -> list[Finding]:
         found = []
         for number, part in enumerate(sample.captions):
             row = f"facts of stretch {number + 1}"
-            names: dict[str, str] = {fact: row for fact in judge.FACTS}
+            names: dict[str, str] = {fact: row for fact in facts.FACTS}
             told = ((part,), sample.scene.stretches[number : number + 1], names)
-            shown = clip[part.start : part.stop]
-            found += findings.facts(shown, *told, clips.FPS)
+            shown = observe(clip[part.start : part.stop], clips.FPS)
+            found += facts.judge_as(shown, *told)
         return found
 
-    return case(index, sample, (), make, look)
+    given = clips.mask_of(sample.clip.pixels, ())
+    arguments = dict(stretches=stretches, frames=LONG, size=clips.SIZE, fps=clips.FPS)
+    return clips.case(index, sample, given, score, **arguments)
 
 
-TASKS = {
-    f"storyboard-{name}": Task(
-        clips=lambda seed: clips.find(seed, LONG, halves, kind="cut"),
-        build=functools.partial(storyboard, cut=cut),
+SUITES = {
+    f"storyboard-{name}": Suite(
+        task="storyboard",
+        cases=clips.cases(
+            lambda seed: clips.find(seed, LONG, has_halves, kind="cut"),
+            functools.partial(storyboard, cut=cut),
+        ),
     )
     for name, cut in (("cut", True), ("shot", False))
 }
