@@ -170,7 +170,7 @@ def test_bad_options_are_all_named(tmp_path):
     refused = {
         "--kind must be among one, two.*'three'": {"kind": "three"},
         "--size must be WIDTHxHEIGHT.*'banana'": {"size": "banana"},
-        "--size must be .*0x64": {"size": "0x64"},
+        "--size must be .*64, 0": {"size": "0x64"},
         "--kind turn .*--tasks storyboard": {"kind": "turn"},
         "--tasks must be .*'extend-for'": {"tasks": ("extend-for",)},
         "--frames is of the task generate": {"tasks": ("extend",), "frames": 9},
