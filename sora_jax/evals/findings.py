@@ -52,7 +52,7 @@ def known_pixels(
     differ = video.to_uint8(clip)[known] != video.to_uint8(given)[known]
     with tempfile.TemporaryDirectory() as folder:
         path = outputs.write(f"{folder}/clip.mp4", [clip], fps)
-        shown = decoding.read_video(path).pixels
+        shown = video.to_float(decoding.read_video(path).pixels)
     return [
         Finding(
             measure="known pixels equal",
