@@ -5,10 +5,11 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from sora_jax.config import PackingConfig
 from sora_jax.data import pipeline
-from sora_jax.data.records import Record, Records, write_shard
+from sora_jax.data.records import Record, Records, from_bytes, to_bytes, write_shard
 
 PATCH = (1, 2, 2)
 PACKING = PackingConfig(tokens=40, rows=3, samples=6, mid_clip=0.4)
@@ -24,7 +25,7 @@ def record(number):
         stretches += ((2, (f"end {number}",)),)
     return Record(
         latents=latents,
-        known=np.ones((t, h, w, 3), np.float32),
+        extra=np.ones((t, h, w, 3), np.float32),
         captions=(f"clip {number}",),
         stretches=stretches,
     )
@@ -111,3 +112,13 @@ def test_longer_clips_than_the_longest_are_left_out(records, tmp_path):
     write_shard(tmp_path, 0, [record(1), record(2)])
     with pytest.raises(ValueError, match="packing.longest 1 leaves no clip"):
         pipeline.plan(Records(tmp_path), PATCH, packing, 0)
+
+
+def test_records_of_version_0_1_are_read():
+    """They called the conditioning channels by another name."""
+    before = record(3)
+    stored = safetensors.numpy.load(to_bytes(before))
+    stored["known"] = stored.pop("extra")
+    after = from_bytes(safetensors.numpy.save(stored))
+    np.testing.assert_array_equal(after.extra, before.extra)
+    np.testing.assert_array_equal(after.latents, before.latents)

@@ -7,10 +7,10 @@ import sys
 import pytest
 
 import sora_jax
-from sora_jax.commands import doctor, program
+from sora_jax.commands import doctor, program, train
 from sora_jax.config import DiTRun, EncodeRun, VAERun
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.training import encode, loop, starts, vae
+from sora_jax.training import loop, starts, vae
 from sora_jax.training.latents import open_latents
 from sora_jax.weights import export, publish, workdirs
 from sora_jax.worlds.playground.judge import command as evaluation
@@ -64,7 +64,7 @@ ENTRIES = (
     ("folder", lambda at: sora_jax.load(at)),
     ("--out", lambda at: sora_jax.write(at, [], fps=8.0)),
     ("--workdir", lambda at: loop.train(VAERun(), at, lambda mesh: None)),
-    ("--workdir", lambda at: encode.encode(EncodeRun(), at)),
+    ("--workdir", lambda at: train.train(EncodeRun(), at)),
     ("latents: folder", lambda at: open_latents(DiTRun(latents=at))),
     ("more_latents: folder", lambda at: open_latents(DiTRun(more_latents=(at,)))),
     ("start_from", lambda at: vae.load_start(VAERun(start_from=at))),

@@ -91,9 +91,9 @@ def make_sample(
     A mid_clip crop starts at time 1, like a window of a longer video, and always
     continues something: its beginning is given as clean tokens.
     """
-    latents, known = record.latents[view.start :], record.known[view.start :]
+    latents, extra = record.latents[view.start :], record.extra[view.start :]
     if not conditions:
-        known = known[..., :0]
+        extra = extra[..., :0]
     grid = grid_of(latents.shape, patch)
     frames, per_frame = grid[0], grid[1] * grid[2]
     mid_clip = view.start > 0
@@ -107,7 +107,7 @@ def make_sample(
     return Sample(
         x=patchify(latents, patch),
         # The channels of a crop would speak of frames that it does not have.
-        extra=patchify(known * (not mid_clip), patch),
+        extra=patchify(extra * (not mid_clip), patch),
         coords=coordinates(grid, start=1.0 if mid_clip else 0.0),
         clean=np.repeat(np.arange(frames) < prefix, per_frame),
         captions=np.stack([encode(text, pad_to) for text in texts]),
@@ -142,7 +142,7 @@ class BuildRow:
     packing: PackingConfig
     encode: Encode
     pad_to: int
-    # Whether the transformer has channels for what is known.
+    # Whether the transformer has conditioning channels.
     conditions: bool = True
 
     def __call__(self, row: Sequence[int], rng: np.random.Generator) -> Batch:

@@ -1,7 +1,7 @@
 """Encoded clips on disk: ArrayRecord shards and an index of their shapes.
 
-A record is what training needs of one clip: its latents, the latents of the pixels
-that its drawn condition leaves known, and its captions in several phrasings.
+A record is what training needs of one clip: its latents, the conditioning channels of
+the pixels that are given of it, and its captions in several phrasings.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from sora_jax.workdir import read_json, roomy, write_json
 
 FORMAT = "safetensors"  # of a record
 AGAIN = "delete that shard and its index, and start the encode command again"
+_EXTRA_BEFORE = "known"  # what `Record.extra` was called up to version 0.1
 _FOUR = msgspec.Meta(min_length=4, max_length=4)
 
 
@@ -38,14 +39,14 @@ class Record:
 
     Attributes:
       latents: normalised latents of the whole clip.
-      known: conditioning channels (mask, latents of the known pixels); zeros when
-        nothing is known.
+      extra: conditioning channels (mask, latents of the given pixels), as those of
+        `types.Tokens`; zeros where nothing is given.
       captions: phrasings of the whole clip.
       stretches: for each stretch of time, its first latent frame and its phrasings.
     """
 
     latents: Float[np.ndarray, "t h w z"]
-    known: Float[np.ndarray, "t h w q"]
+    extra: Float[np.ndarray, "t h w q"]
     captions: tuple[str, ...]
     stretches: tuple[tuple[int, tuple[str, ...]], ...]
 
@@ -56,7 +57,7 @@ def to_bytes(record: Record) -> bytes:
     return safetensors.numpy.save(
         {
             "latents": np.ascontiguousarray(record.latents, np.float16),
-            "known": np.ascontiguousarray(record.known, np.float16),
+            "extra": np.ascontiguousarray(record.extra, np.float16),
             "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
         }
     )
@@ -68,9 +69,10 @@ def from_bytes(data: bytes) -> Record:
     # headers of its arrays in several at once.
     arrays = safetensors.numpy.load(data)
     text = json.loads(arrays["text"].tobytes())
+    extra = arrays["extra"] if "extra" in arrays else arrays[_EXTRA_BEFORE]
     return Record(
         latents=arrays["latents"].astype(np.float32),
-        known=arrays["known"].astype(np.float32),
+        extra=extra.astype(np.float32),
         captions=tuple(text["captions"]),
         stretches=tuple((start, tuple(texts)) for start, texts in text["stretches"]),
     )

@@ -36,7 +36,7 @@ def given_pixels(
     differ = video.to_uint8(clip)[given] != video.to_uint8(pixels)[given]
     with tempfile.TemporaryDirectory() as folder:
         path = outputs.write(f"{folder}/clip.mp4", [clip], fps)
-        shown = decoding.read_video(path).pixels
+        shown = video.to_float(decoding.read_video(path).pixels)
     return [
         Finding(
             measure="known pixels equal",

@@ -9,7 +9,7 @@ import numpy as np
 
 from sora_jax import cli, files
 from sora_jax.config import ModelConfig, SamplingConfig
-from sora_jax.data import arrays, footage, storyboard
+from sora_jax.data import arrays, footage, storyboard, video
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks
 from sora_jax.sampling.allowed import too_many
@@ -76,7 +76,7 @@ def read_clip(path: str, arguments: Arguments, settings: SamplingConfig) -> Clip
         fit=arguments.fit,
         limits=arguments.limits,
     )
-    return found.clip.pixels
+    return video.to_float(found.clip.pixels)
 
 
 def read_keyframe(
@@ -120,7 +120,7 @@ def read_painting(arguments: Arguments, settings: SamplingConfig) -> Build:
     how: dict[str, Any] = {"fps": settings.fps, "size": settings.size}
     how |= {"fit": arguments.fit, "limits": arguments.limits}
     found = footage.read(arguments.video[0], **how)
-    clip = found.clip.pixels
+    clip = video.to_float(found.clip.pixels)
     if arguments.mask is None:
         assert arguments.outpaint is not None
         size = cli.parse_size(arguments.outpaint, field="--outpaint")
@@ -154,7 +154,8 @@ def read_retouched(arguments: Arguments, settings: SamplingConfig) -> Build:
     if arguments.task == "upscale":
         retouching.check_larger(settings.size, found.source_size)
     # Fitted to its size once, an enlarged clip is a source like any other.
-    return lambda brief: retouching.edit(brief, found.clip.pixels, strength)
+    clip = video.to_float(found.clip.pixels)
+    return lambda brief: retouching.edit(brief, clip, strength)
 
 
 def strength_of(arguments: Arguments) -> float:
