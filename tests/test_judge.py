@@ -14,7 +14,9 @@ from sora_jax.worlds.playground.judge.observation import Observation, observe
 
 def shares(findings: list[Finding]) -> dict[str, float]:
     return {
-        fact: float(np.mean([v.is_right for v in findings if v.measure == fact]))
+        fact: float(
+            np.mean([v.is_right is True for v in findings if v.measure == fact])
+        )
         for fact in {found.measure for found in findings}
     }
 

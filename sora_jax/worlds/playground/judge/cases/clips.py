@@ -1,8 +1,4 @@
-"""Find clips of the test split that suit a task, and make cases of them.
-
-Their pixels are bytes as floats, as those of people's files are, so that what is given
-of them can come back unchanged.
-"""
+"""Find clips that suit a task, and make cases of them."""
 
 from __future__ import annotations
 
@@ -16,19 +12,54 @@ from jaxtyping import Bool, Float32
 
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data import video
+from sora_jax.data.sources.protocol import ClipSource
 from sora_jax.evals import seams
-from sora_jax.evals.case import Case, Finding, still
-from sora_jax.worlds.playground import world
-from sora_jax.worlds.playground.source import Playground, Sample
+from sora_jax.evals.case import Case, Clip, Finding, still
+from sora_jax.worlds.playground import captions, world
+from sora_jax.worlds.playground.source import Playground
 
 FPS = 8.0
 SIZE = (64, 64)
 SHORT, LONG = 17, 33  # frames; the default model's own lengths
 _JUMP = 4  # frames
-Found = Iterator[tuple[int, Sample]]
-
 LINES = tuple(name for name, item in world.MOTIONS.items() if any(item.direction))
 PERPETUAL = ("circle", "spin")  # which go on for as long as one likes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A clip of a source, with its truth.
+
+    Attributes:
+      pixels: bytes as floats in [-1, 1], so that what is given of them can come back
+        unchanged.
+      fps: frames per second.
+      prompt: a caption of the whole clip.
+      captions: a caption for each stretch of time; together they state what the prompt
+        does.
+      scene: what is where in every frame.
+    """
+
+    pixels: Clip
+    fps: float
+    prompt: str
+    captions: tuple[captions.Caption, ...]
+    scene: world.Scene
+
+
+Found = Iterator[tuple[int, Sample]]
+
+
+def load(source: ClipSource, index: int) -> Sample:
+    """Read a clip of any source whose truth is a `source.Truth`."""
+    spec = source.spec(index)
+    return Sample(
+        pixels=video.to_float(source.read(index).pixels),
+        fps=spec.fps,
+        prompt=spec.captions[0].texts[0],
+        captions=spec.truth.captions,
+        scene=spec.truth.scene,
+    )
 
 
 def find(
@@ -49,7 +80,7 @@ def find(
     source = Playground(config)
     for index in itertools.count():
         if is_wanted(source.scene(index)):
-            yield index, _in_bytes(source[index])
+            yield index, load(source, index)
 
 
 def lively(found: Found) -> Found:
@@ -61,7 +92,7 @@ def lively(found: Found) -> Found:
     return (
         (index, sample)
         for index, sample in found
-        if motion(sample.scene) != "bounce" and _is_lively(sample.clip.pixels)
+        if motion(sample.scene) != "bounce" and _is_lively(sample.pixels)
     )
 
 
@@ -97,12 +128,12 @@ def case(
       score: looks at a video.
       **arguments: of the task.
     """
-    pixels = sample.clip.pixels
+    pixels = sample.pixels
     return Case(
         index=index,
-        prompt=sample.clip.caption,
+        prompt=sample.prompt,
         arguments=arguments,
-        fps=sample.clip.fps,
+        fps=sample.fps,
         truth=pixels,
         given=given,
         baseline=still(pixels, given),
@@ -134,10 +165,3 @@ def is_perpetual(scene: world.Scene) -> bool:
 def _is_lively(pixels: Float32[np.ndarray, "t h w 3"]) -> bool:
     steps, jumps = seams.changes(pixels), seams.changes(pixels[::_JUMP])
     return bool(steps.min() >= seams.LEAST and jumps.min() >= 2 * steps.max())
-
-
-def _in_bytes(sample: Sample) -> Sample:
-    pixels = video.to_float(video.to_uint8(sample.clip.pixels))
-    return dataclasses.replace(
-        sample, clip=dataclasses.replace(sample.clip, pixels=pixels)
-    )

@@ -12,9 +12,8 @@ from sora_jax.evals.case import Case, Finding, Suite, all_of
 from sora_jax.worlds.playground import captions, chance, render, world
 from sora_jax.worlds.playground.judge import facts, tracking
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
 from sora_jax.worlds.playground.judge.observation import observe
-from sora_jax.worlds.playground.source import Sample
 
 STRENGTHS = (0.5, 0.7, 0.9)
 _EDITS = 2  # their luck apart from the clips' own
@@ -22,7 +21,7 @@ _EDITS = 2  # their luck apart from the clips' own
 
 def edit(index: int, sample: Sample, strength: float) -> Case:
     """One attribute of the object of a clip is changed."""
-    pixels, scene = sample.clip.pixels, sample.scene
+    pixels, scene = sample.pixels, sample.scene
     rng = chance.generator(_EDITS, index)
     changed = ("colour", "shape")[index % 2]
     stretch = _changed(scene.stretches[0], changed, rng)

@@ -16,9 +16,14 @@ from sora_jax.evals.tasks import Keyframe
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import LONG, SHORT, case, mask_of
+from sora_jax.worlds.playground.judge.cases.clips import (
+    LONG,
+    SHORT,
+    Sample,
+    case,
+    mask_of,
+)
 from sora_jax.worlds.playground.judge.observation import observe
-from sora_jax.worlds.playground.source import Sample
 
 _FACTS = {name: name for name in ("colour", "shape", "motion")}
 
@@ -50,14 +55,14 @@ def beside(
 ) -> Case:
     """A case in which frames are given, and those and the joins are scored."""
     frames = list(given)
-    score = score_joins(sample.clip.pixels, sample.scene, frames, joins)
-    mask = mask_of(sample.clip.pixels, frames)
+    score = score_joins(sample.pixels, sample.scene, frames, joins)
+    mask = mask_of(sample.pixels, frames)
     return case(index, sample, mask, score, **arguments)
 
 
 def animate(index: int, sample: Sample, given: tuple[int, ...] = (0,)) -> Case:
     """A video through pictures."""
-    pixels, scene = sample.clip.pixels, sample.scene
+    pixels, scene = sample.pixels, sample.scene
     joins = [join for frame in given for join in (frame, frame + 1)]
     inside = {join: "seam" for join in joins if 0 < join < len(pixels)}
     score_frames = score_joins(pixels, scene, given, inside)
@@ -74,19 +79,19 @@ def animate(index: int, sample: Sample, given: tuple[int, ...] = (0,)) -> Case:
 
 def extend_forward(index: int, sample: Sample) -> Case:
     """The second half of a clip."""
-    arguments = dict(clip=sample.clip.pixels[:9], frames=8)
+    arguments = dict(clip=sample.pixels[:9], frames=8)
     return beside(index, sample, range(9), {9: "seam"}, **arguments)
 
 
 def extend_backward(index: int, sample: Sample) -> Case:
     """The first half of a clip."""
-    arguments = dict(clip=sample.clip.pixels[8:], frames=8, direction="backward")
+    arguments = dict(clip=sample.pixels[8:], frames=8, direction="backward")
     return beside(index, sample, range(8, SHORT), {8: "seam"}, **arguments)
 
 
 def connect(index: int, sample: Sample) -> Case:
     """The middle of a clip."""
-    pixels, given = sample.clip.pixels, [*range(9), *range(24, LONG)]
+    pixels, given = sample.pixels, [*range(9), *range(24, LONG)]
     arguments = dict(first=pixels[:9], second=pixels[24:], frames=15)
     return beside(index, sample, given, {9: "seam", 24: "seam"}, **arguments)
 
@@ -95,13 +100,13 @@ def insert(index: int, sample: Sample) -> Case:
     """A second that is missing."""
     given = [*range(13), *range(21, LONG)]
     spans = [(13 / clips.FPS, 21 / clips.FPS)]
-    arguments = dict(clip=sample.clip.pixels[given], spans=spans)
+    arguments = dict(clip=sample.pixels[given], spans=spans)
     return beside(index, sample, given, {13: "seam", 21: "seam"}, **arguments)
 
 
 def remove(index: int, sample: Sample) -> Case:
     """A second of something else, in the place of half a second."""
-    pixels, given = sample.clip.pixels, [*range(13), *range(17, LONG)]
+    pixels, given = sample.pixels, [*range(13), *range(17, LONG)]
     upside_down = pixels[:8, ::-1]
     spoilt = np.concatenate([pixels[:13], upside_down, pixels[17:]])
     arguments = dict(clip=spoilt, spans=[(13 / clips.FPS, 21 / clips.FPS)])

@@ -12,10 +12,9 @@ from sora_jax.evals.case import Case, Clip, Finding, Suite, all_of, still
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
 from sora_jax.worlds.playground.judge.cases.frames import beside, score_joins
 from sora_jax.worlds.playground.judge.observation import Observation, observe
-from sora_jax.worlds.playground.source import Sample
 
 _WRAP = {0: "seam where it wraps around"}
 # Windows of the length that the default weights take.
@@ -50,7 +49,7 @@ def _endless(
 def loop_circle(index: int, sample: Sample) -> Case:
     """The second half of a circle."""
     period = _period(sample)
-    arguments = dict(clip=period.clip.pixels[:9], frames=7)
+    arguments = dict(clip=period.pixels[:9], frames=7)
     return beside(index, period, range(9), {9: "seam", **_WRAP}, **arguments)
 
 
@@ -61,19 +60,19 @@ def loop_prompt(index: int, sample: Sample) -> Case:
     def score(clip: np.ndarray) -> list[Finding]:
         return [seams.seam(clip, *join) for join in _WRAP.items()]
 
-    given = clips.mask_of(period.clip.pixels, ())
+    given = clips.mask_of(period.pixels, ())
     return clips.case(index, period, given, score, clip=None, frames=SHORT - 1)
 
 
 def loop_any(index: int, sample: Sample) -> Case:
     """A way back to the first frame of any clip, which the world itself never goes."""
-    pixels, frames = sample.clip.pixels, range(SHORT)
+    pixels, frames = sample.pixels, range(SHORT)
     nothing = np.zeros((8, *pixels.shape[1:]), np.float32)
     padded = np.concatenate([pixels, nothing])
     given = clips.mask_of(padded, frames)
     return Case(
         index=index,
-        prompt=sample.clip.caption,
+        prompt=sample.prompt,
         arguments={"clip": pixels, "frames": 8},
         fps=clips.FPS,
         truth=None,
@@ -85,8 +84,7 @@ def loop_any(index: int, sample: Sample) -> Case:
 
 def _period(sample: Sample) -> Sample:
     """A circle without its last frame, which is its first."""
-    clip = dataclasses.replace(sample.clip, pixels=sample.clip.pixels[:-1])
-    return dataclasses.replace(sample, clip=clip)
+    return dataclasses.replace(sample, pixels=sample.pixels[:-1])
 
 
 def rolling(index: int, sample: Sample) -> Case:
@@ -97,7 +95,7 @@ def rolling(index: int, sample: Sample) -> Case:
     def score(clip: np.ndarray) -> list[Finding]:
         return [seams.seam(clip, edge, "seam of windows") for edge in edges]
 
-    given = clips.mask_of(sample.clip.pixels, ())
+    given = clips.mask_of(sample.pixels, ())
     return clips.case(index, sample, given, score, **_ROLLING, **_SHAPE)
 
 
@@ -113,7 +111,7 @@ def minute(index: int, sample: Sample) -> Case:
         away = Finding(measure="drift of the mean colour, of 255", value=drift)
         return [*found, all_of(found), away]
 
-    given = clips.mask_of(sample.clip.pixels, ())
+    given = clips.mask_of(sample.pixels, ())
     return clips.case(index, sample, given, score, **_MINUTE, **_SHAPE)
 
 

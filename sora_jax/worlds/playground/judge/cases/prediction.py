@@ -10,9 +10,8 @@ from sora_jax.evals.case import Case, Finding, Suite
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import tracking
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
 from sora_jax.worlds.playground.judge.segmentation import Blob
-from sora_jax.worlds.playground.source import Sample
 
 _GIVEN = 5  # frames, which show where an object is and how fast
 _KINDS = {"still": "still", "bounce": "bounce"} | dict.fromkeys(clips.LINES, "line")
@@ -83,7 +82,7 @@ def _extended(
     index: int, sample: Sample, given: int, score: Callable[[np.ndarray], list[Finding]]
 ) -> Case:
     """A case in which the first frames are given."""
-    pixels = sample.clip.pixels
+    pixels = sample.pixels
     arguments = dict(clip=pixels[:given], frames=SHORT - given)
     mask = clips.mask_of(pixels, range(given))
     return clips.case(index, sample, mask, score, **arguments)

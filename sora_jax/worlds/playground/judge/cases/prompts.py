@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 from sora_jax.config import PlaygroundConfig
+from sora_jax.data.sources.protocol import ClipSource
 from sora_jax.evals import fidelity
 from sora_jax.evals.case import Case, Finding, Suite, all_of
 from sora_jax.worlds.playground import captions, world
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.cases.clips import Sample, load
 from sora_jax.worlds.playground.judge.observation import Observation, observe
-from sora_jax.worlds.playground.source import Playground, Sample
+from sora_jax.worlds.playground.source import Playground
 
 EVERYTHING = "all of a video"  # every fact that its prompt states
 # What not all prompts state: count and scenes are judged of every video.
@@ -25,12 +26,15 @@ _ENOUGH = 1000  # prompts to look for the first that states a fact
 _BATCH = 20
 
 
+_FIDELITY = ("PSNR, dB", "PSNR inside object boxes, dB")
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Prompts:
-    """Which clips' captions are prompts.
+    """Which clips of the test split have the prompts.
 
     Attributes:
-      frames: of each video: 1 (an image) or 1 + 4k.
+      frames: of each video: 1 (an image) or 1 + r·k, where r is the VAE's time factor.
       size: (height, width) in pixels.
       kind: of clips, in `PlaygroundConfig.kinds`; "" for the whole mixture.
       fact: that every prompt states, among others; "" for any prompts.
@@ -42,7 +46,7 @@ class Prompts:
     fact: str = ""
 
     def source(self, seed: int) -> Playground:
-        """Return the test clips."""
+        """Return the clips."""
         config = PlaygroundConfig(
             split="test",
             seed=seed,
@@ -54,7 +58,7 @@ class Prompts:
         return Playground(config)
 
     def find(self, seed: int) -> Iterator[int]:
-        """Find the clips of `source` whose captions suit, in their order.
+        """Find the clips whose prompts suit, in their order.
 
         Raises:
           ValueError: the settings are no playground's, or no prompt states the fact.
@@ -65,13 +69,7 @@ class Prompts:
         if self.fact not in STATED:
             names = ", ".join(STATED)
             raise ValueError(f"--fact must be one of {names}, got {self.fact!r}")
-
-        def suits(index: int) -> bool:
-            parts, _ = source.captions(index)
-            stretches = source.scene(index).stretches
-            return self.fact in facts.facts_stated(parts, stretches)
-
-        first = next(filter(suits, range(_ENOUGH)), None)
+        first = next(stating(source, self.fact, range(_ENOUGH)), None)
         if first is None:
             kind = f" of --kind {self.kind}" if self.kind else ""
             raise ValueError(
@@ -79,48 +77,55 @@ class Prompts:
                 f"first {_ENOUGH}{kind} with --frames {self.frames}: ask for another "
                 "kind, or for more frames"
             )
-        rest = filter(suits, range(first + 1, len(source)))
-        return itertools.chain([first], rest)
-
-    def cases(self, seed: int) -> Iterator[Case]:
-        """Make a case of each clip that is found."""
-        source = self.source(seed)
-        return (case(index, source[index]) for index in self.find(seed))
+        return stating(source, self.fact, range(first, len(source)))
 
     def suite(self) -> Suite:
         """Return the suite of these prompts."""
-        rows = (*facts.FACTS, EVERYTHING, *_FIDELITY)
-        return Suite(
-            task="generate", cases=self.cases, batch=_BATCH, shuffles=True, rows=rows
-        )
+        return suite(lambda seed: cases(self.source(seed), self.find(seed)))
 
 
-_FIDELITY = ("PSNR, dB", "PSNR inside object boxes, dB")
+def suite(drawn: Callable[[int], Iterator[Case]]) -> Suite:
+    """Return the suite of some `cases`, which are drawn for a seed."""
+    rows = (*facts.FACTS, EVERYTHING, *_FIDELITY)
+    return Suite(task="generate", cases=drawn, batch=_BATCH, shuffles=True, rows=rows)
+
+
+def cases(source: ClipSource, indices: Iterable[int]) -> Iterator[Case]:
+    """Make cases of the clips of any source whose truth is a `source.Truth`."""
+    return (case(index, load(source, index)) for index in indices)
+
+
+def stating(source: ClipSource, fact: str, indices: Iterable[int]) -> Iterator[int]:
+    """Keep the clips whose prompts state a fact."""
+    for index in indices:
+        truth = source.spec(index).truth
+        if fact in facts.facts_stated(truth.captions, truth.scene.stretches):
+            yield index
 
 
 def case(index: int, sample: Sample) -> Case:
-    """A clip from its caption."""
-    clip = sample.clip
-    frames, height, width, _ = clip.pixels.shape
+    """A clip from its prompt."""
+    pixels = sample.pixels
+    frames, height, width, _ = pixels.shape
     boxes = object_boxes(sample.scene)
 
     def compare(kept: np.ndarray) -> list[Finding]:
         values = (
-            fidelity.psnr(clip.pixels, kept),
-            fidelity.psnr(clip.pixels[boxes], kept[boxes]),
+            fidelity.psnr(pixels, kept),
+            fidelity.psnr(pixels[boxes], kept[boxes]),
         )
         pairs = zip(_FIDELITY, values, strict=True)
         return [Finding(measure=measure, value=value) for measure, value in pairs]
 
     return Case(
         index=index,
-        prompt=clip.caption,
-        arguments={"frames": frames, "size": (height, width), "fps": clip.fps},
-        fps=clip.fps,
-        truth=clip.pixels,
+        prompt=sample.prompt,
+        arguments={"frames": frames, "size": (height, width), "fps": sample.fps},
+        fps=sample.fps,
+        truth=pixels,
         given=np.zeros((frames, height, width), bool),
-        baseline=np.zeros_like(clip.pixels),
-        observe=functools.partial(observe, fps=clip.fps),
+        baseline=np.zeros_like(pixels),
+        observe=functools.partial(observe, fps=sample.fps),
         score=functools.partial(
             score, parts=sample.captions, stretches=sample.scene.stretches
         ),

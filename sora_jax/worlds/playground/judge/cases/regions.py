@@ -15,9 +15,8 @@ from sora_jax.worlds.playground import render, world
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
 from sora_jax.worlds.playground.judge.observation import observe
-from sora_jax.worlds.playground.source import Sample
 
 _MARGIN = 2  # pixels around an object, for what a camera blurs
 _LARGEST = 0.75  # part of a frame that is hidden; some of it must be given
@@ -29,8 +28,9 @@ _FACTS = {name: name for name in ("colour", "shape", "motion")}
 
 def inpaint(index: int, sample: Sample) -> Case:
     """All of the places where an object is, as its caption says."""
-    pixels = sample.clip.pixels
-    mask = conditioning.region_unknown(*pixels.shape[:3], box_of(sample.scene))
+    pixels = sample.pixels
+    frames, height, width, _ = pixels.shape
+    mask = conditioning.region_unknown(frames, height, width, box_of(sample.scene))
     given = mask > 0
 
     def score(clip: np.ndarray) -> list[Finding]:
@@ -61,8 +61,8 @@ def is_local(scene: world.Scene) -> bool:
 
 def outpaint(index: int, sample: Sample) -> Case:
     """The border of a clip."""
-    pixels = sample.clip.pixels
-    frames, height, width = pixels.shape[:3]
+    pixels = sample.pixels
+    frames, height, width, _ = pixels.shape
     box = (_BORDER, _BORDER, height - _BORDER, width - _BORDER)
     given = conditioning.region_known(frames, height, width, box) > 0
     inner = pixels[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
@@ -80,7 +80,7 @@ def outpaint(index: int, sample: Sample) -> Case:
 
 def upscale(index: int, sample: Sample) -> Case:
     """Twice as many pixels along each side; not to make any is to resample."""
-    pixels, (height, width) = sample.clip.pixels, _LARGE
+    pixels, (height, width) = sample.pixels, _LARGE
     scene = dataclasses.replace(sample.scene, height=height, width=width)
     truth = video.to_float(video.to_uint8(render.render(scene)))
 
@@ -99,7 +99,7 @@ def upscale(index: int, sample: Sample) -> Case:
 
     return Case(
         index=index,
-        prompt=sample.clip.caption,
+        prompt=sample.prompt,
         arguments={"clip": pixels, "size": _LARGE},
         fps=clips.FPS,
         truth=truth,

@@ -11,9 +11,8 @@ from sora_jax.evals.tasks import Stretch
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import LONG
+from sora_jax.worlds.playground.judge.cases.clips import LONG, Sample
 from sora_jax.worlds.playground.judge.observation import observe
-from sora_jax.worlds.playground.source import Sample
 
 _HALF = 17  # the frame at which the second stretch begins
 
@@ -46,7 +45,7 @@ def storyboard(index: int, sample: Sample, cut: bool) -> Case:
             found += facts.judge_as(shown, *told)
         return found
 
-    given = clips.mask_of(sample.clip.pixels, ())
+    given = clips.mask_of(sample.pixels, ())
     arguments = dict(stretches=stretches, frames=LONG, size=clips.SIZE, fps=clips.FPS)
     return clips.case(index, sample, given, score, **arguments)
 
