@@ -75,14 +75,16 @@ def train(latents: str, folder: Path, steps: int) -> tuple[float, float]:
 def flop_of_a_step(workdir: Path) -> float:
     """Model FLOPs of a step, forward and backward."""
     from sora_jax.config import DiTRun, from_json
-    from sora_jax.data import pipeline
+    from sora_jax.data import planning
     from sora_jax.training.dit import work_of_a_step
     from sora_jax.training.latents import open_latents
     from sora_jax.training.rows import row_builder
 
     config = from_json(DiTRun, json.loads((workdir / "config.json").read_text()))
     found = open_latents(config)
-    plan = pipeline.plan(found.train, config.dit.patch, config.packing, config.seed)
+    plan = planning.plan(
+        found.train.index, config.dit.patch, config.packing, config.seed
+    )
     build = row_builder(config, found, found.train, plan.views, config.packing)
     return work_of_a_step(config, plan, build)["FLOP"]
 

@@ -24,6 +24,7 @@ from etils import epath
 from jaxtyping import Float
 
 from sora_jax import hashes, limits
+from sora_jax.data.planning import LatentSpec
 from sora_jax.files import PathLike
 from sora_jax.workdir import read_json, roomy, write_json
 
@@ -118,7 +119,7 @@ class Records:
           ValueError: a folder holds no complete shard, or one that is damaged or of
             another version.
         """
-        self.index: list[dict[str, Any]] = []
+        self.index: list[LatentSpec] = []
         self._paths, self._ends = [], []
         for folder in folders:
             for shard, entries in _shards(folder):
@@ -150,8 +151,7 @@ class Records:
         except Exception as error:
             shard = self._paths[bisect.bisect_right(self._ends, number)]
             raise _damaged(shard, error) from error
-        entry = self.index[number]
-        if [list(record.latents.shape), len(record.stretches)] != [*entry.values()]:
+        if _spec(record.latents.shape, len(record.stretches)) != self.index[number]:
             shard = self._paths[bisect.bisect_right(self._ends, number)]
             raise _damaged(shard, f"record {number} is not what the index says")
         return record
@@ -172,8 +172,13 @@ class _Index(msgspec.Struct):
     hash: str = ""  # of the rest; earlier versions had none
 
 
-def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[dict[str, Any]]]]:
-    """Each shard of a folder, with what its index says of each record."""
+def _spec(shape: Sequence[int], stretches: int) -> LatentSpec:
+    frames, height, width, _ = shape
+    return LatentSpec(frames=frames, height=height, width=width, stretches=stretches)
+
+
+def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec]]]:
+    """Yield each shard of a folder, with what its index says of each record."""
     indices = sorted(
         path
         for path in epath.Path(folder).glob("*.json")
@@ -197,7 +202,7 @@ def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[dict[str, Any]]
         shard = path.with_suffix(".arrayrecord")
         if not shard.is_file():
             raise _damaged(str(shard), "it is missing, or is no file")
-        yield shard, index["records"]
+        yield shard, [_spec(entry.shape, entry.stretches) for entry in told.records]
 
 
 def _damaged(path: str, error: Any) -> ValueError:

@@ -111,7 +111,7 @@ def _unlike(config: DiTRun, field: str, folder: str) -> list[str]:
         # A transformer without conditioning channels leaves them out.
         if value != wanted and (value or name != "dit.extra_channels")
     ]
-    sizes = sorted({tuple(entry["shape"][1:3]) for entry in records.index})
+    sizes = sorted({(spec.height, spec.width) for spec in records.index})
     odd = [size for size in sizes if size[0] % patch[1] or size[1] % patch[2]]
     if odd:
         problems.append(
