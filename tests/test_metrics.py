@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from sora_jax.evals import case, seams, statistics
+from sora_jax.evals import case, metrics, statistics
 
 
 def test_wilson_is_what_the_book_says():
@@ -38,14 +38,14 @@ def moving(frames: int, steps: np.ndarray | float) -> np.ndarray:
 
 def test_a_seam_is_a_change_unlike_those_around_it():
     smooth = moving(33, 0.04)
-    np.testing.assert_allclose(seams.ratio(smooth, 16), 1, rtol=1e-4)
+    np.testing.assert_allclose(metrics.seam_ratio(smooth, 16), 1, rtol=1e-4)
     jump = np.concatenate([smooth[:16], smooth[20:]])
-    np.testing.assert_allclose(seams.ratio(jump, 16), 5, rtol=1e-4)
+    np.testing.assert_allclose(metrics.seam_ratio(jump, 16), 5, rtol=1e-4)
     stop = np.concatenate([smooth[:17], smooth[16:]])
-    assert seams.ratio(stop, 17) == 0
+    assert metrics.seam_ratio(stop, 17) == 0
     # What changes less than a byte is measured by a byte.
     np.testing.assert_allclose(
-        seams.ratio(moving(33, 1 / 255), 16), 0.5, rtol=1e-3, atol=0
+        metrics.seam_ratio(moving(33, 1 / 255), 16), 0.5, rtol=1e-3, atol=0
     )
 
 
@@ -53,11 +53,13 @@ def test_a_seam_may_be_anywhere_and_a_cut_nearby_does_not_count():
     steps = np.full(32, 0.02)
     steps[11] = 0.5
     for join in (1, 9, 16, 32):
-        np.testing.assert_allclose(seams.ratio(moving(33, steps), join), 1, rtol=1e-4)
+        np.testing.assert_allclose(
+            metrics.seam_ratio(moving(33, steps), join), 1, rtol=1e-4
+        )
     there = moving(9, 0.1)
     loop = np.concatenate([there, there[-2:0:-1]])
-    np.testing.assert_allclose(seams.ratio(loop, 0), 1, rtol=1e-4)
-    np.testing.assert_allclose(seams.ratio(there, 0), 8, rtol=1e-4)
+    np.testing.assert_allclose(metrics.seam_ratio(loop, 0), 1, rtol=1e-4)
+    np.testing.assert_allclose(metrics.seam_ratio(there, 0), 8, rtol=1e-4)
 
 
 def test_a_baseline_stands_still():

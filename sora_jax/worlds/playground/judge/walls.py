@@ -1,4 +1,4 @@
-"""Find the grey wall, and make it part of what is behind the things beside it."""
+"""Find the grey wall, and make it part of what is behind the objects beside it."""
 
 from __future__ import annotations
 

@@ -13,7 +13,7 @@ from jaxtyping import Bool, Float32
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data import video
 from sora_jax.data.sources.protocol import ClipSource
-from sora_jax.evals import seams
+from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Clip, Finding, still
 from sora_jax.worlds.playground import captions, world
 from sora_jax.worlds.playground.source import Playground
@@ -163,5 +163,5 @@ def is_perpetual(scene: world.Scene) -> bool:
 
 
 def _is_lively(pixels: Float32[np.ndarray, "t h w 3"]) -> bool:
-    steps, jumps = seams.changes(pixels), seams.changes(pixels[::_JUMP])
-    return bool(steps.min() >= seams.LEAST and jumps.min() >= 2 * steps.max())
+    steps, jumps = metrics.changes(pixels), metrics.changes(pixels[::_JUMP])
+    return bool(steps.min() >= metrics.LEAST_CHANGE and jumps.min() >= 2 * steps.max())

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 
 import numpy as np
 
-from sora_jax.evals import fidelity, seams
+from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Clip, Finding, Suite
 from sora_jax.evals.tasks import Keyframe
 from sora_jax.worlds.playground import world
@@ -40,8 +40,8 @@ def score_joins(
     when = ", in changing light" if fades else ""
 
     def score(clip: np.ndarray) -> list[Finding]:
-        found = [seams.seam(clip, join, row + when) for join, row in joins.items()]
-        return [*fidelity.given_pixels(clip, pixels, mask, clips.FPS), *found]
+        found = [metrics.seam(clip, join, row + when) for join, row in joins.items()]
+        return [*metrics.given_pixels(clip, pixels, mask, clips.FPS), *found]
 
     return score
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from sora_jax.evals import seams
+from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Clip, Finding, Suite, all_of, still
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
@@ -58,7 +58,7 @@ def loop_prompt(index: int, sample: Sample) -> Case:
     period = _period(sample)
 
     def score(clip: np.ndarray) -> list[Finding]:
-        return [seams.seam(clip, *join) for join in _WRAP.items()]
+        return [metrics.seam(clip, *join) for join in _WRAP.items()]
 
     given = clips.mask_of(period.pixels, ())
     return clips.case(index, period, given, score, clip=None, frames=SHORT - 1)
@@ -93,7 +93,7 @@ def rolling(index: int, sample: Sample) -> Case:
     edges = range(_ROLLING["window"], _ROLLING["frames"], step)
 
     def score(clip: np.ndarray) -> list[Finding]:
-        return [seams.seam(clip, edge, "seam of windows") for edge in edges]
+        return [metrics.seam(clip, edge, "seam of windows") for edge in edges]
 
     given = clips.mask_of(sample.pixels, ())
     return clips.case(index, sample, given, score, **_ROLLING, **_SHAPE)

@@ -1,4 +1,4 @@
-"""Tasks that only one who knows the world's laws can do: where things will be."""
+"""Tasks that need to know the laws of the world: where objects will be."""
 
 from __future__ import annotations
 

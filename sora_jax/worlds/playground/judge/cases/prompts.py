@@ -10,7 +10,7 @@ import numpy as np
 
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data.sources.protocol import ClipSource
-from sora_jax.evals import fidelity
+from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Finding, Suite, all_of
 from sora_jax.worlds.playground import captions, world
 from sora_jax.worlds.playground.boxes import object_boxes
@@ -111,8 +111,8 @@ def case(index: int, sample: Sample) -> Case:
 
     def compare(kept: np.ndarray) -> list[Finding]:
         values = (
-            fidelity.psnr(pixels, kept),
-            fidelity.psnr(pixels[boxes], kept[boxes]),
+            metrics.psnr(pixels, kept),
+            metrics.psnr(pixels[boxes], kept[boxes]),
         )
         pairs = zip(_FIDELITY, values, strict=True)
         return [Finding(measure=measure, value=value) for measure, value in pairs]

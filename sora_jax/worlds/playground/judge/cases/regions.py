@@ -9,7 +9,7 @@ from jaxtyping import Float32
 
 from sora_jax.data import video
 from sora_jax.diffusion import conditioning
-from sora_jax.evals import fidelity
+from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Finding, Suite
 from sora_jax.worlds.playground import render, world
 from sora_jax.worlds.playground.boxes import object_boxes
@@ -35,7 +35,7 @@ def inpaint(index: int, sample: Sample) -> Case:
 
     def score(clip: np.ndarray) -> list[Finding]:
         told = (sample.captions, sample.scene.stretches, _FACTS)
-        kept = fidelity.given_pixels(clip, pixels, given, clips.FPS)
+        kept = metrics.given_pixels(clip, pixels, given, clips.FPS)
         return kept + facts.judge_as(observe(clip, clips.FPS), *told)
 
     hidden = np.where(given[..., None], pixels, np.float32(0))
@@ -68,9 +68,9 @@ def outpaint(index: int, sample: Sample) -> Case:
     inner = pixels[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
 
     def score(clip: np.ndarray) -> list[Finding]:
-        psnr = fidelity.psnr(pixels[~given], np.asarray(clip, np.float32)[~given])
+        psnr = metrics.psnr(pixels[~given], np.asarray(clip, np.float32)[~given])
         return [
-            *fidelity.given_pixels(clip, pixels, given, clips.FPS),
+            *metrics.given_pixels(clip, pixels, given, clips.FPS),
             Finding(measure="surroundings, dB", value=psnr),
         ]
 
@@ -87,7 +87,7 @@ def upscale(index: int, sample: Sample) -> Case:
     def score(clip: np.ndarray) -> list[Finding]:
         ratio = _gradients(clip) / _gradients(truth)
         return [
-            Finding(measure="PSNR, dB", value=fidelity.psnr(truth, clip)),
+            Finding(measure="PSNR, dB", value=metrics.psnr(truth, clip)),
             Finding(measure="gradient energy / truth's", value=ratio),
             Finding(
                 measure="gradient energy within 10%",
