@@ -75,14 +75,16 @@ def train(latents: str, folder: Path, steps: int) -> tuple[float, float]:
 def flop_of_a_step(workdir: Path) -> float:
     """Model FLOPs of a step, forward and backward."""
     from sora_jax.config import DiTRun, from_json
-    from sora_jax.data import pipeline
+    from sora_jax.data import planning
     from sora_jax.training.dit import work_of_a_step
     from sora_jax.training.latents import open_latents
     from sora_jax.training.rows import row_builder
 
     config = from_json(DiTRun, json.loads((workdir / "config.json").read_text()))
     found = open_latents(config)
-    plan = pipeline.plan(found.train, config.dit.patch, config.packing, config.seed)
+    plan = planning.plan(
+        found.train.index, config.dit.patch, config.packing, config.seed
+    )
     build = row_builder(config, found, found.train, plan.views, config.packing)
     return work_of_a_step(config, plan, build)["FLOP"]
 
@@ -97,8 +99,8 @@ def judge(folder: Path, cases: int) -> float:
         call("-m", "sora_jax.weights.publish", "--run", run, "--out", str(weights))
     if not report.exists():
         options = ["--kind", "one", "--cases", str(cases), "--out", str(report)]
-        call("-m", "sora_jax.evals.playground", "--weights", str(weights), *options)
-    facts = json.loads(report.read_text())["facts"]
+        call("-m", "sora_jax", "eval", "--weights", str(weights), *options)
+    facts = json.loads(report.read_text())["measures"]["generate"]
     seen = [facts[fact]["model"] for fact in FACTS]
     return float(np.mean([fact["right"] / fact["cases"] for fact in seen]))
 

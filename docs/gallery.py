@@ -20,10 +20,10 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data import outputs
 from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
-from sora_jax.evals.regions import box_of
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.training.report import tile
+from sora_jax.worlds.playground.judge.cases.regions import box_of
 from sora_jax.worlds.playground.source import Playground, Sample
 
 OUT = str(Path(__file__).with_name("gallery"))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from sora_jax.condition import Condition
 
@@ -26,18 +26,35 @@ else:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class Caption:
+    """What is said of a stretch of time of a clip.
+
+    Attributes:
+      texts: phrasings, each of which says it; training draws one.
+      start: first frame of the stretch.
+      stop: one past its last frame.
+    """
+
+    texts: tuple[str, ...]
+    start: int
+    stop: int
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Clip:
     """A video (or, with one frame, an image) on the host.
 
     Attributes:
-      pixels: values in [-1, 1].
+      pixels: red, green and blue, and alpha where there is a fourth channel.
+        `data.video.to_float` makes of them what the models take.
       fps: frames per second.
-      caption: what the clip shows; empty when unknown.
+      captions: the first is of the whole clip; where there are more, they are of the
+        stretches of time that it consists of. None where nothing is said.
     """
 
-    pixels: Float[np.ndarray, "t h w c"]
+    pixels: UInt8[np.ndarray, "t h w c"]
     fps: float
-    caption: str = ""
+    captions: tuple[Caption, ...] = ()
 
 
 @jax.tree_util.register_dataclass

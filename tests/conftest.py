@@ -156,7 +156,7 @@ def latents(tmp_path):
     """A folder of encoded clips."""
     record = Record(
         latents=np.zeros((1, 4, 4, 8), np.float32),
-        known=np.zeros((1, 4, 4, 12), np.float32),
+        extra=np.zeros((1, 4, 4, 12), np.float32),
         captions=("a ball",),
         stretches=((0, ("a ball",)),),
     )

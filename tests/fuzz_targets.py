@@ -223,7 +223,7 @@ def of_runs(folder: Path) -> dict[str, Target]:
     shards = folder / "shards"
     record = records.Record(
         latents=np.zeros((1, 4, 4, 8), np.float32),
-        known=np.zeros((1, 4, 4, 12), np.float32),
+        extra=np.zeros((1, 4, 4, 12), np.float32),
         captions=("a ball",),
         stretches=((0, ("a ball",)),),
     )

@@ -1,4 +1,4 @@
-"""Windows that training cuts around objects."""
+"""Boxes around objects, and the crops that training cuts there."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import numpy as np
 from scipy import ndimage
 
 from sora_jax.config import PlaygroundConfig
+from sora_jax.data.video import crop_around, to_float, to_uint8
 from sora_jax.worlds.playground import render
-from sora_jax.worlds.playground.boxes import object_boxes, window_on_object
+from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.source import Playground
 
 CLIPS = Playground(
@@ -35,15 +36,19 @@ def test_object_boxes_hold_every_object():
         assert not np.logical_and(differs, np.logical_not(boxes)).any()
 
 
-def test_a_window_shows_an_object():
+def test_a_crop_shows_an_object():
     for index in range(12):
         sample = CLIPS[index]
-        window = window_on_object(sample, 32, np.random.default_rng(index))
-        assert window.shape == (sample.clip.pixels.shape[0], 32, 32, 3)
-        # Some pixel of the window must differ from the clip without its objects.
-        bare = render.render(without_objects(sample.scene))
-        empty = dataclasses.replace(
-            sample, clip=dataclasses.replace(sample.clip, pixels=bare)
+        mask = object_boxes(sample.scene)
+        crop, empty = (
+            to_float(
+                crop_around(to_uint8(pixels), mask, 32, np.random.default_rng(index))
+            )
+            for pixels in (
+                sample.clip.pixels,
+                render.render(without_objects(sample.scene)),
+            )
         )
-        same = window_on_object(empty, 32, np.random.default_rng(index))
-        assert np.abs(window - same).max() > 0.1
+        assert crop.shape == (sample.scene.frames, 32, 32, 3)
+        # Some pixel of the crop must differ from the clip without its objects.
+        assert np.abs(crop - empty).max() > 0.1

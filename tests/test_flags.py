@@ -13,11 +13,11 @@ from PIL import Image
 
 from sora_jax import cli, cluster, runtime
 from sora_jax.commands import train
-from sora_jax.evals import operations, playground
 from sora_jax.limits import LIMITS, UNLIMITED, Limits
 from sora_jax.plan import command as planning
 from sora_jax.sampling import checks, command, flags, job, spellings, tasks
 from sora_jax.weights import export, publish
+from sora_jax.worlds.playground.judge import command as evaluation
 
 ROOT = Path(__file__).parent.parent
 
@@ -123,7 +123,7 @@ def test_control_characters_do_not_reach_the_terminal():
 
 def test_no_program_repeats_a_long_argument_or_a_raw_one():
     programs = (spellings.parse, train.main, planning.main, export.main, publish.main)
-    for main in (*programs, playground.main, operations.main):
+    for main in (*programs, evaluation.main):
         for name in ("--frames", "--model", "--solver=", "--config.x="):
             value = "9" * 4000
             argv = [name + value] if name.endswith("=") else [name, value]

@@ -58,9 +58,9 @@ def test_a_save_without_room_is_one_line_and_leaves_the_last_step(tmp_path, capf
 
 def test_clips_without_room_are_one_line_and_are_written_again(tmp_path):
     rng = np.random.default_rng(0)
-    latents, known = rng.normal(size=(2, 3, 16, 16, 16)).astype(np.float32)
+    latents, extra = rng.normal(size=(2, 3, 16, 16, 16)).astype(np.float32)
     record = Record(
-        latents=latents, known=known, captions=("a",), stretches=((0, ("a",)),)
+        latents=latents, extra=extra, captions=("a",), stretches=((0, ("a",)),)
     )
     with pytest.raises(
         OSError, match="00000.arrayrecord, which takes at least .* make room"

@@ -1,5 +1,7 @@
 """Packing loses nothing, wastes little, and lays the samples side by side."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -7,36 +9,40 @@ from sora_jax.config import DiTConfig, PackingConfig, PlaygroundConfig, VAEConfi
 from sora_jax.data import packing as room
 from sora_jax.data.packing import Sample, pack_row, plan_rows, statistics
 from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.data.planning import LatentSpec, encoded, plan
+from sora_jax.data.sources.protocol import ClipSpec
+from sora_jax.types import Caption
 from sora_jax.worlds.playground.source import Playground
 
 
-def playground_lengths(count):
-    """Tokens and captions of the first clips of the default mixture."""
-    vae, patch = VAEConfig(), DiTConfig().patch
-    source = Playground(PlaygroundConfig())
-    lengths, captions = [], []
-    for index in range(count):
-        scene = source.scene(index)
-        t = 1 + (scene.frames - 1) // vae.time_factor
-        h, w = (
-            size // vae.space_factor // p
-            for size, p in zip((scene.height, scene.width), patch[1:], strict=True)
-        )
-        lengths.append(t * h * w)
-        captions.append(len(scene.stretches))
-    return np.array(lengths), np.array(captions)
-
-
 def test_the_playground_mixture_wastes_little():
-    lengths, captions = playground_lengths(3000)
-    packing = PackingConfig()
-    rows = plan_rows(lengths, captions, packing.tokens, packing.samples, seed=0)
+    """Of clips that are planned from their specs, before any is encoded."""
+    vae, packing = VAEConfig(), dataclasses.replace(PackingConfig(), mid_clip=0.0)
+    source = Playground(PlaygroundConfig())
+    specs = [
+        encoded(source.spec(index), vae.time_factor, vae.space_factor)
+        for index in range(3000)
+    ]
+    views, tokens, rows = plan(specs, DiTConfig().patch, packing, seed=0)
+    assert len(views) == 3000
+    captions = np.array([spec.stretches for spec in specs])
     assert sorted(i for row in rows for i in row) == list(range(3000))
-    assert all(lengths[row].sum() <= packing.tokens for row in rows)
+    assert all(tokens[row].sum() <= packing.tokens for row in rows)
     assert all(captions[row].sum() <= packing.samples for row in rows)
-    measured = statistics(rows, lengths, packing.tokens)
+    measured = statistics(rows, tokens, packing.tokens)
     assert measured["padding"] <= 0.05
     assert measured["masked_pairs"] <= 0.60
+
+
+def test_a_spec_tells_what_its_clip_will_be_encoded():
+    captions = [Caption(texts=("a",), start=0, stop=13)]
+    captions += [Caption(texts=("b",), start=s, stop=s + 6) for s in (0, 7)]
+    for said, stretches in ((captions, 2), (captions[:1], 1), ([], 1)):
+        spec = ClipSpec(frames=13, height=32, width=48, fps=8.0, captions=tuple(said))
+        assert encoded(spec, 4, 8) == LatentSpec(
+            frames=4, height=4, width=6, stretches=stretches
+        )
+        assert encoded(spec, 2, 16).frames == 7
 
 
 def test_a_sample_longer_than_a_row_is_refused():

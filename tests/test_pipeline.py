@@ -5,10 +5,11 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+import safetensors.numpy
 
 from sora_jax.config import PackingConfig
-from sora_jax.data import pipeline
-from sora_jax.data.records import Record, Records, write_shard
+from sora_jax.data import pipeline, planning
+from sora_jax.data.records import Record, Records, from_bytes, to_bytes, write_shard
 
 PATCH = (1, 2, 2)
 PACKING = PackingConfig(tokens=40, rows=3, samples=6, mid_clip=0.4)
@@ -24,7 +25,7 @@ def record(number):
         stretches += ((2, (f"end {number}",)),)
     return Record(
         latents=latents,
-        known=np.ones((t, h, w, 3), np.float32),
+        extra=np.ones((t, h, w, 3), np.float32),
         captions=(f"clip {number}",),
         stretches=stretches,
     )
@@ -43,7 +44,7 @@ def encode(text, pad_to):
 
 
 def batches(records, count, seed=0, packing=PACKING):
-    plan = pipeline.plan(records, PATCH, packing, seed)
+    plan = planning.plan(records.index, PATCH, packing, seed)
     build = pipeline.BuildRow(records, plan.views, PATCH, packing, encode, 12)
     stream = pipeline.batches(build, plan.rows, seed)
     return [next(stream) for _ in range(count)]
@@ -51,7 +52,7 @@ def batches(records, count, seed=0, packing=PACKING):
 
 def test_an_epoch_shows_every_clip_once_and_rows_mix_shapes(records):
     packing = dataclasses.replace(PACKING, rows=1, mid_clip=0.0)
-    rows = pipeline.plan(records, PATCH, packing, 0).rows
+    rows = planning.plan(records.index, PATCH, packing, 0).rows
     seen, mixed = [], 0
     for batch in batches(records, len(rows), packing=packing):
         (x,), (segments,) = batch.tokens.x, batch.tokens.segments
@@ -105,9 +106,19 @@ def test_the_same_seed_gives_the_same_batches(records):
 
 def test_longer_clips_than_the_longest_are_left_out(records, tmp_path):
     packing = dataclasses.replace(PACKING, mid_clip=0.0, longest=1)
-    views = pipeline.plan(records, PATCH, packing, 0).views
-    assert {records.index[view.record]["shape"][0] for view in views} == {1}
+    views = planning.plan(records.index, PATCH, packing, 0).views
+    assert {records.index[view.record].frames for view in views} == {1}
     assert len(views) == 20
     write_shard(tmp_path, 0, [record(1), record(2)])
     with pytest.raises(ValueError, match="packing.longest 1 leaves no clip"):
-        pipeline.plan(Records(tmp_path), PATCH, packing, 0)
+        planning.plan(Records(tmp_path).index, PATCH, packing, 0)
+
+
+def test_records_of_version_0_1_are_read():
+    """They called the conditioning channels by another name."""
+    before = record(3)
+    stored = safetensors.numpy.load(to_bytes(before))
+    stored["known"] = stored.pop("extra")
+    after = from_bytes(safetensors.numpy.save(stored))
+    np.testing.assert_array_equal(after.extra, before.extra)
+    np.testing.assert_array_equal(after.latents, before.latents)

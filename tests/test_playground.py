@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from sora_jax import config
-from sora_jax.evals import judge, read
 from sora_jax.worlds.playground import chance, looks, render, words, world
+from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.observation import observe
 from sora_jax.worlds.playground.source import Playground
 
 CONFIG = config.PlaygroundConfig()
@@ -201,8 +202,9 @@ def test_relations_hold_in_every_frame():
 def test_a_clip_is_the_same_at_any_resolution():
     small = source(sizes=(((64, 64), 1.0),), frames=((9, 1.0),))
     for index in range(12):
-        coarse = small.render(index, 64, 64)
-        fine = small.render(index, 128, 128)
+        coarse, fine = (
+            render.render(small.scene(index, (side, side))) for side in (64, 128)
+        )
         halved = fine.reshape(9, 64, 2, 64, 2, 3).mean(axis=(2, 4))
         assert np.abs(halved - coarse).mean() < 0.006
         assert np.abs(halved - coarse).max() < 0.5  # where an outline has a corner
@@ -274,8 +276,8 @@ def test_a_judge_sees_both_motions_of_what_turns():
     )
     for index in range(10):
         sample = turning[index]
-        assert len(read.read(sample.clip.pixels, 8.0)) == 1  # there is no cut
+        assert len(observe(sample.clip.pixels, 8.0)) == 1  # there is no cut
         for part, stretch in zip(sample.captions, sample.scene.stretches, strict=True):
-            shown = read.read(sample.clip.pixels[stretch.start : stretch.stop], 8.0)
-            verdicts = judge.judge(shown, (part,), (stretch,))
+            shown = observe(sample.clip.pixels[stretch.start : stretch.stop], 8.0)
+            verdicts = facts.judge(shown, (part,), (stretch,))
             assert all(verdict.is_right for verdict in verdicts), (index, verdicts)

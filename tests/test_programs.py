@@ -7,13 +7,13 @@ import sys
 import pytest
 
 import sora_jax
-from sora_jax.commands import doctor, program
+from sora_jax.commands import doctor, program, train
 from sora_jax.config import DiTRun, EncodeRun, VAERun
-from sora_jax.evals import operations, playground
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.training import encode, loop, starts, vae
+from sora_jax.training import loop, starts, vae
 from sora_jax.training.latents import open_latents
 from sora_jax.weights import export, publish, workdirs
+from sora_jax.worlds.playground.judge import command as evaluation
 
 
 @pytest.mark.parametrize("name", program.PROGRAMS)
@@ -64,7 +64,7 @@ ENTRIES = (
     ("folder", lambda at: sora_jax.load(at)),
     ("--out", lambda at: sora_jax.write(at, [], fps=8.0)),
     ("--workdir", lambda at: loop.train(VAERun(), at, lambda mesh: None)),
-    ("--workdir", lambda at: encode.encode(EncodeRun(), at)),
+    ("--workdir", lambda at: train.train(EncodeRun(), at)),
     ("latents: folder", lambda at: open_latents(DiTRun(latents=at))),
     ("more_latents: folder", lambda at: open_latents(DiTRun(more_latents=(at,)))),
     ("start_from", lambda at: vae.load_start(VAERun(start_from=at))),
@@ -75,8 +75,7 @@ ENTRIES = (
     ("--out", lambda at: export.main(["--out", at])),
     ("--run", lambda at: publish.main(["--run", at, "--out", "unused"])),
     ("--out", lambda at: publish.main(["--run", "unused", "--out", at])),
-    ("--save", lambda at: playground.main(["--save", at])),
-    ("--save", lambda at: operations.main(["--save", at])),
+    ("--save", lambda at: evaluation.main(["--save", at])),
 )
 
 

@@ -24,6 +24,7 @@ from sora_jax.config import (
     VAERun,
     to_json,
 )
+from sora_jax.data.sources.protocol import ClipSpec
 from sora_jax.models.vae import VAE
 from sora_jax.training import encode, loop
 from sora_jax.training.latents import open_latents
@@ -32,6 +33,7 @@ from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import publish, published
 from sora_jax.weights.workdirs import load_trained
 from sora_jax.workdir import keep_config
+from sora_jax.worlds.playground.source import Playground
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
 
@@ -189,7 +191,10 @@ def test_a_save_comes_before_its_evaluation_which_is_made_up_for(tmp_path):
 def test_clips_that_the_vae_cannot_divide_are_refused():
     data = PlaygroundConfig(frames=((9, 1.0),), sizes=(((60, 60), 1.0),))
     with pytest.raises(ValueError, match="data.sizes must be multiples of 8"):
-        encode.check_clips(data, TINY)
+        encode.check_clips([Playground(data).spec(0)], TINY)
+    long = ClipSpec(frames=10, height=64, width=64, fps=8.0)
+    with pytest.raises(ValueError, match=r"data.frames must be 1 \+ 4k each, got .10"):
+        encode.check_clips([long], TINY)
 
 
 def test_other_clips_than_those_of_the_run_are_not_published(latents):

@@ -91,7 +91,7 @@ def test_what_is_known_survives_its_encoding(folder, files, tmp_path):
             ask(folder, files, video=(source,), out=out, **asked), silent
         )
     known = np.load(made[0])[:9]
-    error = np.mean((known - (read_video(made[1]).pixels[:9] + 1) / 2) ** 2)
+    error = np.mean((known - read_video(made[1]).pixels[:9] / np.float32(255)) ** 2)
     assert -10 * np.log10(error) >= 40
 
 

@@ -144,7 +144,7 @@ def test_a_rotation_flag_is_obeyed(tmp_path, turn):
     clip = decoding.read_video(path)
     clockwise = np.rot90(frames, -turn // 90, axes=(1, 2))
     assert clip.pixels.shape == clockwise.shape
-    assert psnr(clip.pixels, clockwise) > 35
+    assert psnr(video.to_float(clip.pixels), clockwise) > 35
 
 
 def test_pixels_that_are_not_square_are_stretched(tmp_path):
@@ -174,7 +174,7 @@ def test_pixels_that_are_not_square_are_stretched(tmp_path):
 def test_real_clips(name, shape, fps):
     clip = decoding.read_video(MEDIA / name, max_frames=12)
     assert clip.pixels.shape == shape and clip.fps == fps
-    assert np.abs(clip.pixels).max() <= 1
+    assert clip.pixels.dtype == np.uint8
 
 
 @needs_media
@@ -187,7 +187,7 @@ def test_rotation_flags(turn, quarters):
     clip = decoding.read_video(path)
     expected = np.rot90(video.to_float(stored), quarters)
     assert clip.pixels.shape[1:] == expected.shape
-    assert psnr(clip.pixels[0], expected) > 30
+    assert psnr(video.to_float(clip.pixels[0]), expected) > 30
 
 
 @needs_media

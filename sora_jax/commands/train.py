@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import partial
 
 from sora_jax import cli, runtime
+from sora_jax.commands.sources import open_sources
 from sora_jax.config import DiTRun, EncodeRun, RunConfig, Series, VAERun
 from sora_jax.sampling.preview import sample_media
 from sora_jax.training import dit, encode, loop, vae
@@ -38,9 +39,12 @@ def train(config: object, workdir: str) -> None:
         runtime.set_cpu_matmul_dtype(config.cpu_matmul_dtype)
     match config:
         case EncodeRun():
-            encode.encode(config, workdir)
+            sources = open_sources(config.data, config.held_out_clips)
+            encode.encode(config, workdir, sources)
         case VAERun():
-            loop.train(config, workdir, partial(vae.make_job, config))
+            sources = open_sources(config.data, vae.HELD_OUT_CLIPS)
+            make_job = partial(vae.make_job, config, sources=sources)
+            loop.train(config, workdir, make_job)
         case DiTRun():
             sample = partial(sample_media, config)
             loop.train(config, workdir, partial(dit.make_job, config, sample=sample))

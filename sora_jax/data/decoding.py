@@ -16,7 +16,7 @@ from etils import epath
 from jaxtyping import UInt8
 
 from sora_jax.data import animations, containers, display
-from sora_jax.data.video import fit, to_float
+from sora_jax.data.video import fit, to_float, to_uint8
 from sora_jax.files import PathLike, existing, quoted
 from sora_jax.limits import LIMITS, LONGEST_FRAME, Limits
 from sora_jax.types import Clip
@@ -66,7 +66,7 @@ def read_video(
         frames.append(one.pixels())
         shown.append(one)
     pixels = fit(to_float(np.stack(frames)), *shown[0].size, how="stretch")
-    return Clip(pixels=pixels, fps=_frame_rate(shown))
+    return Clip(pixels=to_uint8(pixels), fps=_frame_rate(shown))
 
 
 def _frame_rate(shown: Sequence[Shown]) -> float:

@@ -1,7 +1,7 @@
 """People's own files: any video, picture or mask in, clips of one rate and size out.
 
-A video stands in memory as small as it will be used, never at the size that its camera
-gave it. Pixels are bytes as floats, so that known ones can come back unchanged.
+A video is held in memory at the size at which it will be used, never at the size of the
+file.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sora_jax.types import Clip
 # Seconds: containers that round times do so to thousandths or hundredths. A longer tick
 # is the frame's own length, and exact.
 COARSEST_TICK = 0.01
-# Bytes of a pixel's channel while a video is read: a float and the byte that it was.
+# Bytes of a pixel's channel: as it is read, and as the float that a model takes.
 BYTES = 4 + 1
 
 
@@ -35,7 +35,7 @@ class Footage:
     """A video file as a clip, and what its mask must agree with.
 
     Attributes:
-      clip: `to_float(to_uint8(pixels))` changes nothing.
+      clip: at the rate and size that were asked for.
       source_size: (height, width) of the file on a screen, upright.
       source_frames: how many there are in the file.
       source_seconds: how long it lasts, its last frame included.
@@ -77,6 +77,7 @@ def read(
     fit: Fit = "crop",
     field: str = "--video",
     limits: Limits = LIMITS,
+    frames: int | None = None,
 ) -> Footage:
     """Reads a video at another rate and size.
 
@@ -92,6 +93,7 @@ def read(
       fit: how the frames come to that size, see `video.fit`.
       field: the flag or config field that error messages name.
       limits: how large frames may be, and how long they may last.
+      frames: read so many at most, and the file no further; None reads all.
 
     Raises:
       ValueError: the file is missing, a picture, no video, damaged, exceeds the limits,
@@ -113,12 +115,12 @@ def read(
         return video.to_uint8(video.fit(pixels, *size, fit, shown=shown.size))[0]
 
     is_array = os.fspath(path).endswith(".npy")
-    frames = (
+    decoded = (
         arrays.frames_of(path, float(fps), field=field, limits=limits)
         if is_array
         else decoding.decode(path, field=field, limits=limits)
     )
-    reel = _at_rate(frames, fps, view, most)
+    reel = _at_rate(decoded, fps, view, most if frames is None else min(most, frames))
     require(
         len(reel.views) <= most,
         f"{named} is too long: at most {most:,.0f} frames ({most / fps:.0f} seconds) "
@@ -126,15 +128,12 @@ def read(
         + ("" if is_array else ", for instance with 'ffmpeg -i IN -t SECONDS OUT.mp4'")
         + ", or lift the limits (--unlimited)",
     )
-    pixels = np.empty((len(reel.views), *size, 3), np.float32)
-    for index, frame in enumerate(reel.views):
-        pixels[index] = video.to_float(frame)
     return Footage(
-        clip=Clip(pixels=pixels, fps=float(fps)),
+        clip=Clip(pixels=np.stack(reel.views[:frames]), fps=float(fps)),
         source_size=reel.size,
         source_frames=reel.frames,
         source_seconds=reel.seconds,
-        picks=tuple(reel.picks),
+        picks=tuple(reel.picks[:frames]),
     )
 
 

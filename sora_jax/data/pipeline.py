@@ -1,15 +1,14 @@
 """Encoded clips to batches of packed rows, as a Grain dataset.
 
-Which clips share a row is planned once from the index, with their mid_clip crops;
-Grain shuffles the rows anew in every epoch, draws captions and clean prefixes, and
-remembers its position.
+Which clips share a row is planned once (`planning`); Grain shuffles the rows anew in
+every epoch, draws captions and clean prefixes, and remembers its position.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Any
 
 import grain
 import jax
@@ -17,8 +16,9 @@ import numpy as np
 from jaxtyping import Int
 
 from sora_jax.config import PackingConfig
-from sora_jax.data.packing import Sample, pack_row, plan_rows
+from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import Patch, coordinates, grid_of, patchify
+from sora_jax.data.planning import View
 from sora_jax.data.records import Record, Records
 from sora_jax.types import Batch
 
@@ -29,50 +29,6 @@ Encode = Callable[[str, int], Int[np.ndarray, " l"]]
 # (which part of each batch a host makes, of how many)
 Share = tuple[int, int]
 WHOLE = (0, 1)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class View:
-    """What is read of a record: all of it, or what follows its first latent frames."""
-
-    record: int
-    start: int = 0
-
-
-def plan_views(
-    records: Records, mid_clip: float, seed: int, longest: int = 0
-) -> list[View]:
-    """One view of every record; a share of them are crops without the first frame.
-
-    Args:
-      records: encoded clips.
-      mid_clip: share of the crops.
-      seed: of the crops.
-      longest: no view of records of more latent frames than that; 0 leaves none out.
-    """
-    rng = np.random.default_rng(seed)
-    views = []
-    for number, entry in enumerate(records.index):
-        frames = entry["shape"][0]
-        if longest and frames > longest:
-            continue
-        start = 0
-        # A crop keeps three frames: one that is given and two that are made.
-        if frames >= 4 and rng.random() < mid_clip:
-            start = int(rng.integers(1, frames - 2))
-        views.append(View(record=number, start=start))
-    return views
-
-
-def view_tokens(records: Records, views: Sequence[View], patch: Patch) -> np.ndarray:
-    """Tokens of each view."""
-
-    def tokens(view: View) -> int:
-        shape = records.index[view.record]["shape"]
-        t, h, w = grid_of((shape[0] - view.start, *shape[1:]), patch)
-        return t * h * w
-
-    return np.array([tokens(view) for view in views])
 
 
 def make_sample(
@@ -91,9 +47,9 @@ def make_sample(
     A mid_clip crop starts at time 1, like a window of a longer video, and always
     continues something: its beginning is given as clean tokens.
     """
-    latents, known = record.latents[view.start :], record.known[view.start :]
+    latents, extra = record.latents[view.start :], record.extra[view.start :]
     if not conditions:
-        known = known[..., :0]
+        extra = extra[..., :0]
     grid = grid_of(latents.shape, patch)
     frames, per_frame = grid[0], grid[1] * grid[2]
     mid_clip = view.start > 0
@@ -107,7 +63,7 @@ def make_sample(
     return Sample(
         x=patchify(latents, patch),
         # The channels of a crop would speak of frames that it does not have.
-        extra=patchify(known * (not mid_clip), patch),
+        extra=patchify(extra * (not mid_clip), patch),
         coords=coordinates(grid, start=1.0 if mid_clip else 0.0),
         clean=np.repeat(np.arange(frames) < prefix, per_frame),
         captions=np.stack([encode(text, pad_to) for text in texts]),
@@ -142,7 +98,7 @@ class BuildRow:
     packing: PackingConfig
     encode: Encode
     pad_to: int
-    # Whether the transformer has channels for what is known.
+    # Whether the transformer has conditioning channels.
     conditions: bool = True
 
     def __call__(self, row: Sequence[int], rng: np.random.Generator) -> Batch:
@@ -182,33 +138,6 @@ class Rows:
     def __repr__(self) -> str:
         """Describe the source, without its contents."""
         return f"Rows({len(self)})"
-
-
-class Plan(NamedTuple):
-    """An epoch: the views, their tokens, and the rows that they share."""
-
-    views: list[View]
-    tokens: Int[np.ndarray, " m"]
-    rows: list[list[int]]
-
-
-def plan(records: Records, patch: Patch, packing: PackingConfig, seed: int) -> Plan:
-    """Plan an epoch.
-
-    Raises:
-      ValueError: a sample has more tokens or captions than a row has room for, or none
-        is short enough.
-    """
-    views = plan_views(records, packing.mid_clip, seed, packing.longest)
-    if not views:
-        raise ValueError(
-            f"packing.longest {packing.longest} leaves no clip to train on: raise it, "
-            "or encode shorter ones (data.frames)"
-        )
-    tokens = view_tokens(records, views, patch)
-    captions = np.array([records.index[view.record]["stretches"] for view in views])
-    rows = plan_rows(tokens, captions, packing.tokens, packing.samples, seed)
-    return Plan(views, tokens, rows)
 
 
 def batches(

@@ -1,7 +1,7 @@
 """Encoded clips on disk: ArrayRecord shards and an index of their shapes.
 
-A record is what training needs of one clip: its latents, the latents of the pixels
-that its drawn condition leaves known, and its captions in several phrasings.
+A record is what training needs of one clip: its latents, the conditioning channels of
+the pixels that are given of it, and its captions in several phrasings.
 """
 
 from __future__ import annotations
@@ -24,11 +24,13 @@ from etils import epath
 from jaxtyping import Float
 
 from sora_jax import hashes, limits
+from sora_jax.data.planning import LatentSpec
 from sora_jax.files import PathLike
 from sora_jax.workdir import read_json, roomy, write_json
 
 FORMAT = "safetensors"  # of a record
 AGAIN = "delete that shard and its index, and start the encode command again"
+_EXTRA_BEFORE = "known"  # what `Record.extra` was called up to version 0.1
 _FOUR = msgspec.Meta(min_length=4, max_length=4)
 
 
@@ -38,14 +40,14 @@ class Record:
 
     Attributes:
       latents: normalised latents of the whole clip.
-      known: conditioning channels (mask, latents of the known pixels); zeros when
-        nothing is known.
+      extra: conditioning channels (mask, latents of the given pixels), as those of
+        `types.Tokens`; zeros where nothing is given.
       captions: phrasings of the whole clip.
       stretches: for each stretch of time, its first latent frame and its phrasings.
     """
 
     latents: Float[np.ndarray, "t h w z"]
-    known: Float[np.ndarray, "t h w q"]
+    extra: Float[np.ndarray, "t h w q"]
     captions: tuple[str, ...]
     stretches: tuple[tuple[int, tuple[str, ...]], ...]
 
@@ -56,7 +58,7 @@ def to_bytes(record: Record) -> bytes:
     return safetensors.numpy.save(
         {
             "latents": np.ascontiguousarray(record.latents, np.float16),
-            "known": np.ascontiguousarray(record.known, np.float16),
+            "extra": np.ascontiguousarray(record.extra, np.float16),
             "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
         }
     )
@@ -68,9 +70,10 @@ def from_bytes(data: bytes) -> Record:
     # headers of its arrays in several at once.
     arrays = safetensors.numpy.load(data)
     text = json.loads(arrays["text"].tobytes())
+    extra = arrays["extra"] if "extra" in arrays else arrays[_EXTRA_BEFORE]
     return Record(
         latents=arrays["latents"].astype(np.float32),
-        known=arrays["known"].astype(np.float32),
+        extra=extra.astype(np.float32),
         captions=tuple(text["captions"]),
         stretches=tuple((start, tuple(texts)) for start, texts in text["stretches"]),
     )
@@ -116,7 +119,7 @@ class Records:
           ValueError: a folder holds no complete shard, or one that is damaged or of
             another version.
         """
-        self.index: list[dict[str, Any]] = []
+        self.index: list[LatentSpec] = []
         self._paths, self._ends = [], []
         for folder in folders:
             for shard, entries in _shards(folder):
@@ -148,8 +151,7 @@ class Records:
         except Exception as error:
             shard = self._paths[bisect.bisect_right(self._ends, number)]
             raise _damaged(shard, error) from error
-        entry = self.index[number]
-        if [list(record.latents.shape), len(record.stretches)] != [*entry.values()]:
+        if _spec(record.latents.shape, len(record.stretches)) != self.index[number]:
             shard = self._paths[bisect.bisect_right(self._ends, number)]
             raise _damaged(shard, f"record {number} is not what the index says")
         return record
@@ -170,8 +172,13 @@ class _Index(msgspec.Struct):
     hash: str = ""  # of the rest; earlier versions had none
 
 
-def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[dict[str, Any]]]]:
-    """Each shard of a folder, with what its index says of each record."""
+def _spec(shape: Sequence[int], stretches: int) -> LatentSpec:
+    frames, height, width, _ = shape
+    return LatentSpec(frames=frames, height=height, width=width, stretches=stretches)
+
+
+def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec]]]:
+    """Yield each shard of a folder, with what its index says of each record."""
     indices = sorted(
         path
         for path in epath.Path(folder).glob("*.json")
@@ -195,7 +202,7 @@ def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[dict[str, Any]]
         shard = path.with_suffix(".arrayrecord")
         if not shard.is_file():
             raise _damaged(str(shard), "it is missing, or is no file")
-        yield shard, index["records"]
+        yield shard, [_spec(entry.shape, entry.stretches) for entry in told.records]
 
 
 def _damaged(path: str, error: Any) -> ValueError:

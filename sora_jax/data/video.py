@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float, UInt8
+from jaxtyping import Bool, Float, UInt8
 from PIL import Image
 
 from sora_jax.config import Fit
@@ -79,3 +79,25 @@ def fit(
         window[index[0], ..., index[1]] = np.asarray(resized)
     # Bicubic overshoots at edges.
     return np.clip(out, -1, 1)
+
+
+def crop_around(
+    pixels: UInt8[np.ndarray, "t h w c"],
+    mask: Bool[np.ndarray, "t h w"],
+    side: int,
+    rng: np.random.Generator,
+) -> UInt8[np.ndarray, "t side side c"]:
+    """Cuts the same square out of every frame, around a pixel drawn from a mask.
+
+    Args:
+      pixels: of a clip.
+      mask: the pixels to draw from; at least one.
+      side: of the square, in pixels.
+      rng: draws the pixel.
+    """
+    _, height, width, _ = pixels.shape
+    candidates = np.argwhere(mask)
+    _, row, column = candidates[int(rng.random() * len(candidates))]
+    top = int(np.clip(row - side // 2, 0, height - side))
+    left = int(np.clip(column - side // 2, 0, width - side))
+    return pixels[:, top : top + side, left : left + side]

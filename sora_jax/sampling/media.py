@@ -12,7 +12,7 @@ from jaxtyping import Float
 from sora_jax import files
 from sora_jax.config import Fit, SamplingConfig
 from sora_jax.data import arrays, footage, storyboard
-from sora_jax.data.video import fit
+from sora_jax.data.video import fit, to_float
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling.limit_checks import too_many
 from sora_jax.sampling.segments import Clip
@@ -43,7 +43,7 @@ class MediaFiles:
         """
         if not isinstance(video, str):
             return video
-        return self._footage(video).clip.pixels
+        return to_float(self._footage(video).clip.pixels)
 
     def enlarged(self, video: Any) -> Clip:
         """A clip brought to the size of the video.
@@ -55,7 +55,7 @@ class MediaFiles:
         if isinstance(video, str):
             found = self._footage(video)
             check_larger(size, found.source_size)
-            return found.clip.pixels
+            return to_float(found.clip.pixels)
         check_larger(size, video.shape[1:3])
         return fit(video, *size)
 
@@ -94,7 +94,7 @@ class MediaFiles:
         found = self._footage(video)
         field = f"{self.prefix}mask"
         given = footage.read_mask(mask, found, field=field, **self._how())
-        return found.clip.pixels, 1 - given
+        return to_float(found.clip.pixels), 1 - given
 
     def noise(self, noise: Any) -> np.ndarray | None:
         """Latents `[b t h w z]` to begin from.

@@ -21,7 +21,7 @@ from jaxtyping import Array
 
 from sora_jax import compiling, sharding
 from sora_jax.config import DiTRun
-from sora_jax.data import pipeline
+from sora_jax.data import pipeline, planning
 from sora_jax.data.packing import statistics
 from sora_jax.diffusion import flow
 from sora_jax.training import optim
@@ -136,7 +136,9 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
     latents = open_latents(config)
     if config.start_from:
         check_start(config)
-    plan = pipeline.plan(latents.train, config.dit.patch, config.packing, config.seed)
+    plan = planning.plan(
+        latents.train.index, config.dit.patch, config.packing, config.seed
+    )
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
     frozen = load_frozen(config, compiled.frozen)
     return Job(
@@ -187,7 +189,7 @@ def evaluation(
 
 
 def work_of_a_step(
-    config: DiTRun, plan: pipeline.Plan, build: pipeline.BuildRow
+    config: DiTRun, plan: planning.Plan, build: pipeline.BuildRow
 ) -> dict[str, float]:
     """Clips, tokens and model FLOPs of one step, on the epoch's average."""
     rows, room = config.packing.rows, config.packing.tokens

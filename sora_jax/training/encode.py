@@ -1,15 +1,14 @@
 """Encode clips once: the latent cache that the DiT is trained on.
 
-clips -> VAE -> latents, and clips with a drawn part greyed out -> VAE -> the latents of
-what is known. The folder that this leaves also holds the VAE, with the latents' mean
-and deviation measured, and the tokenizer: all that the DiT's training needs.
+clips -> VAE -> latents, and clips of which a drawn part is given, the others grey, ->
+VAE -> conditioning channels. The folder also gets the VAE, with mean and deviation of
+its latents measured, and the tokenizer: all that the DiT's training needs.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -19,20 +18,22 @@ from etils import epath
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sora_jax.config import EncodeRun, PlaygroundConfig, VAEConfig, to_json
+from sora_jax.config import EncodeRun, VAEConfig, to_json
 from sora_jax.data.records import Record, has_shard, write_shard
+from sora_jax.data.sources.protocol import ClipSource, ClipSpec, Sources
+from sora_jax.data.video import to_float
 from sora_jax.diffusion import conditioning
 from sora_jax.files import PathLike
 from sora_jax.locking import Lock, only_run
 from sora_jax.models.tokenizer import Tokenizer, train_tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.types import Condition
 from sora_jax.weights import folders, published, workdirs
 from sora_jax.workdir import keep_config, refuse_other_config
-from sora_jax.worlds.playground.source import Playground, Sample
 
 SHARD = 1024
-PHRASINGS = 4
 
+Stretch = tuple[int, tuple[str, ...]]
 EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z"]]
 
 
@@ -49,8 +50,13 @@ def check_hosts() -> None:
         )
 
 
-def encode(config: EncodeRun, workdir: str) -> None:
+def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
     """Encode the training and the held-out clips; continues where it stopped.
+
+    Args:
+      config: the run.
+      workdir: the folder to fill.
+      sources: the clips that `config.data` speaks of.
 
     Raises:
       ValueError: the workdir holds the clips of another config, there is no VAE, or
@@ -59,66 +65,68 @@ def encode(config: EncodeRun, workdir: str) -> None:
     check_hosts()
     with only_run(workdir) as lock:
         refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
-        encode_alone(config, workdir, lock)
+        _encode_alone(config, workdir, sources, lock)
 
 
-def encode_alone(config: EncodeRun, workdir: str, lock: Lock) -> None:
-    """Encode what is left, alone in the workdir; see `encode`."""
+def _encode_alone(
+    config: EncodeRun, workdir: str, sources: Sources, lock: Lock
+) -> None:
     folder = epath.Path(workdir)
-    held_out = dataclasses.replace(
-        config.data, split="test", length=config.held_out_clips
-    )
     if not (folder / "vae.safetensors").exists():
         vae = workdirs.load_vae(config.vae)
-        check_clips(config.data, vae.config)
+        check_clips(_first_specs(sources.train, config.statistics_clips), vae.config)
         keep_config(workdir, to_json(config))
         # A DiT that was trained on published latents knows them as they are measured.
         is_measured = bool((vae.latent_std[...] != 1).any())
-        published.save_vae(folder, vae if is_measured else measure(vae, config))
+        if not is_measured:
+            vae = measure(vae, config, sources.train)
+        published.save_vae(folder, vae)
     vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
-        published.save_tokenizer(folder, make_tokenizer(config))
+        tokenizer = make_tokenizer(config, sources.train)
+        published.save_tokenizer(folder, tokenizer)
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
-    for name, data in (("held_out", held_out), ("train", config.data)):
-        into = folder / name
-        write_split(config, data, into, lambda clips: run(params, clips), vae, lock)
+    for split, source in (("held_out", sources.held_out), ("train", sources.train)):
+        encode_split(
+            config,
+            source,
+            folder / split,
+            lambda clips: run(params, clips),
+            vae.config,
+            lock,
+        )
 
 
-def make_tokenizer(config: EncodeRun) -> Tokenizer:
+def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
     """Take the tokenizer that is named, or train one on captions."""
     if config.tokenizer:
         return folders.tokenizer(config.tokenizer)
-    texts = captions(config.data, config.tokenizer_clips)
+    specs = _first_specs(source, config.tokenizer_clips)
+    texts = (captions_of(spec)[0] for spec in specs)
     return train_tokenizer(texts, vocab_size=config.vocabulary)
 
 
-def check_clips(data: PlaygroundConfig, vae: VAEConfig) -> None:
+def check_clips(specs: Iterable[ClipSpec], vae: VAEConfig) -> None:
     """Refuse clips that the VAE cannot divide.
 
     Raises:
       ValueError: names each field, and what it must be.
     """
     time, space = vae.time_factor, vae.space_factor
-    lengths = [length for length, _ in data.frames]
-    sizes = [size for size, _ in data.sizes]
+    shapes = {spec.shape for spec in specs}
+    frames = sorted({shape[0] for shape in shapes if (shape[0] - 1) % time})
+    sizes = sorted({shape[1:] for shape in shapes if any(s % space for s in shape[1:])})
     problems = []
-    if any((length - 1) % time for length in lengths):
-        problems.append(f"data.frames must be 1 + {time}k each, got {lengths}")
-    if any(side % space for size in sizes for side in size):
+    if frames:
+        problems.append(f"data.frames must be 1 + {time}k each, got {frames}")
+    if sizes:
         problems.append(f"data.sizes must be multiples of {space}, got {sizes}")
     if problems:
         raise ValueError("\n".join(problems))
 
 
-def captions(config: PlaygroundConfig, clips: int) -> Iterator[str]:
-    """Captions of the first clips, for the tokenizer to learn from."""
-    source = Playground(config)
-    for index in range(min(clips, len(source))):
-        yield source.captions(index)[1]
-
-
-def measure(vae: VAE, config: EncodeRun) -> VAE:
+def measure(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
     """Set mean and deviation of each latent channel from the first clips.
 
     The deviation is that of a sample of the posterior, its noise included: a channel
@@ -126,16 +134,12 @@ def measure(vae: VAE, config: EncodeRun) -> VAE:
     """
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[:2])
-    groups = by_shape(
-        Playground(config.data),
-        range(min(config.statistics_clips, config.data.length)),
-        config.batch,
-    )
+    count = min(config.statistics_clips, len(source))
+    groups = by_shape(source, range(count), config.batch)
     means, variances = [], []
     for group in tqdm.tqdm(groups, desc="measuring latents", unit="batch"):
-        mean, log_variance = run(
-            params, pad([s.clip.pixels for _, s in group], config.batch)
-        )
+        pixels = [to_float(source.read(index).pixels) for index, _ in group]
+        mean, log_variance = run(params, pad(pixels, config.batch))
         means.append(np.asarray(mean[: len(group)]).reshape(-1, mean.shape[-1]))
         noise = np.exp(np.asarray(log_variance[: len(group)]))
         variances.append(noise.reshape(-1, mean.shape[-1]))
@@ -147,16 +151,16 @@ def measure(vae: VAE, config: EncodeRun) -> VAE:
 
 
 def by_shape(
-    source: Playground, indices: range, batch: int
-) -> Iterator[list[tuple[int, Sample]]]:
-    """Gather clips of one shape into groups of at most `batch`."""
+    source: ClipSource, indices: range, batch: int
+) -> Iterator[list[tuple[int, ClipSpec]]]:
+    """Gather clips of one shape into groups of at most `batch`; none is read."""
     waiting: dict[tuple[int, ...], list] = defaultdict(list)
     for index in indices:
-        sample = source[index]
-        group = waiting[sample.clip.pixels.shape]
-        group.append((index, sample))
+        spec = source.spec(index)
+        group = waiting[spec.shape]
+        group.append((index, spec))
         if len(group) == batch:
-            yield waiting.pop(sample.clip.pixels.shape)
+            yield waiting.pop(spec.shape)
     yield from waiting.values()
 
 
@@ -167,25 +171,24 @@ def pad(
     return np.stack(clips + clips[-1:] * (batch - len(clips)))
 
 
-def write_split(
+def encode_split(
     config: EncodeRun,
-    data: PlaygroundConfig,
+    source: ClipSource,
     folder: PathLike,
     run: EncodeClips,
-    vae: VAE,
+    vae: VAEConfig,
     lock: Lock,
 ) -> None:
     """Encode a split shard by shard; shards that are complete are left alone."""
-    source = Playground(data)
+    name = epath.Path(folder).name
     starts = range(0, len(source), SHARD)
-    with tqdm.tqdm(
-        total=len(source), desc=f"encoding {data.split}", unit="clip"
-    ) as bar:
+    with tqdm.tqdm(total=len(source), desc=f"encoding {name}", unit="clip") as bar:
         for number, start in enumerate(starts):
             indices = range(start, min(start + SHARD, len(source)))
             if not has_shard(folder, number):
                 records = []
                 for group in by_shape(source, indices, config.batch):
+                    check_clips([spec for _, spec in group], vae)
                     records += encode_group(config, source, group, run, vae)
                     bar.update(len(group))
                 lock.check()
@@ -195,38 +198,56 @@ def write_split(
 
 def encode_group(
     config: EncodeRun,
-    source: Playground,
-    group: list[tuple[int, Sample]],
+    source: ClipSource,
+    group: Sequence[tuple[int, ClipSpec]],
     run: EncodeClips,
-    vae: VAE,
+    vae: VAEConfig,
 ) -> list[Record]:
-    """Encode clips of one shape, whole and with what their condition leaves known."""
-    pixels = [sample.clip.pixels for _, sample in group]
-    conditions = []
-    for (index, _), clip in zip(group, pixels, strict=True):
-        rng = np.random.default_rng([config.seed, index])
-        shape = clip.shape[:3]
-        mask = conditioning.nothing(*shape)
-        if rng.random() < config.conditioned:
-            mask = conditioning.draw_mask(rng, *shape)
-        conditions.append(conditioning.hide(clip, mask))
+    """Encode clips of one shape: whole, and as far as their conditions give them."""
+    pixels = [to_float(source.read(index).pixels) for index, _ in group]
+    conditions = [
+        draw_condition(config, index, clip)
+        for (index, _), clip in zip(group, pixels, strict=True)
+    ]
+    time = vae.time_factor
     latents = np.asarray(run(pad(pixels, config.batch)))
-    known = np.asarray(run(pad([c.pixels for c in conditions], config.batch)))
-    time = vae.config.time_factor
-    records = []
-    for i, (index, sample) in enumerate(group):
-        texts = [source.captions(index, phrasing) for phrasing in range(PHRASINGS)]
-        stretches = tuple(
-            # A cut falls between latent frames: frame 1 + 4k starts latent 1 + k.
-            (-(-part.start // time), tuple(parts[j].text for parts, _ in texts))
-            for j, part in enumerate(sample.captions)
+    given = np.asarray(run(pad([c.pixels for c in conditions], config.batch)))
+    return [
+        Record(
+            latents=latents[i],
+            extra=conditioning.channels(conditions[i].mask, given[i], time),
+            captions=captions_of(spec),
+            stretches=stretches_of(spec, time),
         )
-        records.append(
-            Record(
-                latents=latents[i],
-                known=conditioning.channels(conditions[i].mask, known[i], time),
-                captions=tuple(text for _, text in texts),
-                stretches=stretches,
-            )
-        )
-    return records
+        for i, (_, spec) in enumerate(group)
+    ]
+
+
+def draw_condition(
+    config: EncodeRun, index: int, pixels: Float[np.ndarray, "t h w c"]
+) -> Condition:
+    """Draw which pixels of a clip are given: the same in every run of one seed."""
+    rng = np.random.default_rng([config.seed, index])
+    shape = pixels.shape[:3]
+    mask = conditioning.nothing(*shape)
+    if rng.random() < config.conditioned:
+        mask = conditioning.draw_mask(rng, *shape)
+    return conditioning.hide(pixels, mask)
+
+
+def captions_of(spec: ClipSpec) -> tuple[str, ...]:
+    """Return the phrasings of a whole clip; one empty text where nothing is said."""
+    return spec.captions[0].texts if spec.captions else ("",)
+
+
+def stretches_of(spec: ClipSpec, time_factor: int) -> tuple[Stretch, ...]:
+    """Return the first latent frame of each stretch of time, and its phrasings."""
+    parts = spec.captions[1:] or spec.captions
+    # The latent frame in which a stretch begins may still show what comes before it.
+    return tuple((-(-part.start // time_factor), part.texts) for part in parts) or (
+        (0, ("",)),
+    )
+
+
+def _first_specs(source: ClipSource, count: int) -> Iterator[ClipSpec]:
+    return (source.spec(index) for index in range(min(count, len(source))))

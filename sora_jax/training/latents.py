@@ -106,12 +106,12 @@ def _unlike(config: DiTRun, field: str, folder: str) -> list[str]:
         f"{name} must be {wanted} for {clips}, got {value}"
         for name, value, wanted in (
             ("dit.channels", config.dit.channels, first.latents.shape[-1]),
-            ("dit.extra_channels", config.dit.extra_channels, first.known.shape[-1]),
+            ("dit.extra_channels", config.dit.extra_channels, first.extra.shape[-1]),
         )
-        # A transformer of text alone leaves out what is known.
+        # A transformer without conditioning channels leaves them out.
         if value != wanted and (value or name != "dit.extra_channels")
     ]
-    sizes = sorted({tuple(entry["shape"][1:3]) for entry in records.index})
+    sizes = sorted({(spec.height, spec.width) for spec in records.index})
     odd = [size for size in sizes if size[0] % patch[1] or size[1] % patch[2]]
     if odd:
         problems.append(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from sora_jax.config import DiTRun, PackingConfig
-from sora_jax.data import pipeline
+from sora_jax.data import pipeline, planning
 from sora_jax.data.packing import plan_rows
 from sora_jax.data.records import Records
 from sora_jax.training.latents import Latents
@@ -19,7 +19,7 @@ def row_builder(
     config: DiTRun,
     latents: Latents,
     records: Records,
-    views: Sequence[pipeline.View],
+    views: Sequence[planning.View],
     packing: PackingConfig,
 ) -> pipeline.BuildRow:
     """What turns a planned row into a batch of one row."""
@@ -43,15 +43,15 @@ def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
     packing = dataclasses.replace(
         config.packing, clean_prefix=0.0, mid_clip=0.0, caption_dropout=0.0
     )
-    views = pipeline.plan_views(records, 0.0, 0)
-    tokens = pipeline.view_tokens(records, views, config.dit.patch)
+    views = planning.plan_views(records.index, 0.0, 0)
+    tokens = planning.view_tokens(records.index, views, config.dit.patch)
     build = row_builder(config, latents, records, views, packing)
     groups: dict[str, list[int]] = {}
-    for number, entry in enumerate(records.index):
-        t, h, w, _ = entry["shape"]
+    for number, spec in enumerate(records.index):
+        name = f"{spec.frames}x{spec.height}x{spec.width}"
         if tokens[number] <= packing.tokens:
-            groups.setdefault(f"{t}x{h}x{w}", []).append(number)
-    stretches = np.array([entry["stretches"] for entry in records.index])
+            groups.setdefault(name, []).append(number)
+    stretches = np.array([spec.stretches for spec in records.index])
     batches = {}
     for name, members in groups.items():
         chosen = np.array(members)

@@ -15,9 +15,9 @@ from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
-from sora_jax.config import PlaygroundConfig, VAERun
-from sora_jax.data import pipeline
-from sora_jax.data.video import to_uint8
+from sora_jax.config import VAERun
+from sora_jax.data import pipeline, video
+from sora_jax.data.sources.protocol import ClipSource, Sources
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE, sample_posterior
 from sora_jax.training import losses, optim
@@ -33,8 +33,6 @@ from sora_jax.training.state import (
     started,
 )
 from sora_jax.weights import published, workdirs
-from sora_jax.worlds.playground.boxes import window_on_object
-from sora_jax.worlds.playground.source import Playground, Sample
 
 HELD_OUT_CLIPS = 8
 # Settings that a run need not share with the VAE that it starts from; a run of the
@@ -51,8 +49,13 @@ class Trained(nnx.Module):
         self.critic = Critic(config.critic.width, rngs=rngs) if on else None
 
 
-def make_job(config: VAERun, mesh: Mesh) -> Job:
+def make_job(config: VAERun, mesh: Mesh, sources: Sources) -> Job:
     """Build the VAE's job on a mesh.
+
+    Args:
+      config: the run.
+      mesh: to train on.
+      sources: clips of one shape.
 
     Raises:
       ValueError: the mesh cannot share the batch.
@@ -78,7 +81,7 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         trained = nnx.merge(blueprint.graphdef, params)
         return vae_loss(config, trained, pixels, key, step)
 
-    held_out = held_out_clips(config.data)
+    held_out = held_out_clips(sources.held_out)
     side = config.window
     size = (side, side) if side else held_out.shape[2:4]
     shape = (config.batch, held_out.shape[1], *size, 3)
@@ -98,7 +101,7 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         else blueprint,
         loss=loss,
         optimization=optimization,
-        data=lambda: clips(config, sharding.host_share(mesh)),
+        data=lambda: clips(config, sources, sharding.host_share(mesh)),
         evaluate=evaluation(blueprint.graphdef, held_out),
         work={"clips": config.batch, "FLOP": flops},
     )
@@ -119,7 +122,7 @@ def evaluation(
         made = reconstruct(state.ema)
         both = np.concatenate([held_out, sharding.fetch(made)], axis=2)
         scalars = {"psnr": float(losses.psnr(made, jnp.asarray(held_out)))}
-        return scalars, {"reconstructions": tile(to_uint8(both))}
+        return scalars, {"reconstructions": tile(video.to_uint8(both))}
 
     return evaluate
 
@@ -209,21 +212,27 @@ def vae_loss(
 
 
 def clips(
-    config: VAERun, share: pipeline.Share
+    config: VAERun, sources: Sources, share: pipeline.Share
 ) -> Iterator[Float[np.ndarray, "b t h w c"]]:
     """Batches of pixels, without end."""
-    source = Playground(config.data)
-    make = partial(_pixels, config.window)
-    return pipeline.shuffled(source, make, config.batch, config.seed, share)
+    make = partial(_pixels, config.window, sources)
+    indices = range(len(sources.train))
+    return pipeline.shuffled(indices, make, config.batch, config.seed, share)
 
 
 def _pixels(
-    window: int, sample: Sample, rng: np.random.Generator
+    window: int, sources: Sources, index: int, rng: np.random.Generator
 ) -> Float[np.ndarray, "t h w c"]:
-    return window_on_object(sample, window, rng) if window else sample.clip.pixels
+    pixels = sources.train.read(index).pixels
+    if window:
+        mask = np.ones(pixels.shape[:3], bool)
+        if sources.subjects is not None:
+            mask = sources.subjects(sources.train.spec(index))
+        pixels = video.crop_around(pixels, mask, window, rng)
+    return video.to_float(pixels)
 
 
-def held_out_clips(config: PlaygroundConfig) -> Float[np.ndarray, "b t h w c"]:
+def held_out_clips(source: ClipSource) -> Float[np.ndarray, "b t h w c"]:
     """A few clips of the test split, the same in every run."""
-    test = Playground(dataclasses.replace(config, split="test", length=HELD_OUT_CLIPS))
-    return np.stack([test[i].clip.pixels for i in range(HELD_OUT_CLIPS)])
+    count = min(HELD_OUT_CLIPS, len(source))
+    return video.to_float(np.stack([source.read(i).pixels for i in range(count)]))

@@ -84,7 +84,7 @@ def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
     """The sizes and words of the clips that a run learns from."""
     read = (run.latents, *run.more_latents)
     records = Records(*(epath.Path(folder) / "train" for folder in read))
-    cells = {tuple(entry["shape"][1:3]) for entry in records.index}
+    cells = {(spec.height, spec.width) for spec in records.index}
     sizes = sorted((h * space_factor, w * space_factor) for h, w in cells)
     words: set[str] = set()
     for number in range(len(records)):

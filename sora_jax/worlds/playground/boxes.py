@@ -1,12 +1,11 @@
-"""Where the objects of a playground clip are, and windows cut around them."""
+"""Where the objects of a playground clip are."""
 
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Bool, Float32
+from jaxtyping import Bool
 
 from sora_jax.worlds.playground import world
-from sora_jax.worlds.playground.source import Sample
 
 
 def object_boxes(scene: world.Scene) -> Bool[np.ndarray, "t h w"]:
@@ -23,19 +22,3 @@ def object_boxes(scene: world.Scene) -> Bool[np.ndarray, "t h w"]:
             in_columns = (np.abs(columns - x) <= reach)[:, None, :]
             mask[stretch.start : stretch.stop] |= in_rows & in_columns
     return mask
-
-
-def window_on_object(
-    sample: Sample, size: int, rng: np.random.Generator
-) -> Float32[np.ndarray, "t size size 3"]:
-    """Cut a fixed window of `size` pixels that an object passes through.
-
-    A pixel of an object's box in some frame is drawn, and the window put around it.
-    """
-    pixels = sample.clip.pixels
-    _, height, width, _ = pixels.shape
-    boxes = np.argwhere(object_boxes(sample.scene))
-    _, row, column = boxes[int(rng.random() * len(boxes))]
-    top = int(np.clip(row - size // 2, 0, height - size))
-    left = int(np.clip(column - size // 2, 0, width - size))
-    return pixels[:, top : top + size, left : left + size]

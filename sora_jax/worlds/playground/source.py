@@ -1,7 +1,7 @@
 """The playground: captioned videos of a small world whose physics we know.
 
-An index goes in; a clip, its captions and its ground truth come out. The same index
-gives the same sample on every machine, in any order.
+It is a source of clips like any other (`data.sources.protocol`), with more to it: the
+pixels before they are rounded to bytes, and more phrasings of its captions.
 """
 
 from __future__ import annotations
@@ -13,9 +13,32 @@ from jaxtyping import Float32
 
 from sora_jax import types
 from sora_jax.config import PlaygroundConfig
+from sora_jax.data.sources.protocol import (
+    ClipSpec,
+    Size,
+    captions_between,
+    frame_range,
+)
+from sora_jax.data.video import to_uint8
 from sora_jax.worlds.playground import captions, chance, render, scenes, world
 
-_CAPTIONS = 1  # their luck apart from the scene's, which has none of this number
+PHRASINGS = 4  # of every caption of a clip
+_CAPTIONS = 1  # added to the seed: captions are drawn apart from the scene
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Rendered:
+    """A clip as it is rendered.
+
+    Attributes:
+      pixels: values in [-1, 1].
+      fps: frames per second.
+      caption: one phrasing of what the clip shows.
+    """
+
+    pixels: Float32[np.ndarray, "t h w 3"]
+    fps: float
+    caption: str
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -29,36 +52,85 @@ class Sample:
       scene: what is where in every frame.
     """
 
-    clip: types.Clip
+    clip: Rendered
     captions: tuple[captions.Caption, ...]
     scene: world.Scene
 
 
-class Playground:
-    """A random access source of samples, such as Grain reads from."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Truth:
+    """All that is known of a clip.
 
-    def __init__(self, config: PlaygroundConfig):
-        """Keep the settings; nothing is made before it is asked for."""
-        self.config = config
+    Attributes:
+      scene: what is where in every frame.
+      captions: a caption for each stretch of time, of the first phrasing, with the
+        facts that it states.
+    """
+
+    scene: world.Scene
+    captions: tuple[captions.Caption, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Playground:
+    """The clips of a config: an index is the same clip on every machine."""
+
+    config: PlaygroundConfig
 
     def __len__(self) -> int:
         """Return the number of clips."""
         return self.config.length
 
+    def spec(self, index: int) -> ClipSpec:
+        """Describe a clip; its truth is a `Truth`."""
+        scene = self.scene(index)
+        told = [self._describe(scene, index, each) for each in range(PHRASINGS)]
+        whole = tuple(text for _, text in told)
+        said = [types.Caption(texts=whole, start=0, stop=scene.frames)]
+        if len(scene.stretches) > 1:
+            said += [
+                types.Caption(
+                    texts=tuple(parts[number].text for parts, _ in told),
+                    start=stretch.start,
+                    stop=stretch.stop,
+                )
+                for number, stretch in enumerate(scene.stretches)
+            ]
+        return ClipSpec(
+            frames=scene.frames,
+            height=scene.height,
+            width=scene.width,
+            fps=scene.fps,
+            captions=tuple(said),
+            truth=Truth(scene=scene, captions=told[0][0]),
+        )
+
+    def read(
+        self,
+        index: int,
+        start: int = 0,
+        frames: int | None = None,
+        size: Size | None = None,
+    ) -> types.Clip:
+        """Render a clip, or a part of it, at any size."""
+        spec = self.spec(index)
+        start, stop = frame_range(spec, start, frames)
+        scene = spec.truth.scene if size is None else self.scene(index, size)
+        return types.Clip(
+            pixels=to_uint8(render.render(scene)[start:stop]),
+            fps=spec.fps,
+            captions=captions_between(spec.captions, start, stop),
+        )
+
     def __getitem__(self, index: int) -> Sample:
-        """Make a clip with its captions and its ground truth."""
+        """Return a clip with its ground truth, before it is rounded to bytes."""
         scene = self.scene(index)
         parts, text = self._describe(scene, index)
-        pixels = render.render(scene)
-        clip = types.Clip(pixels=pixels, fps=scene.fps, caption=text)
+        clip = Rendered(pixels=render.render(scene), fps=scene.fps, caption=text)
         return Sample(clip=clip, captions=parts, scene=scene)
 
-    def __repr__(self) -> str:
-        """Describe the source, without its contents."""
-        return f"Playground({self.config!r})"
-
     def scene(self, index: int, size: tuple[int, int] | None = None) -> world.Scene:
-        """Return the ground truth without painting it.
+        """Return the ground truth without rendering it.
 
         Args:
           index: which clip.
@@ -77,12 +149,6 @@ class Playground:
           phrasing: which of its phrasings; a sample comes with phrasing 0.
         """
         return self._describe(self.scene(index), index, phrasing)
-
-    def render(
-        self, index: int, height: int, width: int
-    ) -> Float32[np.ndarray, "t h w 3"]:
-        """Paint a clip at any size."""
-        return render.render(self.scene(index, (height, width)))
 
     def _describe(
         self, scene: world.Scene, index: int, phrasing: int = 0

@@ -1,0 +1,126 @@
+"""Which clips share a row of tokens: planned from what they are, before any is read.
+
+A plan needs only the shapes of the clips' latents, which an index of encoded clips
+tells, and so does the spec of a clip that is not encoded yet.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Int
+
+from sora_jax.config import PackingConfig
+from sora_jax.data.packing import plan_rows
+from sora_jax.data.patches import Patch, grid_of
+from sora_jax.data.sources.protocol import ClipSpec
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LatentSpec:
+    """What is known of an encoded clip without reading it.
+
+    Attributes:
+      frames: latent frames.
+      height: rows of latents.
+      width: columns of latents.
+      stretches: of time that have captions of their own; at least one.
+    """
+
+    frames: int
+    height: int
+    width: int
+    stretches: int
+
+
+def encoded(spec: ClipSpec, time_factor: int, space_factor: int) -> LatentSpec:
+    """Return what a clip will be when a VAE of these factors has encoded it."""
+    return LatentSpec(
+        frames=1 + (spec.frames - 1) // time_factor,
+        height=spec.height // space_factor,
+        width=spec.width // space_factor,
+        stretches=max(1, len(spec.captions) - 1),
+    )
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class View:
+    """What is read of a record: all of it, or what follows its first latent frames.
+
+    Attributes:
+      record: its number.
+      start: latent frames that are left out.
+    """
+
+    record: int
+    start: int = 0
+
+
+def plan_views(
+    index: Sequence[LatentSpec], mid_clip: float, seed: int, longest: int = 0
+) -> list[View]:
+    """One view of every record; a share of them are crops without the first frame.
+
+    Args:
+      index: of all records.
+      mid_clip: share of the crops.
+      seed: of the crops.
+      longest: no view of records of more latent frames than that; 0 leaves none out.
+    """
+    rng = np.random.default_rng(seed)
+    views = []
+    for number, spec in enumerate(index):
+        if longest and spec.frames > longest:
+            continue
+        start = 0
+        # A crop keeps three frames: one that is given and two that are generated.
+        if spec.frames >= 4 and rng.random() < mid_clip:
+            start = int(rng.integers(1, spec.frames - 2))
+        views.append(View(record=number, start=start))
+    return views
+
+
+def view_tokens(
+    index: Sequence[LatentSpec], views: Sequence[View], patch: Patch
+) -> Int[np.ndarray, " m"]:
+    """Return the tokens of each view."""
+
+    def tokens(view: View) -> int:
+        spec = index[view.record]
+        shape = (spec.frames - view.start, spec.height, spec.width, 0)
+        t, h, w = grid_of(shape, patch)
+        return t * h * w
+
+    return np.array([tokens(view) for view in views])
+
+
+class Plan(NamedTuple):
+    """An epoch: the views, their tokens, and the rows that they share."""
+
+    views: list[View]
+    tokens: Int[np.ndarray, " m"]
+    rows: list[list[int]]
+
+
+def plan(
+    index: Sequence[LatentSpec], patch: Patch, packing: PackingConfig, seed: int
+) -> Plan:
+    """Plan an epoch.
+
+    Raises:
+      ValueError: a sample has more tokens or captions than a row has room for, or none
+        is short enough.
+    """
+    views = plan_views(index, packing.mid_clip, seed, packing.longest)
+    if not views:
+        raise ValueError(
+            f"packing.longest {packing.longest} leaves no clip to train on: raise it, "
+            "or encode shorter ones (data.frames)"
+        )
+    tokens = view_tokens(index, views, patch)
+    captions = np.array([index[view.record].stretches for view in views])
+    rows = plan_rows(tokens, captions, packing.tokens, packing.samples, seed)
+    return Plan(views, tokens, rows)

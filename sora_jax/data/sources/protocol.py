@@ -1,0 +1,128 @@
+"""What a source of clips is: encoding, the VAE's training and the judge take any."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from jaxtyping import Bool
+
+from sora_jax.types import Caption, Clip
+
+Size = tuple[int, int]  # (height, width) in pixels
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class ClipSpec:
+    """What is known of a clip without decoding or rendering it.
+
+    Attributes:
+      frames: how many it has.
+      height: rows of pixels.
+      width: columns of pixels.
+      fps: frames per second.
+      captions: as those of `types.Clip`.
+      scores: measures of its quality, by name.
+      has_alpha: whether its pixels have a fourth channel.
+      has_sound: whether there is sound to it.
+      truth: all that a simulated world knows of it; None elsewhere.
+    """
+
+    frames: int
+    height: int
+    width: int
+    fps: float
+    captions: tuple[Caption, ...] = ()
+    scores: Mapping[str, float] = dataclasses.field(default_factory=dict)
+    has_alpha: bool = False
+    has_sound: bool = False
+    truth: Any = None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """(frames, height, width)."""
+        return self.frames, self.height, self.width
+
+
+@runtime_checkable  # for the type checks of the tests
+class ClipSource(Protocol):
+    """Random access to clips.
+
+    A source is picklable, and an index is the same clip on every host, in any order.
+    """
+
+    def __len__(self) -> int:
+        """Return the number of clips."""
+        ...
+
+    def spec(self, index: int) -> ClipSpec:
+        """Describe a clip without decoding or rendering it."""
+        ...
+
+    def read(
+        self,
+        index: int,
+        start: int = 0,
+        frames: int | None = None,
+        size: Size | None = None,
+    ) -> Clip:
+        """Return a clip, or a part of it.
+
+        Args:
+          index: which clip.
+          start: first frame of the part.
+          frames: how many frames; None reads to the end.
+          size: (height, width), if not the clip's own.
+
+        Raises:
+          ValueError: the clip has no such frames, or cannot be read.
+        """
+        ...
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sources:
+    """The clips of a run.
+
+    Attributes:
+      train: to learn from.
+      held_out: to measure with.
+      subjects: which pixels of a clip show what it is about, so that a crop can be
+        taken there; None where that is not known.
+    """
+
+    train: ClipSource
+    held_out: ClipSource
+    subjects: Callable[[ClipSpec], Bool[np.ndarray, "t h w"]] | None = None
+
+
+def frame_range(spec: ClipSpec, start: int, frames: int | None) -> tuple[int, int]:
+    """Return the first frame of a part, and one past its last.
+
+    Raises:
+      ValueError: the clip does not have these frames.
+    """
+    stop = spec.frames if frames is None else start + frames
+    if not 0 <= start < stop <= spec.frames:
+        raise ValueError(
+            f"start and frames must be within the {spec.frames} frames of the clip, "
+            f"got start {start} and frames {frames}"
+        )
+    return start, stop
+
+
+def captions_between(
+    captions: Sequence[Caption], start: int, stop: int
+) -> tuple[Caption, ...]:
+    """Return what is said of a part of a clip, counted from the part's first frame."""
+    return tuple(
+        dataclasses.replace(
+            caption,
+            start=max(caption.start, start) - start,
+            stop=min(caption.stop, stop) - start,
+        )
+        for caption in captions
+        if caption.start < stop and start < caption.stop
+    )

@@ -1,0 +1,157 @@
+"""The contract of a source of clips: every source goes through all of it."""
+
+import dataclasses
+import pickle
+
+import numpy as np
+import pytest
+from clips import smooth_clip
+
+from sora_jax.commands.sources import open_sources
+from sora_jax.config import PlaygroundConfig
+from sora_jax.data import outputs
+from sora_jax.data.sources.files import VideoFile, VideoFiles
+from sora_jax.data.sources.protocol import ClipSpec, captions_between
+from sora_jax.types import Caption
+
+# Lengths and sizes of all kinds, one scene after another and one without a cut.
+CLIPS = PlaygroundConfig(
+    length=5,
+    frames=((1, 0.2), (17, 0.8)),
+    sizes=(((32, 32), 0.5), ((32, 48), 0.5)),
+    kinds=(("one", 0.4), ("cut", 0.3), ("turn", 0.3)),
+)
+
+
+def playground(folder):
+    return open_sources(CLIPS, 3).train
+
+
+def video_files(folder):
+    suffixes = (".mp4", ".gif", ".npy")
+    files = tuple(
+        VideoFile(
+            path=outputs.write(folder / f"clip{suffix}", [smooth_clip(9, 48, 64)], 8),
+            frames=frames,
+            caption=f"waves {suffix}",
+        )
+        for suffix, frames in zip(suffixes, (9, 5, 1), strict=True)
+    )
+    silent = dataclasses.replace(files[0], caption="")
+    return VideoFiles(files=(*files, silent), fps=8.0, size=(32, 40))
+
+
+SOURCES = (playground, video_files)
+
+
+@pytest.fixture(scope="module", params=SOURCES, ids=lambda make: make.__name__)
+def source(request, tmp_path_factory):
+    return request.param(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def whole(source):
+    """All clips, read in their order."""
+    return [source.read(index) for index in range(len(source))]
+
+
+def same(one, other):
+    np.testing.assert_array_equal(one.pixels, other.pixels)
+    assert (one.fps, one.captions) == (other.fps, other.captions)
+
+
+def test_a_spec_says_what_is_read(source, whole):
+    for index, clip in enumerate(whole):
+        spec = source.spec(index)
+        assert isinstance(spec, ClipSpec)
+        channels = 4 if spec.has_alpha else 3
+        assert clip.pixels.shape == (*spec.shape, channels)
+        assert clip.pixels.dtype == np.uint8
+        assert (clip.fps, clip.captions) == (spec.fps, spec.captions)
+        assert all(isinstance(score, float) for score in spec.scores.values())
+
+
+def test_captions_speak_of_the_whole_and_then_of_its_stretches(source):
+    specs = [source.spec(index) for index in range(len(source))]
+    assert any(spec.captions for spec in specs)
+    for spec in specs:
+        assert all(caption.texts for caption in spec.captions)
+        for first, *stretches in filter(None, [spec.captions]):
+            assert (first.start, first.stop) == (0, spec.frames)
+            edges = [0, *(caption.stop for caption in stretches)]
+            assert [caption.start for caption in stretches] == edges[:-1]
+            assert edges[-1] == (spec.frames if stretches else 0)
+
+
+def test_a_part_is_a_part_of_the_whole(source, whole):
+    for index, clip in enumerate(whole):
+        count = len(clip.pixels)
+        start, frames = count // 3, max(1, count // 2)
+        part = source.read(index, start, frames)
+        stop = start + frames
+        np.testing.assert_array_equal(part.pixels, clip.pixels[start:stop])
+        assert part.captions == captions_between(clip.captions, start, stop)
+        rest = source.read(index, start)
+        np.testing.assert_array_equal(rest.pixels, clip.pixels[start:])
+
+
+def test_frames_that_are_not_there_are_refused(source):
+    count = source.spec(0).frames
+    for start, frames in ((0, count + 1), (count, None), (-1, None), (0, 0)):
+        with pytest.raises(ValueError, match=f"within the {count} frames"):
+            source.read(0, start, frames)
+    for read in (source.spec, source.read):
+        with pytest.raises(IndexError):
+            read(len(source))
+
+
+def test_another_size_is_the_same_clip(source, whole):
+    for index, clip in enumerate(whole):
+        _, height, width, channels = clip.pixels.shape
+        large = source.read(index, size=(2 * height, 2 * width))
+        assert large.pixels.shape == (len(clip.pixels), 2 * height, 2 * width, channels)
+        assert large.captions == clip.captions
+        halves = large.pixels.reshape(-1, height, 2, width, 2, channels).mean((2, 4))
+        assert np.abs(halves - clip.pixels).mean() < 4
+
+
+def test_order_does_not_matter_and_a_pickle_reads_the_same(source, whole):
+    again = pickle.loads(pickle.dumps(source))
+    assert len(again) == len(source) == len(whole)
+    for index in reversed(range(len(source))):
+        same(again.read(index), whole[index])
+        same(source.read(index), whole[index])
+        assert again.spec(index).captions == source.spec(index).captions
+
+
+def test_captions_of_a_part_count_from_its_beginning():
+    both = (
+        Caption(texts=("all",), start=0, stop=9),
+        Caption(texts=("first",), start=0, stop=4),
+        Caption(texts=("second",), start=4, stop=9),
+    )
+    assert [
+        (caption.texts[0], caption.start, caption.stop)
+        for caption in captions_between(both, 2, 6)
+    ] == [("all", 0, 4), ("first", 0, 2), ("second", 2, 4)]
+    assert len(captions_between(both, 5, 9)) == 2
+
+
+def test_a_file_shorter_than_its_clip_is_named(tmp_path):
+    source = video_files(tmp_path)
+    short = dataclasses.replace(source.files[0], frames=12)
+    source = dataclasses.replace(source, files=(short,))
+    with pytest.raises(ValueError, match=r"files: .*clip.mp4.* 12 frames .* got 9"):
+        source.read(0)
+
+
+def test_the_held_out_clips_of_a_run_are_others_than_it_learns_from():
+    sources = open_sources(CLIPS, 3)
+    assert (len(sources.train), len(sources.held_out)) == (5, 3)
+    texts = [
+        each.spec(0).captions[0].texts for each in (sources.train, sources.held_out)
+    ]
+    assert texts[0] != texts[1]
+    assert sources.subjects is not None
+    spec = sources.held_out.spec(0)
+    assert sources.subjects(spec).shape == spec.shape
