@@ -30,12 +30,12 @@ from flax import nnx
 
 from sora_jax.config import DiTConfig
 from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.families.wan import layout_diffusers, network_json
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, denoising
 from sora_jax.types import Context, Tokens
-from sora_jax.weights import layout_diffusers, wan_json
-from sora_jax.weights.foreign import Network
+from sora_jax.weights.network import Network
 
 SIZE, FRAMES, DECODED = (256, 256), 9, 17
 TEXT, TIME, MOVE, GUIDANCE = 512, 0.437, -0.05, 5.0
@@ -49,9 +49,9 @@ def main(
     """Measure one after another and print; nothing large stays from one to the next."""
     where = epath.Path(folder)
     vae_json = layout_diffusers.read_config(where, "vae")
-    vae_config = wan_json.read_vae(vae_json)
+    vae_config = network_json.read_vae(vae_json)
     dit_json = layout_diffusers.read_config(where, "transformer")
-    config = wan_json.read_dit(dit_json, vae_config.channels)
+    config = network_json.read_dit(dit_json, vae_config.channels)
     statistics = (vae_json["latents_mean"], vae_json["latents_std"])
     network = layout_diffusers.network(where, "transformer", config)
     vae_network = layout_diffusers.network(where, "vae", vae_config)

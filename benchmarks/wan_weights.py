@@ -17,9 +17,10 @@ import tyro
 from etils import epath
 
 from sora_jax.config import DiTConfig, VAEConfig, wan
-from sora_jax.weights import export, native, wan_json
-from sora_jax.weights.foreign import MODULES
-from sora_jax.weights.published import abstract_of
+from sora_jax.families.wan import network_json
+from sora_jax.weights import export, safetensors_io
+from sora_jax.weights.bundle import abstract_of
+from sora_jax.weights.network import MODULES
 from sora_jax.workdir import write_json
 
 NETWORKS = {"dit": "transformer", "vae": "vae", "text": "text_encoder"}
@@ -69,18 +70,18 @@ def main(
         _, shapes = abstract_of(lambda r, m=module, c=config: m(c, rngs=r))
         kinds = {
             path: jax.ShapeDtypeStruct(shape.shape, jnp.dtype(dtype))
-            for path, shape in native.flatten(shapes).items()
+            for path, shape in safetensors_io.flatten(shapes).items()
         }
         begins = export.NETWORKS["text_encoder" if name == "text" else name][1]
         export.write_tensors(
             where, begins, table(config, "diffusers"), kinds, Drawn(kinds)
         )
         if isinstance(config, VAEConfig):
-            data = wan_json.write_vae(config, mean, std)
+            data = network_json.write_vae(config, mean, std)
         elif isinstance(config, DiTConfig):
-            data = wan_json.write_dit(config)
+            data = network_json.write_dit(config)
         else:
-            data = wan_json.write_text(config)
+            data = network_json.write_text(config)
         write_json(where / "config.json", data)
         print(where)
 

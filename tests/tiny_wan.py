@@ -12,8 +12,8 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import convert, native, published
-from sora_jax.weights.foreign import MODULES
+from sora_jax.weights import bundle, safetensors_io, transfer
+from sora_jax.weights.network import MODULES
 from sora_jax.weights.parts import in_memory
 
 
@@ -70,7 +70,7 @@ def lay_out(tiny, exported, path):
         module = tiny.parts[name]
         table = MODULES[type(module.config)][1](module.config, "original")
         tensors = dict(
-            convert.export(table, native.flatten(published.parameters(module)))
+            transfer.export(table, safetensors_io.flatten(bundle.parameters(module)))
         )
         file.parent.mkdir(parents=True, exist_ok=True)
         safetensors.numpy.save_file(tensors, file)

@@ -28,7 +28,7 @@ from sora_jax.sampling.codec import FRAMES
 from sora_jax.sampling.request import Request, check
 from sora_jax.training import dit, state
 from sora_jax.types import Context
-from sora_jax.weights.foreign import FLOAT32
+from sora_jax.weights.network import FLOAT32
 
 
 def on_accelerator(config: DiTConfig) -> DiTConfig:

@@ -34,7 +34,7 @@ from sora_jax.training.state import (
     plan_state,
     started,
 )
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import bundle, workdirs
 
 HELD_OUT_CLIPS = 8
 # Settings that a run need not share with the VAE that it starts from; a run of the
@@ -92,7 +92,7 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
     )
     return Job(
         blueprint=started(
-            blueprint, lambda: {"vae": published.parameters(load_start(config))}
+            blueprint, lambda: {"vae": bundle.parameters(load_start(config))}
         )
         if config.start_from
         else blueprint,

@@ -19,23 +19,17 @@ from flax import nnx
 
 from sora_jax import cli
 from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.families.table import Entry
+from sora_jax.families.wan import layout_diffusers, network_json, scheduler
+from sora_jax.families.wan.tokenizer_json import tokenizer_files
 from sora_jax.files import located
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
-from sora_jax.weights import (
-    convert,
-    folders,
-    layout_diffusers,
-    native,
-    scheduler,
-    wan_json,
-)
-from sora_jax.weights.foreign import MODULES
+from sora_jax.weights import folders, safetensors_io, transfer
+from sora_jax.weights.bundle import ASSETS, parameters
+from sora_jax.weights.network import MODULES
 from sora_jax.weights.parts import DIT_LOW, Weights
-from sora_jax.weights.published import ASSETS, parameters
-from sora_jax.weights.table import Entry
-from sora_jax.weights.tokenizer_json import tokenizer_files
 from sora_jax.workdir import write_bytes, write_json
 
 SHARD_BYTES = 2 * 2**30
@@ -101,7 +95,7 @@ def refuse_inexpressible(config: ModelConfig) -> None:
     problems = [
         line
         for section in ("dit", "vae", "text")
-        for line in wan_json.problems_for_wan(section, getattr(config, section))
+        for line in network_json.problems_for_wan(section, getattr(config, section))
     ]
     names = [name for name, _ in config.dit.contexts]
     if names != ["text"]:
@@ -122,7 +116,7 @@ def refuse_inexpressible(config: ModelConfig) -> None:
 def write_network(where: epath.Path, begins: str, module: Module) -> None:
     """Write a network's config and its tensors."""
     table = MODULES[type(module.config)][1](module.config, "diffusers")
-    values = native.flatten(parameters(module))
+    values = safetensors_io.flatten(parameters(module))
     write_tensors(where, begins, table, values, values)
     write_json(where / "config.json", network_json(module))
 
@@ -147,7 +141,7 @@ def write_tensors(
     count, total, listed = len(groups), 0, {}
     for i, group in enumerate(groups, start=1):
         part = f"-{i:05}-of-{count:05}" if count > 1 else ""
-        tensors = dict(convert.export(group, values))
+        tensors = dict(transfer.export(group, values))
         content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
         write_bytes(where / f"{begins}{part}.safetensors", content)
         listed |= dict.fromkeys(tensors, f"{begins}{part}.safetensors")
@@ -179,10 +173,10 @@ def network_json(module: Module) -> dict[str, Any]:
     """The config of a network as Wan's classes read it."""
     if isinstance(module, VAE):
         mean, std = decimals(module.latent_mean), decimals(module.latent_std)
-        return wan_json.write_vae(module.config, mean, std)
+        return network_json.write_vae(module.config, mean, std)
     if isinstance(module, DiT):
-        return wan_json.write_dit(module.config)
-    return wan_json.write_text(module.config)
+        return network_json.write_dit(module.config)
+    return network_json.write_text(module.config)
 
 
 def decimals(values: nnx.Variable) -> list[float]:

@@ -14,12 +14,13 @@ from flax import nnx
 
 from sora_jax import files, memory, sharding
 from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, wan
+from sora_jax.families.wan import layout_diffusers, layout_original
+from sora_jax.families.wan.tokenizer_json import as_transformers_reads
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer, check_file
-from sora_jax.weights import layout_diffusers, layout_original, published
-from sora_jax.weights.foreign import Folder
+from sora_jax.weights import bundle
+from sora_jax.weights.network import Folder
 from sora_jax.weights.parts import Parts, Weights
-from sora_jax.weights.tokenizer_json import as_transformers_reads
 
 _logger = logging.getLogger(__name__)
 
@@ -35,9 +36,9 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
       ValueError: the folder is none, or holds another model.
     """
     foreign = find(folder)
-    config = published.describe(folder) if foreign is None else foreign.config
+    config = bundle.describe(folder) if foreign is None else foreign.config
     if foreign is None:
-        check_file(files.located(folder, "weights") / published.TOKENIZER)
+        check_file(files.located(folder, "weights") / bundle.TOKENIZER)
     else:
         foreign.check()
     if insisted is not None and insisted not in wan.MODELS:
@@ -69,11 +70,11 @@ def load(
         networks is larger than memory, or the mesh is none of these devices.
     """
     foreign = find(folder)
-    config = published.describe(folder) if foreign is None else foreign.config
+    config = bundle.describe(folder) if foreign is None else foreign.config
     made = sharding.make_mesh(dataclasses.asdict(mesh), heads=config.dit.heads)
     placed = made if made.size > 1 else None
     if foreign is None:
-        return published.load(folder, placed)
+        return bundle.load(folder, placed)
     foreign.check()
     sizes = {name: part.bytes(placed, exact) for name, part in foreign.networks.items()}
     keep = memory.fits_together(sizes, placed)
@@ -94,7 +95,7 @@ def network(folder: PathLike, name: str, *, exact: bool = False) -> nnx.Module:
     """Load one network of a folder, named as in `parts.Weights`; see `load`."""
     foreign = find(folder)
     if foreign is None:
-        return published.network(folder, name)
+        return bundle.network(folder, name)
     found = foreign.networks[name]
     found.check()
     return found.load(exact=exact)
@@ -104,7 +105,7 @@ def tokenizer(folder: PathLike) -> Tokenizer:
     """Load the tokenizer of a folder, and nothing else."""
     foreign = find(folder)
     if foreign is None:
-        return published.load_tokenizer(folder)
+        return bundle.load_tokenizer(folder)
     given = Tokenizer.load(foreign.tokenizer)
     return Tokenizer(as_transformers_reads(given.model))
 
@@ -112,7 +113,7 @@ def tokenizer(folder: PathLike) -> Tokenizer:
 def digest(folder: PathLike) -> str:
     """What ties others to a folder's files, none of which is read whole."""
     foreign = find(folder)
-    return published.digest(folder) if foreign is None else foreign.digest
+    return bundle.digest(folder) if foreign is None else foreign.digest
 
 
 def find(folder: PathLike) -> Folder | None:

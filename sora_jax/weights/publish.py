@@ -15,7 +15,7 @@ from sora_jax.data.records import Records
 from sora_jax.files import located
 from sora_jax.models.tokenizer import words_of
 from sora_jax.models.vae import VAE
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import bundle, workdirs
 from sora_jax.weights.parts import in_memory
 
 # Captions of more words are of a language, not of a small world.
@@ -47,7 +47,7 @@ def publish(arguments: Arguments) -> None:
         latents.
     """
     out, _ = located(arguments.out, "--out"), located(arguments.vae, "--vae")
-    files = ("config.json", *published.FILES)
+    files = ("config.json", *bundle.FILES)
     if taken := [name for name in files if (out / name).exists()]:
         raise ValueError(
             f"--out {arguments.out!r} holds {taken[0]} already: name another folder"
@@ -76,7 +76,7 @@ def publish(arguments: Arguments) -> None:
         dit=trained.dit,
         text_encoder=trained.text_encoder,
     )
-    published.save(out, weights)
+    bundle.save(out, weights)
     print(f"{out}: step {trained.step} of {arguments.run}")
 
 
@@ -121,7 +121,7 @@ def same_latents(folder: str, own: VAE) -> VAE:
             f"--vae {folder!r} makes other latents than those the run was trained on: "
             "give a VAE trained from it with decoder_only"
         )
-    ours, theirs = published.parameters(own), published.parameters(other)
+    ours, theirs = bundle.parameters(own), bundle.parameters(other)
     graphdef, state = nnx.split(own)
     nnx.replace_by_pure_dict(state, {**ours, "decoder": theirs["decoder"]})
     return nnx.merge(graphdef, state)

@@ -23,7 +23,7 @@ from etils import epath
 
 from sora_jax import files, limits
 from sora_jax.files import PathLike
-from sora_jax.weights import native
+from sora_jax.weights import safetensors_io
 from sora_jax.workdir import read_json
 
 INSIDE = r"[^/\\\x00-\x1f]+\.safetensors"  # a name, and no path
@@ -115,7 +115,9 @@ def find(folder: PathLike, begins: str = "") -> list[epath.Path]:
 
 def refuse_pickles(where: epath.Path, pattern: str) -> None:
     """Refuse a folder that holds pickles where safetensors are looked for."""
-    found = [p.name for kind in native.PICKLES for p in where.glob(pattern + kind)]
+    found = [
+        p.name for kind in safetensors_io.PICKLES for p in where.glob(pattern + kind)
+    ]
     if found:
         raise ValueError(
             f"weights folder {str(where)!r} holds {', '.join(sorted(found))}, which "

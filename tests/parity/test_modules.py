@@ -12,9 +12,9 @@ from etils import epath
 from flax import nnx
 
 from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.families.wan import layout_diffusers, network_json
 from sora_jax.types import Context, Tokens
-from sora_jax.weights import layout_diffusers, wan_json
-from sora_jax.weights.foreign import Network
+from sora_jax.weights.network import Network
 from sora_jax.weights.shards import find, read_headers
 
 CLOSE = 1e-4
@@ -51,8 +51,8 @@ def channels_last(x):
 def test_transformer(extra, per_token, tmp_path):
     made, grid = 4, (3, 3, 5)
     theirs = reference.transformer(made, extra)
-    config = wan_json.read_dit(dict(theirs.config), made)
-    written = wan_json.write_dit(config)
+    config = network_json.read_dit(dict(theirs.config), made)
+    written = network_json.write_dit(config)
     assert {**theirs.config, **written, "patch_size": 0} == {
         **theirs.config,
         "_class_name": CLASS,
@@ -96,7 +96,7 @@ def test_transformer_drifts_less_in_bfloat16(tmp_path, capsys):
     drifts = []
     for seed in range(4):
         theirs = reference.transformer(made, seed=seed)
-        config = wan_json.read_dit(dict(theirs.config), made)
+        config = network_json.read_dit(dict(theirs.config), made)
         config = dataclasses.replace(config, dtype="bfloat16")
         ours = load(theirs, config, tmp_path / str(seed))
 
@@ -144,10 +144,10 @@ def tokens_of(latents, made, grid, clean):
 def vaes(request, tmp_path_factory):
     data = getattr(reference, request.param)
     theirs = reference.vae(data)
-    config = wan_json.read_vae(theirs.config)
+    config = network_json.read_vae(theirs.config)
     statistics = (data["latents_mean"], data["latents_std"])
-    written = wan_json.write_vae(config, *statistics)
-    assert wan_json.read_vae(written) == config
+    written = network_json.write_vae(config, *statistics)
+    assert network_json.read_vae(written) == config
     ours = load(theirs, config, tmp_path_factory.mktemp("vae"), statistics)
     return nnx.split(ours), theirs, [np.float32(s) for s in statistics]
 
@@ -189,7 +189,7 @@ def test_vae(vaes, frames):
 
 def test_text_encoder(tmp_path):
     theirs = reference.text_encoder(64)
-    config = wan_json.read_text(theirs.config.to_dict(), 24)
+    config = network_json.read_text(theirs.config.to_dict(), 24)
     theirs.save_pretrained(tmp_path)
     ours = layout_diffusers.network(
         epath.Path(tmp_path.parent), tmp_path.name, config

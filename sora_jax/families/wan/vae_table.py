@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sora_jax.config import VAEConfig
-from sora_jax.weights.table import (
+from sora_jax.families.table import (
     CONV_2D,
     CONV_3D,
     LAYOUTS,

@@ -12,7 +12,7 @@ from typing import Any
 
 from sora_jax import files
 from sora_jax.config import DiTConfig, TextConfig, VAEConfig
-from sora_jax.weights import fields
+from sora_jax.families.wan import json_fields
 
 Json = Mapping[str, Any]
 
@@ -38,11 +38,11 @@ THEIRS = {
 def read_dit(data: Json, made: int) -> DiTConfig:
     """A `transformer/config.json`; `made` channels of its input are the latents."""
     require_fixed("transformer", data, DIT_FIXED)
-    told = fields.checked("transformer", data, fields.Transformer)
+    told = json_fields.checked("transformer", data, json_fields.Transformer)
     width = told.attention_head_dim * told.num_attention_heads
-    fields.within("transformer", "attention_head_dim x num_attention_heads", width)
+    json_fields.within("transformer", "attention_head_dim x num_attention_heads", width)
     token = math.prod(told.patch_size) * told.in_channels
-    fields.within("transformer", "patch_size x in_channels", token)
+    json_fields.within("transformer", "patch_size x in_channels", token)
     return DiTConfig(
         channels=made,
         extra_channels=told.in_channels - made,
@@ -78,7 +78,7 @@ def write_dit(config: DiTConfig) -> dict[str, Any]:
 def read_vae(data: Json) -> VAEConfig:
     """A `vae/config.json`."""
     require_fixed("vae", data, VAE_FIXED)
-    told = fields.checked("vae", data, fields.VAE)
+    told = json_fields.checked("vae", data, json_fields.VAE)
     wrong = [
         f"vae: {name} must be {told.z_dim} numbers, got {len(getattr(told, name))}"
         for name in ("latents_mean", "latents_std")
@@ -90,7 +90,7 @@ def read_vae(data: Json) -> VAEConfig:
         raise ValueError("\n".join(wrong))
     decoder = told.decoder_base_dim or told.base_dim
     widest = max(told.base_dim, decoder) * max(told.dim_mult)
-    fields.within("vae", "base_dim x dim_mult", widest)
+    json_fields.within("vae", "base_dim x dim_mult", widest)
     return VAEConfig(
         patch=told.patch_size or 1,
         channels=told.z_dim,
@@ -134,8 +134,8 @@ def write_vae(
 def read_text(data: Json, pad_to: int) -> TextConfig:
     """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
     require_fixed("text_encoder", data, TEXT_FIXED)
-    told = fields.checked("text_encoder", data, fields.Text)
-    fields.within("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
+    told = json_fields.checked("text_encoder", data, json_fields.Text)
+    json_fields.within("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
     return TextConfig(
         vocabulary=told.vocab_size,
         width=told.d_model,

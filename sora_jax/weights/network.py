@@ -22,18 +22,18 @@ from jax.sharding import Mesh
 from sora_jax import sharding
 from sora_jax.config import RULES, DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
 from sora_jax.config.weights import Conditioning
+from sora_jax.families.table import Entry
+from sora_jax.families.wan.dit_table import dit_table
+from sora_jax.families.wan.text_table import text_table
+from sora_jax.families.wan.vae_table import vae_table
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import check_file
 from sora_jax.models.vae import VAE
 from sora_jax.nn.precision import compute_dtype
-from sora_jax.weights import convert, native
-from sora_jax.weights.published import abstract_of
+from sora_jax.weights import safetensors_io, transfer
+from sora_jax.weights.bundle import abstract_of
 from sora_jax.weights.shards import Stored
-from sora_jax.weights.table import Entry
-from sora_jax.weights.umt5 import text_table
-from sora_jax.weights.wan import dit_table
-from sora_jax.weights.wan_vae import vae_table
 
 NetworkConfig = DiTConfig | VAEConfig | TextConfig
 
@@ -92,9 +92,11 @@ class Network:
         if mesh is not None:
             module = nnx.eval_shape(lambda: make(self.config, rngs=nnx.Rngs(0)))
             with sharding.use(mesh, RULES):
-                placed = native.flatten(sharding.parameter_shardings(module, mesh))
+                placed = safetensors_io.flatten(
+                    sharding.parameter_shardings(module, mesh)
+                )
         described = {}
-        for path, shape in native.flatten(shapes).items():
+        for path, shape in safetensors_io.flatten(shapes).items():
             kept = kinds.get(path, shape.dtype)
             if not exact and not FLOAT32.intersection(path.split("/")):
                 kept = min(kept, dtype, key=lambda kind: jnp.dtype(kind).itemsize)
@@ -127,7 +129,7 @@ class Network:
             )
         _, ours = self.abstract()
         try:
-            convert.check(self.where, self.table, self.stored, ours)
+            transfer.check(self.where, self.table, self.stored, ours)
         except ValueError as error:
             raise ValueError(f"{error}{looks_like(self.stored)}") from error
 
@@ -140,7 +142,7 @@ class Network:
             held so.
         """
         graphdef, ours = self.abstract(mesh, exact)
-        params = convert.load(self.where, self.table, self.stored, ours)
+        params = transfer.load(self.where, self.table, self.stored, ours)
         if self.statistics is not None:
             for name, values in zip(
                 ("latent_mean", "latent_std"), self.statistics, strict=True

@@ -17,8 +17,9 @@ from etils import epath
 
 from sora_jax import files, limits
 from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
-from sora_jax.weights import fields, shards, wan_json
-from sora_jax.weights.foreign import COPY, Folder, Network, conditioning_of
+from sora_jax.families.wan import json_fields, network_json
+from sora_jax.weights import shards
+from sora_jax.weights.network import COPY, Folder, Network, conditioning_of
 from sora_jax.weights.parts import DIT_LOW
 from sora_jax.weights.shards import Stored
 from sora_jax.workdir import read_json
@@ -52,7 +53,7 @@ def read(where: epath.Path) -> Folder:
     vae_stored = shards.read_headers([vae_file])
     text_stored = shards.read_headers([text_file])
     vae = vae_sizes(vae_stored)
-    told = fields.checked("transformer", data, fields.Original)
+    told = json_fields.checked("transformer", data, json_fields.Original)
     text = text_sizes(text_stored, told.text_len)
     dit = read_dit(data, text.width)
     conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
@@ -136,13 +137,13 @@ def statistics(vae: VAEConfig) -> tuple[Sequence[float], Sequence[float]]:
 
 def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
     """The transformer, from its `config.json`."""
-    told = fields.checked("transformer", data, fields.Original)
+    told = json_fields.checked("transformer", data, json_fields.Original)
     if told.model_type not in ("t2v", "ti2v"):
         raise ValueError(
             f"transformer: model_type {files.quoted(told.model_type)} is not built "
             "here; t2v and ti2v are"
         )
-    wan_json.require_fixed("transformer", data, FIXED)
+    network_json.require_fixed("transformer", data, FIXED)
     return DiTConfig(
         channels=told.out_dim,
         extra_channels=told.in_dim - told.out_dim,

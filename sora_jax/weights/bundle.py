@@ -25,7 +25,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import native
+from sora_jax.weights import safetensors_io
 from sora_jax.weights.parts import Weights, in_memory
 from sora_jax.workdir import read_json, write_bytes, write_json
 
@@ -126,7 +126,7 @@ def read_description(path: epath.Path) -> tuple[dict[str, Any], dict[str, str]]:
 def digest(folder: PathLike) -> str:
     """Of the files that networks are loaded from."""
     where = epath.Path(folder)
-    return "-".join(native.file_hash(where / name)[:8] for name in FILES)
+    return "-".join(safetensors_io.file_hash(where / name)[:8] for name in FILES)
 
 
 def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
@@ -144,7 +144,7 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
     kept = {TOKENIZER: hashes.of_bytes(weights.tokenizer.model)}
     for name in FILES:
         module = weights.parts[name.removesuffix(".safetensors")]
-        content = native.packed(parameters(module), dtype)
+        content = safetensors_io.packed(parameters(module), dtype)
         kept[name] = hashes.of_bytes(content)
         write_bytes(where / name, content)
     weights.tokenizer.save(where / TOKENIZER)
@@ -155,7 +155,7 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
 def save_vae(folder: PathLike, vae: VAE) -> None:
     """Write a folder that holds a VAE alone, in float32."""
     where, name = epath.Path(folder), "vae.safetensors"
-    content = native.packed(parameters(vae), dtype=None)
+    content = safetensors_io.packed(parameters(vae), dtype=None)
     kept = {name: hashes.of_bytes(content)}
     # The tensors come last: where they are, the folder is whole.
     write_description(where / "vae.json", dataclasses.asdict(vae.config), kept)
@@ -224,7 +224,7 @@ def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
             abstract,
             placed,
         )
-    return nnx.merge(graphdef, native.load_tensors(path, abstract))
+    return nnx.merge(graphdef, safetensors_io.load_tensors(path, abstract))
 
 
 def exists(folder: epath.Path, name: str) -> bool:

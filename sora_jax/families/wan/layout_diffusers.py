@@ -19,10 +19,11 @@ from sora_jax.config import (
     wan,
     with_new_names,
 )
-from sora_jax.weights import fields, shards, wan_json
-from sora_jax.weights.foreign import COPY, Folder, Network, conditioning_of
+from sora_jax.families.wan import json_fields, network_json
+from sora_jax.families.wan.scheduler import scheduling
+from sora_jax.weights import shards
+from sora_jax.weights.network import COPY, Folder, Network, conditioning_of
 from sora_jax.weights.parts import DIT_LOW
-from sora_jax.weights.scheduler import scheduling
 from sora_jax.weights.shards import Stored
 from sora_jax.workdir import read_json
 
@@ -48,8 +49,8 @@ def read(where: epath.Path) -> Folder:
             f"{', '.join(PIPELINES)}"
         )
     vae_json = read_config(where, "vae")
-    vae = wan_json.read_vae(vae_json)
-    dit = wan_json.read_dit(read_config(where, "transformer"), vae.channels)
+    vae = network_json.read_vae(vae_json)
+    dit = network_json.read_dit(read_config(where, "transformer"), vae.channels)
     config = describe(where, index, vae, dit)
     networks = {
         "text_encoder": network(where, "text_encoder", config.text),
@@ -61,7 +62,7 @@ def read(where: epath.Path) -> Folder:
     }
     if config.boundary is not None:
         second = read_config(where, "transformer_2")
-        if wan_json.read_dit(second, vae.channels) != dit:
+        if network_json.read_dit(second, vae.channels) != dit:
             raise ValueError(
                 f"weights folder {str(where)!r}: transformer_2 is of another kind or "
                 "size than transformer: copy or download the folder again"
@@ -76,7 +77,7 @@ def describe(
     where: epath.Path, index: Mapping[str, Any], vae: VAEConfig, dit: DiTConfig
 ) -> ModelConfig:
     """The model, with the publishers' defaults for its kind or the folder's own."""
-    told = fields.checked(INDEX, index, fields.Pipeline)
+    told = json_fields.checked(INDEX, index, json_fields.Pipeline)
     boundary = told.boundary_ratio
     conditioning = conditioning_of(dit.extra_channels, bool(told.expand_timesteps))
     published = wan.closest(dit, conditioning, boundary)
@@ -84,7 +85,7 @@ def describe(
     sampling, fps, mid_clip = published.sampling, published.fps, False
     if (where / OURS).exists():
         told = with_new_names(OURS, read_json(where / OURS, COPY))
-        ours = fields.checked(OURS, told, fields.Ours)
+        ours = json_fields.checked(OURS, told, json_fields.Ours)
         sampling = from_json(SamplingConfig, ours.sampling, whole=True)
         name, fps, mid_clip = ours.name, ours.fps, ours.mid_clip
     # Who changes the scheduler of an export means it.
@@ -141,7 +142,9 @@ def read_text(where: epath.Path) -> TextConfig:
     longest = None
     path = where / "tokenizer" / "tokenizer_config.json"
     if path.exists():
-        told = fields.checked("tokenizer", read_json(path, COPY), fields.Tokenizing)
+        told = json_fields.checked(
+            "tokenizer", read_json(path, COPY), json_fields.Tokenizing
+        )
         longest = told.model_max_length
     pad_to = int(min(longest or wan.UMT5_XXL.pad_to, wan.UMT5_XXL.pad_to))
-    return wan_json.read_text(read_config(where, "text_encoder"), pad_to)
+    return network_json.read_text(read_config(where, "text_encoder"), pad_to)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sora_jax.config import DiTConfig
-from sora_jax.weights.table import (
+from sora_jax.families.table import (
     ALL,
     FIRST_OF_ONE,
     LAYOUTS,

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from sora_jax.families.wan.layout_diffusers import SHARED, TIED
 from sora_jax.sampling import flags, job
 from sora_jax.weights import folders
-from sora_jax.weights.layout_diffusers import SHARED, TIED
 
 DIT = "transformer/diffusion_pytorch_model.safetensors"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from sora_jax.config import TextConfig
-from sora_jax.weights.table import ALL, LAYOUTS, LINEAR, SAME, Entry, Index
+from sora_jax.families.table import ALL, LAYOUTS, LINEAR, SAME, Entry, Index
 
 ATTENTION = ("layer.0.SelfAttention", "attn")
 # (our path, index behind the layer, name in Hugging Face's layout, in the original)

@@ -13,7 +13,7 @@ import msgspec
 from etils import epath
 
 from sora_jax import files
-from sora_jax.weights.foreign import COPY
+from sora_jax.weights.network import COPY
 from sora_jax.workdir import read_json
 
 # diffusers' names of solvers, and ours.

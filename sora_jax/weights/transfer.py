@@ -21,9 +21,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from sora_jax import sharding
+from sora_jax.families.table import Entry
 from sora_jax.sharding import nest
-from sora_jax.weights import native, shards
-from sora_jax.weights.table import Entry
+from sora_jax.weights import safetensors_io, shards
 
 ALIGNMENT = 64  # bytes
 BLOCK = 256  # columns that are turned at once
@@ -41,7 +41,7 @@ def check(
     Raises:
       ValueError: lists every tensor that is missing, unexpected or of another shape.
     """
-    problems = native.differences(
+    problems = safetensors_io.differences(
         {name: tensor.shape for name, tensor in stored.items()},
         {entry.name: entry.their_shape(ours[entry.path].shape) for entry in table},
     )
@@ -99,7 +99,7 @@ def load(
                 params[name] = sharding.place(
                     hosted.pop(name), ours[name].sharding, may_alias=True
                 )
-    native.refuse_infinite(where, infinite)
+    safetensors_io.refuse_infinite(where, infinite)
     return nest({tuple(path.split("/")): value for path, value in params.items()})
 
 
@@ -131,7 +131,7 @@ def fill(
         piece = tensor[block]
         # In the order in which it lies; then it is in the cache, to be turned.
         lies = piece.T if piece.T.flags.c_contiguous else piece
-        is_finite = is_finite and native.is_finite(lies)
+        is_finite = is_finite and safetensors_io.is_finite(lies)
         part[block].view(kind)[...] = piece.view(kind) if kind != part.dtype else piece
     file.forget(stored)
     return is_finite
