@@ -30,6 +30,7 @@ from sora_jax.training.latents import open_latents
 from sora_jax.training.report import Report
 from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import bundle, publish
+from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained
 from sora_jax.workdir import keep_config
 
@@ -218,7 +219,7 @@ def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):
         bundle.save_vae(tmp_path / part, nnx.merge(graphdef, other))
         if is_same:
             found = publish.same_latents(str(tmp_path / part), own)
-            got = bundle.parameters(found)
+            got = parameters(found)
             assert (got["latent_mean"] == own.latent_mean[...]).all()
             jax.tree.map(
                 np.testing.assert_array_equal, got["decoder"], other["decoder"]

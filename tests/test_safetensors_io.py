@@ -7,7 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sora_jax.weights import safetensors_io
+from sora_jax.weights import safetensors_io, tensor_checks
+from sora_jax.weights.tensor_checks import is_finite
 
 
 def params() -> dict:
@@ -107,14 +108,14 @@ def test_damaged_and_foreign_files(tmp_path):
 @pytest.mark.parametrize("kind", ["float64", "float32", "float16", "bfloat16"])
 def test_what_is_no_number_is_found_wherever_it_is(kind):
     dtype = jnp.dtype(kind)
-    array = np.zeros(3 * safetensors_io._BLOCK + 5, dtype)
+    array = np.zeros(3 * tensor_checks._BLOCK + 5, dtype)
     array[:3] = jnp.finfo(dtype).max, jnp.finfo(dtype).min, -0.0
-    assert safetensors_io.is_finite(array) and safetensors_io.is_finite(array[:0])
-    for index in (0, safetensors_io._BLOCK, -1):
+    assert is_finite(array) and is_finite(array[:0])
+    for index in (0, tensor_checks._BLOCK, -1):
         for value in (np.nan, np.inf, -np.inf):
             damaged = array.copy()
             damaged[index] = value
-            assert not safetensors_io.is_finite(damaged)
+            assert not is_finite(damaged)
 
 
 @pytest.mark.parametrize("value", [np.nan, -np.inf])

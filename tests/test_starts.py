@@ -23,6 +23,7 @@ from sora_jax.training import dit, loop, vae
 from sora_jax.training.latents import open_latents
 from sora_jax.training.starts import check_start, load_start
 from sora_jax.weights import bundle, publish
+from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained, source_hashes
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
@@ -79,7 +80,7 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
     assert set(ended.params) == set(ended.ema) == {"dit"}
     trained = load_trained(tmp_path / "run", "--run")
     before, after = (
-        bundle.parameters(part)
+        parameters(part)
         for part in (theirs.parts["text_encoder"], trained.text_encoder)
     )
     jax.tree.map(np.testing.assert_array_equal, before, after)
@@ -113,7 +114,7 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
     with pytest.raises(ValueError, match="encode the clips with its VAE"):
         load_start(run, opened)
     for name in ("dit", "text_encoder"):
-        expected = bundle.parameters(theirs.parts[name])
+        expected = parameters(theirs.parts[name])
         jax.tree.map(np.testing.assert_array_equal, start[name], expected)
     shallow = dataclasses.replace(config.dit, depth=1)
     with pytest.raises(ValueError, match=r"dit.depth must be .* to start from"):

@@ -172,7 +172,7 @@ def taken(model):
 def main():
     weights = in_memory(
         bundle.describe(bundle.ASSETS),
-        bundle.Tokenizer.load(bundle.ASSETS / "tokenizer.model"),
+        bundle.load_tokenizer(bundle.ASSETS),
     )
     model = Model(weights)
     results = []

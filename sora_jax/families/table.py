@@ -1,10 +1,9 @@
-"""Names of others' weights beside our parameters: read forwards to import, backwards
-to export.
+"""Tensors of published weights beside our parameters: one table imports and exports.
 
-A table lists every tensor of a foreign model once: its name, the parameter that it
-belongs to, where in that parameter it lies (our layers are stacked, and what is
-multiplied together is kept together), and how its axes are turned. All that an error
-can name follows from it: what is missing, what is unexpected, what has another shape.
+A table lists every tensor of a model's files once: its name there, the parameter that
+holds it, where in that parameter (our layers are stacked, and what is multiplied
+together is kept together), and how its axes change. All that an error can name follows
+from it: what is missing, what is unexpected, what has another shape.
 """
 
 from __future__ import annotations
@@ -15,131 +14,134 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-# Of the names of tensors: diffusers' (and transformers'), and the publishers' own.
-LAYOUTS = ("diffusers", "original")
 Index = tuple[int | slice, ...]
 ALL = slice(None)
 
 
 @dataclasses.dataclass(frozen=True)
-class Turn:
-    """How the axes of a tensor are turned, and how they are turned back.
+class Transform:
+    """How a tensor of a file becomes part of a parameter, and back.
 
-    Turns are views where they can be: only rows that are long in memory are copied.
-    Where they cannot, `shape` tells that of theirs without memory.
+    Both are views where they can be: only rows that are long in memory are copied.
+
+    Attributes:
+      forward: file to model.
+      inverse: model to file.
+      file_shape: the shape of `inverse`'s result, where only a copy would tell it.
     """
 
-    ours: Callable[[np.ndarray], np.ndarray]
-    theirs: Callable[[np.ndarray], np.ndarray]
-    shape: Callable[[Sequence[int]], tuple[int, ...]] | None = None
+    forward: Callable[[np.ndarray], np.ndarray]
+    inverse: Callable[[np.ndarray], np.ndarray]
+    file_shape: Callable[[Sequence[int]], tuple[int, ...]] | None = None
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Entry:
-    """A tensor of a foreign model.
+    """A tensor of a model's files.
 
     Attributes:
-      name: in its files.
+      name: in the files.
       path: of our parameter, with slashes.
       index: where in our parameter it lies.
-      turn: from their axes to ours.
+      transform: from the file's axes to the model's.
     """
 
     name: str
     path: str
     index: Index = ()
-    turn: Turn
+    transform: Transform
 
-    def their_shape(self, ours: Sequence[int]) -> tuple[int, ...]:
-        """The shape of the tensor, from that of our whole parameter."""
-        dummy = np.broadcast_to(np.int8(0), tuple(ours))
+    def file_shape(self, parameter: Sequence[int]) -> tuple[int, ...]:
+        """The shape of the tensor in its file, from that of our whole parameter."""
+        dummy = np.broadcast_to(np.int8(0), tuple(parameter))
         part = dummy[self.index]
-        if self.turn.shape is not None:
-            return self.turn.shape(part.shape)
-        return self.turn.theirs(part).shape
+        if self.transform.file_shape is not None:
+            return self.transform.file_shape(part.shape)
+        return self.transform.inverse(part).shape
 
 
-def transposed(*axes: int) -> Turn:
-    """Their axes in another order."""
+def transposed(*axes: int) -> Transform:
+    """The file's axes in another order."""
     back = tuple(int(axis) for axis in np.argsort(axes))
-    return Turn(lambda x: x.transpose(axes), lambda x: x.transpose(back))
+    return Transform(lambda x: x.transpose(axes), lambda x: x.transpose(back))
 
 
-def squeezed(*lengths: int) -> Turn:
-    """Axes of length one that they have beside ours: 0 stands for all of ours."""
+def squeezed(*lengths: int) -> Transform:
+    """Axes of length one that only the file has; 0 stands for each of the others."""
     ones = tuple(axis for axis, length in enumerate(lengths) if length == 1)
-    return Turn(
+    return Transform(
         lambda x: x.reshape([n for i, n in enumerate(x.shape) if i not in ones]),
         lambda x: np.expand_dims(x, ones),
     )
 
 
-def then(first: Turn, second: Turn) -> Turn:
-    """One turn after another."""
-    return Turn(
-        lambda x: second.ours(first.ours(x)), lambda x: first.theirs(second.theirs(x))
+def then(first: Transform, second: Transform) -> Transform:
+    """One transform after another."""
+    return Transform(
+        lambda x: second.forward(first.forward(x)),
+        lambda x: first.inverse(second.inverse(x)),
     )
 
 
-SAME = Turn(lambda x: x, lambda x: x)
+SAME = Transform(lambda x: x, lambda x: x)
 LINEAR = transposed(1, 0)  # torch keeps (out, in)
 CONV_3D = transposed(2, 3, 4, 1, 0)
 CONV_2D = transposed(2, 3, 1, 0)
-# A convolution of one pixel, which is a linear map to us.
+# A convolution of one pixel: a linear map.
 POINT_3D = then(squeezed(0, 0, 1, 1, 1), LINEAR)
 POINT_2D = then(squeezed(0, 0, 1, 1), LINEAR)
 FIRST_OF_ONE = squeezed(1, 0, 0)
 
 
-def grouped(parts: int) -> Turn:
+def grouped(parts: int) -> Transform:
     """A linear map whose outputs stand in groups: (parts x out, in)."""
     return then(
         LINEAR,
-        Turn(
+        Transform(
             lambda x: x.reshape(x.shape[0], parts, -1),
             lambda x: x.reshape(x.shape[0], -1),
         ),
     )
 
 
-def grouped_bias(parts: int) -> Turn:
+def grouped_bias(parts: int) -> Transform:
     """Its bias."""
-    return Turn(lambda x: x.reshape(parts, -1), lambda x: x.reshape(-1))
+    return Transform(lambda x: x.reshape(parts, -1), lambda x: x.reshape(-1))
 
 
-def halves(heads: int) -> Turn:
+def halves(heads: int) -> Transform:
     """Channels of each head, from adjacent rotary pairs to our halves (first axis)."""
 
-    def apart(x: np.ndarray) -> np.ndarray:
+    def to_halves(x: np.ndarray) -> np.ndarray:
         return x.reshape(heads, -1, 2, *x.shape[1:]).swapaxes(1, 2).reshape(x.shape)
 
-    def together(x: np.ndarray) -> np.ndarray:
+    def to_pairs(x: np.ndarray) -> np.ndarray:
         return x.reshape(heads, 2, -1, *x.shape[1:]).swapaxes(1, 2).reshape(x.shape)
 
-    return Turn(apart, together)
+    return Transform(to_halves, to_pairs)
 
 
-def patches(patch: tuple[int, int, int], made: int) -> Turn:
+def patches(patch: tuple[int, int, int], noisy: int) -> Transform:
     """A convolution over patches: (out, c, t, h, w) to rows of tokens, then of extras.
 
     Args:
       patch: its kernel.
-      made: how many of the channels are the noisy latents; the others are extras.
+      noisy: how many of the channels are the noisy latents; the others are extras.
     """
 
-    def ours(x: np.ndarray) -> np.ndarray:
+    def forward(x: np.ndarray) -> np.ndarray:
         x = x.transpose(2, 3, 4, 1, 0)
-        parts = (x[..., :made, :], x[..., made:, :])
+        parts = (x[..., :noisy, :], x[..., noisy:, :])
         rows = [part.reshape(-1, x.shape[-1]) for part in parts]
         return np.concatenate(rows)
 
-    def theirs(x: np.ndarray) -> np.ndarray:
-        rows = int(np.prod(patch)) * made
+    def inverse(x: np.ndarray) -> np.ndarray:
+        rows = int(np.prod(patch)) * noisy
         parts = [part.reshape(*patch, -1, x.shape[-1]) for part in (x[:rows], x[rows:])]
         return np.concatenate(parts, axis=3).transpose(4, 3, 0, 1, 2)
 
-    def shape(ours: Sequence[int]) -> tuple[int, ...]:
-        rows, out = ours
+    def file_shape(parameter: Sequence[int]) -> tuple[int, ...]:
+        rows, out = parameter
         return (out, rows // math.prod(patch), *patch)
 
-    return Turn(ours, theirs, shape)
+    return Transform(forward, inverse, file_shape)

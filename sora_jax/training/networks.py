@@ -20,7 +20,8 @@ from sora_jax.nn.precision import compute_dtype
 from sora_jax.training.flops import count_flops
 from sora_jax.training.state import Params
 from sora_jax.types import Batch, Context
-from sora_jax.weights import bundle, folders
+from sora_jax.weights import folders
+from sora_jax.weights.modules import parameters
 from sora_jax.weights.network import FLOAT32
 
 
@@ -82,7 +83,7 @@ def load_frozen(config: DiTRun, frozen: tuple[Any, ...]) -> tuple[Params, ...]:
         lambda x, wanted: sharding.place(
             np.asarray(x).astype(wanted.dtype), wanted.sharding
         ),
-        (bundle.parameters(text_encoder),),
+        (parameters(text_encoder),),
         frozen,
     )
 

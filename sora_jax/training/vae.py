@@ -34,7 +34,8 @@ from sora_jax.training.state import (
     plan_state,
     started,
 )
-from sora_jax.weights import bundle, workdirs
+from sora_jax.weights import workdirs
+from sora_jax.weights.modules import parameters
 
 HELD_OUT_CLIPS = 8
 # Settings that a run need not share with the VAE that it starts from; a run of the
@@ -91,9 +92,7 @@ def make_job(config: VAERun, mesh: Mesh) -> Job:
         0,
     )
     return Job(
-        blueprint=started(
-            blueprint, lambda: {"vae": bundle.parameters(load_start(config))}
-        )
+        blueprint=started(blueprint, lambda: {"vae": parameters(load_start(config))})
         if config.start_from
         else blueprint,
         loss=loss,

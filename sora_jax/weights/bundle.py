@@ -1,44 +1,43 @@
-"""A folder of weights: what training leaves and sampling loads.
+"""A folder of weights of our own: what training leaves and sampling loads.
 
-config.json        which networks, of which size, with which sampling defaults, and a
-                   hash of each of the other files
-vae.safetensors  dit.safetensors  text_encoder.safetensors  tokenizer.model
+config.json         which family and networks, of which size, with which sampling
+                    defaults, and a hash of each of the other files
+<network>.safetensors  of each network of the family (vae, dit, text_encoder)
+tokenizer.model
 """
 
 from __future__ import annotations
 
 import dataclasses
-import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 import jax
-import msgspec
 from etils import epath
 from flax import nnx
 from jax.sharding import Mesh
 
-from sora_jax import hashes, sharding
+from sora_jax import files, hashes, sharding
 from sora_jax.config import RULES, ModelConfig, from_json
+from sora_jax.families import FAMILIES, OURS, Family
 from sora_jax.files import PathLike
-from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import safetensors_io
+from sora_jax.weights.descriptions import (
+    exists,
+    read_description,
+    refuse_changed,
+    write_description,
+)
+from sora_jax.weights.modules import abstract_of, parameters
 from sora_jax.weights.parts import Weights, in_memory
-from sora_jax.workdir import read_json, write_bytes, write_json
+from sora_jax.workdir import write_bytes
 
 M = TypeVar("M", bound=nnx.Module)
-_logger = logging.getLogger(__name__)
 
 ASSETS = epath.resource_path("sora_jax") / "assets"
-COPY = "copy the folder again"
-REMEDY = "copy the folder again, or export it again with sora_jax.weights.publish"
-FILES = ("vae.safetensors", "dit.safetensors", "text_encoder.safetensors")
 TOKENIZER = "tokenizer.model"
-# Of a description: the hashes of the files beside it, by name.
-HASHES = "hashes"
 
 
 def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
@@ -47,31 +46,31 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
     Raises:
       ValueError: the folder is not one, or a file in it is missing or damaged.
     """
-    config = describe(folder)
+    family, config = describe_family(folder)
     where = epath.Path(folder)
-    missing = [name for name in (*FILES, TOKENIZER) if not exists(where, name)]
+    needed = (*map(file_of, family.used(config)), TOKENIZER)
+    missing = [name for name in needed if not exists(where, name)]
     if missing:
         raise ValueError(
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
             "it again with python -m sora_jax.weights.publish"
         )
-    names = [name.removesuffix(".safetensors") for name in FILES]
-    networks = {name: network(folder, name, mesh) for name in names}
-    tokenizer = load_tokenizer(folder)
-    weights = in_memory(config, tokenizer, **networks)
+    networks = {name: network(folder, name, mesh) for name in family.used(config)}
+    weights = in_memory(config, load_tokenizer(folder), family=family, **networks)
     return dataclasses.replace(weights, digest=digest(folder), mesh=mesh)
 
 
 def network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
     """Load one network of a folder, onto a mesh if there is one."""
-    config = describe(folder)
-    refuse_changed(folder, f"{name}.safetensors")
-    make: dict[str, Callable[[nnx.Rngs], nnx.Module]] = {
-        "vae": lambda r: VAE(config.vae, rngs=r),
-        "dit": lambda r: DiT(config.dit, rngs=r),
-        "text_encoder": lambda r: TextEncoder(config.text, rngs=r),
-    }
-    return fill(epath.Path(folder) / f"{name}.safetensors", make[name], mesh)
+    family, config = describe_family(folder)
+    refuse_changed(folder, file_of(name))
+    build = family.networks[name].build(config)
+    return fill(epath.Path(folder) / file_of(name), build, mesh)
+
+
+def file_of(name: str) -> str:
+    """The file of a network."""
+    return f"{name}.safetensors"
 
 
 def load_tokenizer(folder: PathLike) -> Tokenizer:
@@ -80,76 +79,26 @@ def load_tokenizer(folder: PathLike) -> Tokenizer:
     return Tokenizer.load(epath.Path(folder) / TOKENIZER)
 
 
-def refuse_changed(folder: PathLike, name: str) -> None:
-    """Refuse a file that is not the one whose hash was kept when it was written.
-
-    Raises:
-      ValueError: says what to do.
-    """
-    where = epath.Path(folder)
-    if not exists(where, name):
-        return  # who opens it says so
-    for described in ("vae.json", "config.json"):
-        if exists(where, described):
-            _, kept = read_description(where / described)
-            hashes.refuse_changed(where, kept, [name], REMEDY)
-
-
-def write_description(
-    path: epath.Path, data: Mapping[str, Any], kept: Mapping[str, str]
-) -> None:
-    """Write what describes a folder, with its hash and those of files beside it."""
-    own = {path.name: hashes.of_json(data)}
-    write_json(path, {HASHES: {**kept, **own}, **data})
-
-
-def read_description(path: epath.Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What describes a folder, and hashes by file; earlier versions kept none.
-
-    Raises:
-      ValueError: there is none, or it is not as it was written.
-    """
-    data = read_json(path, COPY)
-    try:
-        kept = msgspec.convert(data.pop(HASHES, {}), dict[str, str])
-    except msgspec.ValidationError as error:
-        raise ValueError(f"{path}: {HASHES}: {error}; {COPY}") from error
-    own = kept.pop(path.name, "")
-    if own and own != hashes.of_json(data):
-        raise ValueError(
-            f"{path} is not as written (its hash is another): {REMEDY}; if you changed "
-            f"it yourself, delete its line from its {HASHES}"
-        )
-    return data, kept
-
-
 def digest(folder: PathLike) -> str:
     """Of the files that networks are loaded from."""
     where = epath.Path(folder)
-    return "-".join(safetensors_io.file_hash(where / name)[:8] for name in FILES)
+    family, config = describe_family(folder)
+    names = map(file_of, family.used(config))
+    return "-".join(safetensors_io.file_hash(where / name)[:8] for name in names)
 
 
 def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
-    """Write a folder of weights; `config.json` comes last, so that it is whole.
-
-    Raises:
-      ValueError: there are two transformers.
-    """
-    if weights.config.boundary is not None:
-        raise ValueError(
-            f"the model {weights.config.name} has two transformers, for which our own "
-            "folders have no place: write it with sora_jax.weights.export"
-        )
+    """Write a folder of weights; `config.json` comes last, so that it is whole."""
     where = epath.Path(folder)
     kept = {TOKENIZER: hashes.of_bytes(weights.tokenizer.model)}
-    for name in FILES:
-        module = weights.parts[name.removesuffix(".safetensors")]
-        content = safetensors_io.packed(parameters(module), dtype)
-        kept[name] = hashes.of_bytes(content)
-        write_bytes(where / name, content)
+    for name in weights.family.used(weights.config):
+        content = safetensors_io.packed(parameters(weights.parts[name]), dtype)
+        kept[file_of(name)] = hashes.of_bytes(content)
+        write_bytes(where / file_of(name), content)
     weights.tokenizer.save(where / TOKENIZER)
     config = dataclasses.asdict(weights.config)
-    write_description(where / "config.json", {"format": "sora_jax", **config}, kept)
+    kind = {"format": "sora_jax", "family": weights.family.name}
+    write_description(where / "config.json", {**kind, **config}, kept)
 
 
 def save_vae(folder: PathLike, vae: VAE) -> None:
@@ -172,7 +121,12 @@ def save_tokenizer(folder: PathLike, tokenizer: Tokenizer) -> None:
 
 
 def describe(folder: PathLike) -> ModelConfig:
-    """Read the description of a weights folder.
+    """Read the description of a weights folder; see `describe_family`."""
+    return describe_family(folder)[1]
+
+
+def describe_family(folder: PathLike) -> tuple[Family, Any]:
+    """Read of which family a weights folder's model is, and its config.
 
     Raises:
       ValueError: the folder has none, or it is of another kind or version.
@@ -192,24 +146,16 @@ def describe(folder: PathLike) -> ModelConfig:
             f"{path} does not describe sora_jax weights (its 'format' is {kind!r}); of "
             "a download in diffusers' layout, give the folder with model_index.json"
         )
-    return from_json(ModelConfig, config, whole=True)
-
-
-def parameters(module: nnx.Module) -> dict[str, Any]:
-    """The parameters of a module as nested dicts."""
-    return nnx.to_pure_dict(nnx.state(module))
-
-
-def abstract_of(
-    make: Callable[[nnx.Rngs], nnx.Module],
-) -> tuple[nnx.GraphDef, dict[str, Any]]:
-    """The structure of a module and the shapes of its parameters, without memory."""
-    graphdef, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
-    # Without the abstract shardings that a current mesh would give them.
-    shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state)
-    )
-    return graphdef, shapes
+    # Version 0.1 knew one family.
+    name = config.pop("family", OURS.name)
+    families = {family.name: family for family in FAMILIES}
+    if not isinstance(name, str) or name not in families:
+        raise ValueError(
+            f"{path}: family must be one of {', '.join(families)}, got "
+            f"{files.quoted(name)}: update sora_jax, or copy the folder again"
+        )
+    family = families[name]
+    return family, from_json(family.config, config, whole=True)
 
 
 def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None) -> M:
@@ -225,8 +171,3 @@ def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
             placed,
         )
     return nnx.merge(graphdef, safetensors_io.load_tensors(path, abstract))
-
-
-def exists(folder: epath.Path, name: str) -> bool:
-    """Whether a folder has an entry."""
-    return (folder / name).exists()

@@ -1,102 +1,84 @@
-"""Wan's models as their publishers lay them out: which networks a folder holds.
-
-Two layouts are known: that of diffusers (a folder and a config for each network) and
-the original one (one folder, the configs of the transformers alone). Both lead to the
-same: for each network its config, its table of names and its files.
-"""
+"""A published network on disk: its config, its table of tensors and its files."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from etils import epath
 from flax import nnx
 from jax.sharding import Mesh
 
 from sora_jax import sharding
-from sora_jax.config import RULES, DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
-from sora_jax.config.weights import Conditioning
+from sora_jax.config import RULES
+from sora_jax.families.family import NetworkSpec, TensorFiles
 from sora_jax.families.table import Entry
-from sora_jax.families.wan.dit_table import dit_table
-from sora_jax.families.wan.text_table import text_table
-from sora_jax.families.wan.vae_table import vae_table
-from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
-from sora_jax.models.tokenizer import check_file
-from sora_jax.models.vae import VAE
 from sora_jax.nn.precision import compute_dtype
-from sora_jax.weights import safetensors_io, transfer
-from sora_jax.weights.bundle import abstract_of
-from sora_jax.weights.shards import Stored
+from sora_jax.weights import headers, shards, transfer
+from sora_jax.weights.headers import StoredTensor
+from sora_jax.weights.modules import abstract_of, flatten
 
-NetworkConfig = DiTConfig | VAEConfig | TextConfig
-
-MODULES: dict[type, tuple[Callable[..., nnx.Module], Callable[..., list[Entry]]]] = {
-    DiTConfig: (DiT, dit_table),
-    VAEConfig: (VAE, vae_table),
-    TextConfig: (TextEncoder, text_table),
-}
-COPY = "copy or download the folder again"
-HASHED = 2**20  # bytes at each end of a file
 # What is computed in float32 stays in float32, wherever the rest is computed.
 FLOAT32 = frozenset(("time", "time_table", "modulation", "head_modulation", "scale"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Network:
+class StoredNetwork:
     """A network on disk.
 
     Attributes:
       where: its files, for messages.
+      spec: what its family says of it.
       config: its sizes.
-      layout: "diffusers" or "original".
+      layout: the name of the layout.
       stored: its tensors, by their names in the files.
-      statistics: mean and standard deviation of the latents, of a VAE.
+      constants: values of parameters that are no tensors in the files.
     """
 
     where: str
-    config: NetworkConfig
+    spec: NetworkSpec
+    config: Any
     layout: str
-    stored: Mapping[str, Stored]
-    statistics: tuple[Sequence[float], Sequence[float]] | None = None
+    stored: Mapping[str, StoredTensor]
+    constants: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
 
     @property
     def table(self) -> list[Entry]:
         """Its tensors beside our parameters."""
-        return MODULES[type(self.config)][1](self.config, self.layout)
+        if self.spec.table is None:
+            raise ValueError(f"weights {self.where!r}: their layout has no table")
+        return self.spec.table(self.config, self.layout)
 
     def bytes(self, mesh: Mesh | None = None, exact: bool = False) -> int:
         """What its parameters take on a device (see `load`)."""
-        _, ours = self.abstract(mesh, exact)
+        _, parameters = self.abstract(mesh, exact)
         return sum(
             math.prod(x.sharding.shard_shape(x.shape) if x.sharding else x.shape)
             * x.dtype.itemsize
-            for x in ours.values()
+            for x in parameters.values()
         )
 
     def abstract(
         self, mesh: Mesh | None = None, exact: bool = False
     ) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:
-        """The structure of our module, and its parameters by path, without memory."""
-        make = MODULES[type(self.config)][0]
-        graphdef, shapes = abstract_of(lambda r: make(self.config, rngs=r))
+        """The structure of the module, and its parameters by path, without memory."""
+
+        def make(rngs: nnx.Rngs) -> nnx.Module:
+            return self.spec.module(self.config, rngs=rngs)
+
+        graphdef, shapes = abstract_of(make)
         dtype = compute_dtype(self.config.dtype)
         kinds = self.stored_dtypes()
         placed: dict[str, Any] = {}
         if mesh is not None:
-            module = nnx.eval_shape(lambda: make(self.config, rngs=nnx.Rngs(0)))
+            module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
             with sharding.use(mesh, RULES):
-                placed = safetensors_io.flatten(
-                    sharding.parameter_shardings(module, mesh)
-                )
+                placed = flatten(sharding.parameter_shardings(module, mesh))
         described = {}
-        for path, shape in safetensors_io.flatten(shapes).items():
+        for path, shape in flatten(shapes).items():
             kept = kinds.get(path, shape.dtype)
             if not exact and not FLOAT32.intersection(path.split("/")):
                 kept = min(kept, dtype, key=lambda kind: jnp.dtype(kind).itemsize)
@@ -120,18 +102,19 @@ class Network:
         Raises:
           ValueError: lists every tensor that is missing, unexpected or misshapen.
         """
+        guess = self.spec.guess(shapes_of(self.stored))
         depth = getattr(self.config, "depth", 0)
         if depth > len(self.stored):  # too many to list one by one
             raise ValueError(
                 f"weights {self.where!r} are not those of the model that its config "
                 f"describes: it has {depth} layers, and the files "
-                f"{len(self.stored)} tensors{looks_like(self.stored)}"
+                f"{len(self.stored)} tensors{guess}"
             )
-        _, ours = self.abstract()
+        _, parameters = self.abstract()
         try:
-            transfer.check(self.where, self.table, self.stored, ours)
+            transfer.check(self.where, self.table, self.stored, parameters)
         except ValueError as error:
-            raise ValueError(f"{error}{looks_like(self.stored)}") from error
+            raise ValueError(f"{error}{guess}") from error
 
     def load(self, mesh: Mesh | None = None, *, exact: bool = False) -> nnx.Module:
         """Read the network, onto a mesh if there is one.
@@ -141,93 +124,39 @@ class Network:
           exact: keep the types of the files; else what is computed in bfloat16 is also
             held so.
         """
-        graphdef, ours = self.abstract(mesh, exact)
-        params = transfer.load(self.where, self.table, self.stored, ours)
-        if self.statistics is not None:
-            for name, values in zip(
-                ("latent_mean", "latent_std"), self.statistics, strict=True
-            ):
-                params[name] = jnp.asarray(values, jnp.float32)
+        graphdef, parameters = self.abstract(mesh, exact)
+        params = transfer.load(self.where, self.table, self.stored, parameters)
+        for name, values in self.constants.items():
+            params[name] = jnp.asarray(values, jnp.float32)
         return nnx.merge(graphdef, params)
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Folder:
-    """A folder of foreign weights.
+def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTensor]:
+    """The tensors of a network's files, each by its first name.
 
-    Attributes:
-      config: what it holds.
-      networks: by the names of `parts.Weights`.
-      tokenizer: the SentencePiece model.
+    Raises:
+      ValueError: a tensor has two names and two shapes.
     """
-
-    config: ModelConfig
-    networks: Mapping[str, Network]
-    tokenizer: epath.Path
-
-    @property
-    def digest(self) -> str:
-        """Of the length, the beginning and the end of each file.
-
-        To hash all of them would take longer than to load them.
-        """
-        files = {
-            item.file
-            for network in self.networks.values()
-            for item in network.stored.values()
-        }
-        digest = hashlib.sha256()
-        for path in sorted(files, key=str):
-            length = path.stat().length
-            digest.update(f"{path.name} {length}".encode())
-            with path.open("rb") as file:
-                digest.update(file.read(HASHED))
-                file.seek(max(0, length - HASHED))
-                digest.update(file.read(HASHED))
-        return digest.hexdigest()[:16]
-
-    def check(self) -> None:
-        """Look at all files without reading any tensor.
-
-        Raises:
-          ValueError: tells all that is wrong, of every network.
-        """
-        problems = []
-        for network in self.networks.values():
-            try:
-                network.check()
-            except ValueError as error:
-                problems.append(str(error))
-        try:
-            check_file(self.tokenizer)
-        except ValueError as error:
-            problems.append(f"{error}; {COPY}")
-        if problems:
-            raise ValueError("\n".join(problems))
+    stored = headers.read_headers(shards.find(files))
+    for alias, name in spec.aliases.items():
+        if alias not in stored:
+            continue
+        second = stored.pop(alias)
+        first = stored.setdefault(name, second)
+        if first.shape != second.shape:
+            raise ValueError(
+                f"weights {place_of(files)!r}: {name} {list(first.shape)} and {alias} "
+                f"{list(second.shape)} must be the same: copy or download the folder "
+                "again"
+            )
+    return stored
 
 
-def conditioning_of(extra_channels: int, is_image_too: bool) -> Conditioning:
-    """How a model takes known pixels: one of text and image takes clean tokens."""
-    if extra_channels:
-        return "channels"
-    return "tokens" if is_image_too else "nothing"
+def place_of(files: TensorFiles) -> str:
+    """A network's folder, or its one file, for messages."""
+    return str(shards.find(files)[0] if files.single else files.folder)
 
 
-def looks_like(stored: Mapping[str, Stored]) -> str:
-    """What a transformer seems to be, by its tensors; nothing where it is none."""
-    embed = stored.get("patch_embedding.weight")
-    if embed is None or len(embed.shape) < 2:
-        return ""
-    width, channels = embed.shape[:2]
-    layers = {name.split(".")[1] for name in stored if name.startswith("blocks.")}
-    names = [
-        name
-        for name, model in wan.MODELS.items()
-        if (model.dit.width, model.dit.depth) == (width, len(layers))
-        and model.dit.channels + model.dit.extra_channels == channels
-    ]
-    known = f", as {' and '.join(names)}" if names else ""
-    return (
-        f"\nwhat is there looks like a transformer of width {width}, depth "
-        f"{len(layers)} and {channels} input channels{known}"
-    )
+def shapes_of(stored: Mapping[str, StoredTensor]) -> dict[str, tuple[int, ...]]:
+    """The shapes of tensors."""
+    return {name: tensor.shape for name, tensor in stored.items()}

@@ -12,28 +12,29 @@ from etils import epath
 from flax import nnx
 
 from sora_jax.data.patches import coordinates, patchify, unpatchify
-from sora_jax.families.wan import layout_diffusers, network_json
+from sora_jax.families import WAN
+from sora_jax.families.family import TensorFiles
+from sora_jax.families.wan import network_json
 from sora_jax.types import Context, Tokens
-from sora_jax.weights.network import Network
-from sora_jax.weights.shards import find, read_headers
+from sora_jax.weights.network import StoredNetwork, read_headers
 
 CLOSE = 1e-4
 GRADIENT = 1e-3
 CLASS = "WanTransformer3DModel"
 
 
-def load(module, config, folder, statistics=None):
+def load(name, module, config, folder, constants=None):
     """Save a module of the reference and load it as ours."""
     module.save_pretrained(folder, safe_serialization=True)
-    stored = read_headers(find(folder))
-    network = Network(
+    spec = WAN.networks[name]
+    return StoredNetwork(
         where=str(folder),
+        spec=spec,
         config=config,
         layout="diffusers",
-        stored=stored,
-        statistics=statistics,
-    )
-    return network.load()
+        stored=read_headers(TensorFiles(folder=epath.Path(folder)), spec),
+        constants=constants or {},
+    ).load()
 
 
 def error(ours, theirs):
@@ -58,7 +59,7 @@ def test_transformer(extra, per_token, tmp_path):
         "_class_name": CLASS,
         "patch_size": 0,
     }
-    ours = load(theirs, config, tmp_path)
+    ours = load("dit", theirs, config, tmp_path)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, made + extra, 3, 6, 10)).astype(np.float32)
     text = rng.normal(size=(1, 7, reference.TEXT_WIDTH)).astype(np.float32)
@@ -98,7 +99,7 @@ def test_transformer_drifts_less_in_bfloat16(tmp_path, capsys):
         theirs = reference.transformer(made, seed=seed)
         config = network_json.read_dit(dict(theirs.config), made)
         config = dataclasses.replace(config, dtype="bfloat16")
-        ours = load(theirs, config, tmp_path / str(seed))
+        ours = load("dit", theirs, config, tmp_path / str(seed))
 
         def run(module, dtype):
             inputs = (torch.tensor(a).to(dtype) for a in (x, text))
@@ -148,7 +149,8 @@ def vaes(request, tmp_path_factory):
     statistics = (data["latents_mean"], data["latents_std"])
     written = network_json.write_vae(config, *statistics)
     assert network_json.read_vae(written) == config
-    ours = load(theirs, config, tmp_path_factory.mktemp("vae"), statistics)
+    constants = dict(zip(("latent_mean", "latent_std"), statistics, strict=True))
+    ours = load("vae", theirs, config, tmp_path_factory.mktemp("vae"), constants)
     return nnx.split(ours), theirs, [np.float32(s) for s in statistics]
 
 
@@ -190,10 +192,7 @@ def test_vae(vaes, frames):
 def test_text_encoder(tmp_path):
     theirs = reference.text_encoder(64)
     config = network_json.read_text(theirs.config.to_dict(), 24)
-    theirs.save_pretrained(tmp_path)
-    ours = layout_diffusers.network(
-        epath.Path(tmp_path.parent), tmp_path.name, config
-    ).load()
+    ours = load("text_encoder", theirs, config, tmp_path)
     ids = np.random.default_rng(0).integers(2, 64, (2, 24)).astype(np.int32)
     ids[0, 9:] = [1] + [0] * 14
     mask = torch.tensor(ids != 0)

@@ -19,75 +19,92 @@ from sora_jax.config import (
     wan,
     with_new_names,
 )
-from sora_jax.families.wan import json_fields, network_json
+from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
+from sora_jax.families.wan import export_diffusers, json_fields, network_json
+from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
 from sora_jax.families.wan.scheduler import scheduling
-from sora_jax.weights import shards
-from sora_jax.weights.network import COPY, Folder, Network, conditioning_of
-from sora_jax.weights.parts import DIT_LOW
-from sora_jax.weights.shards import Stored
+from sora_jax.families.wan.tokenizer_json import as_transformers_reads
 from sora_jax.workdir import read_json
 
-INDEX = "model_index.json"
-# What diffusers has no place for, in folders that we export.
-OURS = "sora_jax.json"
 PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
-# The embedding of a text encoder that has no decoder to share it with.
-SHARED, TIED = "shared.weight", "encoder.embed_tokens.weight"
 
 
-def read(where: epath.Path) -> Folder:
-    """Find the networks of a folder and what is done by default.
+def recognizes(where: epath.Path) -> bool:
+    """Whether a folder has this layout."""
+    return (where / export_diffusers.INDEX).exists()
+
+
+def read_index(where: epath.Path) -> dict[str, Any]:
+    """The pipeline that a folder is of.
 
     Raises:
-      ValueError: something is missing, or is of a kind that is not built here.
+      ValueError: it is of a kind that is not built here.
     """
-    index = read_json(where / INDEX, COPY)
+    index = read_json(where / export_diffusers.INDEX, COPY)
     if index.get("_class_name") not in PIPELINES:
         raise ValueError(
             f"weights folder {str(where)!r} is of a "
             f"{files.quoted(index.get('_class_name'))}; known are "
             f"{', '.join(PIPELINES)}"
         )
+    return index
+
+
+def pipeline(index: Mapping[str, Any]) -> json_fields.Pipeline:
+    """The fields of the index that matter."""
+    return json_fields.checked(export_diffusers.INDEX, index, json_fields.Pipeline)
+
+
+def locate(where: epath.Path) -> dict[str, TensorFiles]:
+    """Where the files of each network lie."""
+    two = pipeline(read_index(where)).boundary_ratio is not None
+    return {
+        name: TensorFiles(folder=where / folder)
+        for name, (folder, _) in export_diffusers.NETWORKS.items()
+        if two or name != DIT_LOW
+    }
+
+
+def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
+    """The model of a folder, and what is done by default.
+
+    Raises:
+      ValueError: something is missing, or is of a kind that is not built here.
+    """
+    del shapes  # the configs say all
+    index = read_index(where)
     vae_json = read_config(where, "vae")
     vae = network_json.read_vae(vae_json)
     dit = network_json.read_dit(read_config(where, "transformer"), vae.channels)
-    config = describe(where, index, vae, dit)
-    networks = {
-        "text_encoder": network(where, "text_encoder", config.text),
-        "dit": network(where, "transformer", dit),
-        "vae": dataclasses.replace(
-            network(where, "vae", vae),
-            statistics=(vae_json["latents_mean"], vae_json["latents_std"]),
-        ),
-    }
+    config = model_config(where, index, vae, dit)
     if config.boundary is not None:
         second = read_config(where, "transformer_2")
         if network_json.read_dit(second, vae.channels) != dit:
             raise ValueError(
                 f"weights folder {str(where)!r}: transformer_2 is of another kind or "
-                "size than transformer: copy or download the folder again"
+                f"size than transformer: {COPY}"
             )
-        networks[DIT_LOW] = network(where, "transformer_2", dit)
-    return Folder(
-        config=config, networks=networks, tokenizer=where / "tokenizer" / "spiece.model"
+    return Description(
+        config=config,
+        tokenizer=where / "tokenizer" / "spiece.model",
+        constants={"vae": network_json.latent_statistics(vae_json)},
     )
 
 
-def describe(
+def model_config(
     where: epath.Path, index: Mapping[str, Any], vae: VAEConfig, dit: DiTConfig
 ) -> ModelConfig:
     """The model, with the publishers' defaults for its kind or the folder's own."""
-    told = json_fields.checked(INDEX, index, json_fields.Pipeline)
+    told = pipeline(index)
     boundary = told.boundary_ratio
     conditioning = conditioning_of(dit.extra_channels, bool(told.expand_timesteps))
-    published = wan.closest(dit, conditioning, boundary)
-    name = published.name if published.dit == dit else where.name
-    sampling, fps, mid_clip = published.sampling, published.fps, False
-    if (where / OURS).exists():
-        told = with_new_names(OURS, read_json(where / OURS, COPY))
-        ours = json_fields.checked(OURS, told, json_fields.Ours)
-        sampling = from_json(SamplingConfig, ours.sampling, whole=True)
-        name, fps, mid_clip = ours.name, ours.fps, ours.mid_clip
+    closest = wan.closest(dit, conditioning, boundary)
+    name = closest.name if closest.dit == dit else where.name
+    sampling, fps, mid_clip = closest.sampling, closest.fps, False
+    if (where / export_diffusers.EXTRAS).exists():
+        extras = read_extras(where)
+        sampling = from_json(SamplingConfig, extras.sampling, whole=True)
+        name, fps, mid_clip = extras.name, extras.fps, extras.mid_clip
     # Who changes the scheduler of an export means it.
     sampling = dataclasses.replace(sampling, **scheduling(where, index))
     return ModelConfig(
@@ -103,33 +120,11 @@ def describe(
     )
 
 
-def network(where: epath.Path, name: str, config: Any) -> Network:
-    """A network in a folder of its own."""
-    stored = shards.read_headers(shards.find(where / name))
-    if isinstance(config, TextConfig):
-        stored = tie_embedding(stored, str(where / name))
-    return Network(
-        where=str(where / name), config=config, layout="diffusers", stored=stored
-    )
-
-
-def tie_embedding(stored: dict[str, Stored], where: str) -> dict[str, Stored]:
-    """Keep one embedding: T5's decoder would share it, so that it has two names.
-
-    Raises:
-      ValueError: there are two, of different shapes.
-    """
-    if TIED not in stored:
-        return stored
-    stored = dict(stored)
-    tied = stored.pop(TIED)
-    shared = stored.setdefault(SHARED, tied)
-    if shared.shape != tied.shape:
-        raise ValueError(
-            f"weights {where!r}: {SHARED} {list(shared.shape)} and {TIED} "
-            f"{list(tied.shape)} must be the same: {COPY}"
-        )
-    return stored
+def read_extras(where: epath.Path) -> json_fields.Extras:
+    """What our exports say beyond diffusers' configs."""
+    name = export_diffusers.EXTRAS
+    told = with_new_names(name, read_json(where / name, COPY))
+    return json_fields.checked(name, told, json_fields.Extras)
 
 
 def read_config(where: epath.Path, name: str) -> dict[str, Any]:
@@ -142,9 +137,19 @@ def read_text(where: epath.Path) -> TextConfig:
     longest = None
     path = where / "tokenizer" / "tokenizer_config.json"
     if path.exists():
-        told = json_fields.checked(
-            "tokenizer", read_json(path, COPY), json_fields.Tokenizing
-        )
+        data = read_json(path, COPY)
+        told = json_fields.checked("tokenizer", data, json_fields.Tokenizing)
         longest = told.model_max_length
     pad_to = int(min(longest or wan.UMT5_XXL.pad_to, wan.UMT5_XXL.pad_to))
     return network_json.read_text(read_config(where, "text_encoder"), pad_to)
+
+
+LAYOUT = Layout(
+    name="diffusers",
+    index=export_diffusers.INDEX,
+    recognizes=recognizes,
+    locate=locate,
+    describe=describe,
+    tokenizer_model=as_transformers_reads,
+    exporter=export_diffusers.EXPORTER,
+)

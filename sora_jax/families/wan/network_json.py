@@ -1,6 +1,6 @@
 """The configs of Wan's networks in diffusers' layout, read and written.
 
-What our networks cannot do, or theirs cannot, is refused by the field's name.
+What our networks, or Wan's classes, cannot do is refused by the field's name.
 """
 
 from __future__ import annotations
@@ -27,16 +27,16 @@ DIT_FIXED = {
 }
 VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
-# And what ours must say for their code to be it.
-THEIRS = {
+# And what our config must say for Wan's classes to be the same network.
+EXPRESSIBLE = {
     "dit": {"position_embedding": False, "theta": 10_000.0},
     "vae": {"temporal_padding": "zeros"},
     "text": {},
 }
 
 
-def read_dit(data: Json, made: int) -> DiTConfig:
-    """A `transformer/config.json`; `made` channels of its input are the latents."""
+def read_dit(data: Json, latents: int) -> DiTConfig:
+    """A `transformer/config.json`; `latents` channels of its input are noisy."""
     require_fixed("transformer", data, DIT_FIXED)
     told = json_fields.checked("transformer", data, json_fields.Transformer)
     width = told.attention_head_dim * told.num_attention_heads
@@ -44,8 +44,8 @@ def read_dit(data: Json, made: int) -> DiTConfig:
     token = math.prod(told.patch_size) * told.in_channels
     json_fields.within("transformer", "patch_size x in_channels", token)
     return DiTConfig(
-        channels=made,
-        extra_channels=told.in_channels - made,
+        channels=latents,
+        extra_channels=told.in_channels - latents,
         patch=told.patch_size,
         width=width,
         heads=told.num_attention_heads,
@@ -105,10 +105,15 @@ def read_vae(data: Json) -> VAEConfig:
     )
 
 
+def latent_statistics(data: Json) -> dict[str, Sequence[float]]:
+    """Mean and deviation of the latents, from a `vae/config.json`."""
+    return {"latent_mean": data["latents_mean"], "latent_std": data["latents_std"]}
+
+
 def write_vae(
     config: VAEConfig, mean: Sequence[float], std: Sequence[float]
 ) -> dict[str, Any]:
-    """Undo `read_vae`; the latents' statistics are part of their config."""
+    """Undo `read_vae`; the latents' statistics are fields of the config."""
     pixels = 3 * config.patch**2
     return {
         "_class_name": "AutoencoderKLWan",
@@ -194,6 +199,6 @@ def problems_for_wan(section: str, config: Any) -> list[str]:
     fields = dataclasses.asdict(config)
     return [
         f"{section}.{name} must be {value!r} for Wan's classes, got {fields[name]!r}"
-        for name, value in THEIRS[section].items()
+        for name, value in EXPRESSIBLE[section].items()
         if fields[name] != value
     ]
