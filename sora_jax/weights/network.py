@@ -16,13 +16,11 @@ from sora_jax import sharding
 from sora_jax.config import RULES
 from sora_jax.families.family import NetworkSpec, TensorFiles
 from sora_jax.families.table import Entry
+from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.weights import headers, shards, transfer
 from sora_jax.weights.headers import StoredTensor
 from sora_jax.weights.modules import abstract_of, flatten
-
-# What is computed in float32 stays in float32, wherever the rest is computed.
-FLOAT32 = frozenset(("time", "time_table", "modulation", "head_modulation", "scale"))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,17 +68,18 @@ class StoredNetwork:
             return self.spec.module(self.config, rngs=rngs)
 
         graphdef, shapes = abstract_of(make)
+        module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+        exactly = flatten(metadata(module, "keep_float32", False))
         dtype = compute_dtype(self.config.dtype)
         kinds = self.stored_dtypes()
         placed: dict[str, Any] = {}
         if mesh is not None:
-            module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
             with sharding.use(mesh, RULES):
                 placed = flatten(sharding.parameter_shardings(module, mesh))
         described = {}
         for path, shape in flatten(shapes).items():
             kept = kinds.get(path, shape.dtype)
-            if not exact and not FLOAT32.intersection(path.split("/")):
+            if not exact and not exactly[path]:
                 kept = min(kept, dtype, key=lambda kind: jnp.dtype(kind).itemsize)
             described[path] = jax.ShapeDtypeStruct(
                 shape.shape, kept, sharding=placed.get(path)
