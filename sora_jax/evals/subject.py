@@ -13,7 +13,7 @@ from sora_jax.evals import tasks
 from sora_jax.evals.case import Clip
 from sora_jax.sampling import codec
 from sora_jax.sampling.model import load as load_model
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import bundle, workdirs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -43,7 +43,7 @@ def load(weights: str, *, vae_only: bool = False) -> Subject | None:
     if weights == "none":
         return None
     runtime.enable_compilation_cache()
-    folder = weights or published.ASSETS
+    folder = weights or bundle.ASSETS
     if vae_only:
         vae = workdirs.load_vae(folder)
         return Subject(

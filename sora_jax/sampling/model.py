@@ -34,7 +34,7 @@ from sora_jax.sampling.tasks import Generate, Task, build
 from sora_jax.sampling.tasks.context import TaskContext
 from sora_jax.sampling.window_sampler import Progress, silent
 from sora_jax.sampling.windows import Frames
-from sora_jax.weights import folders, published
+from sora_jax.weights import bundle, folders
 from sora_jax.weights.parts import Weights
 
 _logger = logging.getLogger(__name__)
@@ -243,7 +243,7 @@ def tell(line: str) -> None:
 
 
 def load(
-    folder: PathLike = published.ASSETS,
+    folder: PathLike = bundle.ASSETS,
     mesh: MeshConfig = SAMPLING_MESH,
     *,
     limits: Limits = LIMITS,

@@ -16,12 +16,13 @@ from sora_jax.config import DiTConfig, DiTRun
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder, encode_captions
+from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.training.flops import count_flops
 from sora_jax.training.state import Params
 from sora_jax.types import Batch, Context
-from sora_jax.weights import folders, published
-from sora_jax.weights.foreign import FLOAT32
+from sora_jax.weights import folders
+from sora_jax.weights.modules import parameters
 
 
 class Trained(nnx.Module):
@@ -59,14 +60,14 @@ def frozen_text(config: DiTRun, mesh: Mesh) -> tuple[nnx.GraphDef, tuple[Any, ..
         return graphdef, ()
     dtype = compute_dtype(config.text.dtype)
 
-    def describe(path: tuple, x: Any, where: Any) -> jax.ShapeDtypeStruct:
-        names = {str(getattr(key, "key", key)) for key in path}
-        kept = x.dtype if FLOAT32 & names else dtype
+    def describe(x: Any, exact: bool, where: Any) -> jax.ShapeDtypeStruct:
+        kept = x.dtype if exact else dtype
         return jax.ShapeDtypeStruct(x.shape, kept, sharding=where)
 
-    placed = jax.tree_util.tree_map_with_path(
+    placed = jax.tree.map(
         describe,
         nnx.to_pure_dict(params),
+        metadata(module, "keep_float32", False),
         sharding.parameter_shardings(module, mesh),
     )
     return graphdef, (placed,)
@@ -82,7 +83,7 @@ def load_frozen(config: DiTRun, frozen: tuple[Any, ...]) -> tuple[Params, ...]:
         lambda x, wanted: sharding.place(
             np.asarray(x).astype(wanted.dtype), wanted.sharding
         ),
-        (published.parameters(text_encoder),),
+        (parameters(text_encoder),),
         frozen,
     )
 

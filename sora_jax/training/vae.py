@@ -32,7 +32,8 @@ from sora_jax.training.state import (
     plan_state,
     started,
 )
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import workdirs
+from sora_jax.weights.modules import parameters
 
 HELD_OUT_CLIPS = 8
 # Settings that a run need not share with the VAE that it starts from; a run of the
@@ -94,9 +95,7 @@ def make_job(config: VAERun, mesh: Mesh, sources: Sources) -> Job:
         0,
     )
     return Job(
-        blueprint=started(
-            blueprint, lambda: {"vae": published.parameters(load_start(config))}
-        )
+        blueprint=started(blueprint, lambda: {"vae": parameters(load_start(config))})
         if config.start_from
         else blueprint,
         loss=loss,
