@@ -21,7 +21,7 @@ from sora_jax.sharding.placing import (
     parameter_shardings,
     to_device,
 )
-from sora_jax.sharding.rules import (
+from sora_jax.sharding.mesh_plan import (
     Rules,
     constrain,
     context_axes,

@@ -12,7 +12,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from sora_jax.sharding.meshes import current
-from sora_jax.sharding.rules import size, spec
+from sora_jax.sharding.mesh_plan import size, spec
 
 _any = jax.jit(jnp.any)
 

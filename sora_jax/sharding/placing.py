@@ -13,7 +13,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array
 
 from sora_jax.sharding.hosts import host_share
-from sora_jax.sharding.rules import size, spec
+from sora_jax.sharding.mesh_plan import size, spec
 
 
 def parameter_shardings(module: nnx.Module, mesh: Mesh) -> dict[str, Any]:
