@@ -100,21 +100,21 @@ KEPT = optax.GradientTransformation(
 def step(run: DiTRun, shape: dict[str, int], devices: list, *, with_step: bool) -> dict:
     """Loss, gradient and, if asked for, parameters after a step, on a mesh."""
     mesh = sharding.make_mesh(shape, devices)
-    with sharding.use(mesh, run.rules):
-        program = dit.program(run, mesh)
-        batch = sharding.to_device(packed(run), mesh)
-        abstract, transform = program.blueprint.abstract, program.optimization.transform
-        if not with_step:
-            abstract = dataclasses.replace(abstract, opt_state=optax.EmptyState())
-            transform = optax.set_to_zero()
-        begun = begin(abstract)
-        begun = dataclasses.replace(begun, opt_state=(begun.ema, begun.opt_state))
-        optimization = dataclasses.replace(
-            program.optimization, transform=optax.chain(KEPT, transform)
-        )
-        after, metrics = jax.jit(partial(state.update, program.loss, optimization, 0))(
-            begun, batch
-        )
+    mesh_plan = sharding.MeshPlan(mesh, run.rules)
+    program = dit.program(run, mesh_plan)
+    batch = sharding.to_device(packed(run), mesh_plan)
+    abstract, transform = program.blueprint.abstract, program.optimization.transform
+    if not with_step:
+        abstract = dataclasses.replace(abstract, opt_state=optax.EmptyState())
+        transform = optax.set_to_zero()
+    begun = begin(abstract)
+    begun = dataclasses.replace(begun, opt_state=(begun.ema, begun.opt_state))
+    optimization = dataclasses.replace(
+        program.optimization, transform=optax.chain(KEPT, transform)
+    )
+    after, metrics = jax.jit(partial(state.update, program.loss, optimization, 0))(
+        begun, batch
+    )
     found = {"loss": metrics["loss"], "gradient": after.opt_state[0]}
     if with_step:
         found |= {"step": after.params, "average": after.ema}

@@ -13,15 +13,15 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sora_jax import sharding
 from sora_jax.config import DiTConfig
-from sora_jax.models.dit_layers import Block, KeysValues, Levels, Mlp
+from sora_jax.models.dit_attention import KeysValues
+from sora_jax.models.dit_layers import Block, LayerInputs, Levels, Mlp
 from sora_jax.nn import layers
 from sora_jax.nn.flash import SAVED, Meta
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.precision import compute_dtype, wide, wide_dtype
 from sora_jax.nn.rope import rotary_table
-from sora_jax.sharding import constrain
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, Tokens
 
 REMAT = {
@@ -87,57 +87,74 @@ class DiT(nnx.Module):
             init=layers.zeros,
         )
 
-    def remember(self, contexts: dict[str, Context]) -> dict[str, KeysValues]:
-        """Keys and values of the contexts for all layers: once per prompt."""
-        states = self.embed_contexts(contexts)
+    def project_contexts(
+        self, contexts: dict[str, Context], mesh_plan: MeshPlan = SINGLE_DEVICE
+    ) -> dict[str, KeysValues]:
+        """Keys and values of the contexts for all layers, computed once per prompt."""
+        states = self.embed_contexts(contexts, mesh_plan)
         attend = self.blocks.cross_attention
         # One layer at a time, for whose parameters devices have room.
-        return jax.lax.map(lambda layer: layer.remember(states), attend)
+        return jax.lax.map(
+            lambda layer: layer.project_contexts(states, mesh_plan), attend
+        )
 
-    def embed_contexts(self, contexts: dict[str, Context]) -> dict[str, Array]:
-        """Map each context's states to the width of the transformer."""
-        return {name: self.contexts[name](c.states) for name, c in contexts.items()}
+    def embed_contexts(
+        self, contexts: dict[str, Context], mesh_plan: MeshPlan
+    ) -> dict[str, Array]:
+        """Map each context's states to the width of the transformer.
+
+        Raises:
+          ValueError: the transformer was not built for a context of that name.
+        """
+        if unknown := sorted(set(contexts) - set(self.contexts)):
+            raise ValueError(
+                f"contexts must be among {sorted(self.contexts)}, got {unknown}: add "
+                "them to dit.contexts"
+            )
+        return {
+            name: self.contexts[name](context.states, mesh_plan)
+            for name, context in contexts.items()
+        }
 
     def __call__(
         self,
         tokens: Tokens,
         contexts: dict[str, Context],
         memory: dict[str, KeysValues] | None = None,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
     ) -> Float[Array, "b n p"]:
         """Predict the velocity of every token.
 
         Args:
           tokens: the packed rows.
           contexts: what the tokens attend to, by name.
-          memory: the result of `remember(contexts)`, when it is reused.
+          memory: the result of `project_contexts(contexts)`, when it is reused.
+          mesh_plan: how devices share the arrays.
         """
-        x = self.embed(jnp.concatenate([tokens.x, tokens.extra], axis=-1))
-        rotary = rotary_table(tokens.coords, self.config.head_dim, self.config.theta)
-        x = wide(x)
-        if self.place is not None:
-            cos, sin = rotary[..., 0, :]
-            x = x + self.place(jnp.concatenate([cos, sin], axis=-1))
-        x = constrain(x, "batch", "tokens", "embed_activation")
         levels = Levels(tokens)
-        # Wan's time runs from 0 to 1000.
-        time = self.time(
-            layers.sinusoid(tokens.levels * 1000, self.config.time_features)
+        time = self.embed_time(tokens.levels, mesh_plan)
+        rotary = rotary_table(tokens.coords, self.config.head_dim, self.config.theta)
+        x = self.embed_tokens(tokens, rotary, mesh_plan)
+        inputs = LayerInputs(
+            level_table=self.time_table(jax.nn.silu(time), mesh_plan),
+            levels=levels,
+            rotary=rotary,
+            meta=Meta(segments=tokens.segments, order=tokens.order),
+            context_metas={
+                name: (Meta(segments=c.ids), Meta(segments=c.segments))
+                for name, c in contexts.items()
+            },
+            mesh_plan=mesh_plan,
         )
-        level_table = self.time_table(jax.nn.silu(time))
-        meta = Meta(segments=tokens.segments, order=tokens.order)
-        metas = {
-            name: (Meta(segments=c.ids), Meta(segments=c.segments))
-            for name, c in contexts.items()
-        }
         # Unread when the memory is given.
-        states = self.embed_contexts(contexts) if memory is None else {}
+        states = self.embed_contexts(contexts, mesh_plan) if memory is None else {}
 
         def run_block(x: Array, block: Block, memory: dict | None) -> Array:
             if memory is None:
-                memory = block.cross_attention.remember(states)
-            return block(x, level_table, levels, rotary, meta, memory, metas)
+                memory = block.cross_attention.project_contexts(states, mesh_plan)
+            return block(x, inputs, memory)
 
-        if self.config.remat != "none" or sharding.devices() > 1:
+        if self.config.remat != "none" or mesh_plan.devices > 1:
             run_block = jax.checkpoint(run_block, policy=REMAT[self.config.remat])
 
         def body(x: Array, layer: tuple) -> tuple[Array, None]:
@@ -145,5 +162,23 @@ class DiT(nnx.Module):
 
         x, _ = jax.lax.scan(body, x, (self.blocks, memory), unroll=self.config.unroll)
         table = time[:, :, None] + self.head_modulation[...][None, None]
-        shift, scale = (levels.spread(part) for part in jnp.unstack(table, axis=2))
-        return wide(self.head(layers.standardize(x) * (1 + scale) + shift))
+        shift, scale = (levels.per_token(part) for part in jnp.unstack(table, axis=2))
+        return wide(self.head(layers.standardize(x) * (1 + scale) + shift, mesh_plan))
+
+    def embed_tokens(
+        self, tokens: Tokens, rotary: Float[Array, "2 b n 1 half"], mesh_plan: MeshPlan
+    ) -> Float[Array, "b n d"]:
+        """Embed latents, conditioning channels and, where asked, absolute positions."""
+        channels = jnp.concatenate([tokens.x, tokens.extra], axis=-1)
+        x = wide(self.embed(channels, mesh_plan))
+        if self.place is not None:
+            cos, sin = rotary[..., 0, :]
+            x = x + self.place(jnp.concatenate([cos, sin], axis=-1), mesh_plan)
+        return mesh_plan.constrain(x, "batch", "tokens", "embed_activation")
+
+    def embed_time(
+        self, levels: Float[Array, "b k"], mesh_plan: MeshPlan
+    ) -> Float[Array, "b k d"]:
+        """Embed noise levels; Wan's time runs from 0 to 1000."""
+        features = layers.sinusoid(levels * 1000, self.config.time_features)
+        return self.time(features, mesh_plan)

@@ -65,7 +65,7 @@ class Reader:
     """Reads prompts, once: their states, and the keys and values of a transformer."""
 
     def __init__(self, weights: Weights):
-        self.parts = weights.parts
+        self.parts, self.mesh_plan = weights.parts, weights.mesh_plan
         self._read: tuple[bytes, Context] | None = None
         self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
 
@@ -73,8 +73,9 @@ class Reader:
         """Encode the captions, unless those before were the same."""
         key = batch.text.tobytes()
         if self._read is None or self._read[0] != key:
-            self._read = key, denoising.encode_text(self.parts["text_encoder"], batch)
-        ids = sharding.put(batch.text_ids, *denoising.TOKEN[:2])
+            encoder = self.parts["text_encoder"]
+            self._read = key, denoising.encode_text(encoder, batch, self.mesh_plan)
+        ids = self.mesh_plan.put(batch.text_ids, *denoising.TOKEN[:2])
         return dataclasses.replace(self._read[1], ids=ids)
 
     def network(
@@ -84,7 +85,8 @@ class Reader:
         key = name, batch.text.tobytes()
         if self._network is None or self._network[0] != key:
             self._network = None  # goes before the other comes
-            self._network = key, denoising.ready(self.parts[name], contexts)
+            dit = self.parts[name]
+            self._network = key, denoising.ready(dit, contexts, self.mesh_plan)
         return self._network[1]
 
     def rest(self) -> None:
@@ -127,9 +129,9 @@ class Maker:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
         contexts = {"text": self.reader.read(batch)}
-        tokens = denoising.place(batch.tokens)
+        tokens = denoising.place(batch.tokens, self.weights.mesh_plan)
         schedule = [(until, self.spread(x, tokens)) for until, x in window.extras]
-        stack = sharding.put(
+        stack = self.weights.mesh_plan.put(
             solvers.begin(self.start(window, batch.tokens), self.table),
             *denoising.STACK,
         )
@@ -191,7 +193,7 @@ class Maker:
         """
         grid, patch = self.grid(window), self.config.dit.patch
         count, per_frame = math.prod(grid), grid[1] * grid[2]
-        room = sharding.round_up(count, "tokens")
+        room = self.weights.mesh_plan.round_up(count, "tokens")
         fps, settings = self.config.fps, self.request.settings
         coords = coordinates(
             grid,
@@ -230,5 +232,6 @@ class Maker:
         rows = [patchify(known, self.config.dit.patch) for known in channels]
         rows = np.stack(rows * (len(tokens.x) // len(rows)))
         padding = ((0, 0), (0, tokens.x.shape[1] - rows.shape[1]), (0, 0))
-        extra = sharding.put(np.pad(rows, padding), *denoising.TOKEN)
+        padded = np.pad(rows, padding)
+        extra = self.weights.mesh_plan.put(padded, *denoising.TOKEN)
         return dataclasses.replace(tokens, extra=extra)

@@ -147,8 +147,8 @@ class Model(ClipMethods):
         """Pass clips through the VAE."""
         pixels = arguments.as_clips(pixels, "pixels")
         codec.check(self.config.vae, pixels.shape)
-        with self.weights.on_mesh():
-            return codec.reconstruct(self.weights.parts["vae"], pixels)
+        vae, mesh_plan = self.weights.parts["vae"], self.weights.mesh_plan
+        return codec.reconstruct(vae, pixels, mesh_plan)
 
     def run(
         self,
@@ -185,7 +185,7 @@ class Model(ClipMethods):
 
     def make(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
         """Make parts that were read and yield their frames in order."""
-        return self.weights.each(Player(self.weights, progress).perform(parts))
+        return Player(self.weights, progress).perform(parts)
 
     def brief(
         self, prompts: str | Sequence[str], *, seed: int, settings: dict[str, Any]

@@ -19,7 +19,6 @@ from jaxtyping import Float
 
 from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
-from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, known, tiles
 from sora_jax.sampling.making import Maker, Progress, Reader, Window
 from sora_jax.sampling.request import Request
@@ -105,7 +104,9 @@ def through_latents(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
     prefix, extras = known.enter(weights, schedule)
     source = None
     if request.source is not None:
-        source = codec.encode(weights.parts["vae"], request.source[None])[0]
+        source = codec.encode(
+            weights.parts["vae"], request.source[None], weights.mesh_plan
+        )[0]
     # On the host: on the device each length would be compiled for.
     made: list[np.ndarray] = []
     for number in counted(windows, maker.progress):
@@ -122,9 +123,7 @@ def through_latents(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
             story=story_of(request, windows[number], weights.config),
         )
         made.append(np.asarray(maker.make(window))[:, before:])
-    yield from decode(
-        weights.parts["vae"], np.concatenate(made, axis=1), request, maker.progress
-    )
+    yield from decode(weights, np.concatenate(made, axis=1), request, maker.progress)
 
 
 def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
@@ -146,7 +145,9 @@ def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
         source = None
         if request.source is not None:
             clip = request.source[first : first + frames]
-            source = codec.encode(weights.parts["vae"], clip[None])[0]
+            source = codec.encode(weights.parts["vae"], clip[None], weights.mesh_plan)[
+                0
+            ]
         window = Window(
             number=number,
             frames=stop - start,
@@ -156,7 +157,7 @@ def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
             story=story_of(request, windows[number], weights.config),
         )
         latents = maker.make(window)  # before the VAE takes the place of its networks
-        chunks = list(decode(weights.parts["vae"], latents, request, maker.progress))
+        chunks = list(decode(weights, latents, request, maker.progress))
         last = keep_known(np.concatenate(chunks, axis=1), request.condition, first)
         yield last[:, overlap:]
 
@@ -208,17 +209,22 @@ def keep_known(frames: Frames, condition: Condition | None, start: int) -> Frame
 
 
 def decode(
-    vae: VAE,
+    weights: Weights,
     latents: Float[AnyArray, "b t h w z"],
     request: Request,
     progress: Progress,
 ) -> Iterator[Frames]:
     """Decode a video, whole frames or tiles of them, as memory allows."""
+    vae, mesh_plan = weights.parts["vae"], weights.mesh_plan
     tile = request.settings.tile
     cells = tile and tile // vae.config.space_factor
     if tile is None:
-        cells = tiles.choose(vae.config, request.settings.size)
-    chunks = tiles.decode(vae, latents, cells) if cells else codec.decode(vae, latents)
+        cells = tiles.choose(vae.config, request.settings.size, mesh_plan)
+    chunks = (
+        tiles.decode(vae, latents, cells, mesh_plan)
+        if cells
+        else codec.decode(vae, latents, mesh_plan)
+    )
     numbers = range(1 + vae.config.time_factor * (latents.shape[1] - 1))
     decoded = iter(progress(numbers, "frame"))
     for chunk in chunks:

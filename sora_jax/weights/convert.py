@@ -17,11 +17,11 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
+from flax.traverse_util import unflatten_dict
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from sora_jax import sharding
-from sora_jax.sharding import nest
 from sora_jax.weights import native, shards
 from sora_jax.weights.table import Entry
 
@@ -100,7 +100,7 @@ def load(
                     hosted.pop(name), ours[name].sharding, may_alias=True
                 )
     native.refuse_infinite(where, infinite)
-    return nest({tuple(path.split("/")): value for path, value in params.items()})
+    return unflatten_dict(params, sep="/")
 
 
 def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:

@@ -13,9 +13,10 @@ import os
 from flax import nnx
 
 from sora_jax import files, memory, sharding
-from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, wan
+from sora_jax.config import RULES, SAMPLING_MESH, MeshConfig, ModelConfig, wan
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer, check_file
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import layout_diffusers, layout_original, published
 from sora_jax.weights.foreign import Folder
 from sora_jax.weights.parts import Parts, Weights
@@ -86,7 +87,7 @@ def load(
         tokenizer=tokenizer(folder),
         parts=Parts(loaders, keep=keep),
         digest=foreign.digest,
-        mesh=placed,
+        mesh_plan=MeshPlan(placed, RULES) if placed else SINGLE_DEVICE,
     )
 
 

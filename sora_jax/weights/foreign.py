@@ -27,6 +27,7 @@ from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import check_file
 from sora_jax.models.vae import VAE
 from sora_jax.nn.precision import compute_dtype
+from sora_jax.sharding import MeshPlan
 from sora_jax.weights import convert, native
 from sora_jax.weights.published import abstract_of
 from sora_jax.weights.shards import Stored
@@ -91,8 +92,8 @@ class Network:
         placed: dict[str, Any] = {}
         if mesh is not None:
             module = nnx.eval_shape(lambda: make(self.config, rngs=nnx.Rngs(0)))
-            with sharding.use(mesh, RULES):
-                placed = native.flatten(sharding.parameter_shardings(module, mesh))
+            shardings = sharding.parameter_shardings(module, MeshPlan(mesh, RULES))
+            placed = native.flatten(shardings)
         described = {}
         for path, shape in native.flatten(shapes).items():
             kept = kinds.get(path, shape.dtype)

@@ -25,6 +25,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import native
 from sora_jax.weights.parts import Weights, in_memory
 from sora_jax.workdir import read_json, write_bytes, write_json
@@ -59,7 +60,8 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
     networks = {name: network(folder, name, mesh) for name in names}
     tokenizer = load_tokenizer(folder)
     weights = in_memory(config, tokenizer, **networks)
-    return dataclasses.replace(weights, digest=digest(folder), mesh=mesh)
+    mesh_plan = MeshPlan(mesh, RULES) if mesh else SINGLE_DEVICE
+    return dataclasses.replace(weights, digest=digest(folder), mesh_plan=mesh_plan)
 
 
 def network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
@@ -205,7 +207,6 @@ def abstract_of(
 ) -> tuple[nnx.GraphDef, dict[str, Any]]:
     """The structure of a module and the shapes of its parameters, without memory."""
     graphdef, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
-    # Without the abstract shardings that a current mesh would give them.
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state)
     )
@@ -217,8 +218,7 @@ def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
     graphdef, abstract = abstract_of(make)
     if mesh is not None:
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
-        with sharding.use(mesh, RULES):
-            placed = sharding.parameter_shardings(module, mesh)
+        placed = sharding.parameter_shardings(module, MeshPlan(mesh, RULES))
         abstract = jax.tree.map(
             lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
             abstract,
