@@ -16,21 +16,15 @@ from jaxtyping import Array, Float
 from sora_jax.config import DiTConfig
 from sora_jax.models.dit_attention import KeysValues
 from sora_jax.models.dit_layers import Block, LayerInputs, Levels, Mlp
+from sora_jax.models.dit_stack import run_blocks
 from sora_jax.nn import layers
-from sora_jax.nn.flash import SAVED, Meta
+from sora_jax.nn.flash import Meta
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.precision import compute_dtype, wide, wide_dtype
 from sora_jax.nn.rope import rotary_table
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, Tokens
-
-REMAT = {
-    # Where devices store parts of parameters, no device is to keep all of them.
-    "none": jax.checkpoint_policies.save_anything_except_these_names(layers.GATHERED),
-    "full": jax.checkpoint_policies.nothing_saveable,
-    "attention": jax.checkpoint_policies.save_only_these_names(*SAVED),
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-}
 
 
 class DiT(nnx.Module):
@@ -122,6 +116,9 @@ class DiT(nnx.Module):
         contexts: dict[str, Context],
         memory: dict[str, KeysValues] | None = None,
         mesh_plan: MeshPlan = SINGLE_DEVICE,
+        *,
+        cache: KVCache | None = None,
+        residuals: Float[Array, "layers b n d"] | None = None,
     ) -> Float[Array, "b n p"]:
         """Predict the velocity of every token.
 
@@ -130,14 +127,72 @@ class DiT(nnx.Module):
           contexts: what the tokens attend to, by name.
           memory: the result of `project_contexts(contexts)`, when it is reused.
           mesh_plan: how devices share the arrays.
+          cache: of earlier tokens (see `with_cache`), to which these attend too.
+          residuals: what is added after each block, as control branches do.
         """
-        levels = Levels(tokens)
+        arguments = (tokens, contexts, memory, mesh_plan, cache, residuals)
+        return self._run(*arguments, keeps_cache=False)[0]
+
+    def with_cache(
+        self,
+        tokens: Tokens,
+        contexts: dict[str, Context],
+        memory: dict[str, KeysValues] | None = None,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
+        *,
+        cache: KVCache | None = None,
+        residuals: Float[Array, "layers b n d"] | None = None,
+    ) -> tuple[Float[Array, "b n p"], KVCache]:
+        """Predict velocities, and keep keys and values for later tokens.
+
+        Rows may so be given in parts, one after another: where `tokens.order` hides
+        each later part from those before, the parts equal the whole.
+
+        Returns:
+          The velocity, and the cache with these tokens behind the earlier ones.
+        """
+        arguments = (tokens, contexts, memory, mesh_plan, cache, residuals)
+        velocity, keys_values = self._run(*arguments, keeps_cache=True)
+        assert keys_values is not None
+        meta = Meta(segments=tokens.segments, order=tokens.order)
+        if cache is None:
+            return velocity, KVCache(*keys_values, meta)
+        return velocity, cache.append(*keys_values, meta)
+
+    def _run(
+        self,
+        tokens: Tokens,
+        contexts: dict[str, Context],
+        memory: dict[str, KeysValues] | None,
+        mesh_plan: MeshPlan,
+        cache: KVCache | None,
+        residuals: Float[Array, "layers b n d"] | None,
+        *,
+        keeps_cache: bool,
+    ) -> tuple[Float[Array, "b n p"], KeysValues | None]:
+        """Velocity and, if asked for, keys and values of the tokens in all layers."""
+        x, time, inputs = self.embed_inputs(tokens, contexts, mesh_plan)
+        # Unread when the memory is given.
+        states = self.embed_contexts(contexts, mesh_plan) if memory is None else {}
+        x, keys_values = run_blocks(
+            *(self.config, self.blocks, x, inputs, states, memory, cache, residuals),
+            keeps_cache=keeps_cache,
+        )
+        per_token = inputs.levels.per_token
+        table = time[:, :, None] + self.head_modulation[...][None, None]
+        shift, scale = (per_token(part) for part in jnp.unstack(table, axis=2))
+        y = layers.standardize(x) * (1 + scale) + shift
+        return wide(self.head(y, mesh_plan)), keys_values
+
+    def embed_inputs(
+        self, tokens: Tokens, contexts: dict[str, Context], mesh_plan: MeshPlan
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b k d"], LayerInputs]:
+        """Embed tokens and noise levels, and gather what all layers read."""
         time = self.embed_time(tokens.levels, mesh_plan)
         rotary = rotary_table(tokens.coords, self.config.head_dim, self.config.theta)
-        x = self.embed_tokens(tokens, rotary, mesh_plan)
         inputs = LayerInputs(
             level_table=self.time_table(jax.nn.silu(time), mesh_plan),
-            levels=levels,
+            levels=Levels(tokens),
             rotary=rotary,
             meta=Meta(segments=tokens.segments, order=tokens.order),
             context_metas={
@@ -146,24 +201,7 @@ class DiT(nnx.Module):
             },
             mesh_plan=mesh_plan,
         )
-        # Unread when the memory is given.
-        states = self.embed_contexts(contexts, mesh_plan) if memory is None else {}
-
-        def run_block(x: Array, block: Block, memory: dict | None) -> Array:
-            if memory is None:
-                memory = block.cross_attention.project_contexts(states, mesh_plan)
-            return block(x, inputs, memory)
-
-        if self.config.remat != "none" or mesh_plan.devices > 1:
-            run_block = jax.checkpoint(run_block, policy=REMAT[self.config.remat])
-
-        def body(x: Array, layer: tuple) -> tuple[Array, None]:
-            return run_block(x, *layer), None
-
-        x, _ = jax.lax.scan(body, x, (self.blocks, memory), unroll=self.config.unroll)
-        table = time[:, :, None] + self.head_modulation[...][None, None]
-        shift, scale = (levels.per_token(part) for part in jnp.unstack(table, axis=2))
-        return wide(self.head(layers.standardize(x) * (1 + scale) + shift, mesh_plan))
+        return self.embed_tokens(tokens, rotary, mesh_plan), time, inputs
 
     def embed_tokens(
         self, tokens: Tokens, rotary: Float[Array, "2 b n 1 half"], mesh_plan: MeshPlan

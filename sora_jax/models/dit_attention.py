@@ -10,12 +10,14 @@ from sora_jax.config import DiTConfig
 from sora_jax.nn import layers
 from sora_jax.nn.attention import attention
 from sora_jax.nn.flash import Meta
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.nn.rope import rotate
 from sora_jax.sharding import MeshPlan
 
-# Keys and values of one context: [b l k e] each, or with a leading axis of layers.
+# Keys and values of tokens or of a context: [b l k e] each, or with a leading axis of
+# layers.
 KeysValues = tuple[Array, Array]
 
 
@@ -37,16 +39,23 @@ class SelfAttention(nnx.Module):
         rotary: Float[Array, "2 b n 1 half"],
         meta: Meta,
         mesh_plan: MeshPlan,
-    ) -> Float[Array, "b n d"]:
-        """Mix the tokens of each segment."""
+        cache: KVCache | None = None,
+    ) -> tuple[Float[Array, "b n d"], KeysValues]:
+        """Mix the tokens of each segment, and of the earlier ones in a cache.
+
+        Returns:
+          The mixed tokens, and their own keys and values.
+        """
         q, k, v = jnp.unstack(self.qkv(x, mesh_plan), axis=2)
         q = rotate(split_heads(self.norm_q(q), self.heads), rotary)
         k = rotate(split_heads(self.norm_k(k), self.heads), rotary)
         v = split_heads(v, self.heads)
         attended = attention(
-            q, k, v, meta, meta, self.attention_plan, mesh_plan, is_self=True
+            *(q, k, v, meta, meta, self.attention_plan, mesh_plan),
+            is_self=True,
+            cache=cache,
         )
-        return self.out(merge_heads(attended), mesh_plan)
+        return self.out(merge_heads(attended), mesh_plan), (k, v)
 
 
 class CrossAttention(nnx.Module):

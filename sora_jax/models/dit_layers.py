@@ -15,6 +15,7 @@ from sora_jax.config import DiTConfig
 from sora_jax.models.dit_attention import CrossAttention, KeysValues, SelfAttention
 from sora_jax.nn import layers
 from sora_jax.nn.flash import Meta
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
@@ -78,22 +79,41 @@ class Block(nnx.Module):
         x: Float[Array, "b n d"],
         inputs: LayerInputs,
         memory: dict[str, KeysValues],
-    ) -> Float[Array, "b n d"]:
-        """Transform the tokens of one layer."""
+        cache: KVCache | None = None,
+        residual: Float[Array, "b n d"] | None = None,
+    ) -> tuple[Float[Array, "b n d"], KeysValues]:
+        """Transform the tokens of one layer.
+
+        Args:
+          x: the tokens.
+          inputs: what all layers read.
+          memory: keys and values of the contexts, by name.
+          cache: keys and values of earlier tokens in this layer.
+          residual: what is added to the result, as control branches do.
+
+        Returns:
+          The tokens, and their keys and values in self-attention.
+        """
         mesh_plan, per_token = inputs.mesh_plan, inputs.levels.per_token
         table = inputs.level_table + self.modulation[...][None, None]
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
             per_token(part) for part in jnp.unstack(table, axis=2)
         )
         y = layers.standardize(x) * (1 + scale_1) + shift_1
-        x = x + gate_1 * self.self_attention(y, inputs.rotary, inputs.meta, mesh_plan)
+        y, keys_values = self.self_attention(
+            y, inputs.rotary, inputs.meta, mesh_plan, cache
+        )
+        x = x + gate_1 * y
         x = x + self.cross_attention(
             self.norm_cross(x), memory, inputs.context_metas, mesh_plan
         )
         y = layers.standardize(x) * (1 + scale_2) + shift_2
         y = layers.gelu(self.up(y, mesh_plan))
         x = x + gate_2 * self.down(y, mesh_plan)
-        return mesh_plan.constrain(x, "batch", "tokens", "embed_activation")
+        if residual is not None:
+            x = x + residual.astype(x.dtype)
+        x = mesh_plan.constrain(x, "batch", "tokens", "embed_activation")
+        return x, keys_values
 
 
 class Mlp(nnx.Module):

@@ -22,6 +22,7 @@ from sora_jax.nn.flash import Kernel, Meta, flash, visible
 from sora_jax.nn.flash_blocks import BlockKernel
 from sora_jax.nn.flash_splash import SplashKernel
 from sora_jax.nn.flash_triton import TritonKernel
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.precision import wide_dtype
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
@@ -39,6 +40,7 @@ def attention(
     mesh_plan: MeshPlan = SINGLE_DEVICE,
     *,
     is_self: bool = False,
+    cache: KVCache | None = None,
 ) -> Float[Array, "b n k e"]:
     """Softmax attention inside segments; softmax at least in float32.
 
@@ -54,11 +56,14 @@ def attention(
       mesh_plan: how devices share batch, heads and tokens.
       is_self: whether keys are the tokens that ask, and are split as these are; else
         every device has all of them.
+      cache: keys and values of earlier tokens, which are attended to like `k` and `v`.
 
     Raises:
       ValueError: the mesh cannot share the heads, or the plan's kernel knows no order;
         says what could.
     """
+    if cache is not None:
+        k, v, kv_meta = cache.append(k, v, kv_meta)
     b, n, heads, _ = q.shape
     m = k.shape[1]
     shares = mesh_plan.size("tokens") if is_self else 1
@@ -70,7 +75,7 @@ def attention(
         attend_locally,
         plan=plan,
         platform=mesh_plan.platform,
-        own_keys=is_self,
+        own_keys=is_self and cache is None,
         ring=mesh_plan.ring_axis if is_split else None,
         ulysses=mesh_plan.ulysses_axis if is_split else None,
     )
