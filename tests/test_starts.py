@@ -52,8 +52,8 @@ def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
     )
     second = tiny_run(latents, start_from=str(tmp_path / "first"), steps=9)
     mesh = sharding.make_mesh({"data": -1})
-    with sharding.use(mesh, second.rules):
-        begun = dit.make_job(second, mesh).blueprint.initial()
+    mesh_plan = sharding.MeshPlan(mesh, second.rules)
+    begun = dit.make_job(second, mesh_plan).blueprint.initial()
     jax.tree.map(np.testing.assert_array_equal, begun.params, ended.ema)
     jax.tree.map(np.testing.assert_array_equal, begun.ema, ended.ema)
     assert int(begun.step) == 0

@@ -16,9 +16,9 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sora_jax import sharding
 from sora_jax.nn.parameters import OptimizerGroup, is_float32
 from sora_jax.nn.precision import wide
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 Initializer = Callable[..., Array]
 # A kernel that was gathered for use; the backward pass gathers it again.
@@ -39,14 +39,14 @@ def gelu(x: Array) -> Array:
     return jax.nn.gelu(x, approximate=True)
 
 
-def matmul(x: Array, kernel: Array) -> Array:
+def matmul(x: Array, kernel: Array, mesh_plan: MeshPlan = SINGLE_DEVICE) -> Array:
     """Multiply the last axis of `x` by the first of `kernel`.
 
     The gradient of a dot with several leading axes contracts them all at once, which
-    XLA:CPU runs four times slower than the product of matrices that they are made to
-    there. Where devices share axes they stay apart: joined, they could not be shared.
+    XLA:CPU runs four times slower than the gradient of a product of two matrices. Where
+    devices share leading axes these stay apart: merged, they could not be shared.
     """
-    if sharding.is_active() and sharding.devices() > 1:
+    if mesh_plan.devices > 1:
         return jnp.tensordot(x, kernel, axes=1)
     flat = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[0], -1)
     return flat.reshape(*x.shape[:-1], *kernel.shape[1:])
@@ -97,26 +97,31 @@ class Linear(nnx.Module):
         )
         self.axes, self.dtype = axes, dtype
 
-    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, ...]:
+    def __call__(
+        self, x: Float[Array, "... c"], mesh_plan: MeshPlan = SINGLE_DEVICE
+    ) -> Float[Array, ...]:
         """Map the last axis."""
-        kernel: Array = sharding.gathered(
-            self.kernel[...].astype(self.dtype), self.axes
-        )
-        y = matmul(x.astype(self.dtype), checkpoint_name(kernel, GATHERED))
+        kernel = mesh_plan.gather(self.kernel[...].astype(self.dtype), self.axes)
+        kernel = checkpoint_name(kernel, GATHERED)
+        y = matmul(x.astype(self.dtype), kernel, mesh_plan)
         if self.lora_down is not None and self.lora_up is not None:
-            y = y + self._low_rank(x.astype(self.dtype), self.lora_down, self.lora_up)
+            y = y + self._low_rank(
+                x.astype(self.dtype), self.lora_down, self.lora_up, mesh_plan
+            )
         if self.bias is None:
             return y
         return y + rank(self.bias[...].astype(self.dtype), y.ndim)
 
-    def _low_rank(self, x: Array, down: LoRAParam, up: LoRAParam) -> Array:
+    def _low_rank(
+        self, x: Array, down: LoRAParam, up: LoRAParam, mesh_plan: MeshPlan
+    ) -> Array:
         """What an adapter adds; its factors lie like the axes of the kernel."""
         for factor, axes in (
             (down, (self.axes[0], None)),
             (up, (None, *self.axes[1:])),
         ):
-            value = sharding.gathered(factor[...].astype(self.dtype), axes)
-            x = matmul(x, checkpoint_name(value, GATHERED))
+            value = mesh_plan.gather(factor[...].astype(self.dtype), axes)
+            x = matmul(x, checkpoint_name(value, GATHERED), mesh_plan)
         return self.lora_scale * x
 
 
@@ -150,7 +155,7 @@ class LayerNorm(nnx.Module):
 
 
 def rank(x: Array, ndim: int) -> Array:
-    """Give an array leading axes of length one (implicit promotion is an error)."""
+    """Give an array leading axes of length one: JAX is told not to promote ranks."""
     return x.reshape((1,) * (ndim - x.ndim) + x.shape)
 
 

@@ -153,8 +153,8 @@ class Model(TaskMethods):
         """Pass clips through the VAE."""
         pixels = converters.as_clips(pixels, "pixels")
         codec.check(self.config.vae, pixels.shape)
-        with self.weights.on_mesh():
-            return codec.reconstruct(self.weights.parts["vae"], pixels)
+        vae, mesh_plan = self.weights.parts["vae"], self.weights.mesh_plan
+        return codec.reconstruct(vae, pixels, mesh_plan)
 
     def perform(
         self,
@@ -219,7 +219,7 @@ class Model(TaskMethods):
     ) -> Iterator[Frames]:
         """Sample checked segments and yield their frames in order."""
         sampler = SegmentSampler(self.weights, progress)
-        return self.weights.each(sampler.sample(segments))
+        return sampler.sample(segments)
 
 
 def size_of(task: Task) -> tuple[int, int] | None:

@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 
 def place(x: Any, where: Sharding | None = None, **options: Any) -> Array:
-    """Place what every host holds whole; each keeps its devices' parts.
+    """Put an array that every host holds whole; each keeps its devices' parts.
 
     Args:
       x: an array of the host.
@@ -30,9 +30,9 @@ def place(x: Any, where: Sharding | None = None, **options: Any) -> Array:
 
 @contextlib.contextmanager
 def on_host() -> Iterator[None]:
-    """Keep what is loaded inside off the devices that it is to be spread over.
+    """Make the arrays of the code inside on the host, not on an accelerator.
 
-    Without JAX's CPU backend it lies on the first of them.
+    Without JAX's CPU backend they are made on the first device.
     """
     try:
         host = jax.local_devices(backend="cpu")[0]

@@ -9,11 +9,11 @@ import jax
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
-# What the config calls the axes, and what they are: the devices that share the tokens
-# of a row exchange heads in groups (Ulysses), and the groups form a ring.
+# The axes as the config names them, and those of the mesh: devices that share the
+# tokens of a row exchange heads within groups (Ulysses), and the groups form a ring.
 NAMES = ("data", "fsdp", "context", "tensor")
 AXES = ("data", "fsdp", "ring", "ulysses", "tensor")
-# Of the mesh on which devices share frames, and not tokens.
+# The axes of the mesh on which devices share frames, and not tokens.
 FRAME_AXES = ("copy", "height", "width")
 
 
@@ -85,22 +85,16 @@ def _lay(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Mesh
     return Mesh(laid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def current() -> Mesh | None:
-    """The mesh that is in use, if one is."""
-    mesh = jax.sharding.get_mesh()
-    return None if mesh.empty else mesh
+def frames_mesh(mesh: Mesh, rows: int, columns: int) -> Mesh:
+    """A mesh's devices laid out anew, so that they share the cells of a frame.
 
-
-def frames_mesh(rows: int, columns: int) -> Mesh:
-    """The current mesh's devices anew, so that they share the cells of a frame.
-
-    Where not all of them can, several do the same.
+    Where not all of them can, several compute the same.
 
     Args:
+      mesh: whose devices they are.
       rows: cells along the height.
       columns: cells along the width.
     """
-    mesh = jax.sharding.get_mesh()
     devices = mesh.devices.reshape(-1, *frame_grid(rows, columns, mesh.size))
     return Mesh(devices, FRAME_AXES, axis_types=(AxisType.Auto,) * 3)
 

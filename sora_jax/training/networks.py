@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
 from sora_jax.config import DiTConfig, DiTRun
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder, encode_captions
+from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.training.flops import count_flops
 from sora_jax.training.state import Params
 from sora_jax.types import Batch, Context
@@ -35,10 +35,11 @@ class Trained(nnx.Module):
 
 
 class Networks(NamedTuple):
-    """What makes a velocity of tokens and captions."""
+    """What makes a velocity of tokens and captions, and where its arrays lie."""
 
     dit: DiT
     text_encoder: TextEncoder
+    mesh_plan: MeshPlan = SINGLE_DEVICE
 
 
 def flow_loss(
@@ -46,13 +47,16 @@ def flow_loss(
 ) -> Float[Array, ""]:
     """The loss of packed rows at given noise levels."""
     tokens, target = flow.add_noise(key, batch.tokens, levels)
-    states, segments = encode_captions(networks.text_encoder, batch.text)
+    mesh_plan = networks.mesh_plan
+    states, segments = networks.text_encoder.encode(batch.text, mesh_plan)
     context = Context(states=states, segments=segments, ids=batch.text_ids)
-    velocity = networks.dit(tokens, {"text": context})
+    velocity = networks.dit(tokens, {"text": context}, mesh_plan=mesh_plan)
     return flow.loss(velocity, target, batch.tokens.target_mask)
 
 
-def frozen_text(config: DiTRun, mesh: Mesh) -> tuple[nnx.GraphDef, tuple[Any, ...]]:
+def frozen_text(
+    config: DiTRun, mesh_plan: MeshPlan
+) -> tuple[nnx.GraphDef, tuple[Any, ...]]:
     """The structure of the text encoder, and where it lies if it is another's."""
     module = nnx.eval_shape(lambda: TextEncoder(config.text, rngs=nnx.Rngs(0)))
     graphdef, params = nnx.split(module)
@@ -68,7 +72,7 @@ def frozen_text(config: DiTRun, mesh: Mesh) -> tuple[nnx.GraphDef, tuple[Any, ..
         describe,
         nnx.to_pure_dict(params),
         metadata(module, "keep_float32", False),
-        sharding.parameter_shardings(module, mesh),
+        sharding.parameter_shardings(module, mesh_plan),
     )
     return graphdef, (placed,)
 
@@ -112,8 +116,7 @@ def model_flops(config: DiTRun, row: Batch) -> float:
 
     texts = {"text": text}
     trained, frozen = ({}, texts) if config.text_from else (texts, {})
-    with sharding.without_mesh():
-        count = count_flops(jax.grad(loss), {"dit": dit, **trained}, frozen, row)
+    count = count_flops(jax.grad(loss), {"dit": dit, **trained}, frozen, row)
     return config.packing.rows * count
 
 

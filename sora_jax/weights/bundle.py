@@ -23,6 +23,7 @@ from sora_jax.families import FAMILIES, OURS, Family
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import safetensors_io
 from sora_jax.weights.descriptions import (
     exists,
@@ -56,8 +57,9 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
             "it again with python -m sora_jax.weights.publish"
         )
     networks = {name: network(folder, name, mesh) for name in family.used(config)}
+    mesh_plan = MeshPlan(mesh, RULES) if mesh else SINGLE_DEVICE
     weights = in_memory(config, load_tokenizer(folder), family=family, **networks)
-    return dataclasses.replace(weights, digest=digest(folder), mesh=mesh)
+    return dataclasses.replace(weights, digest=digest(folder), mesh_plan=mesh_plan)
 
 
 def network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
@@ -163,8 +165,7 @@ def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
     graphdef, abstract = abstract_of(make)
     if mesh is not None:
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
-        with sharding.use(mesh, RULES):
-            placed = sharding.parameter_shardings(module, mesh)
+        placed = sharding.parameter_shardings(module, MeshPlan(mesh, RULES))
         abstract = jax.tree.map(
             lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
             abstract,

@@ -12,10 +12,11 @@ import os
 from flax import nnx
 
 from sora_jax import files, memory, sharding
-from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig
+from sora_jax.config import RULES, SAMPLING_MESH, MeshConfig, ModelConfig
 from sora_jax.families import FAMILIES, Family
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer, check_file
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import bundle
 from sora_jax.weights.parts import Parts, Weights
 from sora_jax.weights.stored_model import StoredModel, open_model
@@ -99,7 +100,7 @@ def load(
         tokenizer=tokenizer(folder),
         parts=Parts(loaders, keep=keep),
         digest=stored.digest,
-        mesh=placed,
+        mesh_plan=MeshPlan(placed, RULES) if placed else SINGLE_DEVICE,
         family=family,
     )
 

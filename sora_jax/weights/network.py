@@ -18,6 +18,7 @@ from sora_jax.families.family import NetworkSpec, TensorFiles
 from sora_jax.families.table import Entry
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
+from sora_jax.sharding import MeshPlan
 from sora_jax.weights import headers, shards, transfer
 from sora_jax.weights.headers import StoredTensor
 from sora_jax.weights.modules import abstract_of, flatten
@@ -74,8 +75,8 @@ class StoredNetwork:
         kinds = self.stored_dtypes()
         placed: dict[str, Any] = {}
         if mesh is not None:
-            with sharding.use(mesh, RULES):
-                placed = flatten(sharding.parameter_shardings(module, mesh))
+            mesh_plan = MeshPlan(mesh, RULES)
+            placed = flatten(sharding.parameter_shardings(module, mesh_plan))
         described = {}
         for path, shape in flatten(shapes).items():
             kept = kinds.get(path, shape.dtype)

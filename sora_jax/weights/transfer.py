@@ -17,12 +17,12 @@ from typing import Any
 import jax
 import numpy as np
 from etils import epath
+from flax.traverse_util import unflatten_dict
 from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from sora_jax import sharding
 from sora_jax.families.table import Entry
-from sora_jax.sharding import nest
 from sora_jax.weights.headers import StoredTensor
 from sora_jax.weights.mapped import Mapped, mapped
 from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
@@ -102,7 +102,7 @@ def load(
                     hosted.pop(name), parameters[name].sharding, may_alias=True
                 )
     refuse_infinite(where, infinite)
-    return nest({tuple(path.split("/")): value for path, value in params.items()})
+    return unflatten_dict(params, sep="/")
 
 
 def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
