@@ -21,7 +21,7 @@ from sora_jax.nn.precision import wide
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 Initializer = Callable[..., Array]
-# A kernel that was gathered for use; the backward pass gathers it again.
+# Checkpoint name of a gathered kernel: the backward pass gathers it again.
 GATHERED = "gathered"
 
 zeros = nnx.initializers.zeros
@@ -80,8 +80,7 @@ class Linear(nnx.Module):
         optimizer_group: OptimizerGroup = "hidden",
     ):
         shape = (features_out,) if isinstance(features_out, int) else features_out
-        # Initialised as one matrix per output group, so that a fused projection starts
-        # with the statistics of its parts.
+        # A fused projection is initialised as the several matrices that it stands for.
         groups = math.prod(shape[:-1])
         keys = jax.random.split(rngs.params(), groups)
         kernel = jax.vmap(lambda key: init(key, (features_in, shape[-1])))(keys)

@@ -1,4 +1,4 @@
-"""What several hosts do together: share a batch, agree, fail together."""
+"""Several hosts: sharing a batch, agreeing on a value, failing together."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ def any_host(value: bool) -> bool | jax.Array:
 
 @contextlib.contextmanager
 def fail_together() -> Iterator[None]:
-    """Let what fails on one host fail on all, so that none waits for it.
+    """Raise on every host when the code inside fails on one, so that none waits.
 
-    Inside, hosts must not wait for each other.
+    The code inside must not wait for other hosts itself.
 
     Raises:
       ValueError: another host failed.
@@ -90,7 +90,7 @@ def fail_together() -> Iterator[None]:
 
 
 def _all(value: float) -> np.ndarray:
-    """Gather a number from each host."""
+    """A number from each host, on every host."""
     if jax.process_count() == 1:
         return np.array([value])
     return np.asarray(multihost_utils.process_allgather(np.float32(value)))

@@ -1,4 +1,4 @@
-"""Meshes: devices along named axes, as the config asks for them."""
+"""Meshes: devices along named axes, as the config says."""
 
 from __future__ import annotations
 
@@ -22,14 +22,13 @@ def make_mesh(
 ) -> Mesh:
     """Build the mesh of a `MeshConfig`'s fields.
 
-    One of the four sizes may be -1 and takes the devices that are left. Devices of
-    several slices are told apart by themselves; `data_slices` and `fsdp_slices` say how
-    many of them lie along an axis.
+    One of the four sizes may be -1 and takes the devices that are left. `data_slices`
+    and `fsdp_slices` say how many slices lie along an axis.
 
     Args:
       shape: the fields.
-      devices: by default, all that are here.
-      heads: of attention, for Ulysses to divide.
+      devices: by default all.
+      heads: of attention; `ulysses` -1 is the largest size that divides them.
 
     Raises:
       ValueError: the shape does not multiply to the devices, or to their slices.
@@ -61,11 +60,11 @@ def make_mesh(
             f"mesh.ulysses must divide mesh.context ({context}), got {ulysses}"
         )
     slices = (shape.get("data_slices", 1), shape.get("fsdp_slices", 1))
-    return _lay((data, fsdp, context // ulysses, ulysses, tensor), slices, devices)
+    return _order((data, fsdp, context // ulysses, ulysses, tensor), slices, devices)
 
 
-def _lay(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Mesh:
-    """Lay devices out so that neighbours in the mesh are neighbours in the machine."""
+def _order(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Mesh:
+    """Order devices so that neighbours in the mesh are neighbours in the machine."""
     found = len({getattr(device, "slice_index", None) for device in devices})
     across = (*slices, 1, 1, 1)
     if math.prod(slices) != found or any(
