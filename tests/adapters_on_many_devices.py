@@ -1,6 +1,6 @@
-"""Run by `test_adapter_files.py` in a process of its own, with eight devices on one CPU.
+"""Run by `test_adapter_files.py` in a process of its own, with eight CPU devices.
 
-Gives a text encoder and a DiT factors on several meshes, and prints as JSON where the
+Gives a text encoder factors on several meshes, and prints as JSON where the
 factors lie and how far results are from one device's, merged and unmerged. All is in
 float64, so that rounding hides nothing.
 """

@@ -85,7 +85,7 @@ class ModelConfig:
     # The frame rate in which the DiT counts time; None: it counts latent frames,
     # whatever their rate (Wan).
     fps: float | None
-    # How known pixels enter: as channels beside the noise, as clean tokens at the
+    # How given pixels enter: as channels beside the noise, as clean tokens at the
     # beginning, or not at all.
     conditioning: Conditioning
     # Whether the DiT was trained to go on from clean latents of the middle of a video,
