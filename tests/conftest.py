@@ -20,6 +20,7 @@ import jax  # noqa: E402
 import numpy as np  # noqa: E402
 import pytest  # noqa: E402
 import tiny_wan  # noqa: E402
+from refusals import refuses  # noqa: E402, F401
 from tiny import make  # noqa: E402
 from worlds import FRAMES, PROMPT, World  # noqa: E402
 

@@ -86,7 +86,7 @@ def test_all_that_does_not_fit_in_one_error(tmp_path):
     assert "blocks/0/kernel: [4, 6] in the file, [6, 4] wanted" in message
 
 
-def test_damaged_and_foreign_files(tmp_path):
+def test_damaged_files_and_other_kinds(tmp_path):
     path = tmp_path / "a.safetensors"
     safetensors_io.save_tensors(path, params())
     data = path.read_bytes()
