@@ -14,8 +14,8 @@ from PIL import Image
 import sora_jax
 from sora_jax import config
 from sora_jax.sampling import spellings
-from sora_jax.sampling.clip_methods import ClipMethods
 from sora_jax.sampling.flags import Arguments
+from sora_jax.sampling.task_methods import ClipMethods
 from sora_jax.weights import published
 
 BASH = [block for page in pages.PAGES for block in pages.blocks_of(page, "bash")]

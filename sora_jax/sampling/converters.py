@@ -1,14 +1,13 @@
-"""The arguments of the Python methods: checked by name, and brought to one form.
+"""From what people give, in Python, JSON or flags, to arguments of one form.
 
-What a caller gave wrong is told with the argument's name, what was given, and what is
-taken, before it reaches any arithmetic.
+What is wrong is told with the argument's name, what was given, and what is taken,
+before it reaches any arithmetic. Needs no JAX.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import difflib
-import math
 import numbers
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -17,17 +16,11 @@ from typing import Any, TypeVar, get_args
 import numpy as np
 from jaxtyping import Float
 
+from sora_jax.condition import Condition
 from sora_jax.config import SamplingConfig, Solver
 from sora_jax.files import quoted
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
-from sora_jax.types import Condition
 
 T = TypeVar("T")
-# An array [t h w 3] of floats in [-1, 1], as people give it; `as_clip` checks it.
-ClipLike = Any
-# An array [t h w] of 0 and 1; `as_mask` checks it.
-MaskLike = Any
 
 _TEXTS = frozenset(("negative_prompt",))
 _COUNTS = frozenset(("steps", "frames", "window", "context", "tile"))
@@ -58,7 +51,7 @@ def as_text(value: Any, name: str) -> str:
 
 def as_prompts(value: Any, name: str = "prompts") -> tuple[str, ...]:
     """One text or several, for a video each."""
-    texts = (value,) if isinstance(value, str) else _items(value, name, "texts")
+    texts = (value,) if isinstance(value, str) else items_of(value, name, "texts")
     return tuple(as_text(text, f"{name}[{i}]") for i, text in enumerate(texts))
 
 
@@ -136,58 +129,14 @@ def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
 
 
 def as_mask(value: Any, name: str = "mask") -> Float[np.ndarray, "t h w"]:
-    """1 where a pixel is known, 0 where it is to be made; of booleans, too."""
+    """An array of 0 and 1; of booleans, too."""
     if getattr(value, "dtype", None) in (bool, np.uint8, np.int32, np.int64):
         value = np.asarray(value).astype(np.float32)
-    return as_array(value, name, 3, "[t h w] of 0 (made anew) and 1 (kept)")
-
-
-def as_spans(value: Any, name: str = "spans") -> list[tuple[Any, Any]]:
-    """Pairs of seconds."""
-    spans = []
-    for i, span in enumerate(_items(value, name, "(from, to) in seconds")):
-        if isinstance(span, str) or shape_of(span) != (2,):
-            raise refuse(f"{name}[{i}]", "(from, to) in seconds", span)
-        ends = [as_number(end, f"{name}[{i}]") for end in span]
-        if not all(map(math.isfinite, ends)):
-            raise refuse(f"{name}[{i}]", "finite seconds", span)
-        spans.append((ends[0], ends[1]))
-    return spans
-
-
-def as_keyframes(value: Any, name: str) -> list[Keyframe]:
-    """Keyframes, or one picture `[1 h w 3]` for the first frame."""
-    if hasattr(value, "shape"):
-        return [Keyframe(pixels=as_picture(value, name))]
-    return [
-        dataclasses.replace(
-            key,
-            pixels=as_picture(key.pixels, f"{name}[{i}].pixels"),
-            frame=as_count(key.frame, f"{name}[{i}].frame"),
-            strength=as_number(key.strength, f"{name}[{i}].strength"),
-        )
-        for i, key in enumerate(as_instances(value, Keyframe, name))
-    ]
-
-
-def as_stretches(value: Any, name: str) -> list[Stretch]:
-    """The stretches of time of a storyboard."""
-    stretches = as_instances(value, Stretch, name)
-    return [
-        dataclasses.replace(
-            one,
-            frame=as_count(one.frame, f"{name}[{i}].frame"),
-            prompt=as_text(one.prompt, f"{name}[{i}].prompt"),
-            picture=None
-            if one.picture is None
-            else as_picture(one.picture, f"{name}[{i}].picture"),
-        )
-        for i, one in enumerate(stretches)
-    ]
+    return as_array(value, name, 3, "[t h w] of 0 and 1")
 
 
 def as_condition(value: Any, name: str = "condition") -> Condition:
-    """What is known of a video."""
+    """Pixels that are given of a video."""
     if not isinstance(value, Condition):
         raise refuse(name, "a Condition", value)
     return Condition(
@@ -210,15 +159,6 @@ def as_clips(value: Any, name: str) -> Float[np.ndarray, "b t h w 3"]:
     for number, clip in enumerate(clips):
         as_clip(clip, f"{name}[{number}]")
     return clips
-
-
-def as_instances(value: Any, kind: type[T], name: str) -> list[T]:
-    """Several of a kind."""
-    items = _items(value, name, f"several {kind.__name__}")
-    for i, item in enumerate(items):
-        if not isinstance(item, kind):
-            raise refuse(f"{name}[{i}]", f"a {kind.__name__}", item)
-    return items
 
 
 def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
@@ -264,7 +204,8 @@ def as_function(value: Any, name: str) -> Callable:
     return value
 
 
-def _items(value: Any, name: str, wanted: str) -> list[Any]:
+def items_of(value: Any, name: str, wanted: str) -> list[Any]:
+    """What a list holds."""
     is_one = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
     try:
         if is_one:

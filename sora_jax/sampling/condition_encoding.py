@@ -1,6 +1,6 @@
-"""How known pixels enter the transformer: as clean tokens, or as channels.
+"""Conditions for the transformer: given pixels as clean tokens, or as channels.
 
-Either way they are encoded from known pixels alone, so that nothing of what is hidden
+Either way they are encoded from given pixels alone, so that nothing of what is hidden
 reaches the model. Training encodes its conditions by the same functions.
 """
 
@@ -18,23 +18,23 @@ from sora_jax.sampling import codec
 from sora_jax.types import Condition
 from sora_jax.weights.parts import Weights
 
-# Until which share of the steps something is known, and what, of each video.
+# Until which share of the steps a condition is held, and the condition of each video.
 Schedule = Sequence[tuple[int | float, Sequence[Condition]]]
 Extras = tuple[tuple[int | float, np.ndarray], ...]
 
 
-def enter(weights: Weights, schedule: Schedule) -> tuple[Array | None, Extras]:
-    """Encode what is known: a prefix of clean latents `[b t h w z]`, and channels."""
+def encode(weights: Weights, schedule: Schedule) -> tuple[Array | None, Extras]:
+    """Encode conditions: a prefix of clean latents `[b t h w z]`, or channels."""
     if not schedule:
         return None, ()
     vae, conditions = weights.parts["vae"], schedule[-1][1]
     if len(schedule) == 1 and is_prefix(weights.config, conditions[0].mask):
         return clean_latents(vae, conditions), ()
-    return None, tuple((until, channels(vae, known)) for until, known in schedule)
+    return None, tuple((until, channels(vae, held)) for until, held in schedule)
 
 
 def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:
-    """Whether known pixels enter as clean tokens.
+    """Whether given pixels enter as clean tokens.
 
     A model that was trained on both takes the frames of whole latents so, but not the
     one frame that a video is animated from.
@@ -50,7 +50,7 @@ def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:
 def clean_latents(
     vae: VAE, conditions: Sequence[Condition]
 ) -> Float[Array, "b t h w z"]:
-    """The latents of the known beginnings of videos."""
+    """The latents of the given beginnings of videos."""
     count = conditioning.beginning(np.asarray(conditions[0].mask))
     return codec.encode(
         vae, np.stack([np.asarray(c.pixels)[:count] for c in conditions])
@@ -60,9 +60,9 @@ def clean_latents(
 def channels(
     vae: VAE, conditions: Sequence[Condition]
 ) -> Float[np.ndarray, "b t h w q"]:
-    """The channels that tell of known pixels: their mask, and their latents."""
+    """The channels of given pixels: their mask, and their latents."""
     masks = [np.asarray(condition.mask, np.float32) for condition in conditions]
-    # Grey where nothing is known, as in training, whatever the caller left there.
+    # Grey where nothing is given, as in training, whatever the caller left there.
     shown = [
         conditioning.hide(np.asarray(condition.pixels, np.float32), mask).pixels
         for condition, mask in zip(conditions, masks, strict=True)
@@ -71,7 +71,7 @@ def channels(
     factor = vae.config.time_factor
     return np.stack(
         [
-            conditioning.channels(mask, known, factor)
-            for mask, known in zip(masks, latents, strict=True)
+            conditioning.channels(mask, given, factor)
+            for mask, given in zip(masks, latents, strict=True)
         ]
     ).astype(np.float32)

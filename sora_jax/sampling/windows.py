@@ -1,12 +1,12 @@
-"""A whole canvas from windows: in latents where the model can, else through pixels.
+"""A whole video from windows: in latents where the model can, else through pixels.
 
 A video that fits a window is one run of the transformer. A longer one is made window
 by window, each going on from the end of the one before:
 
 * in latents, by a model that was trained on videos without their beginning: the
   windows join into one stream of latents, which is decoded once;
-* through pixels, by others, and where pixels are known later than in the first window:
-  what was made is known to the next window as any other pixels are.
+* through pixels, by others, and where pixels are given later than in the first window:
+  the sampled frames are given to the next window as any other pixels are.
 """
 
 from __future__ import annotations
@@ -20,9 +20,14 @@ from jaxtyping import Float
 from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.models.vae import VAE
-from sora_jax.sampling import codec, known, tiles
-from sora_jax.sampling.making import Maker, Progress, Reader, Window
+from sora_jax.sampling import codec, condition_encoding, tiles
 from sora_jax.sampling.request import Request
+from sora_jax.sampling.window_sampler import (
+    Progress,
+    PromptCache,
+    Window,
+    WindowSampler,
+)
 from sora_jax.types import AnyArray, Condition
 from sora_jax.weights.parts import Weights
 
@@ -30,7 +35,7 @@ Frames = Float[np.ndarray, "_ _ _ _ 3"]  # [b t h w 3]
 
 
 class Span(NamedTuple):
-    """Latent frames of a window, of which the first ones are made before it."""
+    """Latent frames of a window, of which the first ones come from the one before."""
 
     start: int
     stop: int
@@ -58,33 +63,33 @@ def plan(request: Request, model: ModelConfig) -> list[Span]:
     return spans(frames, window, max(1, min(context, window - 1)))
 
 
-def play(
-    weights: Weights, reader: Reader, request: Request, progress: Progress
+def sample(
+    weights: Weights, prompt_cache: PromptCache, request: Request, progress: Progress
 ) -> Iterator[Frames]:
-    """Make the frames of a request and yield them in order, chunk by chunk."""
+    """Sample the frames of a request and yield them in order, chunk by chunk."""
     windows = plan(request, weights.config)
-    maker = Maker(
+    sampler = WindowSampler(
         weights,
-        reader,
+        prompt_cache,
         request,
         progress,
-        captions=most_told(request, windows, weights.config),
+        captions=most_stretches(request, windows, weights.config),
     )
-    if len(windows) > 1 and not goes_on_in_latents(request, weights.config):
-        yield from through_pixels(maker, windows)
+    if len(windows) > 1 and not continues_in_latents(request, weights.config):
+        yield from through_pixels(sampler, windows)
         return
     start = 0
-    for chunk in through_latents(maker, windows):
-        yield keep_known(chunk, request.condition, start)
+    for chunk in through_latents(sampler, windows):
+        yield keep_given(chunk, request.condition, start)
         start += chunk.shape[1]
 
 
-def most_told(request: Request, windows: list[Span], model: ModelConfig) -> int:
+def most_stretches(request: Request, windows: list[Span], model: ModelConfig) -> int:
     """The most stretches of time in a window: with room for so many, one program."""
     return max(len(story_of(request, span, model)) for span in windows)
 
 
-def goes_on_in_latents(request: Request, model: ModelConfig) -> bool:
+def continues_in_latents(request: Request, model: ModelConfig) -> bool:
     """Whether later windows need nothing but the latents of those before them."""
     later = request.window(model)
     condition = request.condition
@@ -93,25 +98,25 @@ def goes_on_in_latents(request: Request, model: ModelConfig) -> bool:
     )
 
 
-def through_latents(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
+def through_latents(sampler: WindowSampler, windows: list[Span]) -> Iterator[Frames]:
     """Windows that join into one stream of latents, decoded once."""
-    weights, request = maker.weights, maker.request
+    weights, request = sampler.weights, sampler.request
     videos = len(request.prompts)
     frames = request.window(weights.config)
     schedule = [
         (until, [cut(condition, 0, frames, request.settings.size)] * videos)
         for until, condition in request.conditions
     ]
-    prefix, extras = known.enter(weights, schedule)
+    prefix, extras = condition_encoding.encode(weights, schedule)
     source = None
     if request.source is not None:
         source = codec.encode(weights.parts["vae"], request.source[None])[0]
     # On the host: on the device each length would be compiled for.
-    made: list[np.ndarray] = []
-    for number in counted(windows, maker.progress):
+    sampled: list[np.ndarray] = []
+    for number in counted(windows, sampler.progress):
         start, stop, before = windows[number]
-        if made:
-            prefix, extras = np.concatenate(made, axis=1)[:, start:], ()
+        if sampled:
+            prefix, extras = np.concatenate(sampled, axis=1)[:, start:], ()
         window = Window(
             number=number,
             frames=stop - start,
@@ -121,19 +126,19 @@ def through_latents(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
             source=None if source is None else source[start:stop],
             story=story_of(request, windows[number], weights.config),
         )
-        made.append(np.asarray(maker.make(window))[:, before:])
+        sampled.append(np.asarray(sampler.sample(window))[:, before:])
     yield from decode(
-        weights.parts["vae"], np.concatenate(made, axis=1), request, maker.progress
+        weights.parts["vae"], np.concatenate(sampled, axis=1), request, sampler.progress
     )
 
 
-def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
-    """Windows that know the frames made before them as any other known pixels."""
-    weights, request = maker.weights, maker.request
+def through_pixels(sampler: WindowSampler, windows: list[Span]) -> Iterator[Frames]:
+    """Windows to which the frames before them are given as any other pixels."""
+    weights, request = sampler.weights, sampler.request
     videos = len(request.prompts)
     factor = weights.config.vae.time_factor
     last: Frames | None = None
-    for number in counted(windows, maker.progress):
+    for number in counted(windows, sampler.progress):
         start, stop, before = windows[number]
         first, frames = factor * start, 1 + factor * (stop - start - 1)
         given = cut(request.condition, first, frames, request.settings.size)
@@ -141,8 +146,9 @@ def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
         conditions = [given] * videos
         if last is not None:
             conditions = [follow(given, shown[-overlap:]) for shown in last]
-        is_known = any(np.asarray(c.mask).any() for c in conditions)
-        prefix, extras = known.enter(weights, [(1.0, conditions)] if is_known else [])
+        is_given = any(np.asarray(c.mask).any() for c in conditions)
+        schedule = [(1.0, conditions)] if is_given else []
+        prefix, extras = condition_encoding.encode(weights, schedule)
         source = None
         if request.source is not None:
             clip = request.source[first : first + frames]
@@ -155,9 +161,11 @@ def through_pixels(maker: Maker, windows: list[Span]) -> Iterator[Frames]:
             source=source,
             story=story_of(request, windows[number], weights.config),
         )
-        latents = maker.make(window)  # before the VAE takes the place of its networks
-        chunks = list(decode(weights.parts["vae"], latents, request, maker.progress))
-        last = keep_known(np.concatenate(chunks, axis=1), request.condition, first)
+        latents = sampler.sample(
+            window
+        )  # before the VAE takes the place of its networks
+        chunks = list(decode(weights.parts["vae"], latents, request, sampler.progress))
+        last = keep_given(np.concatenate(chunks, axis=1), request.condition, first)
         yield last[:, overlap:]
 
 
@@ -182,7 +190,7 @@ def story_of(
 def cut(
     condition: Condition | None, start: int, frames: int, size: tuple[int, int]
 ) -> Condition:
-    """What is known of some of a video's frames: nothing, where the condition ends."""
+    """The condition of some of a video's frames: nothing is given where it ends."""
     mask = conditioning.nothing(frames, size[0], size[1])
     pixels = np.zeros((*mask.shape, 3), np.float32)
     if condition is not None:
@@ -193,18 +201,18 @@ def cut(
 
 
 def follow(condition: Condition, before: Float[np.ndarray, "t h w 3"]) -> Condition:
-    """What is known where the first frames are known from the window before."""
+    """The condition in which the first frames are also given, by the window before."""
     pixels, mask = np.array(condition.pixels), np.array(condition.mask)
     pixels[: len(before)], mask[: len(before)] = before, 1
     return Condition(pixels=pixels, mask=mask)
 
 
-def keep_known(frames: Frames, condition: Condition | None, start: int) -> Frames:
-    """Put known pixels back as they are, in frames from `start` on."""
+def keep_given(frames: Frames, condition: Condition | None, start: int) -> Frames:
+    """Put given pixels back as they are, in frames from `start` on."""
     if condition is None:
         return frames
-    known = cut(condition, start, frames.shape[1], frames.shape[2:4])
-    return np.where(known.mask[..., None] > 0, known.pixels, frames)
+    given = cut(condition, start, frames.shape[1], frames.shape[2:4])
+    return np.where(given.mask[..., None] > 0, given.pixels, frames)
 
 
 def decode(

@@ -37,7 +37,7 @@ def silent(numbers: Sequence[int], unit: str) -> Iterable[int]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Window:
-    """What one run of the transformer makes, and from what.
+    """What one run of the solver samples, and from what.
 
     Attributes:
       number: of the window; each has noise of its own.
@@ -45,8 +45,8 @@ class Window:
       prefix: clean latents at the beginning, for each video.
       is_mid_clip: whether it goes on with a video, so that its first latent is not the
         one frame that opens one.
-      extras: channels of what is known beside the noise, and until which share of the
-        steps they hold, the first to end first; then nothing is known.
+      extras: conditioning channels beside the noise, and until which share of the steps
+        each is held, the first to end first; after the last they are zeros.
       source: latents that denoising starts from.
       story: (latent frame, prompt) of each stretch of time, from 0 on; None is the
         video's own prompt.
@@ -61,21 +61,24 @@ class Window:
     story: tuple[tuple[int, str | None], ...] = ((0, None),)
 
 
-class Reader:
-    """Reads prompts, once: their states, and the keys and values of a transformer."""
+class PromptCache:
+    """Encoded prompts: text states, and the transformer's keys and values of them."""
 
     def __init__(self, weights: Weights):
         self.parts = weights.parts
-        self._read: tuple[bytes, Context] | None = None
+        self._context: tuple[bytes, Context] | None = None
         self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
 
-    def read(self, batch: Batch) -> Context:
-        """Encode the captions, unless those before were the same."""
+    def context(self, batch: Batch) -> Context:
+        """The states of the captions; encoded anew where they are not the last ones."""
         key = batch.text.tobytes()
-        if self._read is None or self._read[0] != key:
-            self._read = key, denoising.encode_text(self.parts["text_encoder"], batch)
+        if self._context is None or self._context[0] != key:
+            self._context = (
+                key,
+                denoising.encode_text(self.parts["text_encoder"], batch),
+            )
         ids = sharding.put(batch.text_ids, *denoising.TOKEN[:2])
-        return dataclasses.replace(self._read[1], ids=ids)
+        return dataclasses.replace(self._context[1], ids=ids)
 
     def network(
         self, name: str, batch: Batch, contexts: dict[str, Context]
@@ -87,14 +90,14 @@ class Reader:
             self._network = key, denoising.ready(self.parts[name], contexts)
         return self._network[1]
 
-    def rest(self) -> None:
-        """Let the transformer go, where another network needs its place."""
+    def release_network(self) -> None:
+        """Free the transformer's memory, where another network needs it."""
         if not self.parts.keep:
             self._network = None
 
 
-class Maker:
-    """Makes the windows of a request.
+class WindowSampler:
+    """Samples the windows of a request.
 
     Attributes:
       captions: room for so many stretches of time in a window.
@@ -103,12 +106,13 @@ class Maker:
     def __init__(
         self,
         weights: Weights,
-        reader: Reader,
+        prompt_cache: PromptCache,
         request: Request,
         progress: Progress = silent,
         captions: int = 1,
     ):
-        self.weights, self.reader, self.captions = weights, reader, captions
+        self.weights, self.captions = weights, captions
+        self.prompt_cache = prompt_cache
         self.request, self.progress = request, progress
         self.config, settings = weights.config, request.settings
         self.is_guided = settings.guides(self.config.boundary is not None)
@@ -116,8 +120,8 @@ class Maker:
             settings.solver, settings.steps, settings.shift, request.strength
         )
 
-    def make(self, window: Window) -> Float[Array, "b t h w z"]:
-        """Make the latents of a window.
+    def sample(self, window: Window) -> Float[Array, "b t h w z"]:
+        """Sample the latents of a window.
 
         Networks are used one after another, so that they need not fit into memory
         together: the text encoder, then the transformer (or two).
@@ -126,20 +130,22 @@ class Maker:
         if window.source is not None and steps == 0:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
-        contexts = {"text": self.reader.read(batch)}
+        contexts = {"text": self.prompt_cache.context(batch)}
         tokens = denoising.place(batch.tokens)
-        schedule = [(until, self.spread(x, tokens)) for until, x in window.extras]
+        schedule = [
+            (until, self.with_channels(x, tokens)) for until, x in window.extras
+        ]
         stack = sharding.put(
             solvers.begin(self.start(window, batch.tokens), self.table),
             *denoising.STACK,
         )
         for i in self.progress(range(steps), "step"):
             name, guidance = self.expert(self.table.times[i])
-            known = [tokens for until, tokens in schedule if i < round(until * steps)]
+            held = [tokens for until, tokens in schedule if i < round(until * steps)]
             stack = denoising.denoise_step(
-                self.reader.network(name, batch, contexts),
+                self.prompt_cache.network(name, batch, contexts),
                 stack,
-                known[0] if known else tokens,
+                held[0] if held else tokens,
                 contexts,
                 jnp.float32(self.table.times[i]),
                 jnp.asarray(self.table.matrices[i], jnp.float32),
@@ -147,7 +153,7 @@ class Maker:
                 is_guided=self.is_guided,
             )
             jax.block_until_ready(stack)
-        self.reader.rest()
+        self.prompt_cache.release_network()
         target_mask = batch.tokens.target_mask[:videos, :, None]
         rows = jnp.where(target_mask, sharding.fetch(stack[0]), batch.tokens.x[:videos])
         grid, patch = self.grid(window), self.config.dit.patch
@@ -223,11 +229,11 @@ class Maker:
             rows.append(pack_row([sample], room, self.captions, pad_to))
         return join(rows)
 
-    def spread(
+    def with_channels(
         self, channels: Float[np.ndarray, "b t h w q"], tokens: Tokens
     ) -> Tokens:
-        """The tokens with the channels of what is known, with prompt and without."""
-        rows = [patchify(known, self.config.dit.patch) for known in channels]
+        """The tokens with conditioning channels, with prompt and without."""
+        rows = [patchify(each, self.config.dit.patch) for each in channels]
         rows = np.stack(rows * (len(tokens.x) // len(rows)))
         padding = ((0, 0), (0, tokens.x.shape[1] - rows.shape[1]), (0, 0))
         extra = sharding.put(np.pad(rows, padding), *denoising.TOKEN)

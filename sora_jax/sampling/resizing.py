@@ -8,42 +8,49 @@ from collections.abc import Iterator
 
 import jax
 
-from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.config import Fit, ModelConfig, SamplingConfig
 from sora_jax.data import arrays, decoding, pictures
 from sora_jax.files import quoted
 from sora_jax.limits import LIMITS, Limits
-from sora_jax.sampling import checks
-from sora_jax.sampling.flags import Arguments
+from sora_jax.sampling.tasks import Task
 
 _logger = logging.getLogger(__name__)
 # What is brought to a size that differs by less is the same to look at.
 NEAR = 0.25
 
 
-def tell(arguments: Arguments, settings: SamplingConfig, model: ModelConfig) -> None:
+def tell(
+    task: Task, fit: Fit, settings: SamplingConfig, model: ModelConfig, limits: Limits
+) -> None:
     """Say of each file that is much resized what it becomes, and what that is worth."""
     if not model.seen.sizes or jax.process_index() > 0:
         return
-    for line in _lines(arguments, settings, model):
+    for line in _lines(task, fit, settings, model, limits):
         _logger.warning(line)
 
 
 def _lines(
-    arguments: Arguments, settings: SamplingConfig, model: ModelConfig
+    task: Task, fit: Fit, settings: SamplingConfig, model: ModelConfig, limits: Limits
 ) -> Iterator[str]:
-    images = [checks.split_keyframe(text)[0] for text in arguments.image]
     # To enlarge a clip is what upscaling is for.
-    clips = () if arguments.task == "upscale" else arguments.video
-    for path in dict.fromkeys((*images, *clips)):
+    for path in _clips_and_pictures(task) if task.size == "input" else ():
         if os.path.exists(path):
-            shape = size_of(path, arguments.limits)
-            change = describe(shape, settings.size, arguments.fit)
+            shape = size_of(path, limits)
+            change = describe(shape, settings.size, fit)
             if change:
                 yield (
                     f"{quoted(os.path.basename(path))} {change}: {model.name} knows "
                     "the clips of its training only, and what it makes beside other "
                     "footage does not fit"
                 )
+
+
+def _clips_and_pictures(task: Task) -> list[str]:
+    """The files of a task that are brought to the size, each once."""
+    videos = getattr(task, "video", None)
+    paths = list(videos) if isinstance(videos, tuple) else [videos]
+    paths += [key.picture for key in getattr(task, "image", ())]
+    return list(dict.fromkeys(path for path in paths if isinstance(path, str)))
 
 
 def size_of(path: str, limits: Limits = LIMITS) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What is asked for that a model has never seen: it is told, and made all the same."""
+"""Requests unlike anything in a model's training: told, and made all the same."""
 
 from __future__ import annotations
 
@@ -7,21 +7,24 @@ from collections.abc import Iterator, Sequence
 from sora_jax.config import ModelConfig
 from sora_jax.files import quoted
 from sora_jax.models.tokenizer import Tokenizer, words_of
-from sora_jax.sampling.parts import Part, canvases
-from sora_jax.sampling.reading import prompts_of
 from sora_jax.sampling.request import Request
-from sora_jax.worlds.playground import nouns, rewrites
+from sora_jax.sampling.rewording import Expander, texts_of
+from sora_jax.sampling.segments import Segment, all_sampled
 
 
 def find(
-    parts: Sequence[Part], model: ModelConfig, tokenizer: Tokenizer
+    segments: Sequence[Segment],
+    model: ModelConfig,
+    tokenizer: Tokenizer,
+    expander: Expander | None = None,
 ) -> Iterator[str]:
     """Yield a line for everything of a task that is unlike the model's training."""
-    for canvas in canvases(parts):
-        yield from _unlike(canvas.request, model)
-        for prompt in prompts_of(canvas.request):
+    for sampled in all_sampled(segments):
+        yield from _unlike(sampled.request, model)
+        for prompt in texts_of(sampled.request):
             yield from _unread(prompt, model, tokenizer)
-            yield from doubts(prompt, model)
+            doubts = expander.doubts(prompt, model.seen.words) if expander else ()
+            yield from (f"{model.name} {doubt}" for doubt in doubts)
 
 
 def _unlike(request: Request, model: ModelConfig) -> Iterator[str]:
@@ -60,17 +63,4 @@ def _unread(prompt: str, model: ModelConfig, tokenizer: Tokenizer) -> Iterator[s
         yield (
             f"{model.name} reads {room} pieces of a prompt, and leaves out what comes "
             f"last: {quoted(prompt)} has {count}"
-        )
-
-
-def doubts(prompt: str, model: ModelConfig) -> Iterator[str]:
-    """Yield a line for what a prompt says in a playground's words, but none shows."""
-    if not rewrites.speaks(model.seen.words):
-        return
-    for doubt in nouns.doubts(prompt):
-        yield f"{model.name} {doubt}"
-    if rewrites.is_story(prompt):
-        yield (
-            f"{model.name} shows one thing in a shot: {quoted(prompt)} tells of "
-            "several, one after another; write a storyboard, of a shot for each"
         )
