@@ -18,7 +18,7 @@ from sora_jax.evals import harness, results
 from sora_jax.evals.statistics import percent
 from sora_jax.evals.subject import Subject
 from sora_jax.sampling.tasks import Generate
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 from sora_jax.worlds.playground.judge.cases.prompts import EVERYTHING
 from sora_jax.worlds.playground.judge.command import Options, check, load, suites
 from sora_jax.worlds.playground.judge.facts import FACTS
@@ -50,7 +50,7 @@ def main(
         "# Steps and solvers",
         "",
         f"`python benchmarks/steps.py --cases {cases} --kind '{kind}'`, of the weights",
-        f"{weights or published.describe(published.ASSETS).name}: the same prompts and "
+        f"{weights or bundle.describe(bundle.ASSETS).name}: the same prompts and "
         "noise; shares of facts that are right",
         "(intervals of 95%, as if the facts of a video were independent), and of "
         "videos in which all",

@@ -6,12 +6,12 @@ from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import model
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 from sora_jax.worlds.playground.expander import PlaygroundExpander
 
 
 def load(
-    folder: PathLike = published.ASSETS,
+    folder: PathLike = bundle.ASSETS,
     mesh: MeshConfig = SAMPLING_MESH,
     *,
     limits: Limits = LIMITS,

@@ -15,7 +15,7 @@ from sora_jax.sampling import codec
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.model import load as load_model
 from sora_jax.sampling.tasks import Task
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import bundle, workdirs
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -46,7 +46,7 @@ def load(weights: str, *, vae_only: bool = False) -> Subject | None:
     if weights == "none":
         return None
     runtime.enable_compilation_cache()
-    folder = weights or published.ASSETS
+    folder = weights or bundle.ASSETS
     if vae_only:
         vae = workdirs.load_vae(folder)
         return Subject(

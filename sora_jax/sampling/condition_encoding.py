@@ -15,6 +15,7 @@ from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Condition
 from sora_jax.weights.parts import Weights
 
@@ -28,9 +29,12 @@ def encode(weights: Weights, schedule: Schedule) -> tuple[Array | None, Extras]:
     if not schedule:
         return None, ()
     vae, conditions = weights.parts["vae"], schedule[-1][1]
+    mesh_plan = weights.mesh_plan
     if len(schedule) == 1 and is_prefix(weights.config, conditions[0].mask):
-        return clean_latents(vae, conditions), ()
-    return None, tuple((until, channels(vae, held)) for until, held in schedule)
+        return clean_latents(vae, conditions, mesh_plan), ()
+    return None, tuple(
+        (until, channels(vae, held, mesh_plan)) for until, held in schedule
+    )
 
 
 def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:
@@ -48,17 +52,16 @@ def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:
 
 
 def clean_latents(
-    vae: VAE, conditions: Sequence[Condition]
+    vae: VAE, conditions: Sequence[Condition], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Float[Array, "b t h w z"]:
     """The latents of the given beginnings of videos."""
     count = conditioning.beginning(np.asarray(conditions[0].mask))
-    return codec.encode(
-        vae, np.stack([np.asarray(c.pixels)[:count] for c in conditions])
-    )
+    begun = np.stack([np.asarray(c.pixels)[:count] for c in conditions])
+    return codec.encode(vae, begun, mesh_plan)
 
 
 def channels(
-    vae: VAE, conditions: Sequence[Condition]
+    vae: VAE, conditions: Sequence[Condition], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Float[np.ndarray, "b t h w q"]:
     """The channels of given pixels: their mask, and their latents."""
     masks = [np.asarray(condition.mask, np.float32) for condition in conditions]
@@ -67,7 +70,7 @@ def channels(
         conditioning.hide(np.asarray(condition.pixels, np.float32), mask).pixels
         for condition, mask in zip(conditions, masks, strict=True)
     ]
-    latents = np.asarray(codec.encode(vae, np.stack(shown)))
+    latents = np.asarray(codec.encode(vae, np.stack(shown), mesh_plan))
     factor = vae.config.time_factor
     return np.stack(
         [

@@ -27,7 +27,7 @@ from sora_jax.sampling.request import check_shape
 from sora_jax.sampling.segments import Segment, with_prompts
 from sora_jax.sampling.tasks import Storyboard, Task
 from sora_jax.sampling.tasks.context import TaskContext
-from sora_jax.weights import folders, published
+from sora_jax.weights import bundle, folders
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -69,7 +69,7 @@ def prepare(asked: checks.Asked | flags.Options) -> Job:
     """
     asked = asked if isinstance(asked, checks.Asked) else checks.read(asked)
     arguments, problems = asked.arguments, list(asked.problems)
-    weights = arguments.weights or published.ASSETS
+    weights = arguments.weights or bundle.ASSETS
     try:
         model = folders.describe(weights, arguments.model)
     except ValueError as error:

@@ -34,7 +34,7 @@ from sora_jax.sampling.tasks import Generate, Task, build
 from sora_jax.sampling.tasks.context import TaskContext
 from sora_jax.sampling.window_sampler import Progress, silent
 from sora_jax.sampling.windows import Frames
-from sora_jax.weights import folders, published
+from sora_jax.weights import bundle, folders
 from sora_jax.weights.parts import Weights
 
 _logger = logging.getLogger(__name__)
@@ -153,8 +153,8 @@ class Model(TaskMethods):
         """Pass clips through the VAE."""
         pixels = converters.as_clips(pixels, "pixels")
         codec.check(self.config.vae, pixels.shape)
-        with self.weights.on_mesh():
-            return codec.reconstruct(self.weights.parts["vae"], pixels)
+        vae, mesh_plan = self.weights.parts["vae"], self.weights.mesh_plan
+        return codec.reconstruct(vae, pixels, mesh_plan)
 
     def perform(
         self,
@@ -219,7 +219,7 @@ class Model(TaskMethods):
     ) -> Iterator[Frames]:
         """Sample checked segments and yield their frames in order."""
         sampler = SegmentSampler(self.weights, progress)
-        return self.weights.each(sampler.sample(segments))
+        return sampler.sample(segments)
 
 
 def size_of(task: Task) -> tuple[int, int] | None:
@@ -243,7 +243,7 @@ def tell(line: str) -> None:
 
 
 def load(
-    folder: PathLike = published.ASSETS,
+    folder: PathLike = bundle.ASSETS,
     mesh: MeshConfig = SAMPLING_MESH,
     *,
     limits: Limits = LIMITS,

@@ -20,10 +20,11 @@ from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
 from sora_jax.data.pipeline import join
 from sora_jax.diffusion import solvers
+from sora_jax.families.wan.layouts import DIT_LOW
 from sora_jax.sampling import denoising
 from sora_jax.sampling.request import Request
 from sora_jax.types import AnyArray, Batch, Context, Tokens
-from sora_jax.weights.parts import DIT_LOW, Weights
+from sora_jax.weights.parts import Weights
 
 # Turns numbers into something that shows progress, and says of what: (range, unit).
 Progress = Callable[[Sequence[int], str], Iterable[int]]
@@ -65,7 +66,7 @@ class PromptCache:
     """Encoded prompts: text states, and the transformer's keys and values of them."""
 
     def __init__(self, weights: Weights):
-        self.parts = weights.parts
+        self.parts, self.mesh_plan = weights.parts, weights.mesh_plan
         self._context: tuple[bytes, Context] | None = None
         self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
 
@@ -73,11 +74,9 @@ class PromptCache:
         """The states of the captions; encoded anew where they are not the last ones."""
         key = batch.text.tobytes()
         if self._context is None or self._context[0] != key:
-            self._context = (
-                key,
-                denoising.encode_text(self.parts["text_encoder"], batch),
-            )
-        ids = sharding.put(batch.text_ids, *denoising.TOKEN[:2])
+            encoder = self.parts["text_encoder"]
+            self._context = key, denoising.encode_text(encoder, batch, self.mesh_plan)
+        ids = self.mesh_plan.put(batch.text_ids, *denoising.TOKEN[:2])
         return dataclasses.replace(self._context[1], ids=ids)
 
     def network(
@@ -87,7 +86,8 @@ class PromptCache:
         key = name, batch.text.tobytes()
         if self._network is None or self._network[0] != key:
             self._network = None  # goes before the other comes
-            self._network = key, denoising.ready(self.parts[name], contexts)
+            dit = self.parts[name]
+            self._network = key, denoising.ready(dit, contexts, self.mesh_plan)
         return self._network[1]
 
     def release_network(self) -> None:
@@ -131,11 +131,11 @@ class WindowSampler:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
         contexts = {"text": self.prompt_cache.context(batch)}
-        tokens = denoising.place(batch.tokens)
+        tokens = denoising.place(batch.tokens, self.weights.mesh_plan)
         schedule = [
             (until, self.with_channels(x, tokens)) for until, x in window.extras
         ]
-        stack = sharding.put(
+        stack = self.weights.mesh_plan.put(
             solvers.begin(self.start(window, batch.tokens), self.table),
             *denoising.STACK,
         )
@@ -197,7 +197,7 @@ class WindowSampler:
         """
         grid, patch = self.grid(window), self.config.dit.patch
         count, per_frame = math.prod(grid), grid[1] * grid[2]
-        room = sharding.round_up(count, "tokens")
+        room = self.weights.mesh_plan.round_up(count, "tokens")
         fps, settings = self.config.fps, self.request.settings
         coords = coordinates(
             grid,
@@ -236,5 +236,6 @@ class WindowSampler:
         rows = [patchify(each, self.config.dit.patch) for each in channels]
         rows = np.stack(rows * (len(tokens.x) // len(rows)))
         padding = ((0, 0), (0, tokens.x.shape[1] - rows.shape[1]), (0, 0))
-        extra = sharding.put(np.pad(rows, padding), *denoising.TOKEN)
+        padded = np.pad(rows, padding)
+        extra = self.weights.mesh_plan.put(padded, *denoising.TOKEN)
         return dataclasses.replace(tokens, extra=extra)

@@ -19,7 +19,6 @@ from jaxtyping import Float
 
 from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
-from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, condition_encoding, tiles
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.window_sampler import (
@@ -110,7 +109,9 @@ def through_latents(sampler: WindowSampler, windows: list[Span]) -> Iterator[Fra
     prefix, extras = condition_encoding.encode(weights, schedule)
     source = None
     if request.source is not None:
-        source = codec.encode(weights.parts["vae"], request.source[None])[0]
+        source = codec.encode(
+            weights.parts["vae"], request.source[None], weights.mesh_plan
+        )[0]
     # On the host: on the device each length would be compiled for.
     sampled: list[np.ndarray] = []
     for number in counted(windows, sampler.progress):
@@ -127,9 +128,8 @@ def through_latents(sampler: WindowSampler, windows: list[Span]) -> Iterator[Fra
             story=story_of(request, windows[number], weights.config),
         )
         sampled.append(np.asarray(sampler.sample(window))[:, before:])
-    yield from decode(
-        weights.parts["vae"], np.concatenate(sampled, axis=1), request, sampler.progress
-    )
+    latents = np.concatenate(sampled, axis=1)
+    yield from decode(weights, latents, request, sampler.progress)
 
 
 def through_pixels(sampler: WindowSampler, windows: list[Span]) -> Iterator[Frames]:
@@ -152,7 +152,9 @@ def through_pixels(sampler: WindowSampler, windows: list[Span]) -> Iterator[Fram
         source = None
         if request.source is not None:
             clip = request.source[first : first + frames]
-            source = codec.encode(weights.parts["vae"], clip[None])[0]
+            source = codec.encode(weights.parts["vae"], clip[None], weights.mesh_plan)[
+                0
+            ]
         window = Window(
             number=number,
             frames=stop - start,
@@ -161,10 +163,9 @@ def through_pixels(sampler: WindowSampler, windows: list[Span]) -> Iterator[Fram
             source=source,
             story=story_of(request, windows[number], weights.config),
         )
-        latents = sampler.sample(
-            window
-        )  # before the VAE takes the place of its networks
-        chunks = list(decode(weights.parts["vae"], latents, request, sampler.progress))
+        # Before the VAE takes the place of its networks.
+        latents = sampler.sample(window)
+        chunks = list(decode(weights, latents, request, sampler.progress))
         last = keep_given(np.concatenate(chunks, axis=1), request.condition, first)
         yield last[:, overlap:]
 
@@ -216,17 +217,22 @@ def keep_given(frames: Frames, condition: Condition | None, start: int) -> Frame
 
 
 def decode(
-    vae: VAE,
+    weights: Weights,
     latents: Float[AnyArray, "b t h w z"],
     request: Request,
     progress: Progress,
 ) -> Iterator[Frames]:
     """Decode a video, whole frames or tiles of them, as memory allows."""
+    vae, mesh_plan = weights.parts["vae"], weights.mesh_plan
     tile = request.settings.tile
     cells = tile and tile // vae.config.space_factor
     if tile is None:
-        cells = tiles.choose(vae.config, request.settings.size)
-    chunks = tiles.decode(vae, latents, cells) if cells else codec.decode(vae, latents)
+        cells = tiles.choose(vae.config, request.settings.size, mesh_plan)
+    chunks = (
+        tiles.decode(vae, latents, cells, mesh_plan)
+        if cells
+        else codec.decode(vae, latents, mesh_plan)
+    )
     numbers = range(1 + vae.config.time_factor * (latents.shape[1] - 1))
     decoded = iter(progress(numbers, "frame"))
     for chunk in chunks:
