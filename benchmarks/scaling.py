@@ -99,8 +99,8 @@ def judge(folder: Path, cases: int) -> float:
         call("-m", "sora_jax.weights.publish", "--run", run, "--out", str(weights))
     if not report.exists():
         options = ["--kind", "one", "--cases", str(cases), "--out", str(report)]
-        call("-m", "sora_jax.evals.playground", "--weights", str(weights), *options)
-    facts = json.loads(report.read_text())["facts"]
+        call("-m", "sora_jax", "eval", "--weights", str(weights), *options)
+    facts = json.loads(report.read_text())["measures"]["generate"]
     seen = [facts[fact]["model"] for fact in FACTS]
     return float(np.mean([fact["right"] / fact["cases"] for fact in seen]))
 

@@ -16,9 +16,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
-from jax.sharding import Mesh
 
 from sora_jax import cli
+from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit, loop
 from sora_jax.training.state import TrainState
 
@@ -38,8 +38,8 @@ def main(steps: int = 4000) -> None:
         times.append(time.thread_time())
         return {}, {}
 
-    def make_job(mesh: Mesh) -> loop.Job:
-        program = dit.program(config, mesh)
+    def make_job(mesh_plan: MeshPlan) -> loop.Job:
+        program = dit.program(config, mesh_plan)
         rows = grain.MapDataset.range(9).map(lambda i: np.full((2, 9), i, np.float32))
 
         def loss(params: Any, batch: jax.Array, *_: Any) -> tuple[jax.Array, dict]:

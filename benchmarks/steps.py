@@ -14,14 +14,16 @@ from typing import get_args
 import tyro
 
 from sora_jax.config import Solver
-from sora_jax.evals import results
-from sora_jax.evals.playground import load
-from sora_jax.evals.playground_options import Options, check
+from sora_jax.evals import harness, results
 from sora_jax.evals.statistics import percent
-from sora_jax.evals.trial import Model, evaluate
-from sora_jax.weights import published
+from sora_jax.evals.subject import Subject
+from sora_jax.weights import bundle
+from sora_jax.worlds.playground.judge.cases.prompts import EVERYTHING
+from sora_jax.worlds.playground.judge.command import Options, check, load, suites
+from sora_jax.worlds.playground.judge.facts import FACTS
 
 STEPS = (4, 8, 16, 32)
+BATCH = 20
 
 
 def main(
@@ -38,16 +40,16 @@ def main(
       kind: of the videos; "" is the whole mixture.
       out: the table's file, which is written anew.
     """
-    options = Options(weights=weights, cases=cases, kind=kind)
+    options = Options(weights=weights, cases=cases, kind=kind, batch=BATCH)
     check(options)
     model = load(options)
-    if model is None:
+    if model is None or model.perform is None:
         raise ValueError("--weights 'none' has no steps: give a folder of weights")
     lines = [
         "# Steps and solvers",
         "",
         f"`python benchmarks/steps.py --cases {cases} --kind '{kind}'`, of the weights",
-        f"{weights or published.describe(published.ASSETS).name}: the same prompts and "
+        f"{weights or bundle.describe(bundle.ASSETS).name}: the same prompts and "
         "noise; shares of facts that are right",
         "(intervals of 95%, as if the facts of a video were independent), and of "
         "videos in which all",
@@ -58,41 +60,49 @@ def main(
     ]
     for solver, steps in itertools.product(get_args(Solver), STEPS):
         asked = Options(
-            weights=weights, cases=cases, kind=kind, steps=steps, solver=solver
+            weights=weights,
+            cases=cases,
+            kind=kind,
+            batch=BATCH,
+            steps=steps,
+            solver=solver,
         )
         lines.append(line(asked, model))
         print(lines[-1], flush=True)
     out.write_text("\n".join([*lines, ""]))
 
 
-def line(options: Options, model: Model) -> str:
+def line(options: Options, model: Subject) -> str:
     """A row of the table."""
     seconds = speed(options, model)
-    found = results.tally(evaluate(options, model).cases)
-    whole = found.pop(results.EVERYTHING)["model"]
-    pairs = [columns["model"] for columns in found.values()]
-    facts = tuple(sum(numbers) for numbers in zip(*pairs, strict=True))
-    shares = " | ".join(percent(*pair) for pair in (facts, whole))
+    found = results.tally(harness.run(suites(options), model, options))
+    facts, whole = [], found["generate", EVERYTHING]["model"]
+    for fact in FACTS:
+        facts += found.get(("generate", fact), {}).get("model", [])
+    shares = " | ".join(
+        percent(sum(item.is_right is True for item in items), len(items))
+        for items in (facts, whole)
+    )
     return f"| {options.solver} | {options.steps} | {shares} | {seconds:.2f} |"
 
 
-def speed(options: Options, model: Model) -> float:
+def speed(options: Options, model: Subject) -> float:
     """Seconds that a video of a full batch takes, once all is compiled."""
-    prompts = ["a red ball moves right"] * options.batch
+    assert model.perform is not None
+    prompts = ["a red ball moves right"] * BATCH
     seconds = 0.0
     for _ in range(2):
         started = time.perf_counter()
-        model.generate(
+        model.perform(
+            "generate",
             prompts,
-            frames=options.frames,
-            size=(64, 64),
-            fps=8.0,
+            {"frames": options.frames, "size": (64, 64), "fps": 8.0},
             seed=0,
             steps=options.steps,
             solver=options.solver,
         )
         seconds = time.perf_counter() - started
-    return seconds / options.batch
+    return seconds / BATCH
 
 
 if __name__ == "__main__":

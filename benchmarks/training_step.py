@@ -63,29 +63,28 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
     run = cli.load_config(config)
     runtime.set_cpu_matmul_dtype("bfloat16")
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "context": 1, "tensor": 1})
-    with sharding.use(mesh, run.rules):
-        program = dit.program(run, mesh)
-        batch = packed_batch(run)
-        row = jax.tree.map(lambda x: x[:1], batch)
-        model_flops = networks.model_flops(run, row)
+    program = dit.program(run, sharding.MeshPlan(mesh, run.rules))
+    batch = packed_batch(run)
+    row = jax.tree.map(lambda x: x[:1], batch)
+    model_flops = networks.model_flops(run, row)
 
-        def step_with(products: str) -> Callable[[], None]:
-            update = state.jitted_update(
-                program.loss, program.optimization, run.seed, products
-            )
-            box = [program.blueprint.initial()]
+    def step_with(products: str) -> Callable[[], None]:
+        update = state.jitted_update(
+            program.loss, program.optimization, run.seed, products
+        )
+        box = [program.blueprint.initial()]
 
-            def step() -> None:
-                box[0], metrics = update(box[0], batch)
-                jax.block_until_ready(metrics)
+        def step() -> None:
+            box[0], metrics = update(box[0], batch)
+            jax.block_until_ready(metrics)
 
-            return step
+        return step
 
-        square = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
-        multiply = jax.jit(jnp.matmul)
-        product = lambda: jax.block_until_ready(multiply(square, square))  # noqa: E731
-        steps = [step_with(products) for products in PRODUCTS]
-        *seconds, of_product = alternate([*steps, product], rounds)
+    square = jax.random.normal(jax.random.key(0), (SIDE, SIDE))
+    multiply = jax.jit(jnp.matmul)
+    product = lambda: jax.block_until_ready(multiply(square, square))  # noqa: E731
+    steps = [step_with(products) for products in PRODUCTS]
+    *seconds, of_product = alternate([*steps, product], rounds)
     plain = 2 * SIDE**3 / of_product
     print(f"matmul {plain / 1e9:.1f} GFLOP/s; a step has {model_flops / 1e9:.1f} GFLOP")
     for products, time_of_step in zip(PRODUCTS, seconds, strict=True):

@@ -15,10 +15,10 @@ import tyro
 
 import sora_jax
 from sora_jax import runtime
-from sora_jax.evals.read import Reading, read
 from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge.observation import Observation, observe
 
-Seen = Callable[[Sequence[Reading], Sequence[str]], bool]
+Seen = Callable[[Sequence[Observation], Sequence[str]], bool]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -36,10 +36,10 @@ class Arguments:
 def moves(*motions: str) -> Seen:
     """One body, of its colour, that moves so."""
 
-    def seen(readings: Sequence[Reading], colours: Sequence[str]) -> bool:
-        things = [thing for reading in readings for thing in reading.things]
-        return [thing.colour for thing in things] == [colours[0]] and (
-            things[0].motion in motions
+    def seen(observations: Sequence[Observation], colours: Sequence[str]) -> bool:
+        objects = [item for observation in observations for item in observation.objects]
+        return [item.colour for item in objects] == [colours[0]] and (
+            objects[0].motion in motions
         )
 
     return seen
@@ -48,18 +48,20 @@ def moves(*motions: str) -> Seen:
 def related(relation: str, bodies: int) -> Seen:
     """So many bodies, of their colours, in one shot, that are related so."""
 
-    def seen(readings: Sequence[Reading], colours: Sequence[str]) -> bool:
-        found = sorted(thing.colour for thing in readings[0].things)
-        relations = {name for name, *_ in readings[0].relations}
-        is_all = len(readings) == 1 and found == sorted(colours[:bodies])
+    def seen(observations: Sequence[Observation], colours: Sequence[str]) -> bool:
+        found = sorted(item.colour for item in observations[0].objects)
+        relations = {name for name, *_ in observations[0].relations}
+        is_all = len(observations) == 1 and found == sorted(colours[:bodies])
         return is_all and relation in relations
 
     return seen
 
 
-def cut(readings: Sequence[Reading], colours: Sequence[str]) -> bool:
+def cut(observations: Sequence[Observation], colours: Sequence[str]) -> bool:
     """Two shots, of one body each."""
-    found = [[thing.colour for thing in reading.things] for reading in readings]
+    found = [
+        [item.colour for item in observation.objects] for observation in observations
+    ]
     return found == [[colour] for colour in colours]
 
 
@@ -110,7 +112,7 @@ def count(saying: str, seen: Seen, rewords: bool, arguments: Arguments) -> int:
             prompts[start : start + batch], seed=arguments.seed + start
         )
         for video in np.clip(np.asarray(videos, np.float32), -1, 1):
-            total += seen(read(video, 8.0), bodies[next(number)][0])
+            total += seen(observe(video, 8.0), bodies[next(number)][0])
     return total
 
 

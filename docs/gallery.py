@@ -20,11 +20,10 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data import outputs
 from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
-from sora_jax.evals.regions import box_of
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.training.report import tile
+from sora_jax.worlds.playground.judge.cases.regions import box_of
 from sora_jax.worlds.playground.source import Playground, Sample
 
 OUT = str(Path(__file__).with_name("gallery"))
@@ -74,7 +73,7 @@ def animate(model: Model) -> Pair:
     """A first and a last picture."""
     sample = moving("right")
     clip, text = sample.clip.pixels[:17], sample.clip.caption
-    keys = [Keyframe(pixels=clip[:1]), Keyframe(pixels=clip[-1:], frame=-1)]
+    keys = [Keyframe(picture=clip[:1]), Keyframe(picture=clip[-1:], frame=-1)]
     given = known(clip[:1], 17) + known(clip[-1:], 17, 16)
     return given, model.animate(keys, text, frames=17)
 
@@ -126,7 +125,7 @@ def inpaint(model: Model) -> Pair:
     clip = sample.clip.pixels[:17]
     mask = conditioning.region_unknown(17, 64, 64, box_of(sample.scene))
     given = conditioning.hide(clip, mask).pixels
-    return given, model.inpaint(clip, mask, sample.clip.caption)
+    return given, model.inpaint(clip, 1 - mask, sample.clip.caption)
 
 
 def outpaint(model: Model) -> Pair:
@@ -142,7 +141,7 @@ def insert(model: Model) -> Pair:
     """A second in the middle."""
     sample = moving("right")
     clip = sample.clip.pixels[:17]
-    made = model.insert(clip, sample.clip.caption, spans=[(1.0, 2.0)])
+    made = model.insert(clip, sample.clip.caption, span=[(1.0, 2.0)])
     return known(clip[:8], len(made)) + known(clip[8:], len(made), 16), made
 
 
@@ -150,7 +149,7 @@ def remove(model: Model) -> Pair:
     """A second taken out, and bridged."""
     sample = moving("right")
     clip = sample.clip.pixels
-    made = model.remove(clip, sample.clip.caption, spans=[(1.5, 2.5)])
+    made = model.remove(clip, sample.clip.caption, span=[(1.5, 2.5)])
     return clip, known(made, len(clip))
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sora_jax.data.outputs import write
-    from sora_jax.sampling.model import load
+    from sora_jax.loading import load
 
     __version__: str
 
@@ -23,7 +23,7 @@ __all__ = ["__version__", "load", "write"]
 def __getattr__(name: str) -> Any:
     # Importing the package stays fast; loading a model imports the model.
     if name == "load":
-        from sora_jax.sampling.model import load
+        from sora_jax.loading import load
 
         return load
     if name == "write":

@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import logging
-import math
 from collections.abc import Mapping
-from pathlib import Path
 
 import jax
-import psutil
 from jax.sharding import Mesh
 
-from sora_jax import sharding
+from sora_jax import host_memory, sharding
+from sora_jax.host_memory import gib
 
 _logger = logging.getLogger(__name__)
 
-# Where Linux tells the limits of a container.
-CGROUP = Path("/sys/fs/cgroup")
 # Share of memory that weights may take; the rest is for what is computed with them.
 WEIGHTS_SHARE = 0.8
 
@@ -44,31 +40,7 @@ def everywhere() -> int | float:
 
 def of_host() -> int | float:
     """Bytes that this process may still take of its host's memory."""
-    return min(psutil.virtual_memory().available, in_container())
-
-
-def in_container() -> int | float:
-    """Bytes that the container of this process leaves it; infinite without one."""
-    try:
-        most, used = (
-            (CGROUP / name).read_text().strip()
-            for name in ("memory.max", "memory.current")
-        )
-        if most == "max":
-            return math.inf
-        return int(most) - max(0, int(used) - _given_up_when_asked())
-    except (OSError, ValueError):
-        return math.inf
-
-
-def _given_up_when_asked() -> int:
-    """Bytes that a container keeps of files that were read, and counts as used."""
-    try:
-        lines = (CGROUP / "memory.stat").read_text().splitlines()
-        counts = dict(line.split() for line in lines)
-        return int(counts["inactive_file"]) + int(counts["active_file"])
-    except (OSError, ValueError, KeyError):
-        return 0
+    return host_memory.available()
 
 
 def fits_together(sizes: Mapping[str, int], mesh: Mesh | None = None) -> bool:
@@ -90,8 +62,3 @@ def fits_together(sizes: Mapping[str, int], mesh: Mesh | None = None) -> bool:
             "them (--mesh)"
         )
     return together
-
-
-def gib(size: int | float) -> str:
-    """Bytes as people say them."""
-    return f"{size / 2**30:.2f} GiB"

@@ -13,6 +13,10 @@ import jax
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, UInt8
 
+from sora_jax.condition import Condition
+
+__all__ = ["AnyArray", "Batch", "Clip", "Condition", "Context", "Tokens"]
+
 if TYPE_CHECKING:
     AnyArray = Any
 else:
@@ -51,20 +55,6 @@ class Clip:
     pixels: UInt8[np.ndarray, "t h w c"]
     fps: float
     captions: tuple[Caption, ...] = ()
-
-
-@jax.tree_util.register_dataclass
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Condition:
-    """What is known of a video before it is made.
-
-    Attributes:
-      pixels: known values in [-1, 1]; unknown pixels are grey (0).
-      mask: 1 where a pixel is known, 0 where it is to be made.
-    """
-
-    pixels: Float[AnyArray, "t h w c"]
-    mask: Float[AnyArray, "t h w"]
 
 
 @jax.tree_util.register_dataclass

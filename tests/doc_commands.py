@@ -8,18 +8,14 @@ import tyro
 
 from sora_jax import cli
 from sora_jax.config import Series
-from sora_jax.evals import operation_options, playground_options
 from sora_jax.plan import command as plan
 from sora_jax.sampling import checks, job, spellings
 from sora_jax.weights import export, publish
+from sora_jax.worlds.playground.judge import command as evaluation
 
 PROJECT = tomllib.loads((pages.ROOT / "pyproject.toml").read_text())
 # Programs that are not ours, or change nothing but the shell.
 OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx-build"}
-OPTIONS = {
-    "sora_jax.evals.operations": operation_options,
-    "sora_jax.evals.playground": playground_options,
-}
 
 
 def sample(argv, needs):
@@ -41,9 +37,6 @@ def module(name, argv):
         config, options = cli.parse_beside_config(argv, plan.Options)
         assert re.fullmatch(r"\w+:\d+(x\d+)+", options.topology), options
         assert isinstance(config, plan.DiTRun | plan.ModelConfig)
-    elif name in OPTIONS:
-        options = tyro.cli(OPTIONS[name].Options, args=argv)
-        OPTIONS[name].check(options)
     else:
         known = {"sora_jax.weights.publish": publish, "sora_jax.weights.export": export}
         tyro.cli(known[name].Arguments, args=argv)
@@ -64,6 +57,8 @@ def check(command, needs):
             flags = [word.partition("=")[0] for word in rest if word.startswith("--")]
             names = {flag[2:].replace("-", "_") for flag in flags}
             assert names <= pages.names_in(pages.ROOT / first)
+    elif program == "sora-jax" and argv[0] == "eval":
+        evaluation.check(tyro.cli(evaluation.Options, args=argv[1:]))
     elif program == "pip":
         extras = re.findall(r"\[([\w,]+)\]", " ".join(argv))
         known = PROJECT["project"]["optional-dependencies"]

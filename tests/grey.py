@@ -3,27 +3,30 @@
 import numpy as np
 
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.parts import Canvas, Then, check_parts
+from sora_jax.sampling.segments import FollowUp, Sampled
 
 
 class Grey(Model):
     """Checks all that is asked for as a model does, and answers in grey."""
 
-    def perform(self, parts, progress):
-        check_parts(parts, self.config, self.limits)
-        return shown(parts)
+    def reword(self, segments):
+        return segments
+
+    def sample(self, segments, progress=None):
+        del progress
+        return shown(segments)
 
 
-def shown(parts):
-    for part in parts:
-        if isinstance(part, np.ndarray):
-            yield part[None]
+def shown(segments):
+    for segment in segments:
+        if isinstance(segment, np.ndarray):
+            yield segment[None]
             continue
-        canvas = part.canvas if isinstance(part, Then) else part
-        request, frames = canvas.request, canvas.stop - canvas.start
+        sampled = segment.sampled if isinstance(segment, FollowUp) else segment
+        request, frames = sampled.request, sampled.stop - sampled.start
         grey = np.zeros((len(request.prompts), frames, *request.settings.size, 3))
         grey = grey.astype(np.float32)
-        if isinstance(part, Canvas):
+        if isinstance(segment, Sampled):
             yield grey
         else:
-            yield from shown(part.parts(grey[0]))
+            yield from shown(segment.segments(grey[0]))

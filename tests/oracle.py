@@ -25,14 +25,14 @@ class Oracle(DiT):
         self.x, self.extra = nnx.Param(x), nnx.Param(extra)
         self.coords = nnx.Param(coords)
 
-    def remember(self, contexts):
-        """Remember nothing."""
-        del contexts
+    def project_contexts(self, contexts, mesh_plan):
+        """Project nothing."""
+        del contexts, mesh_plan
         return {}
 
-    def __call__(self, tokens, contexts, memory):
+    def __call__(self, tokens, contexts, memory, mesh_plan):
         """The velocity from what is seen to the truth."""
-        del contexts, memory
+        del contexts, memory, mesh_plan
         given = ~tokens.target_mask[..., None]
 
         def error(x, extra, coords):

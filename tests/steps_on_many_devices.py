@@ -17,6 +17,7 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_disable_most_optimizations", True)
 
+import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
 
@@ -25,6 +26,9 @@ from sora_jax.config import AttentionPlan, DiTRun  # noqa: E402
 from sora_jax.data.packing import Sample, pack_row  # noqa: E402
 from sora_jax.data.patches import coordinates  # noqa: E402
 from sora_jax.data.pipeline import join  # noqa: E402
+from sora_jax.nn.attention import attention  # noqa: E402
+from sora_jax.nn.flash import Meta  # noqa: E402
+from sora_jax.nn.kv_cache import KVCache  # noqa: E402
 from sora_jax.training import dit, state  # noqa: E402
 
 SHAPES = ((3, 2, 2), (1, 4, 4), (2, 3, 2), (5, 2, 2))  # of packed samples
@@ -100,25 +104,46 @@ KEPT = optax.GradientTransformation(
 def step(run: DiTRun, shape: dict[str, int], devices: list, *, with_step: bool) -> dict:
     """Loss, gradient and, if asked for, parameters after a step, on a mesh."""
     mesh = sharding.make_mesh(shape, devices)
-    with sharding.use(mesh, run.rules):
-        program = dit.program(run, mesh)
-        batch = sharding.to_device(packed(run), mesh)
-        abstract, transform = program.blueprint.abstract, program.optimization.transform
-        if not with_step:
-            abstract = dataclasses.replace(abstract, opt_state=optax.EmptyState())
-            transform = optax.set_to_zero()
-        begun = begin(abstract)
-        begun = dataclasses.replace(begun, opt_state=(begun.ema, begun.opt_state))
-        optimization = dataclasses.replace(
-            program.optimization, transform=optax.chain(KEPT, transform)
-        )
-        after, metrics = jax.jit(partial(state.update, program.loss, optimization, 0))(
-            begun, batch
-        )
+    mesh_plan = sharding.MeshPlan(mesh, run.rules)
+    program = dit.program(run, mesh_plan)
+    batch = sharding.to_device(packed(run), mesh_plan)
+    abstract, transform = program.blueprint.abstract, program.optimization.transform
+    if not with_step:
+        abstract = dataclasses.replace(abstract, opt_state=optax.EmptyState())
+        transform = optax.set_to_zero()
+    begun = begin(abstract)
+    begun = dataclasses.replace(begun, opt_state=(begun.ema, begun.opt_state))
+    optimization = dataclasses.replace(
+        program.optimization, transform=optax.chain(KEPT, transform)
+    )
+    after, metrics = jax.jit(partial(state.update, program.loss, optimization, 0))(
+        begun, batch
+    )
     found = {"loss": metrics["loss"], "gradient": after.opt_state[0]}
+    found |= streamed(run.dit.attention, mesh_plan)
     if with_step:
         found |= {"step": after.params, "average": after.ema}
     return jax.tree.map(np.asarray, found)
+
+
+def streamed(plan: AttentionPlan, mesh_plan: sharding.MeshPlan) -> dict:
+    """What tokens make of themselves and of a cache of earlier ones."""
+    rng = np.random.default_rng(2)
+    queries, keys, values = rng.normal(size=(3, 4, 16, 4, 8))
+    earlier = rng.normal(size=(2, 4, 8, 4, 8))
+    ids = rng.integers(0, 3, (4, 24)).astype(np.int32)
+    order = rng.integers(0, 3, (4, 24)).astype(np.int32)
+    before, now = (Meta(ids[:, part], order[:, part]) for part in np.s_[:8, 8:])
+
+    @jax.jit
+    def run(q, k, v, earlier):
+        cache = KVCache(*earlier, jax.tree.map(jnp.asarray, before))
+        meta = jax.tree.map(jnp.asarray, now)
+        return attention(
+            q, k, v, meta, meta, plan, mesh_plan, is_self=True, cache=cache
+        )
+
+    return {"streamed": np.asarray(run(queries, keys, values, earlier))}
 
 
 def distance(one, other) -> float:

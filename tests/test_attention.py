@@ -46,10 +46,9 @@ def test_kernels_equal_all_scores_in_memory(kernel, keys, dtype):
     plan = AttentionPlan(
         kernel=kernel, most_scores=9000, block_q=128, block_kv=128, interpret=True
     )
-    axis = "tokens" if keys == "own" else None
 
     def ours(q, k, v):
-        return attention(q, k, v, q_meta, kv_meta, plan, keys_axis=axis)
+        return attention(q, k, v, q_meta, kv_meta, plan, is_self=keys == "own")
 
     def wanted(q, k, v):
         q, k, v = (x.astype(jnp.float32) for x in (q, k, v))
@@ -70,7 +69,7 @@ def test_large_padding_makes_no_gradient_infinite():
     plan = AttentionPlan(kernel="triton", most_scores=1, interpret=True)
 
     def ours(q, k, v):
-        return attention(q, k, v, meta, meta, plan, keys_axis="tokens")
+        return attention(q, k, v, meta, meta, plan, is_self=True)
 
     assert all(np.isfinite(x).all() for x in both(ours, q, k, v))
 

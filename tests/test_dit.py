@@ -107,11 +107,11 @@ def test_order_hides_what_comes_later(dit, dit_config):
     assert (reach[8:] == 0).all()
 
 
-def test_remembered_contexts_change_nothing(dit, samples):
+def test_contexts_projected_once_change_nothing(dit, samples):
     row = pack_row(samples, 40, 4, PAD_TO)
     tokens = at_levels(row, [0.0, 0.3, 0.6, 0.9, 0.0])
     contexts = context(row)
-    memory = jax.jit(dit.remember)(contexts)
+    memory = jax.jit(dit.project_contexts)(contexts)
     direct = jax.jit(dit)(tokens, contexts)
     np.testing.assert_allclose(
         jax.jit(dit)(tokens, contexts, memory), direct, atol=1e-5

@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import get_args
 
 import numpy as np
 import pytest
@@ -14,16 +13,16 @@ from PIL import Image
 
 from sora_jax import cli, cluster, runtime
 from sora_jax.commands import train
-from sora_jax.evals import operations, playground
 from sora_jax.limits import LIMITS, UNLIMITED, Limits
 from sora_jax.plan import command as planning
-from sora_jax.sampling import checks, command, flags, job, spellings
+from sora_jax.sampling import checks, command, flags, job, spellings, tasks
 from sora_jax.weights import export, publish
+from sora_jax.worlds.playground.judge import command as evaluation
 
 ROOT = Path(__file__).parent.parent
 
 
-def parse(line: str) -> flags.Arguments:
+def parse(line: str) -> flags.Options:
     return spellings.parse(line.split())
 
 
@@ -62,7 +61,7 @@ def test_every_spelling_leads_to_a_flag():
     for task, hint in spellings.TASKS.items():
         with pytest.raises(ValueError, match=f"--task '{task}' is not known: give"):
             parse(f"--task {task}")
-        assert hint.split()[1].rstrip(",") in get_args(flags.Task)
+        assert hint.split()[1].rstrip(",") in tasks.TASKS
 
 
 @pytest.mark.parametrize("size", ["64x48", "64X48", "64*48", "64×48", " 64 x 48 "])
@@ -98,17 +97,17 @@ BAD = {
 @pytest.mark.parametrize("message", BAD)
 def test_what_is_wrong_by_itself(message):
     with pytest.raises(ValueError, match=message):
-        checks.refuse(parse(BAD[message]))
+        checks.read(parse(BAD[message])).refuse()
 
 
 def test_long_and_broken_prompts_are_not_echoed():
     for prompt in ("a" * 20_000, "a \udcff"):
         with pytest.raises(ValueError, match="^--prompt ") as caught:
-            checks.refuse(flags.Arguments(prompt=prompt))
+            checks.read(flags.Arguments(prompt=prompt)).refuse()
         assert len(str(caught.value)) < 300
         str(caught.value).encode()
     with pytest.raises(ValueError, match="--negative-prompt holds what is no UTF-8"):
-        checks.refuse(flags.Arguments(prompt="a", negative_prompt="\udcff"))
+        checks.read(flags.Arguments(prompt="a", negative_prompt="\udcff")).refuse()
 
 
 def test_control_characters_do_not_reach_the_terminal():
@@ -124,7 +123,7 @@ def test_control_characters_do_not_reach_the_terminal():
 
 def test_no_program_repeats_a_long_argument_or_a_raw_one():
     programs = (spellings.parse, train.main, planning.main, export.main, publish.main)
-    for main in (*programs, playground.main, operations.main):
+    for main in (*programs, evaluation.main):
         for name in ("--frames", "--model", "--solver=", "--config.x="):
             value = "9" * 4000
             argv = [name + value] if name.endswith("=") else [name, value]
@@ -197,7 +196,7 @@ def test_all_seeds_of_variations_are_told(folder, tmp_path, capsys, monkeypatch)
         frames=1,
         steps=1,
     )
-    command.main(arguments, 0.0)
+    command.main(checks.read(arguments), 0.0)
     assert "seeds 7 to 9, " in capsys.readouterr().out
     assert len(list(tmp_path.glob("*.png"))) == 3
 

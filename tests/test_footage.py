@@ -14,7 +14,7 @@ import pytest
 from clips import psnr, smooth_clip
 from PIL import Image
 
-from sora_jax import memory
+from sora_jax import host_memory
 from sora_jax.data import decoding, footage, outputs, video
 
 # Real clips, where a folder of them stands beside the project: more of the same.
@@ -217,7 +217,7 @@ def test_frames_do_not_pile_up(tmp_path, monkeypatch):
 def test_what_memory_does_not_hold_is_refused_on_the_way(tmp_path, monkeypatch):
     path = write(tmp_path / "a.mkv", numbered(40), 8)
     frame = 6 * 10 * 3 * footage.BYTES
-    monkeypatch.setattr(memory, "in_container", lambda: 4 * 16.5 * frame)
+    monkeypatch.setattr(host_memory, "in_container", lambda: 4 * 16.5 * frame)
     with pytest.raises(
         ValueError, match="too long: at most 16 frames .2 sec.*ffmpeg -i"
     ):

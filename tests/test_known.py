@@ -18,15 +18,23 @@ from sora_jax.data import outputs
 from sora_jax.data.patches import patchify
 from sora_jax.diffusion import conditioning
 from sora_jax.models.dit import DiT
-from sora_jax.sampling import denoising, known, rolling
-from sora_jax.sampling.making import Maker, Reader, Window
+from sora_jax.sampling import condition_encoding, denoising, windows
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.parts import Canvas
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.rolling import Span
-from sora_jax.sampling.tasks import joining, keyframes, splicing, story
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.segments import all_sampled
+from sora_jax.sampling.tasks import (
+    Animate,
+    Connect,
+    Extend,
+    Insert,
+    Keyframe,
+    Loop,
+    Remove,
+    Storyboard,
+    Stretch,
+)
+from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
+from sora_jax.sampling.windows import Span
 from sora_jax.types import Condition
 from sora_jax.weights.parts import Parts, in_memory
 
@@ -42,7 +50,7 @@ def test_no_condition_lets_unknown_pixels_through(world):
         pair = [world.given(c, mask)[1] for c in (clip, changed)]
         np.testing.assert_array_equal(*pair)
         task = [
-            known.channels(world.vae, [Condition(pixels=c, mask=mask)])
+            condition_encoding.channels(world.vae, [Condition(pixels=c, mask=mask)])
             for c in (clip, changed)
         ]
         np.testing.assert_array_equal(*task)
@@ -73,13 +81,13 @@ def test_a_token_reads_the_text_of_its_stretch_alone(world, dit_config):
     )
     settings = dataclasses.replace(world.config.sampling, frames=17)
     request = Request(prompts=(PROMPT,), settings=settings)
-    reader = Reader(weights)
-    maker = Maker(weights, reader, request, captions=2)
+    cache = PromptCache(weights)
+    sampler = WindowSampler(weights, cache, request, captions=2)
     batch = jax.tree.map(
         jnp.asarray,
-        maker.rows(Window(frames=5, story=((0, None), (2, "a blue square")))),
+        sampler.rows(Window(frames=5, story=((0, None), (2, "a blue square")))),
     )
-    context = reader.read(batch)
+    context = cache.context(batch)
 
     def velocity(states):
         read = {"text": dataclasses.replace(context, states=states)}
@@ -111,7 +119,7 @@ def test_windows_tell_their_stretches(world):
     story = ((5, "second"), (13, "third"))
     request = Request(prompts=(PROMPT,), settings=world.config.sampling, story=story)
     told = [
-        rolling.story_of(request, span, world.config)
+        windows.story_of(request, span, world.config)
         for span in (Span(0, 3, 0), Span(1, 4, 2), Span(2, 5, 2), Span(5, 8, 2))
     ]
     assert told == [
@@ -171,19 +179,20 @@ def test_tasks_know_what_training_draws(world):
         if np.ptp(mask, axis=(1, 2)).max() == 0:
             assert drawn_frames(mask)
     clip, model = world.clip[:12], world.model(window(world.latents(world.clip[:9])))
-    brief = model.brief(PROMPT, seed=0, settings={"window": 29, "context": 9})
+    context = model.context({"window": 29, "context": 9})
     picture = Stretch(frame=0, prompt=PROMPT, picture=clip[:1])
-    keys = [Keyframe(pixels=clip[:1], frame=frame) for frame in (0, 7, -1)]
-    parts = [
-        *keyframes.animate(brief, keys, 17),
-        *joining.extend(brief, clip, 7, "both"),
-        *joining.loop(brief, clip, 5),
-        *joining.connect(brief, clip[:3], clip[:2], 6),
-        *splicing.insert(brief, clip, [(0, 0.5), (1, 1.25)]),
-        *splicing.remove(brief, clip, [(0.5, 1)]),
-        *story.storyboard(brief, [picture], 9),
+    keys = [Keyframe(picture=clip[:1], frame=frame) for frame in (0, 7, -1)]
+    tasks = [
+        Animate(image=keys, frames=17),
+        Extend(video=clip, frames=7, direction="both"),
+        Loop(video=clip, frames=5),
+        Connect(video=(clip[:3], clip[:2]), frames=6),
+        Insert(video=clip, span=[(0, 0.5), (1, 1.25)]),
+        Remove(video=clip, span=[(0.5, 1)]),
+        Storyboard(storyboard=[picture], frames=9),
     ]
-    masks = [np.asarray(p.request.condition.mask) for p in parts if type(p) is Canvas]
+    sampled = [one for task in tasks for one in all_sampled(task.segments(context))]
+    masks = [np.asarray(one.request.condition.mask) for one in sampled]
     assert len(masks) == 9 and all(drawn_frames(mask) for mask in masks)
 
 

@@ -49,8 +49,8 @@ def on_many_devices(script, meshes, *arguments):
 @pytest.mark.parametrize(
     ("meshes", "measures"),
     [
-        (STEPS, {"loss", "gradient", "step", "average"}),
-        (GRADIENTS, {"loss", "gradient"}),
+        (STEPS, {"loss", "gradient", "streamed", "step", "average"}),
+        (GRADIENTS, {"loss", "gradient", "streamed"}),
     ],
     ids=["steps", "gradients"],
 )

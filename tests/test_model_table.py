@@ -9,9 +9,8 @@ from grey import Grey
 
 from sora_jax.config import wan
 from sora_jax.limits import UNLIMITED
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
-from sora_jax.weights import published
+from sora_jax.sampling.tasks import Keyframe, Stretch
+from sora_jax.weights import bundle
 
 CLIP = np.zeros((17, 64, 64, 3), np.float32)
 ROWS = {
@@ -29,11 +28,11 @@ ROWS = {
         lambda m: m.loop(prompt="a", frames=32, size=(64, 64)),
     ],
     "insert, remove": [
-        lambda m: m.insert(CLIP, "a", spans=[(0.5, 1.5)], fps=8),
-        lambda m: m.remove(CLIP, "a", spans=[(0.5, 1.0)], fps=8),
+        lambda m: m.insert(CLIP, "a", span=[(0.5, 1.5)], fps=8),
+        lambda m: m.remove(CLIP, "a", span=[(0.5, 1.0)], fps=8),
     ],
     "inpaint, outpaint": [
-        lambda m: m.inpaint(CLIP, np.zeros((17, 64, 64), np.float32), "a"),
+        lambda m: m.inpaint(CLIP, np.ones((17, 64, 64), np.float32), "a"),
         lambda m: m.outpaint(CLIP, "a", size=(96, 96)),
     ],
     "edit, upscale": [
@@ -47,7 +46,7 @@ ROWS = {
         lambda m: m.generate("a", frames=241, size=(64, 64))
     ],
 }
-KEYS = [Keyframe(pixels=CLIP[:1], frame=frame) for frame in (0, 8)]
+KEYS = [Keyframe(picture=CLIP[:1], frame=frame) for frame in (0, 8)]
 SHOTS = [Stretch(frame=frame, prompt="a") for frame in (0, 8)]
 COLUMNS = {
     "default": ["default"],
@@ -73,7 +72,7 @@ def test_the_table_of_models_says_what_works(weights):
         for line in table[0].strip().splitlines()
     )
     assert head[1:] == list(COLUMNS) and [line[0] for line in lines] == list(ROWS)
-    configs = {**wan.MODELS, "default": published.describe(published.ASSETS)}
+    configs = {**wan.MODELS, "default": bundle.describe(bundle.ASSETS)}
     for name, *cells in lines:
         for cell, models in zip(cells, COLUMNS.values(), strict=True):
             for each in models:

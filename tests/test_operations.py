@@ -15,10 +15,8 @@ from worlds import FRAMES, PROMPT, assert_made, frames_mask
 from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec
-from sora_jax.sampling.making import silent
-from sora_jax.sampling.tasks import joining, retouching
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.segments import with_prompts
+from sora_jax.sampling.tasks import Keyframe, Loop, Stretch, Upscale
 
 
 def test_generate(world):
@@ -50,7 +48,7 @@ def test_a_minute_is_exact(world):
 def test_animate(world):
     clip = world.clip[:9]
     model = world.model(world.given(clip, frames_mask(9, [0, 8])))
-    keys = [Keyframe(pixels=clip[:1]), Keyframe(pixels=clip[8:9], frame=-1)]
+    keys = [Keyframe(picture=clip[:1]), Keyframe(picture=clip[8:9], frame=-1)]
     made = model.animate(keys, PROMPT)
     np.testing.assert_array_equal(made[[0, 8]], clip[[0, 8]])
     assert_made(made[1:8], world.seen(clip)[1:8])
@@ -60,8 +58,8 @@ def test_a_weak_keyframe_is_known_at_first_alone(world):
     clip = world.clip[:9]
     both, one = (world.given(clip, frames_mask(9, at)) for at in ([0, 8], [0]))
     keys = [
-        Keyframe(pixels=clip[:1]),
-        Keyframe(pixels=clip[8:9], frame=8, strength=0.5),
+        Keyframe(picture=clip[:1]),
+        Keyframe(picture=clip[8:9], frame=8, strength=0.5),
     ]
     made = world.model(both, one).animate(keys, PROMPT)
     assert_made(made[1:], world.seen(clip)[1:])
@@ -140,12 +138,11 @@ def test_a_loop_from_a_prompt_closes(world):
     model = world.model(channels)
     made = model.loop(opening, PROMPT, frames=4, window=13)
     assert_made(made[5:], world.seen(ring)[5:9])
-    brief = model.brief(PROMPT, seed=0, settings={"window": 13})
-    (part,) = joining.loop_from_prompt(brief, 9)
-    assert part.canvas.stop == 5
-    shown, canvas = part.parts(opening)
+    (follow_up,) = Loop(frames=9).segments(model.context({"window": 13}))
+    assert follow_up.sampled.stop == 5
+    shown, sampled = follow_up.segments(opening)
     np.testing.assert_array_equal(shown, opening)
-    assert (canvas.start, canvas.stop) == (5, 9)
+    assert (sampled.start, sampled.stop) == (5, 9)
     with pytest.raises(ValueError, match="frames of a loop must be >= 2"):
         model.loop(prompt=PROMPT, frames=1)
 
@@ -156,11 +153,11 @@ def test_insert_and_remove(world):
     shown = np.concatenate([clip[:5], clip[9:]])
     # Two spans that touch are one.
     spans = [(5 / 8, 7 / 8), (7 / 8, 9 / 8)]
-    made = model.insert(shown, PROMPT, spans=spans, window=13)
+    made = model.insert(shown, PROMPT, span=spans, window=13)
     np.testing.assert_array_equal(made[KNOWN], clip[KNOWN])
     assert_made(made[5:9], world.seen(clip)[5:9])
     longer = np.concatenate([clip[:5], np.zeros_like(clip[:6]), clip[9:]])
-    made = model.remove(longer, PROMPT, spans=[(5 / 8, 11 / 8)], frames=4, window=13)
+    made = model.remove(longer, PROMPT, span=[(5 / 8, 11 / 8)], frames=4, window=13)
     np.testing.assert_array_equal(made[KNOWN], clip[KNOWN])
     assert_made(made[5:9], world.seen(clip)[5:9])
 
@@ -168,10 +165,10 @@ def test_insert_and_remove(world):
 def test_scenes_at_the_ends_are_extensions(world):
     clip = world.clip[:9]
     model = world.model(window(world.latents(clip)))
-    made = model.insert(clip[:5], PROMPT, spans=[(5 / 8, 9 / 8)])
+    made = model.insert(clip[:5], PROMPT, span=[(5 / 8, 9 / 8)])
     assert_made(made[5:], world.seen(clip)[5:])
     model = world.model(world.given(clip, frames_mask(9, [5, 6, 7, 8])))
-    made = model.insert(clip[5:], PROMPT, spans=[(0, 5 / 8)])
+    made = model.insert(clip[5:], PROMPT, span=[(0, 5 / 8)])
     assert_made(made[:5], world.seen(clip)[:5])
 
 
@@ -193,7 +190,7 @@ def test_inpaint_and_outpaint(world):
     clip = world.clip[:9]
     mask = conditioning.region_unknown(9, 32, 32, (8, 4, 24, 20))
     mask[4:, :8] = 0  # a mask may change in time
-    made = world.model(world.given(clip, mask)).inpaint(clip, mask, PROMPT)
+    made = world.model(world.given(clip, mask)).inpaint(clip, 1 - mask, PROMPT)
     np.testing.assert_array_equal(made[mask > 0], clip[mask > 0])
     assert_made(made[mask == 0], world.seen(clip)[mask == 0])
     inside = conditioning.region_known(9, 32, 32, (8, 8, 24, 24))
@@ -218,7 +215,7 @@ def test_a_long_clip_is_inpainted_through_windows(world):
         here[:5], known[:5] = made[-1][4:], 1
         windows.append(world.given(here, known))
         made.append(np.where(mask[span, ..., None] > 0, clip[span], world.seen(here)))
-    got = world.model(*windows).inpaint(clip, mask, PROMPT)
+    got = world.model(*windows).inpaint(clip, 1 - mask, PROMPT)
     np.testing.assert_array_equal(got[mask > 0], clip[mask > 0])
     assert_made(got[:9], made[0])
     assert_made(got[9:13], made[1][5:])
@@ -249,14 +246,15 @@ def test_a_draft_is_made_and_then_refined(world):
     large = np.repeat(np.repeat(clip, 2, axis=1), 2, axis=2)
     known = [window(world.latents(pixels)) for pixels in (clip, large)]
     small, fine = (world.model(one) for one in known)
-    brief = small.brief(PROMPT, seed=0, settings={"frames": 9, "size": (64, 64)})
-    (draft,) = retouching.upscale_draft(brief, 0.5)
+    context = small.context({"frames": 9, "size": (64, 64)})
+    segments = Upscale(strength=0.5).segments(context)
+    (draft,) = with_prompts(segments, (PROMPT,), seed=0)
     # The draft is made at the model's own size, and its frames are what is refined.
-    made = np.concatenate(list(small.perform([draft.canvas], silent)), axis=1)[0]
+    made = np.concatenate(list(small.sample([draft.sampled])), axis=1)[0]
     assert_made(made, world.seen(clip))
-    (refined,) = draft.parts(made)
+    (refined,) = draft.segments(made)
     np.testing.assert_array_equal(refined.request.source, fit(made, 64, 64))
-    got = np.concatenate(list(fine.perform([refined], silent)), axis=1)[0]
+    got = np.concatenate(list(fine.sample([refined])), axis=1)[0]
     assert_made(got, world.seen(large))
 
 
@@ -267,7 +265,7 @@ def test_a_clip_says_how_long_its_video_is(world):
         lambda: model.edit(clip, PROMPT, frames=5),
         lambda: model.inpaint(clip, mask, PROMPT, frames=5),
         lambda: model.outpaint(clip, size=(64, 64), frames=5),
-        lambda: model.insert(clip, PROMPT, spans=[(0, 0.5)], frames=5),
+        lambda: model.insert(clip, PROMPT, span=[(0, 0.5)], frames=5),
         lambda: model.upscale(clip, size=(64, 64), frames=5),
     ):
         with pytest.raises(ValueError, match="frames must be left out, got 5"):

@@ -9,18 +9,18 @@ from sora_jax import sharding
 from sora_jax.config import (
     VAERun,
 )
-from sora_jax.sharding import placing
+from sora_jax.sharding import MeshPlan, placing
 from sora_jax.sharding.hosts import share_of
 
 
 def test_a_batch_that_the_mesh_cannot_share_is_named(monkeypatch):
     mesh = sharding.make_mesh({"data": -1})
-    with sharding.use(mesh, VAERun().rules):
-        sharding.check_batch("batch", 3, mesh)
-        monkeypatch.setitem(vars(mesh), "shape", {"data": 2, "fsdp": 2})
-        monkeypatch.setattr(placing, "host_share", lambda mesh: (0, 1))
-        with pytest.raises(ValueError, match="batch must be a multiple of .*got 7"):
-            sharding.check_batch("batch", 7, mesh)
+    mesh_plan = MeshPlan(mesh, VAERun().rules)
+    sharding.check_batch("batch", 3, mesh_plan)
+    monkeypatch.setitem(vars(mesh), "shape", {"data": 2, "fsdp": 2})
+    monkeypatch.setattr(placing, "host_share", lambda mesh_plan: (0, 1))
+    with pytest.raises(ValueError, match="batch must be a multiple of 4.*got 7"):
+        sharding.check_batch("batch", 7, mesh_plan)
 
 
 def test_hosts_read_the_same_rows_or_others():
@@ -47,7 +47,7 @@ def test_moments_lie_where_their_parameters_do():
     # Muon keeps one number for each matrix; it has the matrix's name, not its axes.
     number = {"up": {"kernel": count}}
     state = {"ema": kernel, "opt_state": (count, kernel, number)}
-    found = sharding.like_parameters(state, placed, mesh)
+    found = sharding.state_shardings(state, placed, MeshPlan(mesh))
     assert found["ema"]["up"]["kernel"].spec == P("fsdp", "tensor")
     assert found["opt_state"][1]["up"]["kernel"].spec == P("fsdp", "tensor")
     assert found["opt_state"][0].spec == P()

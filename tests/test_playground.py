@@ -11,8 +11,9 @@ import numpy as np
 import pytest
 
 from sora_jax import config
-from sora_jax.evals import judge, read
 from sora_jax.worlds.playground import chance, looks, render, words, world
+from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.observation import observe
 from sora_jax.worlds.playground.source import Playground
 
 CONFIG = config.PlaygroundConfig()
@@ -275,8 +276,8 @@ def test_a_judge_sees_both_motions_of_what_turns():
     )
     for index in range(10):
         sample = turning[index]
-        assert len(read.read(sample.clip.pixels, 8.0)) == 1  # there is no cut
+        assert len(observe(sample.clip.pixels, 8.0)) == 1  # there is no cut
         for part, stretch in zip(sample.captions, sample.scene.stretches, strict=True):
-            shown = read.read(sample.clip.pixels[stretch.start : stretch.stop], 8.0)
-            verdicts = judge.judge(shown, (part,), (stretch,))
+            shown = observe(sample.clip.pixels[stretch.start : stretch.stop], 8.0)
+            verdicts = facts.judge(shown, (part,), (stretch,))
             assert all(verdict.is_right for verdict in verdicts), (index, verdicts)

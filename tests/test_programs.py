@@ -9,11 +9,11 @@ import pytest
 import sora_jax
 from sora_jax.commands import doctor, program, train
 from sora_jax.config import DiTRun, EncodeRun, VAERun
-from sora_jax.evals import operations, playground
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.training import loop, starts, vae
 from sora_jax.training.latents import open_latents
 from sora_jax.weights import export, publish, workdirs
+from sora_jax.worlds.playground.judge import command as evaluation
 
 
 @pytest.mark.parametrize("name", program.PROGRAMS)
@@ -75,8 +75,7 @@ ENTRIES = (
     ("--out", lambda at: export.main(["--out", at])),
     ("--run", lambda at: publish.main(["--run", at, "--out", "unused"])),
     ("--out", lambda at: publish.main(["--run", "unused", "--out", at])),
-    ("--save", lambda at: playground.main(["--save", at])),
-    ("--save", lambda at: operations.main(["--save", at])),
+    ("--save", lambda at: evaluation.main(["--save", at])),
 )
 
 

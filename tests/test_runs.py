@@ -30,7 +30,8 @@ from sora_jax.training import encode, loop
 from sora_jax.training.latents import open_latents
 from sora_jax.training.report import Report
 from sora_jax.training.state import Optimization, plan_state
-from sora_jax.weights import publish, published
+from sora_jax.weights import bundle, publish
+from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained
 from sora_jax.workdir import keep_config
 from sora_jax.worlds.playground.source import Playground
@@ -220,10 +221,10 @@ def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):
         other = jax.tree.map(lambda x: x, nnx.to_pure_dict(params))
         other[part] = jax.tree.map(lambda x: x + 1, other[part])
         other["latent_mean"] = other["latent_mean"] + 1  # of other clips
-        published.save_vae(tmp_path / part, nnx.merge(graphdef, other))
+        bundle.save_vae(tmp_path / part, nnx.merge(graphdef, other))
         if is_same:
             found = publish.same_latents(str(tmp_path / part), own)
-            got = published.parameters(found)
+            got = parameters(found)
             assert (got["latent_mean"] == own.latent_mean[...]).all()
             jax.tree.map(
                 np.testing.assert_array_equal, got["decoder"], other["decoder"]

@@ -10,18 +10,23 @@ from clips import psnr, smooth_clip
 from PIL import Image
 
 import sora_jax
-from sora_jax import cli, memory, sharding
+from sora_jax import cli, host_memory, memory, sharding
 from sora_jax.config import SamplingConfig, SeenConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
-from sora_jax.sampling import codec, command, flags, job, known, tiles
-from sora_jax.sampling.making import Maker, Reader, Window, silent
+from sora_jax.sampling import codec, command, condition_encoding, flags, job, tiles
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks import Stretch
+from sora_jax.sampling.window_sampler import (
+    PromptCache,
+    Window,
+    WindowSampler,
+    silent,
+)
 from sora_jax.sharding import hosts
 from sora_jax.types import Condition
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
 
 def test_the_same_seed_gives_the_same_video(model):
@@ -53,7 +58,7 @@ def test_what_lies_below_unknown_pixels_does_not_matter(model):
     pixels = np.full((5, 32, 32, 3), 0.5, np.float32)
 
     def seen(condition):
-        _, extras = known.enter(model.weights, [(1.0, [condition])])
+        _, extras = condition_encoding.encode(model.weights, [(1.0, [condition])])
         return extras[0][1]
 
     hidden = seen(conditioning.hide(pixels, mask))
@@ -114,17 +119,17 @@ def test_frames_that_do_not_fit_are_tiled(model, monkeypatch):
 
 
 def test_files_that_were_read_take_no_memory_of_a_container(tmp_path, monkeypatch):
-    monkeypatch.setattr(memory, "CGROUP", tmp_path)
-    assert memory.in_container() == np.inf
+    monkeypatch.setattr(host_memory, "CGROUP", tmp_path)
+    assert host_memory.in_container() == np.inf
     (tmp_path / "memory.max").write_text("8000\n")
     (tmp_path / "memory.current").write_text("7900\n")
-    assert memory.in_container() == 100
+    assert host_memory.in_container() == 100
     (tmp_path / "memory.stat").write_text(
         "anon 400\nfile 7500\ninactive_file 6000\nactive_file 1000\n"
     )
-    assert memory.in_container() == 7100
+    assert host_memory.in_container() == 7100
     (tmp_path / "memory.max").write_text("max\n")
-    assert memory.in_container() == np.inf
+    assert host_memory.in_container() == np.inf
 
 
 @pytest.mark.parametrize("lacking", [0, 1])
@@ -144,7 +149,7 @@ def test_hosts_refuse_together_what_one_cannot_hold(model, monkeypatch, ask, lac
 
     monkeypatch.setattr(hosts, "_all", vote)
     if not lacking:
-        monkeypatch.setattr(memory, "of_host", lambda: 1000)
+        monkeypatch.setattr(host_memory, "available", lambda: 1000)
     told = "host 1 could not go on" if lacking else "of memory, and there are 0.00 GiB"
     with pytest.raises(ValueError, match=told):
         ask(model)
@@ -163,7 +168,9 @@ def test_time_is_counted_in_the_frame_rate_of_training(weights):
     for fps, last in ((8.0, 1.0), (16.0, 0.5)):
         settings = dataclasses.replace(weights.config.sampling, fps=fps)
         request = Request(prompts=("a red ball",), settings=settings)
-        rows = Maker(weights, Reader(weights), request).rows(Window(frames=2))
+        rows = WindowSampler(weights, PromptCache(weights), request).rows(
+            Window(frames=2)
+        )
         assert rows.tokens.coords[..., 0].max() == last
 
 
@@ -191,7 +198,7 @@ def test_every_solver_runs(model, solver):
 
 
 def test_weights_come_back_from_their_folder(weights, folder):
-    loaded = published.load(folder)
+    loaded = bundle.load(folder)
     assert loaded.config == weights.config
     a, b = (w.parts["vae"].latent_std[...] for w in (loaded, weights))
     np.testing.assert_allclose(a, b, rtol=1e-2)
@@ -328,5 +335,5 @@ def test_the_model_that_ships_answers_and_is_small(caplog):
     made = model.generate("a red ball on a green floor", frames=1, steps=1)
     assert not caplog.messages
     assert made.shape == (1, 1, 64, 64, 3) and np.isfinite(made).all()
-    files = [path for path in published.ASSETS.iterdir() if path.is_file()]
+    files = [path for path in bundle.ASSETS.iterdir() if path.is_file()]
     assert sum(path.stat().length for path in files) <= 11_000_000  # as the README says

@@ -12,9 +12,9 @@ from sora_jax.data import outputs
 from sora_jax.data.decoding import read_video
 from sora_jax.data.video import to_uint8
 from sora_jax.sampling import command, flags, job
-from sora_jax.sampling.making import silent
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.tasks.keyframes import Keyframe
+from sora_jax.sampling.tasks import Keyframe
+from sora_jax.sampling.window_sampler import silent
 from sora_jax.weights.parts import in_memory
 from sora_jax.worlds.playground.source import Playground
 
@@ -102,7 +102,7 @@ def test_a_clip_is_extended_from_file_to_file(folder, files):
     (path,) = command.run(prepared, silent)
     made, record = np.load(path), json.loads((files / "made.npy.json").read_text())
     assert made.shape == (16, 32, 32, 3)
-    assert record["task"] == "extend" and record["video"] == [str(files / "clip.mp4")]
+    assert record["task"] == "extend" and record["video"] == str(files / "clip.mp4")
 
 
 def test_what_a_storyboard_said_is_on_record(folder, files, tmp_path):
@@ -142,7 +142,7 @@ BAD = {
         "video": CLIP,
         "mask": "mask.png",
     },
-    "needs either --mask FILE or --outpaint": {"task": "inpaint", "video": CLIP},
+    "--mask is missing: --task inpaint needs": {"task": "inpaint", "video": CLIP},
     "--prompt is missing": {"task": "edit", "video": CLIP},
     "--prompt does nothing": {
         "task": "storyboard",
@@ -245,8 +245,8 @@ def test_a_task_that_a_model_cannot_do_is_refused(weights):
         model.extend(clip, frames=0)
     with pytest.raises(ValueError, match="image is missing"):
         model.animate([])
-    with pytest.raises(ValueError, match="keeps known frames whole"):
-        model.animate([Keyframe(pixels=clip[:1], strength=0.5)], "a ball", frames=5)
+    with pytest.raises(ValueError, match="keeps given frames whole"):
+        model.animate([Keyframe(picture=clip[:1], strength=0.5)], "a ball", frames=5)
 
 
 def test_a_picture_comes_back_as_it_was(folder, files):

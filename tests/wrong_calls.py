@@ -13,10 +13,9 @@ import numpy as np
 import sora_jax
 from sora_jax.files import quoted
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.tasks.keyframes import Keyframe
-from sora_jax.sampling.tasks.story import Stretch
+from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.types import Condition
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 from sora_jax.weights.parts import in_memory
 
 CLIP = np.zeros((9, 32, 32, 3), np.float32)
@@ -24,17 +23,17 @@ SHOTS = [Stretch(frame=0, prompt="a")]
 # Calls that would do, but for one argument.
 GOOD = {
     "generate": {"prompts": "a"},
-    "animate": {"images": CLIP[:1], "prompt": "a"},
-    "extend": {"clip": CLIP, "prompt": "a", "frames": 4},
-    "loop": {"clip": CLIP, "prompt": "a", "frames": 4},
+    "animate": {"image": CLIP[:1], "prompt": "a"},
+    "extend": {"video": CLIP, "prompt": "a", "frames": 4},
+    "loop": {"video": CLIP, "prompt": "a", "frames": 4},
     "connect": {"first": CLIP, "second": CLIP, "prompt": "a", "frames": 4},
-    "insert": {"clip": CLIP, "prompt": "a", "spans": [(0.5, 0.75)]},
-    "remove": {"clip": CLIP, "prompt": "a", "spans": [(0.5, 0.75)], "frames": 2},
-    "edit": {"clip": CLIP, "prompt": "a", "strength": 0.5},
-    "inpaint": {"clip": CLIP, "mask": np.ones(CLIP.shape[:3]), "prompt": "a"},
-    "outpaint": {"clip": CLIP, "prompt": "a", "size": (64, 64)},
-    "storyboard": {"stretches": SHOTS, "frames": 8},
-    "upscale": {"clip": CLIP, "prompt": "a", "size": (64, 64), "strength": 0.5},
+    "insert": {"video": CLIP, "prompt": "a", "span": [(0.5, 0.75)]},
+    "remove": {"video": CLIP, "prompt": "a", "span": [(0.5, 0.75)], "frames": 2},
+    "edit": {"video": CLIP, "prompt": "a", "strength": 0.5},
+    "inpaint": {"video": CLIP, "mask": np.ones(CLIP.shape[:3]), "prompt": "a"},
+    "outpaint": {"video": CLIP, "prompt": "a", "size": (64, 64)},
+    "storyboard": {"storyboard": SHOTS, "frames": 8},
+    "upscale": {"video": CLIP, "prompt": "a", "size": (64, 64), "strength": 0.5},
     "reconstruct": {"pixels": CLIP[None]},
 }
 CLIPS = [None, "a.mp4", 7, [1, 2], CLIP[0], CLIP[..., :1], CLIP[:0], CLIP * np.nan]
@@ -64,25 +63,25 @@ WRONG = {
         "a" * 10**6,
     ],
     "prompt": TEXTS,
-    "clip": CLIPS,
+    "video": CLIPS,
     "first": CLIPS,
     "second": [*CLIPS, CLIP[:, :16]],
-    "images": [
+    "image": [
         *(value for value in CLIPS if value is not None),
         *([], [CLIP], [None], CLIP),
-        [Keyframe(pixels=CLIP[:1], frame=99)],
-        [Keyframe(pixels="a.png")],
-        [Keyframe(pixels=CLIP[:1], frame="a")],
-        [Keyframe(pixels=CLIP[:1], frame=1.5)],
-        [Keyframe(pixels=CLIP[:1], strength=None)],
-        [Keyframe(pixels=CLIP[:1] * np.nan)],
+        [Keyframe(picture=CLIP[:1], frame=99)],
+        [Keyframe(picture="a.png")],
+        [Keyframe(picture=CLIP[:1], frame="a")],
+        [Keyframe(picture=CLIP[:1], frame=1.5)],
+        [Keyframe(picture=CLIP[:1], strength=None)],
+        [Keyframe(picture=CLIP[:1] * np.nan)],
     ],
     "frames": COUNTS,
-    "spans": SPANS,
+    "span": SPANS,
     "strength": NUMBERS,
     "mask": [None, 7, np.ones((9, 32)), np.ones((9, 16, 32)), 2 * np.ones((9, 32, 32))],
     "size": SIZES,
-    "stretches": [
+    "storyboard": [
         *(None, 7, [], ["a"], [{}]),
         [Stretch(frame=4, prompt="a")],
         [Stretch(frame="a", prompt="a")],
@@ -128,9 +127,10 @@ def calls():
         for name in fields:
             for value in WRONG[name]:
                 is_optional = value is None and (method, name) in {
-                    ("loop", "clip"),
-                    ("upscale", "clip"),
+                    ("loop", "video"),
+                    ("upscale", "video"),
                     ("remove", "frames"),
+                    *((m, "frames") for m in ("extend", "loop", "connect")),
                 }
                 if not is_optional:
                     yield method, name, {**fields, name: value}
@@ -158,21 +158,21 @@ def outcome(call, name):
 def taken(model):
     """What else than NumPy's arrays and tuples is taken, without a weight."""
     made = []
-    model.perform = lambda parts, progress: made.append(parts) or iter([CLIP[None]])
+    model.sample = lambda segments, progress: made.append(1) or iter([CLIP[None]])
     model.extend(
         jnp.asarray(CLIP, jnp.bfloat16), frames=np.int64(4), steps=jnp.int32(2)
     )
     model.outpaint(CLIP.astype(np.float64), size=[64, 64], guidance=np.float32(2))
     model.inpaint(jnp.asarray(CLIP), jnp.ones(CLIP.shape[:3], bool))
     model.upscale(CLIP, size=np.array([64, 64]), fps=8)
-    model.insert(CLIP, "a", spans=np.array([[0.5, 0.75]]))
+    model.insert(CLIP, "a", span=np.array([[0.5, 0.75]]))
     return len(made)
 
 
 def main():
     weights = in_memory(
-        published.describe(published.ASSETS),
-        published.Tokenizer.load(published.ASSETS / "tokenizer.model"),
+        bundle.describe(bundle.ASSETS),
+        bundle.load_tokenizer(bundle.ASSETS),
     )
     model = Model(weights)
     results = []

@@ -49,13 +49,8 @@ PROGRAMS = {
         "stopped; --out is not whole without its model_index.json",
     ),
     "eval": Program(
-        "sora_jax.evals.playground",
-        "how much of its prompts a model shows",
-        "stopped; nothing was written",
-    ),
-    "eval-tasks": Program(
-        "sora_jax.evals.operations",
-        "how well a model extends, edits, inpaints ...",
+        "sora_jax.worlds.playground.judge.command",
+        "how much of what it is asked for a model shows",
         "stopped; nothing was written",
     ),
     "doctor": Program("sora_jax.commands.doctor", "what is here, and what is missing"),

@@ -14,11 +14,12 @@ STOPPED = "stopped; the video under way was not written"
 def main(argv: Sequence[str]) -> None:
     """Parse, check, make, write."""
     started = time.perf_counter()
-    arguments = spellings.parse(argv)
+    asked = checks.read(spellings.parse(argv))
     # What is wrong with the flags is told before JAX is imported, which takes longer;
     # of several hosts, all must know of it before one ends.
     if not cluster.may_be_several():
-        checks.refuse(arguments)
+        asked.refuse()
     from sora_jax.sampling import command
+    from sora_jax.worlds.playground.expander import PlaygroundExpander
 
-    command.main(arguments, started)
+    command.main(asked, started, PlaygroundExpander())

@@ -27,4 +27,4 @@ def open_sources(data: PlaygroundConfig, held_out: int) -> Sources:
 
 
 def _object_boxes(spec: ClipSpec) -> Bool[np.ndarray, "t h w"]:
-    return object_boxes(spec.truth)
+    return object_boxes(spec.truth.scene)

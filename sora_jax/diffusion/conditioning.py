@@ -8,10 +8,12 @@ is given.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from jaxtyping import Float
 
-from sora_jax.types import AnyArray, Condition
+from sora_jax.condition import Condition
 
 Mask = Float[np.ndarray, "t h w"]
 # How often each condition is drawn in training.
@@ -125,7 +127,7 @@ def draw_box(
     return top, left, bottom, right
 
 
-def hide(pixels: Float[AnyArray, "t h w c"], mask: Mask) -> Condition:
+def hide(pixels: Float[Any, "t h w c"], mask: Mask) -> Condition:
     """Grey out what is unknown."""
     return Condition(pixels=pixels * mask[..., None], mask=mask)
 

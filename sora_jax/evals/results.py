@@ -1,101 +1,148 @@
-"""Gather the verdicts on many videos into one table."""
+"""Gather what was found in many videos into one table."""
 
 from __future__ import annotations
 
-import collections
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sora_jax.evals import judge, statistics
+from sora_jax.data import outputs
+from sora_jax.evals import statistics
+from sora_jax.evals.case import Clip, Finding
+from sora_jax.evals.options import Options, video_path
 
 COLUMNS = {
     "model": "model",
     "truth": "truth",
     "vae": "truth through VAE",
+    "baseline": "nothing made",
     "shuffled": "shuffled prompt",
 }
-EVERYTHING = "all of a video"  # every fact that its prompt states
+# By task and measure, by column.
+Tally = dict[tuple[str, str], dict[str, list[Finding]]]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Case:
-    """A prompt, what videos show of it, and how well the VAE keeps its truth.
+class Outcome:
+    """What was found in a case.
 
     Attributes:
-      index: in the test split.
-      prompt: the caption.
-      verdicts: by column.
-      psnr: of the reconstruction, "frame" and "objects", in dB.
+      task: the suite.
+      index: of the clip in its source.
+      prompt: what the model was told.
+      fps: frames per second of the videos.
+      findings: by column.
+      seconds: that the model took; of a batch, its share.
     """
 
+    task: str
     index: int
     prompt: str
-    verdicts: dict[str, list[judge.Verdict]]
-    psnr: dict[str, float]
+    fps: float
+    findings: dict[str, list[Finding]]
+    seconds: float
 
     def wrongs(self, column: str) -> int:
-        """Return how many facts a video gets wrong."""
-        return sum(not verdict.is_right for verdict in self.verdicts.get(column, ()))
+        """Return how many measures a video fails."""
+        return sum(item.is_right is False for item in self.findings.get(column, ()))
 
 
-def tally(cases: Sequence[Case]) -> dict[str, dict[str, tuple[int, int]]]:
-    """Count (right, cases) by fact and column."""
-    counts: dict[tuple[str, str], collections.Counter] = collections.defaultdict(
-        collections.Counter
-    )
-    for case in cases:
-        for column, verdicts in case.verdicts.items():
-            for verdict in verdicts:
-                counts[verdict.fact, column][verdict.is_right] += 1
-            counts[EVERYTHING, column][case.wrongs(column) == 0] += 1
-    return {
-        fact: {
-            column: (counts[fact, column][True], counts[fact, column].total())
-            for column in COLUMNS
-            if (fact, column) in counts
-        }
-        for fact in (*judge.FACTS, EVERYTHING)
-        if (fact, "truth") in counts
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Results:
+    """What came of an evaluation.
+
+    Attributes:
+      outcomes: one for each case, suite by suite.
+      worst: the videos that fail most measures, by suite and index, the worst first.
+      rows: of each suite, measures in the order of the table.
+    """
+
+    outcomes: Sequence[Outcome]
+    worst: Mapping[tuple[str, int], Clip]
+    rows: Mapping[str, tuple[str, ...]]
+
+
+def tally(results: Results) -> Tally:
+    """Gather the findings of each measure, in the order of the table."""
+    gathered: Tally = {
+        (task, measure): {} for task, rows in results.rows.items() for measure in rows
     }
+    for outcome in results.outcomes:
+        for column in COLUMNS:
+            for finding in outcome.findings.get(column, ()):
+                row = gathered.setdefault((outcome.task, finding.measure), {})
+                row.setdefault(column, []).append(finding)
+    return {key: row for key, row in gathered.items() if row}
 
 
-def table(cases: Sequence[Case]) -> str:
-    """Lay out how often each fact is right, with 95% confidence intervals."""
+def table(results: Results) -> str:
+    """Lay out shares, and means of numbers, with 95% confidence intervals."""
+    found = tally(results)
+    shown = [
+        column for column in COLUMNS if any(column in row for row in found.values())
+    ]
     rows = [
         [
-            fact,
-            str(counts["truth"][1]),
-            *(statistics.percent(*counts.get(column, (0, 0))) for column in COLUMNS),
+            measure if len(results.rows) == 1 else f"{task}: {measure}",
+            str(max(len(items) for items in row.values())),
+            *(_cell(row.get(column, [])) for column in shown),
         ]
-        for fact, counts in tally(cases).items()
+        for (task, measure), row in found.items()
     ]
-    text = statistics.markdown(["fact", "cases", *COLUMNS.values()], rows)
-    if cases[0].psnr:
-        frame, objects = (
-            "{:.2f} ± {:.2f}".format(
-                *statistics.mean_interval([case.psnr[part] for case in cases])
-            )
-            for part in ("frame", "objects")
-        )
-        text += f"\n\nVAE PSNR: {frame} dB, inside object boxes {objects} dB"
-    return text
+    header = ["measure", "cases", *(COLUMNS[column] for column in shown)]
+    return statistics.markdown(header, rows)
 
 
-def report(cases: Sequence[Case]) -> dict[str, Any]:
-    """Return the shares, and every verdict, in a form that JSON can hold."""
-    facts = {
-        fact: {
-            column: {
-                "right": right,
-                "cases": count,
-                "interval": statistics.wilson(right, count),
-            }
-            for column, (right, count) in counts.items()
-        }
-        for fact, counts in tally(cases).items()
-    }
+def report(results: Results) -> dict[str, Any]:
+    """Return the shares, and every finding, in a form that JSON can hold."""
+    measures: dict[str, dict[str, Any]] = {}
+    for (task, measure), row in tally(results).items():
+        columns = {column: _numbers(found) for column, found in row.items()}
+        measures.setdefault(task, {})[measure] = columns
     return {
-        "facts": facts,
-        "cases": [dataclasses.asdict(case) for case in cases],
+        "measures": measures,
+        "cases": [dataclasses.asdict(outcome) for outcome in results.outcomes],
     }
+
+
+def save_worst(results: Results, options: Options) -> None:
+    """Write the worst videos, each beside its prompt and what was found."""
+    outcomes = {(item.task, item.index): item for item in results.outcomes}
+    for (task, index), clip in results.worst.items():
+        outcome = outcomes[task, index]
+        path = video_path(options, task, index)
+        path = outputs.write(path, [clip], outcome.fps, field="--save")
+        found = [dataclasses.asdict(item) for item in outcome.findings["model"]]
+        content = {"prompt": outcome.prompt, "findings": found}
+        outputs.write_sidecar(path, content, field="--save")
+
+
+def _is_share(found: Sequence[Finding]) -> bool:
+    return all(item.is_right is not None for item in found)
+
+
+def _right(found: Sequence[Finding]) -> int:
+    return sum(item.is_right is True for item in found)
+
+
+def _values(found: Sequence[Finding]) -> list[float]:
+    return [item.value for item in found if item.value is not None]
+
+
+def _cell(found: Sequence[Finding]) -> str:
+    if not found:
+        return "–"
+    if _is_share(found):
+        return statistics.percent(_right(found), len(found))
+    mean, half = statistics.mean_interval(_values(found))
+    return f"{mean:.2f}" if len(found) == 1 else f"{mean:.2f} ± {half:.2f}"
+
+
+def _numbers(found: Sequence[Finding]) -> dict[str, Any]:
+    if _is_share(found):
+        interval = statistics.wilson(_right(found), len(found))
+        return {"right": _right(found), "cases": len(found), "interval": interval}
+    mean, half = statistics.mean_interval(_values(found))
+    # JSON has no NaN, which is how sure a single number is.
+    interval = (mean - half, mean + half) if len(found) > 1 else None
+    return {"mean": mean, "cases": len(found), "interval": interval}

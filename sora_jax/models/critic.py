@@ -1,7 +1,7 @@
 """The VAE's critic: a patch discriminator over space and time.
 
-Strided 3-D convolutions after Isola et al. (2017), judged per patch; each score sees
-a few frames and a few dozen pixels around it.
+Strided 3-D convolutions after Isola et al. (2017); each score sees a few frames and a
+few dozen pixels around its patch.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ import jax
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sora_jax.nn.conv import CausalConv, FrameConv, Stream
+from sora_jax.nn.conv import CausalConv, FrameConv
 from sora_jax.nn.layers import RMSNorm
 from sora_jax.nn.precision import wide
+from sora_jax.nn.stream import Stream
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 
 class Critic(nnx.Module):
@@ -20,7 +22,7 @@ class Critic(nnx.Module):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         widths = [width, 2 * width, 4 * width]
-        self.conv_in = FrameConv(3, width, stride=2, rngs=rngs)
+        self.conv_in = FrameConv(3, width, stride=2, rngs=rngs, optimizer_group="outer")
         self.down = nnx.List(
             [
                 FrameConv(a, b, stride=2, rngs=rngs)
@@ -32,11 +34,11 @@ class Critic(nnx.Module):
         self.conv_out = CausalConv(widths[-1], 1, rngs=rngs)
 
     def __call__(
-        self, pixels: Float[Array, "b t h w 3"]
+        self, pixels: Float[Array, "b t h w 3"], mesh_plan: MeshPlan = SINGLE_DEVICE
     ) -> Float[Array, "b t h2 w2 1"]:
         """Score the patches of clips in [-1, 1]."""
-        stream = Stream("zeros")
-        x = jax.nn.leaky_relu(self.conv_in(pixels), 0.2)
+        stream = Stream("zeros", mesh_plan=mesh_plan)
+        x = jax.nn.leaky_relu(self.conv_in(pixels, mesh_plan), 0.2)
         for down, mix, norm in zip(self.down, self.mix, self.norms, strict=True):
-            x = jax.nn.leaky_relu(norm(mix(down(x), stream)), 0.2)
+            x = jax.nn.leaky_relu(norm(mix(down(x, mesh_plan), stream)), 0.2)
         return wide(self.conv_out(x, stream))

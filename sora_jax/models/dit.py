@@ -13,24 +13,18 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sora_jax import sharding
 from sora_jax.config import DiTConfig
-from sora_jax.models.dit_layers import Block, KeysValues, Levels, Mlp
+from sora_jax.models.dit_attention import KeysValues
+from sora_jax.models.dit_layers import Block, LayerInputs, Levels, Mlp
+from sora_jax.models.dit_stack import run_blocks
 from sora_jax.nn import layers
-from sora_jax.nn.flash import SAVED, Meta
+from sora_jax.nn.flash import Meta
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.precision import compute_dtype, wide, wide_dtype
 from sora_jax.nn.rope import rotary_table
-from sora_jax.sharding import constrain
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, Tokens
-
-REMAT = {
-    # Where devices store parts of parameters, no device is to keep all of them.
-    "none": jax.checkpoint_policies.save_anything_except_these_names(layers.GATHERED),
-    "full": jax.checkpoint_policies.nothing_saveable,
-    "attention": jax.checkpoint_policies.save_only_these_names(*SAVED),
-    "dots": jax.checkpoint_policies.dots_with_no_batch_dims_saveable,
-}
 
 
 class DiT(nnx.Module):
@@ -45,6 +39,7 @@ class DiT(nnx.Module):
             axes=(None, "embed"),
             rngs=rngs,
             dtype=dtype,
+            optimizer_group="outer",
         )
         self.place = (
             Linear(
@@ -53,13 +48,19 @@ class DiT(nnx.Module):
                 axes=(None, "embed"),
                 rngs=rngs,
                 dtype=wide_dtype(dtype),
+                optimizer_group="outer",
             )
             if config.position_embedding
             else None
         )
         # Time enters at least in float32: its features are fine-grained.
         self.time = Mlp(
-            config.time_features, d, jax.nn.silu, rngs=rngs, dtype=wide_dtype(dtype)
+            config.time_features,
+            d,
+            jax.nn.silu,
+            rngs=rngs,
+            dtype=wide_dtype(dtype),
+            optimizer_group="outer",
         )
         self.time_table = Linear(
             d,
@@ -67,6 +68,7 @@ class DiT(nnx.Module):
             axes=("embed", None, None),
             rngs=rngs,
             dtype=wide_dtype(dtype),
+            optimizer_group="outer",
         )
         self.contexts = nnx.Dict(
             {
@@ -77,7 +79,9 @@ class DiT(nnx.Module):
         keys = jax.random.split(rngs.params(), config.depth)
         self.blocks = jax.vmap(lambda key: Block(config, rngs=nnx.Rngs(key)))(keys)
         modulation = jax.random.normal(rngs.params(), (2, d)) * d**-0.5
-        self.head_modulation = nnx.Param(modulation, axes=(None, "embed"))
+        self.head_modulation = nnx.Param(
+            modulation, axes=(None, "embed"), keep_float32=True
+        )
         self.head = Linear(
             d,
             config.patch_features,
@@ -85,65 +89,145 @@ class DiT(nnx.Module):
             rngs=rngs,
             dtype=dtype,
             init=layers.zeros,
+            optimizer_group="outer",
         )
 
-    def remember(self, contexts: dict[str, Context]) -> dict[str, KeysValues]:
-        """Keys and values of the contexts for all layers: once per prompt."""
-        states = self.embed_contexts(contexts)
+    def project_contexts(
+        self, contexts: dict[str, Context], mesh_plan: MeshPlan = SINGLE_DEVICE
+    ) -> dict[str, KeysValues]:
+        """Keys and values of the contexts for all layers, computed once per prompt."""
+        states = self.embed_contexts(contexts, mesh_plan)
         attend = self.blocks.cross_attention
         # One layer at a time, for whose parameters devices have room.
-        return jax.lax.map(lambda layer: layer.remember(states), attend)
+        return jax.lax.map(
+            lambda layer: layer.project_contexts(states, mesh_plan), attend
+        )
 
-    def embed_contexts(self, contexts: dict[str, Context]) -> dict[str, Array]:
-        """Map each context's states to the width of the transformer."""
-        return {name: self.contexts[name](c.states) for name, c in contexts.items()}
+    def embed_contexts(
+        self, contexts: dict[str, Context], mesh_plan: MeshPlan
+    ) -> dict[str, Array]:
+        """Map each context's states to the width of the transformer.
+
+        Raises:
+          ValueError: the transformer was not built for a context of that name.
+        """
+        if unknown := sorted(set(contexts) - set(self.contexts)):
+            raise ValueError(
+                f"contexts must be among {sorted(self.contexts)}, got {unknown}: add "
+                "them to dit.contexts"
+            )
+        return {
+            name: self.contexts[name](context.states, mesh_plan)
+            for name, context in contexts.items()
+        }
 
     def __call__(
         self,
         tokens: Tokens,
         contexts: dict[str, Context],
         memory: dict[str, KeysValues] | None = None,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
+        *,
+        cache: KVCache | None = None,
+        residuals: Float[Array, "layers b n d"] | None = None,
     ) -> Float[Array, "b n p"]:
         """Predict the velocity of every token.
 
         Args:
           tokens: the packed rows.
           contexts: what the tokens attend to, by name.
-          memory: the result of `remember(contexts)`, when it is reused.
+          memory: the result of `project_contexts(contexts)`, when it is reused.
+          mesh_plan: how devices share the arrays.
+          cache: of earlier tokens (see `with_cache`), to which these attend too.
+          residuals: what is added after each block, as control branches do.
         """
-        x = self.embed(jnp.concatenate([tokens.x, tokens.extra], axis=-1))
+        arguments = (tokens, contexts, memory, mesh_plan, cache, residuals)
+        return self._run(*arguments, keeps_cache=False)[0]
+
+    def with_cache(
+        self,
+        tokens: Tokens,
+        contexts: dict[str, Context],
+        memory: dict[str, KeysValues] | None = None,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
+        *,
+        cache: KVCache | None = None,
+        residuals: Float[Array, "layers b n d"] | None = None,
+    ) -> tuple[Float[Array, "b n p"], KVCache]:
+        """Predict velocities, and keep keys and values for later tokens.
+
+        Rows may so be given in parts, one after another: where `tokens.order` hides
+        each later part from those before, the parts equal the whole.
+
+        Returns:
+          The velocity, and the cache with these tokens behind the earlier ones.
+        """
+        arguments = (tokens, contexts, memory, mesh_plan, cache, residuals)
+        velocity, keys_values = self._run(*arguments, keeps_cache=True)
+        assert keys_values is not None
+        meta = Meta(segments=tokens.segments, order=tokens.order)
+        if cache is None:
+            return velocity, KVCache(*keys_values, meta)
+        return velocity, cache.append(*keys_values, meta)
+
+    def _run(
+        self,
+        tokens: Tokens,
+        contexts: dict[str, Context],
+        memory: dict[str, KeysValues] | None,
+        mesh_plan: MeshPlan,
+        cache: KVCache | None,
+        residuals: Float[Array, "layers b n d"] | None,
+        *,
+        keeps_cache: bool,
+    ) -> tuple[Float[Array, "b n p"], KeysValues | None]:
+        """Velocity and, if asked for, keys and values of the tokens in all layers."""
+        x, time, inputs = self.embed_inputs(tokens, contexts, mesh_plan)
+        # Unread when the memory is given.
+        states = self.embed_contexts(contexts, mesh_plan) if memory is None else {}
+        x, keys_values = run_blocks(
+            *(self.config, self.blocks, x, inputs, states, memory, cache, residuals),
+            keeps_cache=keeps_cache,
+        )
+        per_token = inputs.levels.per_token
+        table = time[:, :, None] + self.head_modulation[...][None, None]
+        shift, scale = (per_token(part) for part in jnp.unstack(table, axis=2))
+        y = layers.standardize(x) * (1 + scale) + shift
+        return wide(self.head(y, mesh_plan)), keys_values
+
+    def embed_inputs(
+        self, tokens: Tokens, contexts: dict[str, Context], mesh_plan: MeshPlan
+    ) -> tuple[Float[Array, "b n d"], Float[Array, "b k d"], LayerInputs]:
+        """Embed tokens and noise levels, and gather what all layers read."""
+        time = self.embed_time(tokens.levels, mesh_plan)
         rotary = rotary_table(tokens.coords, self.config.head_dim, self.config.theta)
-        x = wide(x)
+        inputs = LayerInputs(
+            level_table=self.time_table(jax.nn.silu(time), mesh_plan),
+            levels=Levels(tokens),
+            rotary=rotary,
+            meta=Meta(segments=tokens.segments, order=tokens.order),
+            context_metas={
+                name: (Meta(segments=c.ids), Meta(segments=c.segments))
+                for name, c in contexts.items()
+            },
+            mesh_plan=mesh_plan,
+        )
+        return self.embed_tokens(tokens, rotary, mesh_plan), time, inputs
+
+    def embed_tokens(
+        self, tokens: Tokens, rotary: Float[Array, "2 b n 1 half"], mesh_plan: MeshPlan
+    ) -> Float[Array, "b n d"]:
+        """Embed latents, conditioning channels and, where asked, absolute positions."""
+        channels = jnp.concatenate([tokens.x, tokens.extra], axis=-1)
+        x = wide(self.embed(channels, mesh_plan))
         if self.place is not None:
             cos, sin = rotary[..., 0, :]
-            x = x + self.place(jnp.concatenate([cos, sin], axis=-1))
-        x = constrain(x, "batch", "tokens", "embed_activation")
-        levels = Levels(tokens)
-        # Wan's time runs from 0 to 1000.
-        time = self.time(
-            layers.sinusoid(tokens.levels * 1000, self.config.time_features)
-        )
-        level_table = self.time_table(jax.nn.silu(time))
-        meta = Meta(segments=tokens.segments, order=tokens.order)
-        metas = {
-            name: (Meta(segments=c.ids), Meta(segments=c.segments))
-            for name, c in contexts.items()
-        }
-        # Unread when the memory is given.
-        states = self.embed_contexts(contexts) if memory is None else {}
+            x = x + self.place(jnp.concatenate([cos, sin], axis=-1), mesh_plan)
+        return mesh_plan.constrain(x, "batch", "tokens", "embed_activation")
 
-        def run_block(x: Array, block: Block, memory: dict | None) -> Array:
-            if memory is None:
-                memory = block.cross_attention.remember(states)
-            return block(x, level_table, levels, rotary, meta, memory, metas)
-
-        if self.config.remat != "none" or sharding.devices() > 1:
-            run_block = jax.checkpoint(run_block, policy=REMAT[self.config.remat])
-
-        def body(x: Array, layer: tuple) -> tuple[Array, None]:
-            return run_block(x, *layer), None
-
-        x, _ = jax.lax.scan(body, x, (self.blocks, memory), unroll=self.config.unroll)
-        table = time[:, :, None] + self.head_modulation[...][None, None]
-        shift, scale = (levels.spread(part) for part in jnp.unstack(table, axis=2))
-        return wide(self.head(layers.standardize(x) * (1 + scale) + shift))
+    def embed_time(
+        self, levels: Float[Array, "b k"], mesh_plan: MeshPlan
+    ) -> Float[Array, "b k d"]:
+        """Embed noise levels; Wan's time runs from 0 to 1000."""
+        features = layers.sinusoid(levels * 1000, self.config.time_features)
+        return self.time(features, mesh_plan)

@@ -1,7 +1,8 @@
-"""The parts of the diffusion transformer: noise levels, attention, block, MLP."""
+"""The parts of the diffusion transformer: noise levels, block, MLP."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -11,103 +12,54 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sora_jax.config import DiTConfig
+from sora_jax.models.dit_attention import CrossAttention, KeysValues, SelfAttention
 from sora_jax.nn import layers
-from sora_jax.nn.attention import attention
 from sora_jax.nn.flash import Meta
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.layers import Linear
+from sora_jax.nn.parameters import OptimizerGroup
 from sora_jax.nn.precision import compute_dtype
-from sora_jax.nn.rope import rotate
-from sora_jax.sharding import constrain
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Tokens
-
-# Keys and values of one context: [b l k e] each, or with a leading axis of layers.
-KeysValues = tuple[Array, Array]
 
 Activation = Callable[[Array], Array]
 
 
 class Levels:
-    """The noise levels of each row and which of them each token has (trace-time)."""
+    """The noise levels of each row, and which of them each token has (trace-time)."""
 
     def __init__(self, tokens: Tokens):
         self.count = tokens.levels.shape[1]
         # A one-hot product: the backward of a gather would be a slow scatter.
         self.one_hot = jax.nn.one_hot(tokens.level_ids, self.count)
 
-    def spread(self, table: Float[Array, "b k d"]) -> Float[Array, "b n d"]:
+    def per_token(self, table: Float[Array, "b k d"]) -> Float[Array, "b n d"]:
         """Give each token its level's vector; one level simply broadcasts."""
         if self.count == 1:
             return table
         return jnp.einsum("bnk,bkd->bnd", self.one_hot, table)
 
 
-class SelfAttention(nnx.Module):
-    """Rotary self-attention inside segments; queries and keys normed over all heads."""
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class LayerInputs:
+    """What every block reads beside its tokens (trace-time).
 
-    def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
-        d, dtype = config.width, compute_dtype(config.dtype)
-        axes = ("embed", None, "heads")
-        self.qkv = Linear(d, (3, d), axes=axes, rngs=rngs, dtype=dtype)
-        self.norm_q = layers.RMSNorm(d, axis="heads")
-        self.norm_k = layers.RMSNorm(d, axis="heads")
-        self.out = Linear(d, d, axes=("heads", "embed"), rngs=rngs, dtype=dtype)
-        self.heads, self.plan = config.heads, config.attention
+    Attributes:
+      level_table: modulation of each noise level, to which blocks add their own.
+      levels: from levels to tokens.
+      rotary: cosines and sines of the tokens' coordinates.
+      meta: segments and order of the tokens.
+      context_metas: which segment of each context its tokens read, and the segments of
+        the context, by name.
+      mesh_plan: how devices share the arrays.
+    """
 
-    def __call__(
-        self, x: Float[Array, "b n d"], rotary: Array, meta: Meta
-    ) -> Float[Array, "b n d"]:
-        """Mix the tokens of each segment."""
-        q, k, v = jnp.unstack(self.qkv(x), axis=2)
-        q = rotate(split_heads(self.norm_q(q), self.heads), rotary)
-        k = rotate(split_heads(self.norm_k(k), self.heads), rotary)
-        v = split_heads(v, self.heads)
-        return self.out(
-            merge_heads(attention(q, k, v, meta, meta, self.plan, keys_axis="tokens"))
-        )
-
-
-class CrossAttention(nnx.Module):
-    """Attention to named contexts, summed before the output projection."""
-
-    def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
-        d, dtype = config.width, compute_dtype(config.dtype)
-        inward = {"axes": ("embed", "heads"), "rngs": rngs, "dtype": dtype}
-        self.query = Linear(d, d, **inward)
-        self.norm_q = layers.RMSNorm(d, axis="heads")
-        names = [name for name, _ in config.contexts]
-        self.kv = nnx.Dict(
-            {
-                name: Linear(
-                    d, (2, d), axes=("embed", None, "heads"), rngs=rngs, dtype=dtype
-                )
-                for name in names
-            }
-        )
-        self.norm_k = nnx.Dict({n: layers.RMSNorm(d, axis="heads") for n in names})
-        self.out = Linear(d, d, axes=("heads", "embed"), rngs=rngs, dtype=dtype)
-        self.heads, self.plan = config.heads, config.attention
-
-    def remember(self, states: dict[str, Array]) -> dict[str, KeysValues]:
-        """Keys and values of each context, the same for every noise level."""
-        memory = {}
-        for name, state in states.items():
-            k, v = jnp.unstack(self.kv[name](state), axis=2)
-            k = split_heads(self.norm_k[name](k), self.heads)
-            memory[name] = (k, split_heads(v, self.heads))
-        return memory
-
-    def __call__(
-        self,
-        x: Float[Array, "b n d"],
-        memory: dict[str, KeysValues],
-        metas: dict[str, tuple[Meta, Meta]],
-    ) -> Float[Array, "b n d"]:
-        """Read the contexts."""
-        q = split_heads(self.norm_q(self.query(x)), self.heads)
-        attended = jnp.zeros_like(q)
-        for name, (k, v) in memory.items():
-            attended += attention(q, k, v, *metas[name], self.plan)
-        return self.out(merge_heads(attended))
+    level_table: Float[Array, "b k 6 d"]
+    levels: Levels
+    rotary: Float[Array, "2 b n 1 half"]
+    meta: Meta
+    context_metas: dict[str, tuple[Meta, Meta]]
+    mesh_plan: MeshPlan
 
 
 class Block(nnx.Module):
@@ -116,7 +68,7 @@ class Block(nnx.Module):
     def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
         d, f, dtype = config.width, config.mlp, compute_dtype(config.dtype)
         modulation = jax.random.normal(rngs.params(), (6, d)) * d**-0.5
-        self.modulation = nnx.Param(modulation, axes=(None, "embed"))
+        self.modulation = nnx.Param(modulation, axes=(None, "embed"), keep_float32=True)
         self.self_attention = SelfAttention(config, rngs=rngs)
         self.norm_cross = layers.LayerNorm(d, axis="embed")
         self.cross_attention = CrossAttention(config, rngs=rngs)
@@ -126,24 +78,43 @@ class Block(nnx.Module):
     def __call__(
         self,
         x: Float[Array, "b n d"],
-        level_table: Float[Array, "b k 6 d"],
-        levels: Levels,
-        rotary: Array,
-        meta: Meta,
+        inputs: LayerInputs,
         memory: dict[str, KeysValues],
-        metas: dict[str, tuple[Meta, Meta]],
-    ) -> Float[Array, "b n d"]:
-        """Transform the tokens of one layer."""
-        table = level_table + self.modulation[...][None, None]
+        cache: KVCache | None = None,
+        residual: Float[Array, "b n d"] | None = None,
+    ) -> tuple[Float[Array, "b n d"], KeysValues]:
+        """Transform the tokens of one layer.
+
+        Args:
+          x: the tokens.
+          inputs: what all layers read.
+          memory: keys and values of the contexts, by name.
+          cache: keys and values of earlier tokens in this layer.
+          residual: what is added to the result, as control branches do.
+
+        Returns:
+          The tokens, and their keys and values in self-attention.
+        """
+        mesh_plan, per_token = inputs.mesh_plan, inputs.levels.per_token
+        table = inputs.level_table + self.modulation[...][None, None]
         shift_1, scale_1, gate_1, shift_2, scale_2, gate_2 = (
-            levels.spread(part) for part in jnp.unstack(table, axis=2)
+            per_token(part) for part in jnp.unstack(table, axis=2)
         )
         y = layers.standardize(x) * (1 + scale_1) + shift_1
-        x = x + gate_1 * self.self_attention(y, rotary, meta)
-        x = x + self.cross_attention(self.norm_cross(x), memory, metas)
+        y, keys_values = self.self_attention(
+            y, inputs.rotary, inputs.meta, mesh_plan, cache
+        )
+        x = x + gate_1 * y
+        x = x + self.cross_attention(
+            self.norm_cross(x), memory, inputs.context_metas, mesh_plan
+        )
         y = layers.standardize(x) * (1 + scale_2) + shift_2
-        x = x + gate_2 * self.down(layers.gelu(self.up(y)))
-        return constrain(x, "batch", "tokens", "embed_activation")
+        y = layers.gelu(self.up(y, mesh_plan))
+        x = x + gate_2 * self.down(y, mesh_plan)
+        if residual is not None:
+            x = x + residual.astype(x.dtype)
+        x = mesh_plan.constrain(x, "batch", "tokens", "embed_activation")
+        return x, keys_values
 
 
 class Mlp(nnx.Module):
@@ -157,22 +128,16 @@ class Mlp(nnx.Module):
         *,
         rngs: nnx.Rngs,
         dtype: DTypeLike,
+        optimizer_group: OptimizerGroup = "hidden",
     ):
         options = {"rngs": rngs, "dtype": dtype, "init": layers.normal(0.02)}
+        options["optimizer_group"] = optimizer_group
         self.up = Linear(width_in, width, axes=(None, "embed"), **options)
         self.down = Linear(width, width, axes=("embed", None), **options)
         self.activation = activation
 
-    def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b d"]:
+    def __call__(
+        self, x: Float[Array, "*b c"], mesh_plan: MeshPlan = SINGLE_DEVICE
+    ) -> Float[Array, "*b d"]:
         """Embed."""
-        return self.down(self.activation(self.up(x)))
-
-
-def split_heads(x: Float[Array, "b n d"], heads: int) -> Float[Array, "b n k e"]:
-    """Give each head its channels."""
-    return x.reshape(*x.shape[:2], heads, -1)
-
-
-def merge_heads(x: Float[Array, "b n k e"]) -> Float[Array, "b n d"]:
-    """Undo `split_heads`."""
-    return x.reshape(*x.shape[:2], -1)
+        return self.down(self.activation(self.up(x, mesh_plan)), mesh_plan)

@@ -19,7 +19,7 @@ from sora_jax.config import TextConfig
 from sora_jax.nn import layers
 from sora_jax.nn.layers import Linear, RMSNorm
 from sora_jax.nn.precision import compute_dtype, wide_dtype
-from sora_jax.sharding import constrain
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 PAD = 0
 
@@ -62,13 +62,14 @@ class Attention(nnx.Module):
         x: Float[Array, "b l d"],
         buckets: Float[Array, "l m r"],
         mask: Bool[Array, "b l"],
+        mesh_plan: MeshPlan,
     ) -> Float[Array, "b l d"]:
         """Mix the tokens of each text."""
         b, length, _ = x.shape
-        q = self.query(x).reshape(b, length, self.heads, -1)
+        q = self.query(x, mesh_plan).reshape(b, length, self.heads, -1)
         k, v = (
             part.reshape(b, length, self.heads, -1)
-            for part in jnp.unstack(self.kv(x), axis=2)
+            for part in jnp.unstack(self.kv(x, mesh_plan), axis=2)
         )
         exact = wide_dtype(q.dtype)
         scores = jnp.einsum("blke,bmke->bklm", q, k, preferred_element_type=exact)
@@ -76,7 +77,7 @@ class Attention(nnx.Module):
         scores = jnp.where(mask[:, None, None], scores, -1e30)
         weights = jax.nn.softmax(scores, axis=-1).astype(v.dtype)
         attended = jnp.einsum("bklm,bmke->blke", weights, v)
-        return self.out(attended.reshape(b, length, -1))
+        return self.out(attended.reshape(b, length, -1), mesh_plan)
 
 
 class Layer(nnx.Module):
@@ -105,11 +106,12 @@ class Layer(nnx.Module):
         x: Float[Array, "b l d"],
         buckets: Float[Array, "l m r"],
         mask: Bool[Array, "b l"],
+        mesh_plan: MeshPlan,
     ) -> Float[Array, "b l d"]:
         """Transform the tokens of one layer."""
-        x = x + self.attention(self.norm_1(x), buckets, mask)
-        gate, value = jnp.unstack(self.up(self.norm_2(x)), axis=2)
-        return x + self.down(layers.gelu(gate) * value)
+        x = x + self.attention(self.norm_1(x), buckets, mask, mesh_plan)
+        gate, value = jnp.unstack(self.up(self.norm_2(x), mesh_plan), axis=2)
+        return x + self.down(layers.gelu(gate) * value, mesh_plan)
 
 
 class TextEncoder(nnx.Module):
@@ -118,44 +120,47 @@ class TextEncoder(nnx.Module):
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
         self.config = config
         table = jax.random.normal(rngs.params(), (config.vocabulary, config.width))
-        self.embedding = nnx.Param(table, axes=("vocabulary", "embed"))
+        self.embedding = nnx.Param(
+            table, axes=("vocabulary", "embed"), optimizer_group="outer"
+        )
         keys = jax.random.split(rngs.params(), config.depth)
         self.layers = jax.vmap(lambda key: Layer(config, rngs=nnx.Rngs(key)))(keys)
         self.norm = RMSNorm(config.width, axis="embed")
 
-    def __call__(self, ids: Int[Array, "b l"]) -> Float[Array, "b l d"]:
+    def __call__(
+        self, ids: Int[Array, "b l"], mesh_plan: MeshPlan = SINGLE_DEVICE
+    ) -> Float[Array, "b l d"]:
         """Encode texts; the states of padding are zeros, as Wan feeds them on."""
         mask = ids != PAD
         x = jnp.take(self.embedding[...], ids, axis=0)
         x = x.astype(wide_dtype(compute_dtype(self.config.dtype)))
-        x = constrain(x, "batch", None, None)
+        x = mesh_plan.constrain(x, "batch", None, None)
         buckets = position_buckets(
             ids.shape[1], self.config.buckets, self.config.max_distance
         )
 
         def body(x: Array, layer: Layer) -> tuple[Array, None]:
-            x = layer(x, jnp.asarray(buckets), mask)
-            return constrain(x, "batch", None, None), None
+            x = layer(x, jnp.asarray(buckets), mask, mesh_plan)
+            return mesh_plan.constrain(x, "batch", None, None), None
 
         x, _ = jax.lax.scan(body, x, self.layers, unroll=self.config.unroll)
         return jnp.where(mask[..., None], self.norm(x), 0.0)
 
+    def encode(
+        self, inputs: Int[Array, "b s l"], mesh_plan: MeshPlan = SINGLE_DEVICE
+    ) -> tuple[Float[Array, "b m d"], Int[Array, "b m"]]:
+        """Encode the captions of rows; see `contexts.ContextEncoder`.
 
-def encode_captions(
-    encoder: TextEncoder, text: Int[Array, "b s l"]
-) -> tuple[Float[Array, "b m d"], Int[Array, "b m"]]:
-    """Encode the captions of rows; each becomes a segment of its row's memory.
-
-    Returns:
-      States, and the segment of each, counted from 1; m = s * l.
-    """
-    b, captions, length = text.shape
-    states = encoder(text.reshape(b * captions, length))
-    segments = jnp.repeat(jnp.arange(1, captions + 1, dtype=jnp.int32), length)
-    return (
-        states.reshape(b, captions * length, -1),
-        jnp.broadcast_to(segments, (b, captions * length)),
-    )
+        Returns:
+          States, and the segment of each: captions count from 1, and m = s * l.
+        """
+        b, captions, length = inputs.shape
+        states = self(inputs.reshape(b * captions, length), mesh_plan)
+        segments = jnp.repeat(jnp.arange(1, captions + 1, dtype=jnp.int32), length)
+        return (
+            states.reshape(b, captions * length, -1),
+            jnp.broadcast_to(segments, (b, captions * length)),
+        )
 
 
 def position_buckets(

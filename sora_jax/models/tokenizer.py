@@ -39,7 +39,7 @@ class Tokenizer:
 
     @classmethod
     def load(cls, path: PathLike) -> Tokenizer:
-        """Reads a SentencePiece model file.
+        """Read a SentencePiece model file.
 
         Raises:
           ValueError: the file is missing, too large, or no SentencePiece model.
@@ -55,7 +55,7 @@ class Tokenizer:
         return tokenizer
 
     def save(self, path: PathLike) -> None:
-        """Writes the model file under a temporary name, then renames it."""
+        """Write the model file under a temporary name, then renames it."""
         write_bytes(epath.Path(path), self.model)
 
     @property
@@ -64,7 +64,7 @@ class Tokenizer:
         return self._processor.get_piece_size()
 
     def encode(self, text: str, length: int) -> Int[np.ndarray, " length"]:
-        """Returns ids of a fixed length: cut or padded, always ending the text."""
+        """Encode a text to a fixed length, cut or padded; its end is always marked."""
         if length < 1:
             raise ValueError(f"text length must be at least 1, got {length}")
         ids = self._processor.encode(clean(text))[: length - 1]
@@ -73,11 +73,11 @@ class Tokenizer:
         return padded
 
     def count(self, text: str) -> int:
-        """The length that holds all of a text, its end included."""
+        """How many ids a whole text has, the end mark included."""
         return len(self._processor.encode(clean(text))) + 1
 
     def decode(self, ids: Sequence[int] | Int[np.ndarray, " length"]) -> str:
-        """Returns the text up to its end."""
+        """Decode ids up to the first end mark."""
         kept = [int(value) for value in ids]
         if END in kept:
             kept = kept[: kept.index(END)]
@@ -90,12 +90,12 @@ class Tokenizer:
         return processor
 
     def __getstate__(self) -> dict[str, bytes]:
-        """Leave the processor behind; it is made again from the bytes."""
+        """Pickle the bytes alone; the processor is rebuilt from them."""
         return {"model": self.model}
 
 
 def check_file(path: PathLike) -> None:
-    """Refuses a model file that is missing or too large to be one, without reading it.
+    """Refuse a model file that is missing or too large, without reading it.
 
     Raises:
       ValueError: says so.
@@ -104,7 +104,7 @@ def check_file(path: PathLike) -> None:
 
 
 def clean(text: str) -> str:
-    """Mends garbled letters, undoes HTML escapes, even doubled, joins white space."""
+    """Repair garbled letters, undo HTML escapes, even doubled, and join white space."""
     text = html.unescape(html.unescape(ftfy.fix_text(text)))
     return re.sub(r"\s+", " ", text).strip()
 
@@ -117,7 +117,7 @@ def words_of(text: str) -> set[str]:
 def train_tokenizer(
     captions: Iterable[str], path: PathLike | None = None, *, vocab_size: int = 768
 ) -> Tokenizer:
-    """Learns a vocabulary; the same captions give the same bytes.
+    """Train a vocabulary; the same captions give the same bytes.
 
     Text is lower-cased and normalised, and what the vocabulary lacks is spelled in
     bytes, so that any string can be encoded. Byte pairs, not T5's unigrams: these

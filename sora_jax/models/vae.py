@@ -4,9 +4,10 @@ pixels [b t h w 3] -> space-to-depth by `patch` -> encoder -> latents
 [b 1+(t-1)/T h/S w/S z] -> decoder -> depth-to-space -> pixels. One description covers
 Wan 2.1 (patch 1, no shortcuts), Wan 2.2 (patch 2, shortcuts) and our default.
 
-Every function takes and returns the cache of `nn.conv.Stream`: without one the call
-opens a stream with 1 + T k frames, with one it goes on with T m frames. A whole clip
-is the opening alone. Source: Wan 2.1 report (arXiv 2503.20314, section 4.1) and code.
+Every function takes and returns the cache of a `nn.stream.Stream`: without one the
+call opens a clip with 1 + T k frames, with one it continues it by T m frames. A whole
+clip is the opening alone. Source: Wan 2.1 report (arXiv 2503.20314, section 4.1) and
+code.
 """
 
 from __future__ import annotations
@@ -19,10 +20,11 @@ from jaxtyping import Array, Float
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae_layers import Head, Middle
 from sora_jax.models.vae_stages import DownStage, UpStage
-from sora_jax.nn.conv import Cache, CausalConv, Stream
+from sora_jax.nn.conv import CausalConv
 from sora_jax.nn.layers import rank
 from sora_jax.nn.precision import compute_dtype, wide
-from sora_jax.sharding import constrain
+from sora_jax.nn.stream import Cache, Stream
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 
 class Statistic(nnx.Variable):
@@ -36,7 +38,9 @@ class Encoder(nnx.Module):
         dtype = compute_dtype(config.dtype)
         widths = [config.encoder_width * m for m in (1, *config.multipliers)]
         pixels = 3 * config.patch**2
-        self.conv_in = CausalConv(pixels, widths[0], rngs=rngs, dtype=dtype)
+        self.conv_in = CausalConv(
+            pixels, widths[0], rngs=rngs, dtype=dtype, optimizer_group="outer"
+        )
         factors = [*config.stages, (1, 1)]
         self.stages = nnx.List(
             [
@@ -47,7 +51,12 @@ class Encoder(nnx.Module):
         self.middle = Middle(widths[-1], rngs=rngs, dtype=dtype)
         self.head = Head(widths[-1], 2 * config.channels, rngs=rngs, dtype=dtype)
         self.moments = CausalConv(
-            2 * config.channels, 2 * config.channels, (1, 1, 1), rngs=rngs, dtype=dtype
+            2 * config.channels,
+            2 * config.channels,
+            (1, 1, 1),
+            rngs=rngs,
+            dtype=dtype,
+            optimizer_group="outer",
         )
         # The posterior starts narrow: noise as large as the signal would hide it.
         bias = self.moments.bias
@@ -57,9 +66,9 @@ class Encoder(nnx.Module):
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 z"]:
         """Return means and log-variances, side by side."""
-        x = shared(self.conv_in(shared(x), stream))
+        x = split_frames(self.conv_in(split_frames(x, stream), stream), stream)
         for stage in self.stages:
-            x = shared(stage(x, stream))
+            x = split_frames(stage(x, stream), stream)
         x = self.head(self.middle(x, stream), stream)
         return wide(self.moments(x, stream))
 
@@ -72,8 +81,12 @@ class Decoder(nnx.Module):
         multipliers = config.multipliers[::-1]
         widths = [config.decoder_width * m for m in (multipliers[0], *multipliers)]
         z = config.channels
-        self.latents = CausalConv(z, z, (1, 1, 1), rngs=rngs, dtype=dtype)
-        self.conv_in = CausalConv(z, widths[0], rngs=rngs, dtype=dtype)
+        self.latents = CausalConv(
+            z, z, (1, 1, 1), rngs=rngs, dtype=dtype, optimizer_group="outer"
+        )
+        self.conv_in = CausalConv(
+            z, widths[0], rngs=rngs, dtype=dtype, optimizer_group="outer"
+        )
         self.middle = Middle(widths[0], rngs=rngs, dtype=dtype)
         factors = [*config.stages[::-1], (1, 1)]
         stages, width = [], widths[0]
@@ -88,10 +101,10 @@ class Decoder(nnx.Module):
         self, z: Float[Array, "b t h w z"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 c"]:
         """Return patches of pixels."""
-        x = self.conv_in(self.latents(shared(z), stream), stream)
+        x = self.conv_in(self.latents(split_frames(z, stream), stream), stream)
         x = self.middle(x, stream)
         for stage in self.stages:
-            x = shared(stage(x, stream))
+            x = split_frames(stage(x, stream), stream)
         return wide(self.head(x, stream))
 
 
@@ -106,42 +119,54 @@ class VAE(nnx.Module):
         self.latent_std = Statistic(jnp.ones(config.channels), axes=(None,))
 
     def posterior(
-        self, pixels: Float[Array, "b t h w 3"], cache: Cache | None = None
+        self,
+        pixels: Float[Array, "b t h w 3"],
+        cache: Cache | None = None,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
     ) -> tuple[Float[Array, "b t2 h2 w2 z"], Float[Array, "b t2 h2 w2 z"], Cache]:
         """Return mean and log-variance of the raw latents, and the cache."""
-        stream = Stream(self.config.temporal_padding, cache)
+        stream = Stream(self.config.temporal_padding, cache, mesh_plan)
         moments = self.encoder(space_to_depth(pixels, self.config.patch), stream)
         mean, log_variance = jnp.split(moments, 2, axis=-1)
         return mean, jnp.clip(log_variance, -30.0, 20.0), stream.cache
 
     def reconstruct(
-        self, raw: Float[Array, "b t h w z"], cache: Cache | None = None
+        self,
+        raw: Float[Array, "b t h w z"],
+        cache: Cache | None = None,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
     ) -> tuple[Float[Array, "b t2 h2 w2 3"], Cache]:
         """Decode raw latents to unclipped pixels."""
-        stream = Stream(self.config.temporal_padding, cache)
+        stream = Stream(self.config.temporal_padding, cache, mesh_plan)
         pixels = depth_to_space(self.decoder(raw, stream), self.config.patch)
         return pixels, stream.cache
 
     def encode(
-        self, pixels: Float[Array, "b t h w 3"], cache: Cache | None = None
+        self,
+        pixels: Float[Array, "b t h w 3"],
+        cache: Cache | None = None,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
     ) -> tuple[Float[Array, "b t2 h2 w2 z"], Cache]:
         """Encode pixels in [-1, 1] to normalised latents (the posterior's mean)."""
-        mean, _, cache = self.posterior(pixels, cache)
+        mean, _, cache = self.posterior(pixels, cache, mesh_plan)
         shift, scale = rank(self.latent_mean[...], 5), rank(self.latent_std[...], 5)
         return (mean - shift) / scale, cache
 
     def decode(
-        self, latents: Float[Array, "b t h w z"], cache: Cache | None = None
+        self,
+        latents: Float[Array, "b t h w z"],
+        cache: Cache | None = None,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
     ) -> tuple[Float[Array, "b t2 h2 w2 3"], Cache]:
         """Decode normalised latents to pixels, clipped to [-1, 1]."""
         shift, scale = rank(self.latent_mean[...], 5), rank(self.latent_std[...], 5)
-        pixels, cache = self.reconstruct(latents * scale + shift, cache)
+        pixels, cache = self.reconstruct(latents * scale + shift, cache, mesh_plan)
         return jnp.clip(pixels, -1.0, 1.0), cache
 
 
-def shared(x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
-    """Let devices share frames; convolutions exchange the borders by themselves."""
-    return constrain(x, "batch", None, "height", "width", None)
+def split_frames(x: Float[Array, "b t h w c"], stream: Stream) -> Array:
+    """Split frames over the devices; XLA exchanges the borders for convolutions."""
+    return stream.mesh_plan.constrain(x, "batch", None, "height", "width", None)
 
 
 def space_to_depth(

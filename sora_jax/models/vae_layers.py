@@ -8,8 +8,10 @@ from flax import nnx
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sora_jax.nn.conv import CausalConv, Stream
+from sora_jax.nn.conv import CausalConv
 from sora_jax.nn.layers import Linear, RMSNorm, zeros
+from sora_jax.nn.stream import Stream
+from sora_jax.sharding import MeshPlan
 
 NORM_EPS = 1e-12
 
@@ -34,7 +36,7 @@ class Residual(nnx.Module):
         """Transform at one resolution."""
         y = self.conv_1(jax.nn.silu(self.norm_1(x)), stream)
         y = self.conv_2(jax.nn.silu(self.norm_2(y)), stream)
-        return y + (x if self.project is None else self.project(x))
+        return y + (x if self.project is None else self.project(x, stream.mesh_plan))
 
 
 class FrameAttention(nnx.Module):
@@ -46,13 +48,15 @@ class FrameAttention(nnx.Module):
         self.qkv = Linear(width, 3 * width, axes=axes, rngs=rngs, dtype=dtype)
         self.out = Linear(width, width, axes=axes, rngs=rngs, dtype=dtype, init=zeros)
 
-    def __call__(self, x: Float[Array, "b t h w c"]) -> Float[Array, "b t h w c"]:
+    def __call__(
+        self, x: Float[Array, "b t h w c"], mesh_plan: MeshPlan
+    ) -> Float[Array, "b t h w c"]:
         """Mix the pixels of each frame."""
         b, t, h, w, c = x.shape
-        qkv = self.qkv(self.norm(x)).reshape(b * t, h * w, 1, 3 * c)
+        qkv = self.qkv(self.norm(x), mesh_plan).reshape(b * t, h * w, 1, 3 * c)
         q, k, v = jnp.split(qkv, 3, axis=-1)
         attended = jax.nn.dot_product_attention(q, k, v)
-        return x + self.out(attended.reshape(x.shape))
+        return x + self.out(attended.reshape(x.shape), mesh_plan)
 
 
 class Middle(nnx.Module):
@@ -67,7 +71,8 @@ class Middle(nnx.Module):
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t h w c"]:
         """Transform at the lowest resolution."""
-        return self.after(self.attention(self.before(x, stream)), stream)
+        x = self.attention(self.before(x, stream), stream.mesh_plan)
+        return self.after(x, stream)
 
 
 class Head(nnx.Module):
@@ -75,7 +80,9 @@ class Head(nnx.Module):
 
     def __init__(self, width: int, features: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.norm = RMSNorm(width, eps=NORM_EPS)
-        self.conv = CausalConv(width, features, rngs=rngs, dtype=dtype)
+        self.conv = CausalConv(
+            width, features, rngs=rngs, dtype=dtype, optimizer_group="outer"
+        )
 
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream

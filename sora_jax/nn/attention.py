@@ -1,8 +1,8 @@
-"""The DiT's one attention entry: packed segments, causal order, and a frozen plan.
+"""Attention over packed rows: one entry for every kernel, length and mesh.
 
 Queries and keys may have different lengths and segments, so self-attention and
-cross-attention are the same call. The plan says how it is computed, never what: with
-all scores in memory for short rows, else by a kernel that stores none.
+cross-attention are the same call. Config and mesh plan say how it is computed, never
+what: with all scores in memory for short rows, else by a kernel that stores none.
 
 Where the mesh splits tokens, every device holds a stretch of them. Ulysses (Jacobs et
 al. 2023) exchanges heads for tokens, so that a device sees all tokens of a few heads;
@@ -17,13 +17,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float
 
-from sora_jax import sharding
 from sora_jax.config import AttentionPlan
 from sora_jax.nn.flash import Kernel, Meta, flash, visible
 from sora_jax.nn.flash_blocks import BlockKernel
 from sora_jax.nn.flash_splash import SplashKernel
 from sora_jax.nn.flash_triton import TritonKernel
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.precision import wide_dtype
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 DEFAULT_PLAN = AttentionPlan()
 BY_PLATFORM = {"tpu": "splash", "gpu": "triton"}
@@ -36,8 +37,10 @@ def attention(
     q_meta: Meta,
     kv_meta: Meta,
     plan: AttentionPlan = DEFAULT_PLAN,
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
     *,
-    keys_axis: str | None = None,
+    is_self: bool = False,
+    cache: KVCache | None = None,
 ) -> Float[Array, "b n k e"]:
     """Softmax attention inside segments; softmax at least in float32.
 
@@ -49,53 +52,67 @@ def attention(
       v: values.
       q_meta: segments and order of the queries.
       kv_meta: those of the keys.
-      plan: how it is computed.
-      keys_axis: the logical axis along which keys lie: "tokens" where they are split
-        as queries are; None where every device has all of them.
+      plan: the kernel and its tiles.
+      mesh_plan: how devices share batch, heads and tokens.
+      is_self: whether keys are the tokens that ask, and are split as these are; else
+        every device has all of them.
+      cache: keys and values of earlier tokens, which are attended to like `k` and `v`.
 
     Raises:
       ValueError: the mesh cannot share the heads, or the plan's kernel knows no order;
         says what could.
     """
+    if cache is not None:
+        k, v, kv_meta = cache.append(k, v, kv_meta)
     b, n, heads, _ = q.shape
-    shares = sharding.size(keys_axis) if keys_axis else 1
-    is_split = shares > 1 and n % shares == 0
-    scores = b * n * heads * k.shape[1]
-    if not is_split and scores <= plan.most_scores * sharding.size("batch"):
+    m = k.shape[1]
+    shares = mesh_plan.size("tokens") if is_self else 1
+    is_split = shares > 1 and n % shares == 0 and m % shares == 0
+    if not is_split and b * n * heads * m <= plan.most_scores * mesh_plan.size("batch"):
         return attend(q, k, v, visible(q_meta, kv_meta))
     q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
     local = partial(
-        attend_locally, plan=plan, is_self=keys_axis is not None, is_split=is_split
+        attend_locally,
+        plan=plan,
+        platform=mesh_plan.platform,
+        own_keys=is_self and cache is None,
+        ring=mesh_plan.ring_axis if is_split else None,
+        ulysses=mesh_plan.ulysses_axis if is_split else None,
     )
-    if sharding.is_active():
+    if mesh_plan.is_sharded:
+        keys = "tokens" if is_split else None
         specs = [
-            sharding.spec(("batch", "heads", axis, None), x.shape)
-            for axis, x in (("tokens", q), (keys_axis, k), (keys_axis, v))
+            mesh_plan.spec(("batch", "heads", axis, None), x.shape)
+            for axis, x in (("tokens", q), (keys, k), (keys, v))
         ]
         metas = [
-            sharding.spec(("batch", axis), meta.segments.shape)
-            for axis, meta in (("tokens", q_meta), (keys_axis, kv_meta))
+            mesh_plan.spec(("batch", axis), meta.segments.shape)
+            for axis, meta in (("tokens", q_meta), (keys, kv_meta))
         ]
         local = jax.shard_map(
-            local, in_specs=(*specs, *metas), out_specs=specs[0], check_vma=False
+            local,
+            mesh=mesh_plan.mesh,
+            in_specs=(*specs, *metas),
+            out_specs=specs[0],
+            check_vma=False,
         )
     return local(q, k, v, q_meta, kv_meta).swapaxes(1, 2)
 
 
-def choose(plan: AttentionPlan, *, own_keys: bool, has_order: bool) -> Kernel:
-    """The kernel of a plan; left open, the one of the platform that compiles.
+def choose_kernel(
+    plan: AttentionPlan, platform: str, *, own_keys: bool, has_order: bool
+) -> Kernel:
+    """The kernel that a plan names; left open, the platform's own.
 
     Args:
       plan: names it, or leaves it open.
+      platform: that is compiled for.
       own_keys: whether keys are the very tokens that ask.
       has_order: whether some keys are hidden by their order, which only XLA knows.
     """
     name = plan.kernel
-    # A kernel cannot be shared among devices but by a mesh.
-    is_lost = not sharding.is_active() and jax.device_count() > 1
     if name == "auto":
-        name = BY_PLATFORM.get(sharding.platform(), "xla")
-        name = "xla" if has_order or is_lost else name
+        name = "xla" if has_order else BY_PLATFORM.get(platform, "xla")
     if name == "splash":
         return SplashKernel(plan.block_q, plan.block_kv, plan.interpret)
     if name == "triton":
@@ -111,11 +128,12 @@ def attend_locally(
     kv_meta: Meta,
     *,
     plan: AttentionPlan,
-    is_self: bool,
-    is_split: bool,
+    platform: str,
+    own_keys: bool,
+    ring: str | None,
+    ulysses: str | None,
 ) -> Float[Array, "b k n e"]:
-    """What one device does; it exchanges with others where keys are split."""
-    ring, ulysses = sharding.context_axes() if is_split else (None, None)
+    """The part of one device; it exchanges with others along ring and Ulysses."""
     if ulysses is not None:
         size = jax.lax.axis_size(ulysses)
         if q.shape[1] % size:
@@ -127,8 +145,12 @@ def attend_locally(
         q, k, v = (trade(x, split_axis=1, concat_axis=2) for x in (q, k, v))
         gather = partial(jax.lax.all_gather, axis_name=ulysses, axis=1, tiled=True)
         q_meta, kv_meta = jax.tree.map(gather, (q_meta, kv_meta))
-    has_order = q_meta.order is not None
-    kernel = choose(plan, own_keys=is_self and ring is None, has_order=has_order)
+    kernel = choose_kernel(
+        plan,
+        platform,
+        own_keys=own_keys and ring is None,
+        has_order=q_meta.order is not None,
+    )
     out: Array = flash(q, k, v, q_meta, kv_meta, kernel, ring)
     if ulysses is not None:
         out = trade(out, split_axis=2, concat_axis=1)

@@ -1,9 +1,9 @@
 """Attention that stores no scores, over keys that may lie on other devices.
 
-A kernel answers for the keys at hand: their part of the output, and the logarithm of
-the sum over which its softmax ran. Parts of several hands merge exactly (Rabe and
-Staats 2021), so keys can travel around a ring of devices while queries stay (Liu et
-al. 2023). Backward, keys travel again, and their gradients with them.
+A kernel attends to a block of keys, and returns its output and the log-sum-exp of its
+scores. Outputs over several blocks merge exactly (Rabe and Staats 2021), so blocks of
+keys can travel around a ring of devices while queries stay (Liu et al. 2023). In the
+backward pass keys travel again, and their gradients with them.
 
 Arrays are `[b k n e]`, heads before positions, as kernels want them.
 """
@@ -21,18 +21,18 @@ from jaxtyping import Array, Float, Int
 
 from sora_jax.nn.precision import wide
 
-# What a remat policy saves, so that the backward pass attends but once.
+# Names that a remat policy saves, so that the backward pass attends only once.
 SAVED = ("attention_out", "attention_sums")
-NEGLIGIBLE = -1e30  # logarithm of a sum over no key
-Keys: TypeAlias = Any  # (k, v, meta), a pytree that travels as one
+NEGLIGIBLE = -1e30  # the log-sum-exp over no key
+Keys: TypeAlias = Any  # (k, v, meta), a block that is sent around the ring
 
 
 class Meta(NamedTuple):
-    """What attention must know of each position; specs of it look alike.
+    """Segment and order of each position; PartitionSpecs of both have the same form.
 
     Attributes:
-      segments: positions see their own segment alone; 0 is padding and sees nothing.
-      order: a query sees no key of a later order; without one it sees all.
+      segments: a query sees keys of its own segment only; 0 is padding, unseen.
+      order: a query sees no key of a later order; without an order it sees all.
     """
 
     segments: Int[Array, "b n"]
@@ -41,12 +41,12 @@ class Meta(NamedTuple):
 
 @runtime_checkable  # since the tests check types at run time
 class Kernel(Protocol):
-    """How the keys at hand are attended to."""
+    """A way to attend to one block of keys."""
 
     def forward(
         self, q: Array, k: Array, v: Array, q_meta: Meta, kv_meta: Meta
     ) -> tuple[Float[Array, "b k n e"], Float[Array, "b k n"]]:
-        """Output, and logarithm of the sum of the exponentials, of these keys."""
+        """Return the output over these keys, and the log-sum-exp of their scores."""
         ...
 
     def backward(
@@ -60,7 +60,7 @@ class Kernel(Protocol):
         sums: Float[Array, "b k n"],
         d_out: Float[Array, "b k n e"],
     ) -> tuple[Array, Array, Array]:
-        """Gradients of q, k and v, given output and sums over all keys."""
+        """Return gradients of q, k and v, given output and sums over all keys."""
         ...
 
 
@@ -97,14 +97,14 @@ def _forward(
 
     def hop(carry: Any, _: None) -> tuple[Any, None]:
         keys, out, sums = carry
-        arriving = pass_on(keys, ring)  # while those at hand are attended to
+        arriving = send_on(keys, ring)  # while these keys are attended to
         out, sums = merge((out, sums), attend(keys))
         return (arriving, out, sums), None
 
-    begun = (pass_on((k, v, kv_meta), ring), *attend((k, v, kv_meta)))
+    own = (send_on((k, v, kv_meta), ring), *attend((k, v, kv_meta)))
     hops = jax.lax.axis_size(ring) - 2
-    (keys, *parts), _ = jax.lax.scan(hop, begun, None, length=hops)
-    out, sums = merge(tuple(parts), attend(keys))  # the last ones travel no further
+    (keys, *parts), _ = jax.lax.scan(hop, own, None, length=hops)
+    out, sums = merge(tuple(parts), attend(keys))  # the last block is not sent on
     return out.astype(q.dtype), sums
 
 
@@ -132,16 +132,16 @@ def _backward_rule(
 
     def hop(carry: Any, is_last: bool) -> Any:
         keys, d_keys, d_q = carry
-        arriving = keys if is_last else pass_on(keys, ring)
+        arriving = keys if is_last else send_on(keys, ring)
         more_q, *more = gradients(keys)
         d_keys = jax.tree.map(jnp.add, d_keys, as_float(more))
-        return arriving, pass_on(d_keys, ring), d_q + as_float(more_q)
+        return arriving, send_on(d_keys, ring), d_q + as_float(more_q)
 
     zeros = jax.tree.map(jnp.zeros_like, as_float((q, [k, v])))
-    begun = ((k, v, kv_meta), zeros[1], zeros[0])
+    own = ((k, v, kv_meta), zeros[1], zeros[0])
     hops = jax.lax.axis_size(ring) - 1
-    carry, _ = jax.lax.scan(lambda c, _: (hop(c, False), None), begun, None, hops)
-    # After as many hops as there are devices, gradients are where their keys came from.
+    carry, _ = jax.lax.scan(lambda c, _: (hop(c, False), None), own, None, hops)
+    # After as many hops as there are devices, gradients are back with their keys.
     _, (d_k, d_v), d_q = hop(carry, True)
     return d_q.astype(q.dtype), d_k.astype(k.dtype), d_v.astype(v.dtype), None, None
 
@@ -150,11 +150,11 @@ flash.defvjp(_forward_rule, _backward_rule)
 
 
 def as_float(tree: Any) -> Any:
-    """At least in float32, in which sums over hops are kept."""
+    """Widen arrays to float32 at least, in which sums over hops are kept."""
     return jax.tree.map(wide, tree)
 
 
-def pass_on(tree: Any, ring: str) -> Any:
+def send_on(tree: Any, ring: str) -> Any:
     """Send arrays to the next device of a ring."""
     size = jax.lax.axis_size(ring)
     step = [(i, (i + 1) % size) for i in range(size)]
@@ -162,7 +162,7 @@ def pass_on(tree: Any, ring: str) -> Any:
 
 
 def merge(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, Array]:
-    """Merge the outputs over two sets of keys."""
+    """Merge the outputs over two blocks of keys."""
     (out, sums), (more, added) = one, other
     total = jnp.logaddexp(sums, added)
     share = jnp.exp(sums - total)[..., None]
@@ -171,7 +171,7 @@ def merge(one: tuple[Array, ...], other: tuple[Array, ...]) -> tuple[Array, Arra
 
 
 def visible(q_meta: Meta, kv_meta: Meta) -> Array:
-    """Which keys each query attends to: its own segment, nothing of a later order."""
+    """Which keys each query sees: those of its segment, and of no later order."""
     query, key = q_meta.segments[:, :, None], kv_meta.segments[:, None, :]
     mask = (query == key) & (query > 0)
     if q_meta.order is not None and kv_meta.order is not None:
@@ -180,7 +180,7 @@ def visible(q_meta: Meta, kv_meta: Meta) -> Array:
 
 
 def pad_to_multiple(x: Array, unit: int, axis: int) -> Array:
-    """Lengthen an axis with zeros (segment 0 is padding) to a multiple."""
+    """Pad an axis with zeros (segment 0 is padding) to a multiple."""
     missing = math.ceil(x.shape[axis] / unit) * unit - x.shape[axis]
     padding = [(0, 0)] * x.ndim
     padding[axis] = (0, missing)

@@ -1,4 +1,4 @@
-"""The kernel in plain XLA: queries go block by block, and scores live for one block."""
+"""The kernel in plain XLA: block by block of queries, with the scores of one block."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sora_jax.nn.precision import wide, wide_dtype
 
 @dataclasses.dataclass(frozen=True)
 class BlockKernel:
-    """Attends with at most so many scores (batch x heads x queries x keys) at once."""
+    """Attends with at most `most_scores` scores (batch x heads x queries x keys)."""
 
     most_scores: int
 
@@ -77,7 +77,7 @@ class BlockKernel:
         return _join(d_q, q), d_k.astype(k.dtype), d_v.astype(v.dtype)
 
     def _split(self, q: Array, k: Array, tree: tuple) -> tuple:
-        """Cut what belongs to queries into blocks, stacked on a first axis."""
+        """Cut the queries' arrays into blocks, stacked on a new first axis."""
         b, heads, n, _ = q.shape
         blocks = min(n, math.ceil(b * heads * n * k.shape[2] / self.most_scores))
         length = math.ceil(n / blocks)
@@ -92,7 +92,7 @@ class BlockKernel:
 
 
 def _scores(q: Array, q_meta: Meta, k: Array, kv_meta: Meta) -> tuple[Array, Array]:
-    """Scaled products, negligible where a key is not seen; and where it is."""
+    """Scaled scores, and which keys are seen; scores of the others are negligible."""
     seen = visible(q_meta, kv_meta)[:, None]
     exact = wide_dtype(q.dtype)
     products = jnp.einsum("bkne,bkme->bknm", q, k, preferred_element_type=exact)
@@ -105,7 +105,7 @@ def _scale(q: Array) -> float:
 
 
 def _join(blocks: Array, q: Array) -> Array:
-    """Undo the cutting of [blocks b k length ...]."""
+    """Undo `_split`, whose blocks are [blocks b k length ...]."""
     joined = jnp.moveaxis(blocks, 0, 2)
     b, heads, count, length, *rest = joined.shape
     return joined.reshape(b, heads, count * length, *rest)[:, :, : q.shape[2]]

@@ -1,7 +1,7 @@
-"""The kernel for TPUs: JAX's splash attention, from whose pieces a ring is built.
+"""The kernel for TPUs: JAX's splash attention, by its forward and backward kernels.
 
-Its public entry gives sums or is differentiable, never both, so that the pieces
-themselves are called, with the empty mask that leaves visibility to segments.
+Its public entry returns sums or is differentiable, never both, and a ring needs both;
+so the kernels are called themselves. Their mask is empty: segments say what is seen.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ from jaxtyping import Array
 from sora_jax.nn.flash import NEGLIGIBLE, Meta, pad_to_multiple
 
 LANES = 128
-PARTS = 8  # of the queries' gradient that are held at once
-MOST_PADDING = 1.03  # of the least that a tile needs
+PARTS = 8  # partial gradients of the queries that are in memory at once
+MOST_PADDING = 1.03  # of the padded length that the best tile has
 NO_MASK = mask_info.MaskInfo(None, None, None, None, None)
 LAYOUT = splash.QKVLayout.HEAD_DIM_MINOR
 HIDDEN = float(-0.7 * jnp.finfo(jnp.float32).max)  # the score of a key not seen
@@ -32,7 +32,7 @@ HIDDEN = float(-0.7 * jnp.finfo(jnp.float32).max)  # the score of a key not seen
 
 @dataclasses.dataclass(frozen=True)
 class SplashKernel:
-    """Attends in tiles of so many queries and keys, multiples of 128 at most."""
+    """Attends in tiles of at most `block_q` queries and `block_kv` keys."""
 
     block_q: int
     block_kv: int
@@ -65,7 +65,7 @@ class SplashKernel:
             return out, sums
 
         out, sums = jax.vmap(one)(_scaled(q), k, v, ids)
-        # Of a query without keys the kernel makes the mean of what it does not see.
+        # For a query that sees no key the kernel returns the mean of all values.
         seen = sums[..., None] > NEGLIGIBLE
         out = jnp.where(seen, out, 0)
         return out[:, :, :n], jnp.maximum(sums[:, :, :n], NEGLIGIBLE)
@@ -111,8 +111,8 @@ class SplashKernel:
             )
             return parts
 
-        # One kernel gives all gradients, that of the queries in a part for each tile of
-        # keys: with so many tiles at once, the parts take no more than so many queries.
+        # One kernel gives all gradients; that of the queries comes in parts, one for
+        # each tile of keys. Groups of tiles in turn bound the parts in memory.
         tiles = k.shape[2] // block_kv
         groups = min(
             g for g in range(1, tiles + 1) if not tiles % g and tiles <= g * PARTS
@@ -137,7 +137,7 @@ class SplashKernel:
     def _padded(
         self, q: Array, k: Array, v: Array, q_meta: Meta, kv_meta: Meta
     ) -> tuple[Array, Array, Array, splash.SegmentIds, tuple[int, int]]:
-        """Everything lengthened to whole tiles, and the tiles' sizes."""
+        """Pad everything to whole tiles; return it with the sizes of the tiles."""
         block_q = tile(q.shape[2], self.block_q)
         block_kv = tile(k.shape[2], self.block_kv)
         q_ids = pad_to_multiple(q_meta.segments, block_q, 1)
@@ -150,7 +150,7 @@ class SplashKernel:
 
 
 def tile(length: int, most: int) -> int:
-    """The largest tile of at most that size that needs little padding.
+    """The largest tile of at most a given size that needs little padding.
 
     A kernel of few large tiles is faster than one of many small ones.
     """
@@ -161,7 +161,7 @@ def tile(length: int, most: int) -> int:
 
 
 def refuse_order(*metas: Meta) -> None:
-    """Refuse what the kernel cannot hide."""
+    """Refuse an order, by which the kernel cannot hide keys."""
     if any(meta.order is not None for meta in metas):
         raise ValueError(
             "attention.kernel 'splash' knows no order: leave tokens.order out, or set "
@@ -175,5 +175,5 @@ def _parted(x: Array, groups: int, axis: int) -> Array:
 
 
 def _scaled(x: Array) -> Array:
-    """The kernel scales nothing: queries, and their gradients, come scaled."""
+    """Scale queries or their gradients, since the kernel does not."""
     return x * jnp.asarray(x.shape[-1] ** -0.5, x.dtype)

@@ -1,7 +1,7 @@
 """The kernel for GPUs: JAX's Pallas attention for Triton, for self-attention.
 
-It takes one row of segments for queries and keys alike, and backward as many blocks of
-the one as of the other; all else goes block by block through XLA.
+It takes one row of segments for queries and keys alike, and in the backward pass as
+many blocks of one as of the other; `BlockKernel` does everything else.
 """
 
 from __future__ import annotations
@@ -31,16 +31,16 @@ SIZES = triton.BlockSizes(
 
 @dataclasses.dataclass(frozen=True)
 class TritonKernel:
-    """Attends in tiles; on other platforms than GPUs only where interpreted."""
+    """Attends in tiles; on platforms other than GPUs only when interpreted."""
 
-    # Whether keys are the very tokens that ask; others go through XLA.
+    # Whether keys are the tokens of the queries; other keys go through XLA.
     own_keys: bool
     most_scores: int
     interpret: bool = False
 
     @property
-    def otherwise(self) -> BlockKernel:
-        """What does all that this kernel cannot."""
+    def fallback(self) -> BlockKernel:
+        """The kernel for what this one cannot do."""
         return BlockKernel(self.most_scores)
 
     def forward(
@@ -48,7 +48,7 @@ class TritonKernel:
     ) -> tuple[Array, Array]:
         """See `flash.Kernel`."""
         if not self.own_keys or q_meta.order is not None:
-            return self.otherwise.forward(q, k, v, q_meta, kv_meta)
+            return self.fallback.forward(q, k, v, q_meta, kv_meta)
         n, segments = q.shape[2], pad_to_multiple(q_meta.segments, FORWARD, 1)
         q, k, v = (_positions_first(x) for x in (q, k, v))
         out, sums = triton.mha(  # pyright: ignore[reportGeneralTypeIssues]
@@ -79,12 +79,12 @@ class TritonKernel:
     ) -> tuple[Array, Array, Array]:
         """See `flash.Kernel`."""
         if not self.own_keys or q_meta.order is not None:
-            return self.otherwise.backward(q, k, v, q_meta, kv_meta, out, sums, d_out)
+            return self.fallback.backward(q, k, v, q_meta, kv_meta, out, sums, d_out)
         n, segments = q.shape[2], pad_to_multiple(q_meta.segments, FORWARD, 1)
         d_out = jnp.where((segments > 0)[:, None, :n, None], d_out, 0)
         scale = q.shape[-1] ** -0.5
         q, k, v, out, d_out = (_positions_first(x) for x in (q, k, v, out, d_out))
-        # Padding sees padding in the kernel: against so large a sum, nothing.
+        # In the kernel padding sees padding: so large a sum makes its weights zero.
         sums = pad_to_multiple(sums / LOG_2, FORWARD, 2)
         sums = jnp.where((segments > 0)[:, None], sums, -NEGLIGIBLE)
         d_q, d_k, d_v, _ = triton._mha_backward(

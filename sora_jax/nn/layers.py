@@ -16,11 +16,12 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-from sora_jax import sharding
+from sora_jax.nn.parameters import OptimizerGroup, is_float32
 from sora_jax.nn.precision import wide
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 Initializer = Callable[..., Array]
-# A kernel that was gathered for use; the backward pass gathers it again.
+# Checkpoint name of a gathered kernel: the backward pass gathers it again.
 GATHERED = "gathered"
 
 zeros = nnx.initializers.zeros
@@ -38,21 +39,33 @@ def gelu(x: Array) -> Array:
     return jax.nn.gelu(x, approximate=True)
 
 
-def matmul(x: Array, kernel: Array) -> Array:
+def matmul(x: Array, kernel: Array, mesh_plan: MeshPlan = SINGLE_DEVICE) -> Array:
     """Multiply the last axis of `x` by the first of `kernel`.
 
     The gradient of a dot with several leading axes contracts them all at once, which
-    XLA:CPU runs four times slower than the product of matrices that they are made to
-    there. Where devices share axes they stay apart: joined, they could not be shared.
+    XLA:CPU runs four times slower than the gradient of a product of two matrices. Where
+    devices share leading axes these stay apart: merged, they could not be shared.
     """
-    if sharding.is_active() and sharding.devices() > 1:
+    if mesh_plan.devices > 1:
         return jnp.tensordot(x, kernel, axes=1)
     flat = x.reshape(-1, x.shape[-1]) @ kernel.reshape(kernel.shape[0], -1)
     return flat.reshape(*x.shape[:-1], *kernel.shape[1:])
 
 
+class LoRAParam(nnx.Param):
+    """A factor of an adapter: what is trained where everything else is frozen."""
+
+
 class Linear(nnx.Module):
-    """An affine map of the last axis, computed in `dtype`."""
+    """An affine map of the last axis, computed in `dtype`.
+
+    An adapter (`sora_jax.weights.adapters`) may set two factors of low rank beside the
+    kernel: it then maps by kernel + lora_scale * lora_down @ lora_up.
+    """
+
+    lora_down: LoRAParam | None = None
+    lora_up: LoRAParam | None = None
+    lora_scale: float = 1.0
 
     def __init__(
         self,
@@ -64,34 +77,58 @@ class Linear(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         use_bias: bool = True,
         init: Initializer = xavier,
+        optimizer_group: OptimizerGroup = "hidden",
     ):
         shape = (features_out,) if isinstance(features_out, int) else features_out
-        # Initialised as one matrix per output group, so that a fused projection starts
-        # with the statistics of its parts.
+        # A fused projection is initialised as the several matrices that it stands for.
         groups = math.prod(shape[:-1])
         keys = jax.random.split(rngs.params(), groups)
         kernel = jax.vmap(lambda key: init(key, (features_in, shape[-1])))(keys)
         kernel = jnp.moveaxis(kernel, 0, 1).reshape(features_in, *shape)
-        self.kernel = nnx.Param(kernel, axes=axes)
-        self.bias = nnx.Param(jnp.zeros(shape), axes=axes[1:]) if use_bias else None
+        exact = is_float32(dtype)
+        self.kernel = nnx.Param(
+            kernel, axes=axes, optimizer_group=optimizer_group, keep_float32=exact
+        )
+        self.bias = (
+            nnx.Param(jnp.zeros(shape), axes=axes[1:], keep_float32=exact)
+            if use_bias
+            else None
+        )
         self.axes, self.dtype = axes, dtype
 
-    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, ...]:
+    def __call__(
+        self, x: Float[Array, "... c"], mesh_plan: MeshPlan = SINGLE_DEVICE
+    ) -> Float[Array, ...]:
         """Map the last axis."""
-        kernel: Array = sharding.gathered(
-            self.kernel[...].astype(self.dtype), self.axes
-        )
-        y = matmul(x.astype(self.dtype), checkpoint_name(kernel, GATHERED))
+        kernel = mesh_plan.gather(self.kernel[...].astype(self.dtype), self.axes)
+        kernel = checkpoint_name(kernel, GATHERED)
+        y = matmul(x.astype(self.dtype), kernel, mesh_plan)
+        if self.lora_down is not None and self.lora_up is not None:
+            y = y + self._low_rank(
+                x.astype(self.dtype), self.lora_down, self.lora_up, mesh_plan
+            )
         if self.bias is None:
             return y
         return y + rank(self.bias[...].astype(self.dtype), y.ndim)
+
+    def _low_rank(
+        self, x: Array, down: LoRAParam, up: LoRAParam, mesh_plan: MeshPlan
+    ) -> Array:
+        """What an adapter adds; its factors lie like the axes of the kernel."""
+        for factor, axes in (
+            (down, (self.axes[0], None)),
+            (up, (None, *self.axes[1:])),
+        ):
+            value = mesh_plan.gather(factor[...].astype(self.dtype), axes)
+            x = matmul(x, checkpoint_name(value, GATHERED), mesh_plan)
+        return self.lora_scale * x
 
 
 class RMSNorm(nnx.Module):
     """Root-mean-square norm over the last axis, at least in float32."""
 
     def __init__(self, features: int, *, axis: str | None = None, eps: float = 1e-6):
-        self.scale = nnx.Param(jnp.ones(features), axes=(axis,))
+        self.scale = nnx.Param(jnp.ones(features), axes=(axis,), keep_float32=True)
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
@@ -106,8 +143,8 @@ class LayerNorm(nnx.Module):
     """Affine layer norm over the last axis, at least in float32."""
 
     def __init__(self, features: int, *, axis: str | None = None, eps: float = 1e-6):
-        self.scale = nnx.Param(jnp.ones(features), axes=(axis,))
-        self.bias = nnx.Param(jnp.zeros(features), axes=(axis,))
+        self.scale = nnx.Param(jnp.ones(features), axes=(axis,), keep_float32=True)
+        self.bias = nnx.Param(jnp.zeros(features), axes=(axis,), keep_float32=True)
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
@@ -117,7 +154,7 @@ class LayerNorm(nnx.Module):
 
 
 def rank(x: Array, ndim: int) -> Array:
-    """Give an array leading axes of length one (implicit promotion is an error)."""
+    """Give an array leading axes of length one: JAX is told not to promote ranks."""
     return x.reshape((1,) * (ndim - x.ndim) + x.shape)
 
 

@@ -1,8 +1,8 @@
-"""What is computed more exactly than the rest: at least in float32.
+"""Computing in float32 at least, where bfloat16 would round too much.
 
-Sums over many terms (norms, softmax, attention's parts) and what waves finely (time,
-angles) do not bear the rounding of bfloat16. In float64 a whole program shows whether
-two ways of computing are the same, where rounding cannot hide that they are not.
+That is sums over many terms (norms, softmax, merged attention) and the arguments of
+sines (times, angles). Whole programs may run in float64: two ways of computing are then
+seen to be the same, or not, without rounding in between.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ def wide_dtype(dtype: DTypeLike) -> jnp.dtype:
 
 
 def wide(x: Array) -> Array:
-    """Bring an array to float32, unless it is more exact."""
+    """Cast an array to float32, unless it is more exact."""
     return x.astype(wide_dtype(x.dtype))
 
 

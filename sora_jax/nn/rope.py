@@ -1,8 +1,8 @@
 """Rotary position embedding over (t, h, w) coordinates.
 
-Channels are kept in half-split order (all first members of the rotated pairs, then
-all second members): rotation is then two multiplications of contiguous halves.
-Weights of models that rotate adjacent pairs are permuted once, at conversion.
+Channels are in half-split order (all first members of the rotated pairs, then all
+second members), so that a rotation multiplies contiguous halves. Weights of models that
+rotate adjacent pairs are permuted once, at conversion.
 """
 
 from __future__ import annotations
@@ -28,8 +28,9 @@ def rotary_table(
     angles = []
     for axis, pairs in enumerate(axis_pairs(head_dim)):
         frequency = theta ** -(np.arange(pairs, dtype=np.float64) / pairs)
-        place = wide(coords[..., axis : axis + 1])
-        angles.append(place * jnp.asarray(frequency, place.dtype)[None, None, :])
+        position = wide(coords[..., axis : axis + 1])
+        frequency = jnp.asarray(frequency, position.dtype)
+        angles.append(position * frequency[None, None, :])
     angle = jnp.concatenate(angles, axis=-1)[:, :, None, :]
     return jnp.stack([jnp.cos(angle), jnp.sin(angle)])
 
@@ -37,7 +38,7 @@ def rotary_table(
 def rotate(
     x: Float[Array, "b n k e"], table: Float[Array, "2 b n 1 half"]
 ) -> Float[Array, "b n k e"]:
-    """Turn each (first, second) pair of channels by the angle of its token."""
+    """Rotate each (first, second) pair of channels by the angle of its token."""
     first, second = jnp.split(wide(x), 2, axis=-1)
     cos, sin = table
     rotated = [first * cos - second * sin, first * sin + second * cos]

@@ -9,25 +9,24 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.sharding import Mesh, NamedSharding
 
-from sora_jax import sharding
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
 from sora_jax.sampling.denoising import TOKEN
+from sora_jax.sharding import MeshPlan
 from sora_jax.types import Batch, Context, Tokens
 
 Axes = tuple[str | None, ...]
 BATCH: Axes = ("batch",)
 
 
-def batch_of(config: DiTRun, mesh: Mesh | None) -> Batch:
+def batch_of(config: DiTRun, mesh_plan: MeshPlan) -> Batch:
     """A batch as `sharding.to_device` places it."""
     packing, text = config.packing, config.text
     rows, n, captions = packing.rows, packing.tokens, packing.samples
     return Batch(
-        tokens=tokens_of(config.dit, rows, n, captions + 1, mesh),
-        text=array(mesh, (rows, captions, text.pad_to), jnp.int32),
-        text_ids=array(mesh, (rows, n), jnp.int32),
+        tokens=tokens_of(config.dit, rows, n, captions + 1, mesh_plan),
+        text=array(mesh_plan, (rows, captions, text.pad_to), jnp.int32),
+        text_ids=array(mesh_plan, (rows, n), jnp.int32),
     )
 
 
@@ -36,36 +35,36 @@ def tokens_of(
     rows: int,
     n: int,
     levels: int,
-    mesh: Mesh | None,
+    mesh_plan: MeshPlan,
     axes: Axes = BATCH,
 ) -> Tokens:
     """Rows of tokens, whose leading axes lie along logical ones."""
     return Tokens(
-        x=array(mesh, (rows, n, config.patch_features), axes=axes),
-        extra=array(mesh, (rows, n, config.extra_features), axes=axes),
-        coords=array(mesh, (rows, n, 3), axes=axes),
-        segments=array(mesh, (rows, n), jnp.int32, axes),
-        levels=array(mesh, (rows, levels)),
-        level_ids=array(mesh, (rows, n), jnp.int32, axes),
-        target_mask=array(mesh, (rows, n), jnp.bool_, axes),
+        x=array(mesh_plan, (rows, n, config.patch_features), axes=axes),
+        extra=array(mesh_plan, (rows, n, config.extra_features), axes=axes),
+        coords=array(mesh_plan, (rows, n, 3), axes=axes),
+        segments=array(mesh_plan, (rows, n), jnp.int32, axes),
+        levels=array(mesh_plan, (rows, levels)),
+        level_ids=array(mesh_plan, (rows, n), jnp.int32, axes),
+        target_mask=array(mesh_plan, (rows, n), jnp.bool_, axes),
     )
 
 
 def contexts_of(
-    config: ModelConfig, rows: int, n: int, mesh: Mesh | None
+    config: ModelConfig, rows: int, n: int, mesh_plan: MeshPlan
 ) -> dict[str, Context]:
     """The text that tokens read."""
     length = config.text.pad_to
     text = Context(
-        states=array(mesh, (rows, length, config.text.width)),
-        segments=array(mesh, (rows, length), jnp.int32),
-        ids=array(mesh, (rows, n), jnp.int32, TOKEN[:2]),
+        states=array(mesh_plan, (rows, length, config.text.width)),
+        segments=array(mesh_plan, (rows, length), jnp.int32),
+        ids=array(mesh_plan, (rows, n), jnp.int32, TOKEN[:2]),
     )
     return {"text": text}
 
 
 def array(
-    mesh: Mesh | None,
+    mesh_plan: MeshPlan,
     shape: tuple[int, ...],
     dtype: Any = jnp.float32,
     axes: Axes = BATCH,
@@ -73,13 +72,10 @@ def array(
     """An array that is shared as far as the mesh divides it; alone, its shape.
 
     Args:
-      mesh: of the devices; None for one.
+      mesh_plan: of the devices.
       shape: of the array.
       dtype: of its values.
       axes: logical ones of its leading axes.
     """
-    if mesh is None:
-        return jax.ShapeDtypeStruct(shape, dtype)
     axes = (axes + (None,) * len(shape))[: len(shape)]
-    where = NamedSharding(mesh, sharding.spec(axes, shape))
-    return jax.ShapeDtypeStruct(shape, dtype, sharding=where)
+    return jax.ShapeDtypeStruct(shape, dtype, sharding=mesh_plan.sharding(axes, shape))

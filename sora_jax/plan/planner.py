@@ -17,6 +17,7 @@ from sora_jax.config import RULES, DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan import hlo, programs, traffic, work
 from sora_jax.plan.chips import GIB, Machine
 from sora_jax.sampling import codec
+from sora_jax.sharding import MeshPlan
 
 UNITS = {"G": GIB, "M": 2**20}
 
@@ -70,9 +71,9 @@ class Plan:
 def plan_training(config: DiTRun, machine: Machine) -> Plan:
     """Plan the training that a config describes."""
     mesh = mesh_of(config.mesh, machine, config.heads)
-    with sharding.use(mesh, config.rules):
-        lowered = programs.train_step(config, mesh)
-        held = held_in_training(config, mesh)
+    mesh_plan = MeshPlan(mesh, config.rules)
+    lowered = programs.train_step(config, mesh_plan)
+    held = held_in_training(config, mesh_plan)
     done = work.of_training(config)
     step = Step("train", lowered, done, config.dit.head_dim, held, 1000)
     return finish(step, machine, mesh, config.dit.remat)
@@ -83,9 +84,9 @@ def plan_sampling(
 ) -> Plan:
     """Plan making one video of a model's default frames and size."""
     mesh = mesh_of(mesh_config, machine, config.dit.heads)
-    with sharding.use(mesh, RULES):
-        lowered = programs.sample_step(config, mesh)
-        _, params = programs.network_of(programs.on_accelerator(config.dit), mesh)
+    mesh_plan = MeshPlan(mesh, RULES)
+    lowered = programs.sample_step(config, mesh_plan)
+    _, params = programs.network_of(programs.on_accelerator(config.dit), mesh_plan)
     held = {"parameters": shard_bytes(params)}
     done, steps = work.of_sampling(config), config.sampling.steps
     step = Step("sample", lowered, done, config.dit.head_dim, held, steps)
@@ -96,13 +97,12 @@ def plan_decoding(
     config: ModelConfig, mesh_config: MeshConfig, machine: Machine
 ) -> Plan:
     """Plan the stream that turns that video's latents into frames."""
-    mesh = mesh_of(mesh_config, machine, config.dit.heads)
-    with sharding.use(mesh, RULES):
-        lowered = programs.decode_step(config)
-        done = work.of_decoding(config)
-        with codec.on_frames(config.vae, config.sampling.size)():
-            mesh = jax.sharding.get_mesh()
+    mesh_plan = MeshPlan(mesh_of(mesh_config, machine, config.dit.heads), RULES)
     settings = config.sampling
+    lowered = programs.decode_step(config, mesh_plan)
+    done = work.of_decoding(config)
+    mesh = codec.on_frames(config.vae, settings.size, mesh_plan).mesh
+    assert mesh is not None
     frames = (settings.frames - 1) // config.vae.time_factor
     chunks = frames / codec.frames_at_once(config.vae, settings.size)
     # No product of a decoder is narrower than the matrix unit by much.
@@ -115,9 +115,9 @@ def mesh_of(config: MeshConfig, machine: Machine, heads: int) -> Mesh:
     return sharding.make_mesh(dataclasses.asdict(config), machine.devices, heads)
 
 
-def held_in_training(config: DiTRun, mesh: Mesh) -> dict[str, float]:
+def held_in_training(config: DiTRun, mesh_plan: MeshPlan) -> dict[str, float]:
     """What a device holds between steps."""
-    program = programs.dit.program(config, mesh)
+    program = programs.dit.program(config, mesh_plan)
     state = program.blueprint.abstract
     frozen = {"frozen": shard_bytes(program.frozen)} if program.frozen else {}
     return {

@@ -12,7 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh, NamedSharding
+from jax.sharding import NamedSharding
 from jax.stages import Lowered
 
 from sora_jax import sharding
@@ -21,14 +21,15 @@ from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
+from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
 from sora_jax.sampling.request import Request, check
+from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit, state
 from sora_jax.types import Context
-from sora_jax.weights.foreign import FLOAT32
 
 
 def on_accelerator(config: DiTConfig) -> DiTConfig:
@@ -43,7 +44,7 @@ def vae_on_accelerator(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, vae=dataclasses.replace(config.vae, dtype=dtype))
 
 
-def train_step(config: DiTRun, mesh: Mesh) -> Lowered:
+def train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of training.
 
     Raises:
@@ -51,13 +52,13 @@ def train_step(config: DiTRun, mesh: Mesh) -> Lowered:
     """
     text = dataclasses.replace(config.text, dtype="bfloat16")
     config = dataclasses.replace(config, dit=on_accelerator(config.dit), text=text)
-    program = dit.program(config, mesh)
+    program = dit.program(config, mesh_plan)
     update = state.jitted_update(program.loss, program.optimization, config.seed)
-    batch = batch_of(config, mesh)
+    batch = batch_of(config, mesh_plan)
     return update.lower(program.blueprint.abstract, batch, *program.frozen)
 
 
-def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
+def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of denoising one video of the config's own frames and size.
 
     Raises:
@@ -70,15 +71,15 @@ def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
     check(request, config)
     t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
     rows = 2 if settings.guides(config.boundary is not None) else 1
-    n = sharding.round_up(t * h * w, "tokens")
-    graphdef, params = network_of(config.dit, mesh)
-    contexts = contexts_of(config, rows, n, mesh)
-    memory = memory_of(graphdef, params, contexts, mesh)
-    tokens = tokens_of(config.dit, rows, n, 2, mesh, denoising.TOKEN[:2])
-    scalar = array(mesh, ())
+    n = mesh_plan.round_up(t * h * w, "tokens")
+    graphdef, params = network_of(config.dit, mesh_plan)
+    contexts = contexts_of(config, rows, n, mesh_plan)
+    memory = memory_of(graphdef, params, contexts, mesh_plan)
+    tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, denoising.TOKEN[:2])
+    scalar = array(mesh_plan, ())
     matrix = matrix_of(settings)
     shape = (matrix.shape[0], 1, n, config.dit.patch_features)
-    stack = array(mesh, shape, axes=denoising.STACK)
+    stack = array(mesh_plan, shape, axes=denoising.STACK)
     compiled = jax.jit(
         denoising.step,
         static_argnames=denoising.STATIC,
@@ -88,31 +89,31 @@ def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:
         graphdef,
         stack,
         (params, memory, tokens, contexts),
-        (scalar, array(mesh, matrix.shape), scalar),
+        (scalar, array(mesh_plan, matrix.shape), scalar),
         is_guided=rows == 2,
+        mesh_plan=mesh_plan,
     )
 
 
-def decode_step(config: ModelConfig) -> Lowered:
+def decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower the decoding of a chunk of frames, which goes on with a stream.
 
-    The mesh must be current; it is laid out anew, for devices to share frames.
+    Args:
+      config: of the model.
+      mesh_plan: of the devices, which are laid out anew to share frames.
     """
-    size = config.sampling.size
-    shares = codec.on_frames(config.vae, size)
+    mesh_plan = codec.on_frames(config.vae, config.sampling.size, mesh_plan)
     config = vae_on_accelerator(config)
     graphdef, params = nnx.split(
         nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
     )
     chunk, cache = chunk_of(config, graphdef, params)
-    with shares():
-        mesh = jax.sharding.get_mesh()
-        place = partial(array, mesh, axes=())
-        params = jax.tree.map(lambda x: place(x.shape, x.dtype), params)
-        cache = jax.tree.map(lambda x: array(mesh, x.shape, x.dtype, FRAMES), cache)
-        return jax.jit(codec.decode_chunk, static_argnums=0).lower(
-            graphdef, params, place(chunk.shape), cache
-        )
+    place = partial(array, mesh_plan, axes=())
+    params = jax.tree.map(lambda x: place(x.shape, x.dtype), params)
+    cache = jax.tree.map(lambda x: array(mesh_plan, x.shape, x.dtype, FRAMES), cache)
+    return codec.run_decoder.lower(
+        graphdef, params, place(chunk.shape), cache, mesh_plan
+    )
 
 
 def chunk_of(
@@ -125,8 +126,7 @@ def chunk_of(
     chunk = jax.ShapeDtypeStruct((1, step, rows, columns, vae.channels), jnp.float32)
     opening = jax.ShapeDtypeStruct((1, 1 + step, *chunk.shape[2:]), jnp.float32)
     decode = partial(codec.decode_chunk, graphdef)
-    with sharding.without_mesh():
-        _, cache = jax.eval_shape(decode, params, opening, None)
+    _, cache = jax.eval_shape(decode, params, opening, None)
     return chunk, cache
 
 
@@ -135,37 +135,38 @@ def matrix_of(settings: SamplingConfig) -> Any:
     return solvers.make_table(settings.solver, 4, settings.shift, 1.0).matrices[0]
 
 
-def network_of(config: DiTConfig, mesh: Mesh) -> tuple[nnx.GraphDef, Any]:
+def network_of(config: DiTConfig, mesh_plan: MeshPlan) -> tuple[nnx.GraphDef, Any]:
     """A transformer as weights are loaded: in half precision where that is computed."""
     module = nnx.eval_shape(lambda: DiT(config, rngs=nnx.Rngs(0)))
-    placed = sharding.parameter_shardings(module, mesh)
+    placed = sharding.parameter_shardings(module, mesh_plan)
     graphdef, params = nnx.split(module)
     dtype = compute_dtype(config.dtype)
 
-    def place(path: tuple, x: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
-        names = {str(getattr(key, "key", key)) for key in path}
-        kept = x.dtype if FLOAT32 & names else dtype
+    def place(x: Any, exact: bool, where: NamedSharding) -> jax.ShapeDtypeStruct:
+        kept = x.dtype if exact else dtype
         return jax.ShapeDtypeStruct(x.shape, kept, sharding=where)
 
     flat = nnx.to_pure_dict(params)
-    nnx.replace_by_pure_dict(
-        params, jax.tree_util.tree_map_with_path(place, flat, placed)
-    )
+    exactly = metadata(module, "keep_float32", False)
+    nnx.replace_by_pure_dict(params, jax.tree.map(place, flat, exactly, placed))
     return graphdef, params
 
 
 def memory_of(
-    graphdef: nnx.GraphDef, params: Any, contexts: dict[str, Context], mesh: Mesh
+    graphdef: nnx.GraphDef,
+    params: Any,
+    contexts: dict[str, Context],
+    mesh_plan: MeshPlan,
 ) -> Any:
     """Keys and values of the contexts, for every layer."""
 
-    def remember(params: Any, contexts: dict[str, Context]) -> Any:
-        return nnx.merge(graphdef, params).remember(contexts)
+    def project(params: Any, contexts: dict[str, Context]) -> Any:
+        return nnx.merge(graphdef, params).project_contexts(contexts)
 
     axes = (None, "batch", None, "heads", None)
     return jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(
-            x.shape, x.dtype, sharding=NamedSharding(mesh, sharding.spec(axes, x.shape))
+            x.shape, x.dtype, sharding=mesh_plan.sharding(axes, x.shape)
         ),
-        jax.eval_shape(remember, params, contexts),
+        jax.eval_shape(project, params, contexts),
     )

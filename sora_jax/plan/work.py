@@ -15,7 +15,6 @@ import jax
 import numpy as np
 from flax import nnx
 
-from sora_jax import sharding
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
 from sora_jax.data.patches import grid_of
 from sora_jax.models.dit import DiT
@@ -25,6 +24,7 @@ from sora_jax.plan.chips import Chip
 from sora_jax.plan.programs import chunk_of
 from sora_jax.sampling import codec
 from sora_jax.sampling.request import Request
+from sora_jax.sharding import SINGLE_DEVICE
 from sora_jax.training.flops import count_flops
 from sora_jax.training.networks import countable, model_flops
 from sora_jax.types import Tokens
@@ -70,7 +70,7 @@ def of_training(config: DiTRun) -> Work:
     """FLOPs of a step of training; rows count as full."""
     rows, n = config.packing.rows, config.packing.tokens
     row = dataclasses.replace(config.packing, rows=1)
-    one = batch_of(dataclasses.replace(config, packing=row), None)
+    one = batch_of(dataclasses.replace(config, packing=row), SINGLE_DEVICE)
     model = model_flops(config, one)
     # Forward, then backward twice as much.
     attention = rows * products(config.dit, n, n)
@@ -118,9 +118,8 @@ def of_decoding(config: ModelConfig) -> Work:
         nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
     )
     chunk, cache = chunk_of(config, graphdef, params)
-    with sharding.without_mesh():
-        decode = partial(codec.decode_chunk, graphdef)
-        model = count_flops(decode, params, chunk, cache)
+    decode = partial(codec.decode_chunk, graphdef)
+    model = count_flops(decode, params, chunk, cache)
     return Work(model=model, attention=0.0, done=model, attention_done=0.0)
 
 
@@ -134,9 +133,9 @@ def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
     graphdef, params = nnx.split(
         nnx.eval_shape(lambda: DiT(countable(config.dit), rngs=nnx.Rngs(0)))
     )
-    contexts = contexts_of(config, rows, n, None)
+    contexts = contexts_of(config, rows, n, SINGLE_DEVICE)
     memory = jax.eval_shape(
-        lambda params, contexts: nnx.merge(graphdef, params).remember(contexts),
+        lambda params, contexts: nnx.merge(graphdef, params).project_contexts(contexts),
         params,
         contexts,
     )
@@ -145,5 +144,9 @@ def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
         return nnx.merge(graphdef, params)(tokens, contexts, memory)
 
     return count_flops(
-        forward, params, tokens_of(config.dit, rows, n, 2, None), contexts, memory
+        forward,
+        params,
+        tokens_of(config.dit, rows, n, 2, SINGLE_DEVICE),
+        contexts,
+        memory,
     )

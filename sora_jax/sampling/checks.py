@@ -1,6 +1,7 @@
-"""What is wrong with the flags of `sample.py` by themselves, before JAX is imported.
+"""What the flags of `sample.py` say, and what is wrong with them by themselves.
 
-Models and devices are not looked at, and of files no more than their headers.
+Neither models nor devices are looked at, so that JAX need not be imported before a
+mistake is told; of files no more than their beginnings.
 """
 
 from __future__ import annotations
@@ -13,47 +14,55 @@ from typing import Any, NamedTuple
 
 from sora_jax import cli, files
 from sora_jax.config import SamplingConfig
-from sora_jax.data import animations, containers, outputs, pictures, storyboard
+from sora_jax.data import outputs
 from sora_jax.limits import SEEDS, Limits
-from sora_jax.sampling import duties, flags
-from sora_jax.sampling.allowed import check_prompts, exceeding, is_text, too_many
+from sora_jax.sampling import flags
+from sora_jax.sampling.limit_checks import (
+    check_prompts,
+    exceeding,
+    is_text,
+    too_many,
+)
+from sora_jax.sampling.task_flags import build_task
+from sora_jax.sampling.tasks import Task
 
 # A name on a hub of models, and no folder.
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-class Read(NamedTuple):
+class Asked(NamedTuple):
     """What the flags say.
 
     Attributes:
+      arguments: the flags.
       problems: with them, a line each.
-      is_clear: whether it is known what is to be done, and with which files.
+      task: what is to be done; None where its flags are wrong.
       prompts: one for each video.
       size: (height, width), if given.
     """
 
+    arguments: flags.Options
     problems: list[str]
-    is_clear: bool
+    task: Task | None
     prompts: tuple[str, ...]
     size: tuple[int, int] | None
 
+    def refuse(self) -> None:
+        """Refuse flags, and files, that are wrong by themselves.
 
-def refuse(arguments: flags.Arguments) -> None:
-    """Refuse flags that are wrong by themselves.
-
-    Raises:
-      ValueError: names each flag that is wrong, its value and the remedy.
-    """
-    problems = read(arguments).problems or check_files(arguments)
-    if problems:
-        raise ValueError("\n".join(flags.as_flags(problems, arguments)))
+        Raises:
+          ValueError: names each flag that is wrong, its value and the remedy.
+        """
+        problems = self.problems or check_files(self)
+        if problems:
+            raise ValueError("\n".join(flags.as_flags(problems, self.arguments)))
 
 
-def read(arguments: flags.Arguments) -> Read:
+def read(arguments: flags.Options) -> Asked:
     """Read the flags, and note all that is wrong with them."""
     limits = arguments.limits
-    problems = duties.check_task(arguments) + _check_items(arguments)
-    is_clear = not problems
+    problems = _check_items(arguments)
+    task = None if problems else collect(problems, build_task, arguments)
     prompts = collect(problems, read_prompts, arguments, limits) or ("",)
     if arguments.variations < 1:
         problems.append(f"--variations must be >= 1, got {arguments.variations}")
@@ -69,12 +78,11 @@ def read(arguments: flags.Arguments) -> Read:
     size = None
     if arguments.size is not None:
         size = collect(problems, cli.parse_size, arguments.size)
-    if arguments.outpaint is not None:
-        around = collect(problems, cli.parse_size, arguments.outpaint, "--outpaint")
-        if around is not None and max(around) > limits.side:
-            problems.append(too_many("outpaint", "pixels", max(around), limits.side))
+    around = max(getattr(task, "outpaint", (0,)))
+    if around > limits.side:
+        problems.append(too_many("outpaint", "pixels", around, limits.side))
     problems += _check_settings(arguments, size)
-    return Read(problems, is_clear, prompts, size)
+    return Asked(arguments, problems, task, prompts, size)
 
 
 def collect(problems: list[str], function: Callable[..., Any], *args: Any) -> Any:
@@ -87,7 +95,7 @@ def collect(problems: list[str], function: Callable[..., Any], *args: Any) -> An
 
 
 def _check_settings(
-    arguments: flags.Arguments, size: tuple[int, int] | None
+    arguments: flags.Options, size: tuple[int, int] | None
 ) -> list[str]:
     """Problems with settings whatever the model is."""
     problems: list[str] = []
@@ -106,44 +114,39 @@ def _check_settings(
     return problems
 
 
-def _check_items(arguments: flags.Arguments) -> list[str]:
-    """Problems with what may be given several times."""
-    problems: list[str] = []
-    for name in ("image", "span", "video"):
-        count, most = len(getattr(arguments, name)), arguments.limits.items
-        if count > most:
-            problems.append(too_many(name, "", count, most))
-            return problems
-    for text in arguments.span:
-        collect(problems, parse_span, text)
-    for text in arguments.image:
-        collect(problems, split_keyframe, text)
-    return problems
+def _check_items(arguments: flags.Options) -> list[str]:
+    """Problems with how often a flag is given."""
+    most = arguments.limits.items
+    return [
+        too_many(name, "", len(value), most)
+        for name, value in arguments.given().items()
+        if isinstance(value, tuple) and len(value) > most
+    ]
 
 
-def check_files(arguments: flags.Arguments) -> list[str]:
+def check_files(asked: Asked) -> list[str]:
     """Problems with files that their beginnings tell."""
     problems: list[str] = []
-    limits = arguments.limits
+    arguments = asked.arguments
     if arguments.weights is not None:
         collect(problems, _check_weights, arguments.weights)
-    for text in arguments.image:
-        path = split_keyframe(text)[0]
-        collect(problems, pictures.check, path, "--image", limits)
-    for path in arguments.video:
-        collect(problems, _check_footage, path, "--video", limits)
-    if arguments.mask is not None:
-        collect(problems, _check_footage, arguments.mask, "--mask", limits)
-    if arguments.storyboard is not None:
-        collect(problems, partial(storyboard.read, limits=limits), arguments.storyboard)
+    assert asked.task is not None
+    for name, argument in asked.task.arguments().items():
+        value = getattr(asked.task, name)
+        if argument.kind.check_file is not None and value is not None:
+            field = f"--{name.replace('_', '-')}"
+            collect(problems, argument.kind.check_file, value, field, arguments.limits)
     if not (arguments.out.endswith("/") or os.path.isdir(arguments.out)):
         collect(problems, outputs.encoder_of, files.located(arguments.out, "--out"))
-    if arguments.init_noise is not None:
-        collect(problems, files.existing, arguments.init_noise, "--init-noise")
     return problems
 
 
 def _check_weights(folder: str) -> None:
+    """Refuse a folder of weights that there is not.
+
+    Raises:
+      ValueError: says how to get it, where it is the name of one on a hub.
+    """
     where = files.located(folder, "--weights")
     if where.exists():
         return
@@ -157,55 +160,7 @@ def _check_weights(folder: str) -> None:
     raise ValueError(f"{named} is no folder: check the name")
 
 
-def _check_footage(path: str, field: str, limits: Limits) -> None:
-    source = files.existing(path, field)
-    if path.endswith(".npy") or pictures.is_still(path, field=field):
-        return
-    try:
-        if not animations.is_one(source):
-            with containers.opened(source, limits):
-                pass
-    except Exception as error:  # as in `decoding.decode`
-        raise containers.unreadable(f"{field} {files.quoted(path)}", 0, error) from (
-            error
-        )
-
-
-def split_keyframe(text: str) -> tuple[str, int, float]:
-    """A picture given as FILE, FILE@FRAME or FILE@FRAME:STRENGTH.
-
-    Raises:
-      ValueError: it is none of these.
-    """
-    match = re.fullmatch(r"(.+?)(?:@(-?\d{1,18})(?::(\d*\.?\d+))?)?", text, re.DOTALL)
-    path, frame, strength = match.groups() if match else ("", None, None)
-    if match is None or (frame is None and "@" in path and not _exists(path)):
-        raise ValueError(
-            f"--image {files.quoted(text)} must be FILE, FILE@FRAME or "
-            "FILE@FRAME:STRENGTH, such as end.png@-1:0.8"
-        )
-    return path, int(frame or 0), float(strength or 1)
-
-
-def _exists(path: str) -> bool:
-    try:
-        files.existing(path, "--image")
-    except ValueError:
-        return False
-    return True
-
-
-def parse_span(text: str) -> tuple[float, float]:
-    """Read "FROM:TO" in seconds."""
-    match = re.fullmatch(r"(\d*\.?\d+):(\d*\.?\d+)", text.strip())
-    if match is None or len(text) > 50:
-        raise ValueError(
-            "--span must be FROM:TO in seconds, like 1:2.5, got " + files.quoted(text)
-        )
-    return float(match[1]), float(match[2])
-
-
-def read_prompts(arguments: flags.Arguments, limits: Limits) -> tuple[str, ...]:
+def read_prompts(arguments: flags.Options, limits: Limits) -> tuple[str, ...]:
     """The prompts of the command line or of a file."""
     if arguments.prompts is None:
         prompt = arguments.prompt

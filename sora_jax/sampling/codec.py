@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
@@ -15,14 +14,15 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
-from sora_jax.config import FRAME_RULES, VAEConfig
+from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE
 from sora_jax.nn.precision import compute_dtype
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import AnyArray
 
 # An nnx.State, whose own generic hints upset the type checker of the tests.
 Params = Any
-OnMesh = Callable[[], contextlib.AbstractContextManager[Any]]
+STATIC = ("graphdef", "mesh_plan")
 # Logical axes of a clip.
 FRAMES = ("batch", None, "height", "width", None)
 # Latent frames that pass through the VAE at once; a longer video streams through.
@@ -33,12 +33,14 @@ LIVE = 6  # arrays of the finest resolution that decoding holds at a time, about
 
 
 def encode(
-    vae: VAE, pixels: Float[np.ndarray, "b t h w 3"]
+    vae: VAE,
+    pixels: Float[np.ndarray, "b t h w 3"],
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> Float[Array, "b t2 h2 w2 z"]:
     """Encode whole clips, as a stream."""
     graphdef, params = nnx.split(vae)
-    shares = on_frames(vae.config, pixels.shape[2:4])
-    params = everywhere(params, shares)
+    mesh_plan = on_frames(vae.config, pixels.shape[2:4], mesh_plan)
+    params = everywhere(params, mesh_plan)
     factor = vae.config.time_factor
     step = factor * frames_at_once(vae.config, pixels.shape[2:4])
     parts, cache, start = [], None, 0
@@ -46,23 +48,24 @@ def encode(
         stop = min(pixels.shape[1], start + step + (start == 0))
         chunk = pixels[:, start:stop]
         chunk = repeat_last(chunk, step) if start else chunk
-        with shares():
-            latents, cache = run_encoder(graphdef, params, chunk, cache)
+        latents, cache = run_encoder(graphdef, params, chunk, cache, mesh_plan)
         parts.append(sharding.fetch(latents)[:, : -(-(stop - start) // factor)])
         start = stop
     return jnp.asarray(np.concatenate(parts, axis=1))
 
 
 def decode(
-    vae: VAE, latents: Float[AnyArray, "b t h w z"]
+    vae: VAE,
+    latents: Float[AnyArray, "b t h w z"],
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
     """Decode latents and yield frames; memory does not grow with their number."""
     graphdef, params = nnx.split(vae)
     latents = np.asarray(latents)  # on the device each cut would be compiled for
     factor, space = vae.config.time_factor, vae.config.space_factor
     size = latents.shape[2] * space, latents.shape[3] * space
-    shares = on_frames(vae.config, size)
-    params = everywhere(params, shares)
+    mesh_plan = on_frames(vae.config, size, mesh_plan)
+    params = everywhere(params, mesh_plan)
     step = frames_at_once(vae.config, size)
     frames, cache, start = latents.shape[1], None, 0
     while start < frames:
@@ -70,27 +73,25 @@ def decode(
         chunk = (
             repeat_last(latents[:, start:stop], step) if start else latents[:, :stop]
         )
-        with shares():
-            pixels, cache = run_decoder(graphdef, params, chunk, cache)
+        pixels, cache = run_decoder(graphdef, params, chunk, cache, mesh_plan)
         count = (stop - start) * factor - (factor - 1 if start == 0 else 0)
         yield sharding.fetch(pixels)[:, :count]
         start = stop
 
 
-def on_frames(config: VAEConfig, size: tuple[int, int]) -> OnMesh:
-    """What lets the devices of the current mesh share frames of (height, width)."""
-    if not sharding.is_active():
-        return contextlib.nullcontext
+def on_frames(
+    config: VAEConfig, size: tuple[int, int], mesh_plan: MeshPlan
+) -> MeshPlan:
+    """The plan by which the same devices share frames of (height, width)."""
     rows, columns = (side // config.space_factor for side in size)
-    return partial(sharding.use, sharding.frames_mesh(rows, columns), FRAME_RULES)
+    return mesh_plan.for_frames(rows, columns)
 
 
-def everywhere(params: Params, shares: OnMesh) -> Params:
+def everywhere(params: Params, mesh_plan: MeshPlan) -> Params:
     """Parameters on every device that shares frames."""
-    with shares():
-        if not sharding.is_active():
-            return params
-        return jax.tree.map(lambda x: sharding.put(x, *(None,) * x.ndim), params)
+    if not mesh_plan.is_sharded:
+        return params
+    return jax.tree.map(lambda x: mesh_plan.put(x, *(None,) * x.ndim), params)
 
 
 def frames_at_once(config: VAEConfig, size: tuple[int, int]) -> int:
@@ -123,7 +124,9 @@ def decoder_bytes(config: VAEConfig, size: tuple[int, int]) -> int:
 
 
 def reconstruct(
-    vae: VAE, pixels: Float[np.ndarray, "b t h w 3"]
+    vae: VAE,
+    pixels: Float[np.ndarray, "b t h w 3"],
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> Float[np.ndarray, "b t h w 3"]:
     """Encode clips and decode them again.
 
@@ -131,7 +134,8 @@ def reconstruct(
       ValueError: the VAE does not divide their frames.
     """
     check(vae.config, pixels.shape)
-    return np.concatenate(list(decode(vae, encode(vae, pixels))), axis=1)
+    latents = encode(vae, pixels, mesh_plan)
+    return np.concatenate(list(decode(vae, latents, mesh_plan)), axis=1)
 
 
 def check(config: VAEConfig, shape: tuple[int, ...]) -> None:
@@ -151,29 +155,39 @@ def check(config: VAEConfig, shape: tuple[int, ...]) -> None:
         )
 
 
-@partial(jax.jit, static_argnames="graphdef")
+@partial(jax.jit, static_argnames=STATIC)
 def run_encoder(
-    graphdef: nnx.GraphDef, params: Params, pixels: Array, cache: Any
+    graphdef: nnx.GraphDef,
+    params: Params,
+    pixels: Array,
+    cache: Any,
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> tuple[Array, Any]:
     """Encode a chunk, opening a stream or going on with one."""
-    return shared(nnx.merge(graphdef, params).encode(pixels, cache))
+    vae = nnx.merge(graphdef, params)
+    return shared(vae.encode(pixels, cache, mesh_plan), mesh_plan)
 
 
 def decode_chunk(
-    graphdef: nnx.GraphDef, params: Params, latents: Array, cache: Any
+    graphdef: nnx.GraphDef,
+    params: Params,
+    latents: Array,
+    cache: Any,
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> tuple[Array, Any]:
     """Decode a chunk, opening a stream or going on with one."""
-    return shared(nnx.merge(graphdef, params).decode(latents, cache))
+    vae = nnx.merge(graphdef, params)
+    return shared(vae.decode(latents, cache, mesh_plan), mesh_plan)
 
 
-def shared(arrays: Any) -> Any:
+def shared(arrays: Any, mesh_plan: MeshPlan) -> Any:
     """Leave on each device its part of frames, and all of what is no frame."""
 
     def constrain(x: Array) -> Array:
         axes = FRAMES if x.ndim == len(FRAMES) else (None,) * x.ndim
-        return sharding.constrain(x, *axes)
+        return mesh_plan.constrain(x, *axes)
 
     return jax.tree.map(constrain, arrays)
 
 
-run_decoder = jax.jit(decode_chunk, static_argnames="graphdef")
+run_decoder = jax.jit(decode_chunk, static_argnames=STATIC)

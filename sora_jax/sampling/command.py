@@ -10,31 +10,33 @@ import jax
 
 from sora_jax import cli, runtime, sharding
 from sora_jax.data import outputs
-from sora_jax.sampling import reading
-from sora_jax.sampling.flags import Arguments
+from sora_jax.sampling import rewording
+from sora_jax.sampling.checks import Asked
 from sora_jax.sampling.job import Job, prepare
-from sora_jax.sampling.making import Progress, silent
 from sora_jax.sampling.model import load
-from sora_jax.sampling.tasks.brief import Brief
+from sora_jax.sampling.rewording import Expander
+from sora_jax.sampling.segments import with_prompts
+from sora_jax.sampling.window_sampler import Progress, silent
 
 
-def main(arguments: Arguments, started: float) -> None:
+def main(asked: Asked, started: float, expander: Expander | None = None) -> None:
     """Do what the flags say, and tell about it.
 
     Args:
-      arguments: the flags.
+      asked: the flags, read.
       started: when the program was, by `time.perf_counter`.
+      expander: puts prompts into the words of a model's training.
     """
     speaks = runtime.join_hosts()
     if speaks:
         runtime.tell()
     with sharding.fail_together():
-        job = prepare(arguments)
+        job = prepare(asked)
     job = dataclasses.replace(job, seed=sharding.from_first_host(job.seed))
     runtime.enable_compilation_cache()
     if speaks:
         cli.say(job.summary)
-    for path in run(job, progress=cli.bars if speaks else silent):
+    for path in run(job, cli.bars if speaks else silent, expander):
         cli.say(path)
     if speaks:
         last = job.seed + len(job.prompts) - 1
@@ -44,27 +46,19 @@ def main(arguments: Arguments, started: float) -> None:
         cli.say(f"{seeds}, {time.perf_counter() - started:.1f} s")
 
 
-def run(job: Job, progress: Progress) -> Iterator[str]:
+def run(
+    job: Job, progress: Progress, expander: Expander | None = None
+) -> Iterator[str]:
     """Make the videos one by one; yield each file's path when it is whole.
 
     Of several hosts, the first one writes.
     """
-    model = load(job.weights, job.mesh, limits=job.limits)
+    model = load(job.weights, job.mesh, limits=job.limits, expander=expander)
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
         started = time.perf_counter()
-        brief = Brief(
-            model=model.config,
-            prompts=(prompt,),
-            settings=job.settings,
-            seed=seed,
-            noise=job.noise,
-            limits=job.limits,
-        )
-        with sharding.fail_together():  # a task asks what memory its own host has
-            parts = job.build(brief)
-        parts = model.read(parts)
-        chunks = model.make(parts, progress)
+        segments = model.reword(with_prompts(job.segments, (prompt,), seed))
+        chunks = model.sample(segments, progress)
         if jax.process_index() > 0:
             for _ in chunks:  # made with the others, and written by the first host
                 pass
@@ -75,9 +69,9 @@ def run(job: Job, progress: Progress) -> Iterator[str]:
             {
                 "task": job.task,
                 "prompt": prompt,
-                "read_as": reading.told(parts),
+                "read_as": rewording.told(segments),
                 "seed": seed,
-                **dataclasses.asdict(job.made),
+                **dataclasses.asdict(job.settings),
                 **job.record,
                 "weights": f"{model.config.name} {model.weights.digest}",
                 "seconds_of_making": round(time.perf_counter() - started, 2),

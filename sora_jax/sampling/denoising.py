@@ -14,13 +14,13 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
 
-from sora_jax import sharding
 from sora_jax.compiling import jit
 from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
 from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder, encode_captions
+from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.sampling.request import Request
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Batch, Context, Tokens
 
 # Logical axes of what a token has, and of the solver's stack.
@@ -37,6 +37,7 @@ class Network(NamedTuple):
     graphdef: nnx.GraphDef
     params: Params
     memory: Any
+    mesh_plan: MeshPlan = SINGLE_DEVICE
 
 
 def draw_noise(
@@ -51,7 +52,7 @@ def draw_noise(
     return jnp.stack([jax.random.normal(key, shape) for key in keys])
 
 
-def place(tokens: Tokens) -> Tokens:
+def place(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
     """Tokens on their devices, once for all steps."""
     axes: dict[str, tuple[str | None, ...]] = {
         field.name: TOKEN for field in dataclasses.fields(tokens)
@@ -62,42 +63,52 @@ def place(tokens: Tokens) -> Tokens:
         value = getattr(tokens, name)
         if value is None:
             return None
-        return sharding.put(value, *axes[name][: value.ndim])
+        return mesh_plan.put(value, *axes[name][: value.ndim])
 
     return dataclasses.replace(tokens, **{name: put(name) for name in axes})
 
 
-def encode_text(encoder: TextEncoder, batch: Batch) -> Context:
+def encode_text(
+    encoder: TextEncoder, batch: Batch, mesh_plan: MeshPlan = SINGLE_DEVICE
+) -> Context:
     """Encode the captions of rows, and wait, so that the encoder can go."""
     states, segments = jax.block_until_ready(
         run_text_encoder(
-            *nnx.split(encoder), sharding.put(batch.text, "batch", None, None)
+            *nnx.split(encoder),
+            mesh_plan.put(batch.text, "batch", None, None),
+            mesh_plan=mesh_plan,
         )
     )
     return Context(states=states, segments=segments, ids=batch.text_ids)
 
 
-def ready(dit: DiT, contexts: dict[str, Context]) -> Network:
+def ready(
+    dit: DiT, contexts: dict[str, Context], mesh_plan: MeshPlan = SINGLE_DEVICE
+) -> Network:
     """Compute the cross-attention's keys and values, once per prompt."""
     graphdef, params = nnx.split(dit)
-    memory = jax.block_until_ready(remember(graphdef, params, contexts))
-    return Network(graphdef, params, memory)
+    memory = project_contexts(graphdef, params, contexts, mesh_plan=mesh_plan)
+    return Network(graphdef, params, jax.block_until_ready(memory), mesh_plan)
 
 
-@jit(static_argnames="graphdef")
+@jit(static_argnames=("graphdef", "mesh_plan"))
 def run_text_encoder(
-    graphdef: nnx.GraphDef, params: Params, text: Array
+    graphdef: nnx.GraphDef, params: Params, text: Array, *, mesh_plan: MeshPlan
 ) -> tuple[Array, Array]:
     """Run the text encoder."""
-    return encode_captions(nnx.merge(graphdef, params), text)
+    return nnx.merge(graphdef, params).encode(text, mesh_plan)
 
 
-@jit(static_argnames="graphdef")
-def remember(
-    graphdef: nnx.GraphDef, params: Params, contexts: dict[str, Context]
+@jit(static_argnames=("graphdef", "mesh_plan"))
+def project_contexts(
+    graphdef: nnx.GraphDef,
+    params: Params,
+    contexts: dict[str, Context],
+    *,
+    mesh_plan: MeshPlan,
 ) -> Any:
     """Map the contexts to keys and values of every layer."""
-    return nnx.merge(graphdef, params).remember(contexts)
+    return nnx.merge(graphdef, params).project_contexts(contexts, mesh_plan)
 
 
 def denoise_step(
@@ -114,14 +125,26 @@ def denoise_step(
     """Evaluate the velocity, with and without prompt in one batch, and step."""
     arrays = (network.params, network.memory, tokens, contexts)
     scalars = (time, matrix, guidance)
-    return _compiled(network.graphdef, stack, arrays, scalars, is_guided=is_guided)
+    return _compiled(
+        network.graphdef,
+        stack,
+        arrays,
+        scalars,
+        is_guided=is_guided,
+        mesh_plan=network.mesh_plan,
+    )
 
 
-STATIC, DONATED = ("graphdef", "is_guided"), "stack"
+STATIC, DONATED = ("graphdef", "is_guided", "mesh_plan"), "stack"
 
 
 def step(
-    graphdef: nnx.GraphDef, stack: Array, arrays: tuple, scalars: tuple, is_guided: bool
+    graphdef: nnx.GraphDef,
+    stack: Array,
+    arrays: tuple,
+    scalars: tuple,
+    is_guided: bool,
+    mesh_plan: MeshPlan,
 ) -> Array:
     """What `denoise_step` compiles."""
     params, memory, tokens, contexts = arrays
@@ -131,12 +154,12 @@ def step(
     x = jnp.where(target_mask, x, tokens.x)
     levels = jnp.full_like(tokens.levels, time).at[:, 0].set(0.0)
     rows = dataclasses.replace(tokens, x=x, levels=levels)
-    velocity = nnx.merge(graphdef, params)(rows, contexts, memory)
+    velocity = nnx.merge(graphdef, params)(rows, contexts, memory, mesh_plan)
     if is_guided:
         with_prompt, without = jnp.split(velocity, 2)
         velocity = guide(with_prompt, without, guidance)
     velocity = jnp.where(target_mask[: len(velocity)], velocity, 0.0)
-    return sharding.constrain(solvers.advance(stack, velocity, matrix), *STACK)
+    return mesh_plan.constrain(solvers.advance(stack, velocity, matrix), *STACK)
 
 
 _compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(step)

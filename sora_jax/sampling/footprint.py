@@ -16,28 +16,6 @@ from sora_jax.sampling.request import Request
 FLOAT = 4  # bytes
 
 
-def hold(frames: int, size: tuple[int, int], limits: Limits, copies: int = 1) -> None:
-    """Refuse pixels that the host's memory cannot hold.
-
-    Args:
-      frames: how many.
-      size: (height, width) of each.
-      limits: which share of the memory they may take.
-      copies: of the pixels.
-
-    Raises:
-      ValueError: they do not fit.
-    """
-    needed = copies * frames * math.prod(size) * 3 * FLOAT
-    room = memory.of_host() * limits.memory
-    if needed > room:
-        raise ValueError(
-            f"frames: {frames:,} of {size[1]}x{size[0]} take {memory.gib(needed)} of "
-            f"memory, and there are {memory.gib(room)}: make fewer or smaller ones, or "
-            "lift the limits (--unlimited, or limits=UNLIMITED)"
-        )
-
-
 def footprint(request: Request, model: ModelConfig) -> int:
     """Bytes that a step of denoising holds at least, over all devices.
 

@@ -8,23 +8,26 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import jax
-import numpy as np
 
 from sora_jax import cli, sharding
 from sora_jax.config import MeshConfig, ModelConfig, SamplingConfig
-from sora_jax.data import outputs
+from sora_jax.data import outputs, storyboard
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
-from sora_jax.sampling import checks, duties, fitted, flags, inputs
-from sora_jax.sampling.allowed import exceeding
-from sora_jax.sampling.parts import check_parts
+from sora_jax.sampling import checks, flags, resizing, task_flags
+from sora_jax.sampling.feasibility import check_segments
+from sora_jax.sampling.limit_checks import exceeding
+from sora_jax.sampling.media import MediaFiles
 from sora_jax.sampling.request import check_shape
-from sora_jax.sampling.tasks.brief import Brief
-from sora_jax.weights import folders, published
+from sora_jax.sampling.segments import Segment, with_prompts
+from sora_jax.sampling.tasks import Storyboard, Task
+from sora_jax.sampling.tasks.context import TaskContext
+from sora_jax.weights import bundle, folders
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -35,10 +38,8 @@ class Job:
       task: its name.
       prompts: one for each video.
       outs: where each goes; a taken name is given a number.
-      settings: how all are made.
-      made: the same, with the frames and the size that come of it.
-      build: from a prompt and a seed to the parts of its video.
-      noise: latents to begin from.
+      settings: how all are made, with the frames and the size that come of it.
+      segments: of every video, but for its prompt and seed.
       seed: of the first video's noise; the next has the next.
       weights: folder.
       mesh: how devices share them.
@@ -51,9 +52,7 @@ class Job:
     prompts: tuple[str, ...]
     outs: tuple[str, ...]
     settings: SamplingConfig
-    made: SamplingConfig
-    build: inputs.Build
-    noise: np.ndarray | None
+    segments: Sequence[Segment]
     seed: int
     weights: os.PathLike | str
     mesh: MeshConfig
@@ -62,77 +61,120 @@ class Job:
     limits: Limits
 
 
-def prepare(arguments: flags.Arguments) -> Job:
+def prepare(asked: checks.Asked | flags.Options) -> Job:
     """Check a command, without loading any weights.
 
     Raises:
       ValueError: names each flag that is wrong, its value and the remedy.
     """
-    weights, limits = arguments.weights or published.ASSETS, arguments.limits
+    asked = asked if isinstance(asked, checks.Asked) else checks.read(asked)
+    arguments, problems = asked.arguments, list(asked.problems)
+    weights = arguments.weights or bundle.ASSETS
     try:
         model = folders.describe(weights, arguments.model)
     except ValueError as error:
         raise ValueError(flags.as_flag(str(error))) from error
-    problems, is_clear, prompts, size = checks.read(arguments)
-    seed = draw_seed() if arguments.seed is None else arguments.seed
-    shape, heads = dataclasses.asdict(arguments.mesh), model.dit.heads
-    checks.collect(problems, functools.partial(sharding.make_mesh, heads=heads), shape)
-    noise = None
-    if arguments.init_noise is not None:
-        noise = checks.collect(
-            problems, inputs.read_noise, arguments.init_noise, limits
-        )
-    settings = checks.collect(problems, flags.settings_asked, arguments, model)
-    if size is not None and settings is not None:
-        resized = functools.partial(dataclasses.replace, settings, size=size)
-        settings = checks.collect(problems, resized) or settings
-    build, shown = None, None
-    if settings is not None:
-        problems += exceeding(settings, limits)
-        problems += duties.without_effect(arguments, settings, model)
-        brief = Brief(
-            model=model,
-            prompts=prompts[:1],
-            settings=settings,
-            noise=noise,
-            limits=limits,
-        )
-        # Files are read where the rest is right, since that may take long.
-        has_files = any(getattr(arguments, name) for name in inputs.FILES)
-        if has_files and arguments.outpaint is None:
-            problems += check_shape(settings, model, ("window",))
-        if is_clear and not (problems and has_files):
-            build = checks.collect(problems, inputs.read, arguments, settings, model)
-        if build is not None:
-            shown = checks.collect(
-                problems, lambda: check_parts(build(brief), model, limits)
-            )
-    frames, size = shown or (None, None)
-    name = "" if any(prompts) else arguments.task
-    outs = (
-        checks.collect(problems, choose_outs, arguments.out, prompts, frames, name)
-        or ()
+    _check_mesh(problems, arguments.mesh, model)
+    settings = settings_of(problems, asked, model)
+    task, segments, shown = asked.task, None, (None, None)
+    if settings is not None and task is not None:
+        if arguments.seconds is not None:
+            task = dataclasses.replace(task, frames=settings.frames)  # pyright: ignore
+        segments = make_segments(problems, task, arguments, settings, model)
+    if segments is not None:
+        first = with_prompts(segments, asked.prompts[:1], arguments.seed or 0)
+        shown = checks.collect(
+            problems, check_segments, first, model, arguments.limits
+        ) or (None, None)
+    frames, size = shown
+    name = "" if any(asked.prompts) else arguments.task
+    outs = checks.collect(
+        problems, choose_outs, arguments.out, asked.prompts, frames, name
     )
-    if problems or settings is None or build is None:
+    if problems or settings is None or segments is None or task is None:
         raise ValueError("\n".join(flags.as_flags(problems, arguments)))
     assert frames is not None and size is not None
-    fitted.tell(arguments, settings, model)
-    made = dataclasses.replace(settings, frames=frames, size=size)
+    resizing.tell(task, arguments.fit, settings, model, arguments.limits)
+    settings = dataclasses.replace(settings, frames=frames, size=size)
     return Job(
         task=arguments.task,
-        prompts=prompts,
+        prompts=asked.prompts,
         outs=outs,
         settings=settings,
-        made=made,
-        build=build,
-        noise=noise,
-        seed=seed,
+        segments=segments,
+        seed=draw_seed() if arguments.seed is None else arguments.seed,
         weights=weights,
         mesh=arguments.mesh,
-        summary=summarize(arguments.task, model, made),
-        record=inputs.record(arguments),
-        limits=limits,
+        summary=summarize(arguments.task, model, settings),
+        record=record(task, arguments.fit),
+        limits=arguments.limits,
     )
+
+
+def _check_mesh(problems: list[str], mesh: MeshConfig, model: ModelConfig) -> None:
+    shape, heads = dataclasses.asdict(mesh), model.dit.heads
+    checks.collect(problems, functools.partial(sharding.make_mesh, heads=heads), shape)
+
+
+def settings_of(
+    problems: list[str], asked: checks.Asked, model: ModelConfig
+) -> SamplingConfig | None:
+    """The settings that the flags and the model say; problems are noted."""
+    arguments = asked.arguments
+    settings = checks.collect(problems, flags.settings_asked, arguments, model)
+    if settings is None:
+        return None
+    if asked.size is not None:
+        resized = functools.partial(dataclasses.replace, settings, size=asked.size)
+        settings = checks.collect(problems, resized) or settings
+    problems += exceeding(settings, arguments.limits)
+    problems += task_flags.without_effect(arguments, settings, model)
+    return settings
+
+
+def make_segments(
+    problems: list[str],
+    task: Task,
+    arguments: flags.Options,
+    settings: SamplingConfig,
+    model: ModelConfig,
+) -> list[Segment] | None:
+    """The segments of the task; problems are noted."""
+    # Files are read where the rest is right, since that may take long.
+    has_files = bool(named_files(task))
+    if has_files and arguments.task != "outpaint":
+        problems += check_shape(settings, model, ("window",))
+    if problems and has_files:
+        return None
+    limits = arguments.limits
+    media = MediaFiles(settings=settings, fit=arguments.fit, limits=limits, prefix="--")
+    context = TaskContext(model=model, settings=settings, media=media, limits=limits)
+    return checks.collect(problems, task.segments, context)
+
+
+def named_files(task: Task) -> dict[str, Any]:
+    """The arguments of a task that name files."""
+    return {
+        name: value
+        for name, argument in task.arguments().items()
+        if argument.kind.check_file is not None
+        and (value := getattr(task, name)) is not None
+    }
+
+
+def record(task: Task, fit: str) -> dict[str, Any]:
+    """What a video's record says of it beside its settings: what it was made from."""
+    said = task.to_json()
+    said.pop("task")
+    said.pop("frames", None)  # a setting too, which says it as it was made
+    if "strength" in task.arguments():
+        said["strength"] = getattr(task, "strength")  # noqa: B009
+    if set(named_files(task)) - {"init_noise"}:
+        said["fit"] = fit
+    if isinstance(task, Storyboard):
+        # The file may change, and holds the prompts.
+        said["story"] = storyboard.read_text(task.storyboard)
+    return said
 
 
 def summarize(task: str, model: ModelConfig, settings: SamplingConfig) -> str:

@@ -1,17 +1,16 @@
 """The model as people use it: prompts, pictures and clips in, videos out.
 
-Every task becomes parts (`tasks`), every part windows (`rolling`), every window latents
-(`making`): prompt -> text states -> keys and values, once; noise -> [DiT, solver step]
-x N -> latents -> VAE decoder -> pixels.
+Every task becomes segments (`tasks`), every segment windows (`windows`), every window
+latents (`window_sampler`): prompt -> text states -> keys and values, once; noise ->
+[DiT, solver step] x N -> latents -> VAE decoder -> pixels.
 """
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import logging
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import jax
@@ -19,19 +18,23 @@ import numpy as np
 from jaxtyping import Float
 
 from sora_jax import files, sharding
+from sora_jax.condition import Condition
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
-from sora_jax.sampling import arguments, codec, reading, unseen
-from sora_jax.sampling.allowed import check_prompts, exceeding
-from sora_jax.sampling.clip_methods import ClipMethods
-from sora_jax.sampling.making import Progress, silent
-from sora_jax.sampling.parts import Canvas, Clip, Part, check_parts
-from sora_jax.sampling.player import Player
-from sora_jax.sampling.rolling import Frames
-from sora_jax.sampling.tasks.brief import Brief
-from sora_jax.types import Condition
-from sora_jax.weights import folders, published
+from sora_jax.sampling import codec, converters, rewording, unfamiliar
+from sora_jax.sampling.feasibility import check_segments
+from sora_jax.sampling.limit_checks import check_prompts, exceeding
+from sora_jax.sampling.media import MediaFiles
+from sora_jax.sampling.rewording import Expander
+from sora_jax.sampling.segment_sampler import SegmentSampler
+from sora_jax.sampling.segments import Segment, with_prompts
+from sora_jax.sampling.task_methods import TaskMethods
+from sora_jax.sampling.tasks import Generate, Task, build
+from sora_jax.sampling.tasks.context import TaskContext
+from sora_jax.sampling.window_sampler import Progress, silent
+from sora_jax.sampling.windows import Frames
+from sora_jax.weights import bundle, folders
 from sora_jax.weights.parts import Weights
 
 _logger = logging.getLogger(__name__)
@@ -44,32 +47,39 @@ DIFFUSERS = {
 }
 
 
-class Model(ClipMethods):
+class Model(TaskMethods):
     """Weights that answer requests.
 
     Clips are `[t h w 3]` in [-1, 1], of NumPy or JAX, of a size that the model can
-    make; what is known of them comes back as it is. Every method that makes a video
+    make; what is given of them comes back as it is. Every method that makes a video
     also takes
 
       seed: of the noise; the same seed gives the same video.
-      progress: wraps parts, windows, steps and frames: (numbers, unit) -> numbers.
+      progress: wraps segments, windows, steps and frames: (numbers, unit) -> numbers.
       **settings: fields of `SamplingConfig` that differ from the weights' own.
 
     and raises a ValueError, before any work, that names every field that is wrong.
     """
 
     def __init__(
-        self, weights: Weights, *, limits: Limits = LIMITS, rewords: bool = True
+        self,
+        weights: Weights,
+        *,
+        limits: Limits = LIMITS,
+        expander: Expander | None = None,
+        rewords: bool = True,
     ):
         """Keep the weights; nothing is loaded or compiled before it is asked for.
 
         Args:
           weights: the networks.
           limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
-          rewords: whether prompts are read in the words of the model's training, where
-            these are known to say the same; what is read is told.
+          expander: knows the words of the model's training.
+          rewords: whether prompts are put into these words, where they are known to
+            say the same; what is changed is told.
         """
-        self.weights, self.limits, self.rewords = weights, limits, rewords
+        self.weights, self.limits = weights, limits
+        self.expander, self.rewords = expander, rewords
         self.config = weights.config
         # Each warning is given once, however many videos are made.
         self._tell = functools.cache(tell)
@@ -97,18 +107,18 @@ class Model(ClipMethods):
           **options: `num_frames`, `height`, `width`, `num_inference_steps`,
             `guidance_scale`, `guidance_scale_2`; or those of `generate`.
         """
-        ours: dict[str, Any] = {}
+        asked: dict[str, Any] = {}
         for name, value in options.items():
-            ours[DIFFUSERS.get(name, name)] = value
-        sides = {name: ours.pop(name) for name in ("height", "width") if name in ours}
-        if len(sides) == 1 or (sides and "size" in ours):
+            asked[DIFFUSERS.get(name, name)] = value
+        sides = {name: asked.pop(name) for name in ("height", "width") if name in asked}
+        if len(sides) == 1 or (sides and "size" in asked):
             raise ValueError(
                 f"size must be (height, width), got {sides} alone: give height and "
                 "width, or size"
             )
         if sides:
-            ours["size"] = (sides["height"], sides["width"])
-        return self.generate(prompt, **ours)
+            asked["size"] = (sides["height"], sides["width"])
+        return self.generate(prompt, **asked)
 
     def stream(
         self,
@@ -116,6 +126,7 @@ class Model(ClipMethods):
         *,
         condition: Condition | None = None,
         noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
+        frames: int | None = None,
         seed: int = 0,
         progress: Progress = silent,
         **settings: Any,
@@ -124,85 +135,105 @@ class Model(ClipMethods):
 
         Args:
           prompts: what each video shows.
-          condition: pixels that are known, the same for every video.
+          condition: pixels that are given, the same for every video.
           noise: latents to begin from, in the place of those that the seed gives.
+          frames: of each video.
           seed: of the noise; the same seed gives the same videos.
           progress: see the class.
           **settings: fields of `SamplingConfig` that differ from the weights' own.
         """
-        arguments.as_function(progress, "progress")
-        brief = self.brief(prompts, seed=seed, settings=settings)
-        frames = brief.settings.frames
-        if condition is not None:
-            condition = arguments.as_condition(condition)
-        if noise is not None:
-            noise = arguments.as_array(noise, "noise", 5, "[b t h w z] of latents")
-        brief = dataclasses.replace(brief, noise=noise)
-        request = brief.request(frames, condition=condition)
-        return self.perform([Canvas(request=request, stop=frames)], progress)
+        given = {"condition": condition, "init_noise": noise, "frames": frames}
+        given = {name: value for name, value in given.items() if value is not None}
+        task = build(Generate, given)
+        return self.perform(task, prompts, seed=seed, progress=progress, **settings)
 
     def reconstruct(
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Pass clips through the VAE."""
-        pixels = arguments.as_clips(pixels, "pixels")
+        pixels = converters.as_clips(pixels, "pixels")
         codec.check(self.config.vae, pixels.shape)
-        with self.weights.on_mesh():
-            return codec.reconstruct(self.weights.parts["vae"], pixels)
+        vae, mesh_plan = self.weights.parts["vae"], self.weights.mesh_plan
+        return codec.reconstruct(vae, pixels, mesh_plan)
 
-    def run(
+    def perform(
         self,
-        clip: Clip | None,
-        prompt: str,
-        task: Callable[[Brief], list[Part]],
+        task: Task,
+        prompts: str | Sequence[str] = "",
         *,
         seed: int = 0,
         progress: Progress = silent,
         **settings: Any,
-    ) -> Clip:
-        """Perform a task, at the size of a clip unless another is asked for."""
-        arguments.as_text(prompt, "prompt")
-        arguments.as_function(progress, "progress")
-        if clip is not None:
-            settings = {"size": clip.shape[1:3], **settings}
+    ) -> Iterator[Frames]:
+        """Perform a task and yield the frames of its videos in order, chunk by chunk.
+
+        Args:
+          task: what is done.
+          prompts: what each video shows.
+          seed: of the noise; the same seed gives the same videos.
+          progress: see the class.
+          **settings: fields of `SamplingConfig` that differ from the weights' own; by
+            default the size is that of the task's own pixels.
+        """
+        converters.as_function(progress, "progress")
+        size = size_of(task)
+        if size is not None:
+            settings = {"size": size, **settings}
+        texts = converters.as_prompts(prompts)
+        number = converters.as_count(seed, "seed")
         with sharding.fail_together():  # a task asks what memory its own host has
-            parts = task(self.brief(prompt, seed=seed, settings=settings))
-        return np.concatenate(list(self.perform(parts, progress)), axis=1)[0]
+            segments = task.segments(self.context(settings))
+            problems = check_prompts(texts, self.limits)
+            if problems:
+                raise ValueError("\n".join(problems))
+            segments = with_prompts(segments, texts, number)
+            check_segments(segments, self.config, self.limits)
+        return self.sample(self.reword(segments), progress)
 
-    def perform(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
-        """Check parts, then make them and yield their frames in order."""
-        return self.make(self.read(parts), progress)
-
-    def read(self, parts: Sequence[Part]) -> Sequence[Part]:
-        """Check parts; return them in the words that are read, and tell of the rest."""
-        with sharding.fail_together():  # as each host has its own memory
-            check_parts(parts, self.config, self.limits)
-        if self.rewords:
-            parts = reading.read(parts, self.config, self._tell)
-        for line in unseen.find(parts, self.config, self.weights.tokenizer):
-            self._tell(line)
-        return parts
-
-    def make(self, parts: Sequence[Part], progress: Progress) -> Iterator[Frames]:
-        """Make parts that were read and yield their frames in order."""
-        return self.weights.each(Player(self.weights, progress).perform(parts))
-
-    def brief(
-        self, prompts: str | Sequence[str], *, seed: int, settings: dict[str, Any]
-    ) -> Brief:
-        """What a task is told."""
-        asked = self.config.sampling.asked(**arguments.as_settings(settings))
-        texts = arguments.as_prompts(prompts)
-        problems = exceeding(asked, self.limits) + check_prompts(texts, self.limits)
+    def context(self, settings: dict[str, Any]) -> TaskContext:
+        """What a task is told: the model's settings but for those that are given."""
+        asked = self.config.sampling.asked(**converters.as_settings(settings))
+        problems = exceeding(asked, self.limits)
         if problems:
             raise ValueError("\n".join(problems))
-        return Brief(
+        return TaskContext(
             model=self.config,
-            prompts=texts,
             settings=asked,
-            seed=arguments.as_count(seed, "seed"),
+            media=MediaFiles(settings=asked, limits=self.limits),
             limits=self.limits,
         )
+
+    def reword(self, segments: Sequence[Segment]) -> Sequence[Segment]:
+        """The segments in the words of the model's training; tells of what is new."""
+        if self.rewords and self.expander is not None:
+            segments = rewording.reword(
+                segments, self.config, self.expander, self._tell
+            )
+        tokenizer = self.weights.tokenizer
+        for line in unfamiliar.find(segments, self.config, tokenizer, self.expander):
+            self._tell(line)
+        return segments
+
+    def sample(
+        self, segments: Sequence[Segment], progress: Progress = silent
+    ) -> Iterator[Frames]:
+        """Sample checked segments and yield their frames in order."""
+        sampler = SegmentSampler(self.weights, progress)
+        return sampler.sample(segments)
+
+
+def size_of(task: Task) -> tuple[int, int] | None:
+    """The (height, width) of the first pixels that a task was given, if any.
+
+    A task that brings its input to another size has none.
+    """
+    if task.size == "another":
+        return None
+    videos = getattr(task, "video", None)
+    given = list(videos) if isinstance(videos, tuple) else [videos]
+    given += [key.picture for key in getattr(task, "image", ())]
+    shapes = [x.shape for x in given if isinstance(x, np.ndarray)]
+    return (shapes[0][1], shapes[0][2]) if shapes else None
 
 
 def tell(line: str) -> None:
@@ -212,10 +243,11 @@ def tell(line: str) -> None:
 
 
 def load(
-    folder: PathLike = published.ASSETS,
+    folder: PathLike = bundle.ASSETS,
     mesh: MeshConfig = SAMPLING_MESH,
     *,
     limits: Limits = LIMITS,
+    expander: Expander | None = None,
     rewords: bool = True,
 ) -> Model:
     """Load a model; without a folder, the one that ships with the package.
@@ -224,6 +256,7 @@ def load(
       folder: of weights, ours or Wan's.
       mesh: how devices share them, and each video.
       limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
+      expander: see `Model`.
       rewords: see `Model`.
 
     Raises:
@@ -231,12 +264,13 @@ def load(
         is missing or damaged.
     """
     if not isinstance(folder, (str, os.PathLike)):
-        raise arguments.refuse("folder", "a path", folder)
+        raise converters.refuse("folder", "a path", folder)
     if not isinstance(mesh, MeshConfig):
-        raise arguments.refuse("mesh", "a sora_jax.config.MeshConfig", mesh)
+        raise converters.refuse("mesh", "a sora_jax.config.MeshConfig", mesh)
     if not isinstance(limits, Limits):
-        raise arguments.refuse("limits", "sora_jax.limits.Limits", limits)
+        raise converters.refuse("limits", "sora_jax.limits.Limits", limits)
     if not isinstance(rewords, bool):
-        raise arguments.refuse("rewords", "True or False", rewords)
+        raise converters.refuse("rewords", "True or False", rewords)
     where = files.located(folder, "folder")
-    return Model(folders.load(where, mesh=mesh), limits=limits, rewords=rewords)
+    weights = folders.load(where, mesh=mesh)
+    return Model(weights, limits=limits, expander=expander, rewords=rewords)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +12,7 @@ from sora_jax.data.video import to_uint8
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.sampling.model import Model
+from sora_jax.sharding import MeshPlan
 from sora_jax.weights.parts import in_memory
 from sora_jax.weights.workdirs import clips_of, load_vae, tokenizer_of
 
@@ -36,6 +38,11 @@ class Networks(Protocol):
         """What reads for it."""
         ...
 
+    @property
+    def mesh_plan(self) -> MeshPlan:
+        """Where both lie."""
+        ...
+
 
 def sample_media(config: DiTRun, trained: Networks) -> dict[str, np.ndarray]:
     """Make one video for each of a few prompts, side by side."""
@@ -57,6 +64,7 @@ def sample_media(config: DiTRun, trained: Networks) -> dict[str, np.ndarray]:
         dit=trained.dit,
         text_encoder=trained.text_encoder,
     )
+    weights = dataclasses.replace(weights, mesh_plan=trained.mesh_plan)
     # The nearest to 64 x 64 that the patches divide.
     units = [vae.config.space_factor * patch for patch in config.dit.patch[1:]]
     size = tuple(max(unit, 64 // unit * unit) for unit in units)

@@ -6,37 +6,37 @@ import dataclasses
 
 import numpy as np
 
+from sora_jax.condition import Condition
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.limits import SEEDS
-from sora_jax.types import Condition
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request for videos of one shape: what is known of them, and what to make.
+    """A request for videos of one shape: what is given of them, and what to make.
 
     Attributes:
       prompts: one for each video.
       settings: shape, solver and guidance.
-      condition: known pixels, the same for every video; they come back as they are.
-        Beyond its last frame nothing is known.
+      condition: given pixels, the same for every video; they come back as they are.
+        Beyond its last frame nothing is given.
       fading: keyframes that the video may leave: (strength, condition), the weakest
         first. A condition holds for that share of the denoising, from its beginning,
-        and stands for all that is known until then.
+        and stands for all that is given until then.
       source: pixels `[t h w 3]` that denoising starts from, part-way (SDEdit, Meng et
         al. 2021).
       strength: which share of the denoising the source goes through: 0 leaves it as
         the VAE sees it, 1 forgets it.
-      story: (frame, prompt) of the stretches of time that follow the first, which
-        has its video's prompt.
+      story: (frame, prompt) of stretches of time; before the first of them, the
+        video's own prompt is shown.
       noise: latents `[b t h w z]` to begin from; without them the seed draws some.
       seed: of the noise; the same seed gives the same videos.
-      part: which of the parts that a longer video is made of; each has its own noise.
+      part: the number of a segment of its video; each has its own noise.
     """
 
-    prompts: tuple[str, ...]
     settings: SamplingConfig
+    prompts: tuple[str, ...] = ("",)
     condition: Condition | None = None
     fading: tuple[tuple[int | float, Condition], ...] = ()
     source: np.ndarray | None = None
@@ -45,6 +45,13 @@ class Request:
     noise: np.ndarray | None = None
     seed: int = 0
     part: int = 0
+
+    @property
+    def texts(self) -> tuple[str, ...]:
+        """All that the videos are to show."""
+        story = tuple(prompt for _, prompt in self.story)
+        has_own = bool(self.story) and self.story[0][0] == 0
+        return story if has_own else (*self.prompts, *story)
 
     @property
     def conditions(self) -> list[tuple[int | float, Condition]]:
@@ -179,8 +186,8 @@ def _check_condition(
         if tuple(got) != shape
     ]
     if model.conditioning == "tokens" and not problems:
-        known = conditioning.beginning(np.asarray(condition.mask))
-        if known is None or known % model.vae.time_factor != 1:
+        given = conditioning.beginning(np.asarray(condition.mask))
+        if given is None or given % model.vae.time_factor != 1:
             problems.append(
                 f"condition: the model {model.name} takes whole frames at the "
                 f"beginning alone, 1 + {model.vae.time_factor}k of them: animate from "
@@ -196,7 +203,7 @@ def _check_fading(request: Request, model: ModelConfig) -> list[str]:
         return [f"fading: strengths must be between 0 and 1, got {strengths}"]
     if strengths and model.conditioning != "channels":
         return [
-            f"fading: the model {model.name} keeps known frames whole: leave strengths "
+            f"fading: the model {model.name} keeps given frames whole: leave strengths "
             "out, or take weights with conditioning channels, such as the default ones"
         ]
     if strengths and request.window(model) < request.settings.frames:

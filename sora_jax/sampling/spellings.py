@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Sequence
-from typing import get_args
 
 import tyro
 
 from sora_jax import cli
 from sora_jax.files import quoted
-from sora_jax.sampling.flags import Arguments, Task
+from sora_jax.sampling import tasks
+from sora_jax.sampling.flags import Arguments, Options
 
-# Another's name: ours.
+# Another's name, and the one here.
 FLAGS = {
     # diffusers
     "num-frames": "frames",
@@ -49,7 +49,6 @@ TEXTS = tuple(
 )
 # What people call tasks, and how each is asked for here.
 TASKS = {
-    "outpaint": "--task inpaint --outpaint WIDTHxHEIGHT",
     "t2v": "--task generate",
     "text-to-video": "--task generate",
     "t2i": "--task generate --frames 1",
@@ -69,7 +68,7 @@ TASKS = {
 }
 
 
-def parse(argv: Sequence[str]) -> Arguments:
+def parse(argv: Sequence[str]) -> Options:
     """Read a command line, others' names of flags included.
 
     Raises:
@@ -133,7 +132,7 @@ def _size_of(sides: dict[str, str]) -> list[str]:
 
 
 def _check_task(task: str) -> None:
-    known = get_args(Task)
+    known = tuple(tasks.TASKS)
     if task in known:
         return
     # Wan's tasks end in the size of the model: t2v-14B.

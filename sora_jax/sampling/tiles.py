@@ -13,6 +13,7 @@ from sora_jax import memory, sharding
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import AnyArray
 
 _logger = logging.getLogger(__name__)
@@ -22,19 +23,23 @@ LEAST = 16  # latent cells along the side of the smallest tile
 MOST_FRAMES = 16  # that are handed on at a time
 
 
-def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
+def choose(
+    config: VAEConfig, size: tuple[int, int], mesh_plan: MeshPlan = SINGLE_DEVICE
+) -> int | None:
     """Latent cells along a tile's side; None where whole frames fit into memory.
 
-    The devices of the current mesh share frames, and tiles.
+    Devices share frames, and tiles.
     """
     room = sharding.min_over_hosts(
-        memory.available(sharding.current()) * memory.WEIGHTS_SHARE
+        memory.available(mesh_plan.mesh) * memory.WEIGHTS_SHARE
     )
-    needed = bytes_of_a_device(config, size)
+    needed = bytes_of_a_device(config, size, mesh_plan.devices)
     if needed <= room:
         return None
     tile = max(size) // config.space_factor
-    while tile > LEAST and bytes_of_a_device(config, side(config, tile)) > room:
+    while tile > LEAST:
+        if bytes_of_a_device(config, side(config, tile), mesh_plan.devices) <= room:
+            break
         tile = max(LEAST, tile // 2)
     _logger.info(
         "decoding takes about %s for whole frames, and there are %s: decoding tiles of "
@@ -46,10 +51,10 @@ def choose(config: VAEConfig, size: tuple[int, int]) -> int | None:
     return tile
 
 
-def bytes_of_a_device(config: VAEConfig, size: tuple[int, int]) -> int:
+def bytes_of_a_device(config: VAEConfig, size: tuple[int, int], devices: int) -> int:
     """What decoding frames of (height, width) takes on each device."""
     height, width = (length // config.space_factor for length in size)
-    rows, columns = sharding.frame_grid(height, width, sharding.devices())
+    rows, columns = sharding.frame_grid(height, width, devices)
     return codec.decoder_bytes(config, size) // (rows * columns)
 
 
@@ -59,7 +64,10 @@ def side(config: VAEConfig, tile: int) -> tuple[int, int]:
 
 
 def decode(
-    vae: VAE, latents: Float[AnyArray, "b t h w z"], tile: int
+    vae: VAE,
+    latents: Float[AnyArray, "b t h w z"],
+    tile: int,
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
     """Decode tiles of frames, each through all of its time, and blend their seams.
 
@@ -71,6 +79,7 @@ def decode(
       vae: whose decoder it is.
       latents: of whole frames.
       tile: latent cells along a tile's side.
+      mesh_plan: how devices share a tile.
     """
     space, sizes = vae.config.space_factor, latents.shape[2:4]
     rows = [tile_starts(size, tile) for size in sizes]
@@ -92,7 +101,7 @@ def decode(
         ]
         share[here] += weight
         start = 0
-        for piece in codec.decode(vae, cut):
+        for piece in codec.decode(vae, cut, mesh_plan):
             stop = start + piece.shape[1]
             total[:, start:stop, *here] += piece * weight
             start = stop

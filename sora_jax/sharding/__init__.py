@@ -1,9 +1,10 @@
-"""Meshes, the one table from logical to mesh axes, and where arrays lie.
+"""Meshes, the plan from logical to mesh axes, and where arrays lie.
 
-Models name logical axes; the config alone says which mesh axes they lie on (`RULES`)
+Models name logical axes; the config alone says along which mesh axes they lie (`RULES`)
 and how long those are. Nothing else in the package knows a mesh axis by name.
 """
 
+from sora_jax.config.training import Rules
 from sora_jax.sharding.arrays import fetch, on_host, place
 from sora_jax.sharding.hosts import (
     any_host,
@@ -12,61 +13,34 @@ from sora_jax.sharding.hosts import (
     host_share,
     min_over_hosts,
 )
-from sora_jax.sharding.meshes import current, frame_grid, frames_mesh, make_mesh
+from sora_jax.sharding.mesh_plan import SINGLE_DEVICE, Axes, MeshPlan
+from sora_jax.sharding.meshes import frame_grid, make_mesh
 from sora_jax.sharding.placing import (
     check_batch,
     check_shares,
-    like_parameters,
-    nest,
     parameter_shardings,
+    state_shardings,
     to_device,
-)
-from sora_jax.sharding.rules import (
-    Rules,
-    constrain,
-    context_axes,
-    devices,
-    gathered,
-    is_active,
-    platform,
-    put,
-    round_up,
-    size,
-    spec,
-    use,
-    without_mesh,
 )
 
 __all__ = [
+    "SINGLE_DEVICE",
+    "Axes",
+    "MeshPlan",
     "Rules",
-    "from_first_host",
     "any_host",
     "check_batch",
     "check_shares",
-    "constrain",
-    "context_axes",
-    "current",
-    "devices",
+    "fail_together",
     "fetch",
     "frame_grid",
-    "frames_mesh",
-    "gathered",
+    "from_first_host",
     "host_share",
-    "is_active",
-    "min_over_hosts",
-    "like_parameters",
     "make_mesh",
-    "nest",
+    "min_over_hosts",
     "on_host",
-    "without_mesh",
     "parameter_shardings",
     "place",
-    "platform",
-    "put",
-    "round_up",
-    "size",
-    "spec",
+    "state_shardings",
     "to_device",
-    "fail_together",
-    "use",
 ]

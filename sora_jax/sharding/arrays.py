@@ -1,4 +1,4 @@
-"""Arrays to the devices of several hosts, and back."""
+"""Arrays from one or several hosts to their devices, and back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from jaxtyping import Array
 
 
 def place(x: Any, where: Sharding | None = None, **options: Any) -> Array:
-    """Place what every host holds whole; each keeps its devices' parts.
+    """Put an array that every host holds whole; each keeps its devices' parts.
 
     Args:
       x: an array of the host.
@@ -23,16 +23,16 @@ def place(x: Any, where: Sharding | None = None, **options: Any) -> Array:
     """
     if where is None or where.is_fully_addressable:
         return jax.device_put(x, where, **options)
-    # Of many hosts `jax.device_put` would compare the whole arrays first.
+    # With several hosts `jax.device_put` would first compare the whole arrays.
     held = np.asarray(x)
     return jax.make_array_from_callback(held.shape, where, lambda part: held[part])
 
 
 @contextlib.contextmanager
 def on_host() -> Iterator[None]:
-    """Keep what is loaded inside off the devices that it is to be spread over.
+    """Make the arrays of the code inside on the host, not on an accelerator.
 
-    Without JAX's CPU backend it lies on the first of them.
+    Without JAX's CPU backend they are made on the first device.
     """
     try:
         host = jax.local_devices(backend="cpu")[0]
@@ -44,7 +44,7 @@ def on_host() -> Iterator[None]:
 
 
 def fetch(x: Array) -> np.ndarray:
-    """A whole array on every host, whoever holds its parts; all hosts call this."""
+    """Fetch a whole array to every host; all hosts call this."""
     if x.is_fully_addressable or x.is_fully_replicated:
         return np.asarray(x)
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))

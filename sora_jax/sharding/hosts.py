@@ -1,4 +1,4 @@
-"""What several hosts do together: share a batch, agree, fail together."""
+"""Several hosts: sharing a batch, agreeing on a value, failing together."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from sora_jax.sharding.meshes import current
-from sora_jax.sharding.rules import size, spec
+from sora_jax.sharding.mesh_plan import MeshPlan
 
 _any = jax.jit(jnp.any)
 
 
-def host_share(mesh: Mesh) -> tuple[int, int]:
+def host_share(mesh_plan: MeshPlan) -> tuple[int, int]:
     """Which part of a batch this host reads, of how many.
 
     Hosts whose devices share tokens read the same rows.
@@ -25,16 +24,18 @@ def host_share(mesh: Mesh) -> tuple[int, int]:
     Raises:
       ValueError: hosts would share some rows and not others.
     """
-    shards = size("batch")
-    places = NamedSharding(mesh, spec(("batch",))).devices_indices_map((shards,))
+    sharding = mesh_plan.sharding(("batch",))
+    if sharding is None:
+        return 0, 1
+    parts = sharding.devices_indices_map((mesh_plan.size("batch"),))
     rows: dict[int, set[int]] = {}
-    for device, (part,) in places.items():
+    for device, (part,) in parts.items():
         rows.setdefault(device.process_index, set()).add(part.start or 0)
     return share_of(jax.process_index(), rows)
 
 
 def share_of(host: int, rows: Mapping[int, Set[int]]) -> tuple[int, int]:
-    """The same, from the rows of each host's devices."""
+    """The part of a host and their number, from the rows of each host's devices."""
     parts = sorted({tuple(sorted(part)) for part in rows.values()})
     sizes = [len(part) for part in parts]
     if sum(sizes) > len(set().union(*parts)) or len(set(sizes)) > 1:
@@ -59,23 +60,22 @@ def min_over_hosts(value: float) -> float:
 
 
 def any_host(value: bool) -> bool | jax.Array:
-    """Whether a flag is set on any host of the current mesh; all hosts call this.
+    """Whether a flag is set on any host; all hosts call this.
 
-    Of several hosts it is an array, so that a host waits only when it reads it.
+    With several hosts it is an array, so that a host waits only when it reads it.
     """
-    mesh = current()
-    if mesh is None or jax.process_count() == 1:
+    if jax.process_count() == 1:
         return value
-    places = NamedSharding(mesh, PartitionSpec(mesh.axis_names))
-    votes = np.full(len(mesh.local_devices), value)
-    return _any(jax.make_array_from_process_local_data(places, votes))
+    votes = NamedSharding(Mesh(jax.devices(), ("devices",)), PartitionSpec("devices"))
+    mine = np.full(jax.local_device_count(), value)
+    return _any(jax.make_array_from_process_local_data(votes, mine))
 
 
 @contextlib.contextmanager
 def fail_together() -> Iterator[None]:
-    """Let what fails on one host fail on all, so that none waits for it.
+    """Raise on every host when the code inside fails on one, so that none waits.
 
-    Inside, hosts must not wait for each other.
+    The code inside must not wait for other hosts itself.
 
     Raises:
       ValueError: another host failed.
@@ -90,7 +90,7 @@ def fail_together() -> Iterator[None]:
 
 
 def _all(value: float) -> np.ndarray:
-    """Gather a number from each host."""
+    """A number from each host, on every host."""
     if jax.process_count() == 1:
         return np.array([value])
     return np.asarray(multihost_utils.process_allgather(np.float32(value)))

@@ -1,4 +1,4 @@
-"""Meshes: devices along named axes, as the config asks for them."""
+"""Meshes: devices along named axes, as the config says."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import jax
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
-# What the config calls the axes, and what they are: the devices that share the tokens
-# of a row exchange heads in groups (Ulysses), and the groups form a ring.
+# The axes as the config names them, and those of the mesh: devices that share the
+# tokens of a row exchange heads within groups (Ulysses), and the groups form a ring.
 NAMES = ("data", "fsdp", "context", "tensor")
 AXES = ("data", "fsdp", "ring", "ulysses", "tensor")
-# Of the mesh on which devices share frames, and not tokens.
+# The axes of the mesh on which devices share frames, and not tokens.
 FRAME_AXES = ("copy", "height", "width")
 
 
@@ -22,14 +22,13 @@ def make_mesh(
 ) -> Mesh:
     """Build the mesh of a `MeshConfig`'s fields.
 
-    One of the four sizes may be -1 and takes the devices that are left. Devices of
-    several slices are told apart by themselves; `data_slices` and `fsdp_slices` say how
-    many of them lie along an axis.
+    One of the four sizes may be -1 and takes the devices that are left. `data_slices`
+    and `fsdp_slices` say how many slices lie along an axis.
 
     Args:
       shape: the fields.
-      devices: by default, all that are here.
-      heads: of attention, for Ulysses to divide.
+      devices: by default all.
+      heads: of attention; `ulysses` -1 is the largest size that divides them.
 
     Raises:
       ValueError: the shape does not multiply to the devices, or to their slices.
@@ -61,11 +60,11 @@ def make_mesh(
             f"mesh.ulysses must divide mesh.context ({context}), got {ulysses}"
         )
     slices = (shape.get("data_slices", 1), shape.get("fsdp_slices", 1))
-    return _lay((data, fsdp, context // ulysses, ulysses, tensor), slices, devices)
+    return _order((data, fsdp, context // ulysses, ulysses, tensor), slices, devices)
 
 
-def _lay(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Mesh:
-    """Lay devices out so that neighbours in the mesh are neighbours in the machine."""
+def _order(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Mesh:
+    """Order devices so that neighbours in the mesh are neighbours in the machine."""
     found = len({getattr(device, "slice_index", None) for device in devices})
     across = (*slices, 1, 1, 1)
     if math.prod(slices) != found or any(
@@ -85,22 +84,16 @@ def _lay(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Mesh
     return Mesh(laid, AXES, axis_types=(AxisType.Auto,) * len(AXES))
 
 
-def current() -> Mesh | None:
-    """The mesh that is in use, if one is."""
-    mesh = jax.sharding.get_mesh()
-    return None if mesh.empty else mesh
+def frames_mesh(mesh: Mesh, rows: int, columns: int) -> Mesh:
+    """A mesh's devices laid out anew, so that they share the cells of a frame.
 
-
-def frames_mesh(rows: int, columns: int) -> Mesh:
-    """The current mesh's devices anew, so that they share the cells of a frame.
-
-    Where not all of them can, several do the same.
+    Where not all of them can, several compute the same.
 
     Args:
+      mesh: whose devices they are.
       rows: cells along the height.
       columns: cells along the width.
     """
-    mesh = jax.sharding.get_mesh()
     devices = mesh.devices.reshape(-1, *frame_grid(rows, columns, mesh.size))
     return Mesh(devices, FRAME_AXES, axis_types=(AxisType.Auto,) * 3)
 

@@ -16,7 +16,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh
 from jaxtyping import Array
 
 from sora_jax import compiling, sharding
@@ -24,6 +23,7 @@ from sora_jax.config import DiTRun
 from sora_jax.data import pipeline, planning
 from sora_jax.data.packing import statistics
 from sora_jax.diffusion import flow
+from sora_jax.sharding import MeshPlan
 from sora_jax.training import optim
 from sora_jax.training.latents import Latents, open_latents
 from sora_jax.training.loop import Job
@@ -75,20 +75,20 @@ class Program:
     frozen: tuple[Any, ...]
 
 
-def program(config: DiTRun, mesh: Mesh) -> Program:
+def program(config: DiTRun, mesh_plan: MeshPlan) -> Program:
     """The training of a config on a mesh, without data and without memory.
 
     Raises:
       ValueError: the mesh cannot share rows, tokens, heads or widths evenly.
     """
-    sharding.check_batch("packing.rows", config.packing.rows, mesh)
+    sharding.check_batch("packing.rows", config.packing.rows, mesh_plan)
     for name, length, axis in (
         ("packing.tokens", config.packing.tokens, "tokens"),
         ("dit.width", config.dit.width, "embed"),
         ("dit.heads", config.dit.heads, "heads"),
         ("dit.mlp", config.dit.mlp, "mlp"),
     ):
-        sharding.check_shares(name, length, axis)
+        sharding.check_shares(name, length, axis, mesh_plan)
     optimization = Optimization(
         transform=optim.optimizer(config.optim, config.steps),
         ema_decay=config.optim.ema_decay,
@@ -98,14 +98,14 @@ def program(config: DiTRun, mesh: Mesh) -> Program:
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
         config.seed,
-        mesh,
+        mesh_plan,
     )
-    text, frozen = frozen_text(config, mesh)
+    text, frozen = frozen_text(config, mesh_plan)
 
     def networks(params: Params, *frozen: Params) -> Networks:
         trained = nnx.merge(blueprint.graphdef, params)
         reads = nnx.merge(text, frozen[0]) if frozen else trained.text_encoder
-        return Networks(trained.dit, reads)
+        return Networks(trained.dit, reads, mesh_plan)
 
     def loss(
         params: Params, batch: Batch, key: Array, step: Array, *frozen: Params
@@ -124,14 +124,16 @@ def program(config: DiTRun, mesh: Mesh) -> Program:
     )
 
 
-def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
+def make_job(
+    config: DiTRun, mesh_plan: MeshPlan, sample: SampleFn | None = None
+) -> Job:
     """Build the DiT's job on a mesh.
 
     Raises:
       ValueError: the latents folder is incomplete, or of another kind than the config,
         or the mesh cannot share its rows.
     """
-    compiled = program(config, mesh)
+    compiled = program(config, mesh_plan)
     blueprint = compiled.blueprint
     latents = open_latents(config)
     if config.start_from:
@@ -148,7 +150,7 @@ def make_job(config: DiTRun, mesh: Mesh, sample: SampleFn | None = None) -> Job:
         loss=compiled.loss,
         optimization=compiled.optimization,
         data=lambda: pipeline.batches(
-            build, plan.rows, config.seed, sharding.host_share(mesh)
+            build, plan.rows, config.seed, sharding.host_share(mesh_plan)
         ),
         evaluate=evaluation(config, compiled, frozen, latents, sample),
         work=work_of_a_step(config, plan, build),

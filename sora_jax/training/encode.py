@@ -28,7 +28,7 @@ from sora_jax.locking import Lock, only_run
 from sora_jax.models.tokenizer import Tokenizer, train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.types import Condition
-from sora_jax.weights import folders, published, workdirs
+from sora_jax.weights import bundle, folders, workdirs
 from sora_jax.workdir import keep_config, refuse_other_config
 
 SHARD = 1024
@@ -80,11 +80,11 @@ def _encode_alone(
         is_measured = bool((vae.latent_std[...] != 1).any())
         if not is_measured:
             vae = measure(vae, config, sources.train)
-        published.save_vae(folder, vae)
+        bundle.save_vae(folder, vae)
     vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
         tokenizer = make_tokenizer(config, sources.train)
-        published.save_tokenizer(folder, tokenizer)
+        bundle.save_tokenizer(folder, tokenizer)
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
     for split, source in (("held_out", sources.held_out), ("train", sources.train)):

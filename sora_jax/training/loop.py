@@ -14,12 +14,12 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
 
 from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import RunConfig, to_json
 from sora_jax.locking import Lock, only_run
+from sora_jax.sharding import MeshPlan
 from sora_jax.training import leaving
 from sora_jax.training import state as states
 from sora_jax.training.flops import peak_flops
@@ -64,7 +64,7 @@ class Job:
 
 
 def train(
-    config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job]
+    config: RunConfig, workdir: str, make_job: Callable[[MeshPlan], Job]
 ) -> TrainState:
     """Run a job to its end, continuing from the workdir's newest checkpoint.
 
@@ -82,13 +82,14 @@ def train(
 
 
 def run(
-    config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job], lock: Lock
+    config: RunConfig, workdir: str, make_job: Callable[[MeshPlan], Job], lock: Lock
 ) -> TrainState:
     """Make what is left of a run, alone in its workdir; see `train`."""
     # --- mesh, then a state born on it, or restored to it -----------------------------
     mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), heads=config.heads)
-    with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:
-        job = make_job(mesh)
+    mesh_plan = MeshPlan(mesh, config.rules)
+    with contextlib.ExitStack() as stack:
+        job = make_job(mesh_plan)
         data = job.data()
         asked_to_leave = stack.enter_context(leaving.listening(lock.is_lost))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
@@ -124,7 +125,7 @@ def run(
         # --- the loop: dispatch a step, then read the one before ----------------------
         pending = None
         for step in range(first + 1, config.steps + 1):
-            batch = sharding.to_device(next(data), mesh)
+            batch = sharding.to_device(next(data), mesh_plan)
             state, metrics = step_fn(state, batch, *job.frozen)
             if pending is not None:
                 read(report, *pending)

@@ -8,20 +8,21 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 from flax import nnx
-from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
 from sora_jax.config import DiTConfig, DiTRun
 from sora_jax.diffusion import flow
 from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder, encode_captions
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.training.flops import count_flops
 from sora_jax.training.state import Params
 from sora_jax.types import Batch, Context
-from sora_jax.weights import folders, published
-from sora_jax.weights.foreign import FLOAT32
+from sora_jax.weights import folders
+from sora_jax.weights.modules import parameters
 
 
 class Trained(nnx.Module):
@@ -34,10 +35,11 @@ class Trained(nnx.Module):
 
 
 class Networks(NamedTuple):
-    """What makes a velocity of tokens and captions."""
+    """What makes a velocity of tokens and captions, and where its arrays lie."""
 
     dit: DiT
     text_encoder: TextEncoder
+    mesh_plan: MeshPlan = SINGLE_DEVICE
 
 
 def flow_loss(
@@ -45,13 +47,16 @@ def flow_loss(
 ) -> Float[Array, ""]:
     """The loss of packed rows at given noise levels."""
     tokens, target = flow.add_noise(key, batch.tokens, levels)
-    states, segments = encode_captions(networks.text_encoder, batch.text)
+    mesh_plan = networks.mesh_plan
+    states, segments = networks.text_encoder.encode(batch.text, mesh_plan)
     context = Context(states=states, segments=segments, ids=batch.text_ids)
-    velocity = networks.dit(tokens, {"text": context})
+    velocity = networks.dit(tokens, {"text": context}, mesh_plan=mesh_plan)
     return flow.loss(velocity, target, batch.tokens.target_mask)
 
 
-def frozen_text(config: DiTRun, mesh: Mesh) -> tuple[nnx.GraphDef, tuple[Any, ...]]:
+def frozen_text(
+    config: DiTRun, mesh_plan: MeshPlan
+) -> tuple[nnx.GraphDef, tuple[Any, ...]]:
     """The structure of the text encoder, and where it lies if it is another's."""
     module = nnx.eval_shape(lambda: TextEncoder(config.text, rngs=nnx.Rngs(0)))
     graphdef, params = nnx.split(module)
@@ -59,15 +64,15 @@ def frozen_text(config: DiTRun, mesh: Mesh) -> tuple[nnx.GraphDef, tuple[Any, ..
         return graphdef, ()
     dtype = compute_dtype(config.text.dtype)
 
-    def describe(path: tuple, x: Any, where: Any) -> jax.ShapeDtypeStruct:
-        names = {str(getattr(key, "key", key)) for key in path}
-        kept = x.dtype if FLOAT32 & names else dtype
+    def describe(x: Any, exact: bool, where: Any) -> jax.ShapeDtypeStruct:
+        kept = x.dtype if exact else dtype
         return jax.ShapeDtypeStruct(x.shape, kept, sharding=where)
 
-    placed = jax.tree_util.tree_map_with_path(
+    placed = jax.tree.map(
         describe,
         nnx.to_pure_dict(params),
-        sharding.parameter_shardings(module, mesh),
+        metadata(module, "keep_float32", False),
+        sharding.parameter_shardings(module, mesh_plan),
     )
     return graphdef, (placed,)
 
@@ -82,7 +87,7 @@ def load_frozen(config: DiTRun, frozen: tuple[Any, ...]) -> tuple[Params, ...]:
         lambda x, wanted: sharding.place(
             np.asarray(x).astype(wanted.dtype), wanted.sharding
         ),
-        (published.parameters(text_encoder),),
+        (parameters(text_encoder),),
         frozen,
     )
 
@@ -111,8 +116,7 @@ def model_flops(config: DiTRun, row: Batch) -> float:
 
     texts = {"text": text}
     trained, frozen = ({}, texts) if config.text_from else (texts, {})
-    with sharding.without_mesh():
-        count = count_flops(jax.grad(loss), {"dit": dit, **trained}, frozen, row)
+    count = count_flops(jax.grad(loss), {"dit": dit, **trained}, frozen, row)
     return config.packing.rows * count
 
 

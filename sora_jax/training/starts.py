@@ -9,7 +9,9 @@ from sora_jax.config import DiTRun
 from sora_jax.files import located
 from sora_jax.models.vae import VAE
 from sora_jax.training.latents import Latents, differences, refuse
-from sora_jax.weights import folders, published, workdirs
+from sora_jax.weights import folders, workdirs
+from sora_jax.weights.descriptions import COPY
+from sora_jax.weights.modules import parameters
 from sora_jax.workdir import read_json
 
 
@@ -35,7 +37,7 @@ def check_start(config: DiTRun) -> None:
 def is_workdir(folder: str) -> bool:
     """Whether a folder is a run's, and not one of weights."""
     path = located(folder, "start_from") / "config.json"
-    return path.exists() and "kind" in read_json(path, published.COPY)
+    return path.exists() and "kind" in read_json(path, COPY)
 
 
 def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
@@ -48,7 +50,7 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
     if not is_workdir(config.start_from):
         check_weights(config, latents)
         load = partial(folders.network, config.start_from, exact=True)
-        return {name: published.parameters(load(name)) for name in names}
+        return {name: parameters(load(name)) for name in names}
     start = workdirs.load_trained(config.start_from, "start_from")
     others = [
         f"start_from {config.start_from!r} was trained on another {name} than "
@@ -57,7 +59,7 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
         if latents.hashes.get(name) != start.sources.get(name)
     ]
     refuse(others)
-    return {name: published.parameters(getattr(start, name)) for name in names}
+    return {name: parameters(getattr(start, name)) for name in names}
 
 
 def check_weights(config: DiTRun, latents: Latents) -> None:

@@ -16,10 +16,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh
 from jaxtyping import Array
 
 from sora_jax import compiling, sharding
+from sora_jax.sharding import MeshPlan
 
 Params = dict[str, Any]
 Metrics = dict[str, Array]
@@ -72,7 +72,7 @@ def plan_state(
     make: Callable[[Array], nnx.Module],
     optimization: Optimization,
     seed: int,
-    mesh: Mesh,
+    mesh_plan: MeshPlan,
 ) -> Blueprint:
     """Plan a state whose arrays are born where they belong on the mesh.
 
@@ -82,7 +82,7 @@ def plan_state(
       make: builds the module from a key.
       optimization: the optimizer and the average.
       seed: of the initial parameters.
-      mesh: the current mesh (see `sharding.use`).
+      mesh_plan: of the run.
     """
 
     def key() -> Array:
@@ -91,7 +91,7 @@ def plan_state(
         return jax.random.key(bits, impl="unsafe_rbg")
 
     graphdef, module = nnx.split(nnx.eval_shape(lambda: make(key())))
-    placed = sharding.parameter_shardings(nnx.merge(graphdef, module), mesh)
+    placed = sharding.parameter_shardings(nnx.merge(graphdef, module), mesh_plan)
 
     def initial() -> TrainState:
         params = nnx.to_pure_dict(nnx.state(make(key())))
@@ -104,7 +104,7 @@ def plan_state(
 
     shapes = jax.eval_shape(initial)
     # XLA would replicate the optimizer's moments, since zeros depend on nothing.
-    shardings = sharding.like_parameters(shapes, placed, mesh)
+    shardings = sharding.state_shardings(shapes, placed, mesh_plan)
     abstract = jax.tree.map(
         lambda x, place: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=place),
         shapes,

@@ -11,7 +11,6 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 from flax import nnx
-from jax.sharding import Mesh
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
@@ -20,6 +19,7 @@ from sora_jax.data import pipeline, video
 from sora_jax.data.sources.protocol import ClipSource, Sources
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE, sample_posterior
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.training import losses, optim
 from sora_jax.training.flops import count_flops
 from sora_jax.training.loop import Job
@@ -32,7 +32,8 @@ from sora_jax.training.state import (
     plan_state,
     started,
 )
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import workdirs
+from sora_jax.weights.modules import parameters
 
 HELD_OUT_CLIPS = 8
 # Settings that a run need not share with the VAE that it starts from; a run of the
@@ -49,18 +50,18 @@ class Trained(nnx.Module):
         self.critic = Critic(config.critic.width, rngs=rngs) if on else None
 
 
-def make_job(config: VAERun, mesh: Mesh, sources: Sources) -> Job:
+def make_job(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> Job:
     """Build the VAE's job on a mesh.
 
     Args:
       config: the run.
-      mesh: to train on.
+      mesh_plan: of the mesh to train on.
       sources: clips of one shape.
 
     Raises:
       ValueError: the mesh cannot share the batch.
     """
-    sharding.check_batch("batch", config.batch, mesh)
+    sharding.check_batch("batch", config.batch, mesh_plan)
     optimization = Optimization(
         transform=transform(config),
         ema_decay=config.optim.ema_decay,
@@ -72,14 +73,14 @@ def make_job(config: VAERun, mesh: Mesh, sources: Sources) -> Job:
         lambda key: Trained(config, rngs=nnx.Rngs(key)),
         optimization,
         config.seed,
-        mesh,
+        mesh_plan,
     )
 
     def loss(
         params: Params, pixels: Array, key: Array, step: Array
     ) -> tuple[Array, Metrics]:
         trained = nnx.merge(blueprint.graphdef, params)
-        return vae_loss(config, trained, pixels, key, step)
+        return vae_loss(config, trained, pixels, key, step, mesh_plan)
 
     held_out = held_out_clips(sources.held_out)
     side = config.window
@@ -94,14 +95,12 @@ def make_job(config: VAERun, mesh: Mesh, sources: Sources) -> Job:
         0,
     )
     return Job(
-        blueprint=started(
-            blueprint, lambda: {"vae": published.parameters(load_start(config))}
-        )
+        blueprint=started(blueprint, lambda: {"vae": parameters(load_start(config))})
         if config.start_from
         else blueprint,
         loss=loss,
         optimization=optimization,
-        data=lambda: clips(config, sources, sharding.host_share(mesh)),
+        data=lambda: clips(config, sources, sharding.host_share(mesh_plan)),
         evaluate=evaluation(blueprint.graphdef, held_out),
         work={"clips": config.batch, "FLOP": flops},
     )
@@ -181,12 +180,15 @@ def vae_loss(
     pixels: Float[Array, "b t h w 3"],
     key: Array,
     step: Array,
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> tuple[Array, Metrics]:
     """L1, squares, edges and KL; with a critic, the hinge losses of both sides."""
-    mean, log_variance, _ = trained.vae.posterior(pixels)
+    mean, log_variance, _ = trained.vae.posterior(pixels, mesh_plan=mesh_plan)
     if config.decoder_only:
         mean, log_variance = jax.lax.stop_gradient((mean, log_variance))
-    made, _ = trained.vae.reconstruct(sample_posterior(key, mean, log_variance))
+    made, _ = trained.vae.reconstruct(
+        sample_posterior(key, mean, log_variance), mesh_plan=mesh_plan
+    )
     parts = {
         "l1": losses.l1(made, pixels),
         "squares": losses.squares(made, pixels),
@@ -203,9 +205,9 @@ def vae_loss(
         # Each side sees the other as a constant.
         graphdef, params = nnx.split(trained.critic)
         frozen = nnx.merge(graphdef, jax.lax.stop_gradient(params))
-        fake = trained.critic(jax.lax.stop_gradient(made))
-        parts["critic"] = losses.hinge_critic(trained.critic(pixels), fake)
-        parts["maker"] = losses.hinge_maker(frozen(made))
+        fake = trained.critic(jax.lax.stop_gradient(made), mesh_plan)
+        parts["critic"] = losses.hinge_critic(trained.critic(pixels, mesh_plan), fake)
+        parts["maker"] = losses.hinge_maker(frozen(made, mesh_plan))
         weight = jnp.where(step >= config.critic.start, config.critic.weight, 0.0)
         total += parts["critic"] + weight * parts["maker"]
     return total, {**parts, "psnr": losses.psnr(made, pixels)}

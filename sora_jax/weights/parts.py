@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager, nullcontext
-from typing import Any, TypeVar
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from flax import nnx
-from jax.sharding import Mesh
 
-from sora_jax import sharding
-from sora_jax.config import RULES, ModelConfig
+from sora_jax.config import ModelConfig
+from sora_jax.families import OURS, Family
 from sora_jax.models.tokenizer import Tokenizer
-
-T = TypeVar("T")
-# The transformer of the steps below `boundary`, where there are two.
-DIT_LOW = "dit_low"
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 
 class Parts:
@@ -48,39 +43,28 @@ class Weights:
     Attributes:
       config: which networks, of which size, and how they are sampled by default.
       tokenizer: text to token ids.
-      parts: "vae", "dit", "text_encoder" and, with two transformers, "dit_low".
+      parts: its networks, by the names that the family gives them.
       digest: of the files that they are loaded from.
-      mesh: of the devices that they lie on; None where there is one.
+      mesh_plan: of the devices that they lie on.
+      family: of the model.
     """
 
     config: ModelConfig
     tokenizer: Tokenizer
     parts: Parts
     digest: str = ""
-    mesh: Mesh | None = None
-
-    def on_mesh(self) -> AbstractContextManager[Any]:
-        """Make the mesh current."""
-        return nullcontext() if self.mesh is None else sharding.use(self.mesh, RULES)
-
-    def each(self, items: Iterator[T]) -> Iterator[T]:
-        """Go through an iterator, with the mesh current while it works alone."""
-        try:
-            while True:
-                with self.on_mesh():
-                    try:
-                        item = next(items)
-                    except StopIteration:
-                        return
-                yield item
-        finally:
-            if close := getattr(items, "close", None):
-                close()
+    mesh_plan: MeshPlan = SINGLE_DEVICE
+    family: Family = OURS
 
 
 def in_memory(
-    config: ModelConfig, tokenizer: Tokenizer, **networks: nnx.Module
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    *,
+    family: Family = OURS,
+    **networks: nnx.Module,
 ) -> Weights:
     """Weights of networks that are there already."""
     loaders = {name: lambda held=network: held for name, network in networks.items()}
-    return Weights(config=config, tokenizer=tokenizer, parts=Parts(loaders))
+    parts = Parts(loaders)
+    return Weights(config=config, tokenizer=tokenizer, parts=parts, family=family)

@@ -24,8 +24,7 @@ def main() -> None:
     machine = chips.machine("v6e:2x4")
     shape = dataclasses.asdict(run.mesh)
     mesh = sharding.make_mesh(shape, machine.devices, run.heads)
-    with sharding.use(mesh, run.rules):
-        lowered = programs.train_step(run, mesh)
+    lowered = programs.train_step(run, sharding.MeshPlan(mesh, run.rules))
     options = compiling.options("tpu")
     print(lowered.compile(compiler_options=options).as_text())
 

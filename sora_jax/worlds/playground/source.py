@@ -57,6 +57,20 @@ class Sample:
     scene: world.Scene
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Truth:
+    """All that is known of a clip.
+
+    Attributes:
+      scene: what is where in every frame.
+      captions: a caption for each stretch of time, of the first phrasing, with the
+        facts that it states.
+    """
+
+    scene: world.Scene
+    captions: tuple[captions.Caption, ...]
+
+
 @dataclasses.dataclass(frozen=True)
 class Playground:
     """The clips of a config: an index is the same clip on every machine."""
@@ -68,7 +82,7 @@ class Playground:
         return self.config.length
 
     def spec(self, index: int) -> ClipSpec:
-        """Describe a clip; its truth is its `world.Scene`."""
+        """Describe a clip; its truth is a `Truth`."""
         scene = self.scene(index)
         told = [self._describe(scene, index, each) for each in range(PHRASINGS)]
         whole = tuple(text for _, text in told)
@@ -88,7 +102,7 @@ class Playground:
             width=scene.width,
             fps=scene.fps,
             captions=tuple(said),
-            truth=scene,
+            truth=Truth(scene=scene, captions=told[0][0]),
         )
 
     def read(
@@ -101,7 +115,7 @@ class Playground:
         """Render a clip, or a part of it, at any size."""
         spec = self.spec(index)
         start, stop = frame_range(spec, start, frames)
-        scene = spec.truth if size is None else self.scene(index, size)
+        scene = spec.truth.scene if size is None else self.scene(index, size)
         return types.Clip(
             pixels=to_uint8(render.render(scene)[start:stop]),
             fps=spec.fps,

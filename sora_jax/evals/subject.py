@@ -1,0 +1,73 @@
+"""What is evaluated: a folder of weights, or the VAE in it alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from sora_jax import runtime
+from sora_jax.evals import tasks
+from sora_jax.evals.case import Clip
+from sora_jax.sampling import codec
+from sora_jax.sampling.model import load as load_model
+from sora_jax.weights import bundle, workdirs
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Subject:
+    """What is evaluated.
+
+    Attributes:
+      perform: does a task: see `tasks.perform`; None where there is only a VAE.
+      reconstruct: encodes and decodes `[b t h w 3]`.
+      time_factor: videos have 1 + so many times k frames.
+      space_unit: heights and widths are multiples of it.
+    """
+
+    perform: Callable[..., list[np.ndarray]] | None
+    reconstruct: Callable[[np.ndarray], np.ndarray]
+    time_factor: int
+    space_unit: int
+
+
+def load(weights: str, *, vae_only: bool = False) -> Subject | None:
+    """Load a folder of weights; None for "none".
+
+    Args:
+      weights: the folder; "" for the weights that ship with the package.
+      vae_only: whether only the VAE is loaded; the workdir of a VAE run will do.
+    """
+    if weights == "none":
+        return None
+    runtime.enable_compilation_cache()
+    folder = weights or bundle.ASSETS
+    if vae_only:
+        vae = workdirs.load_vae(folder)
+        return Subject(
+            perform=None,
+            reconstruct=functools.partial(codec.reconstruct, vae),
+            time_factor=vae.config.time_factor,
+            space_unit=vae.config.space_factor,
+        )
+    model = load_model(folder, rewords=False)
+    config = model.config
+    return Subject(
+        perform=functools.partial(tasks.perform, model),
+        reconstruct=model.reconstruct,
+        time_factor=config.vae.time_factor,
+        space_unit=config.vae.space_factor * max(config.dit.patch[1:]),
+    )
+
+
+def through_vae(subject: Subject, clips: Sequence[Clip]) -> list[Clip]:
+    """Encode and decode clips, whose last frames stand until latents are full."""
+    frames = len(clips[0])
+    missing = -(frames - 1) % subject.time_factor
+    padded = [
+        np.concatenate([clip, np.repeat(clip[-1:], missing, axis=0)]) for clip in clips
+    ]
+    kept = np.asarray(subject.reconstruct(np.stack(padded)), np.float32)
+    return list(np.clip(kept, -1.0, 1.0)[:, :frames])

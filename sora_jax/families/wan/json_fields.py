@@ -1,0 +1,146 @@
+"""What the configs in published folders may say: each field's type and bounds.
+
+They are checked before anything is built, so that a wrong one is told by its name and
+costs neither time nor memory. Fields that are not listed here do not matter, or are
+looked at elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from sora_jax import files, limits
+
+S = TypeVar("S", bound=msgspec.Struct)
+
+Layers = Annotated[int, Meta(ge=1, le=limits.LAYERS)]
+Features = Annotated[int, Meta(ge=1, le=limits.FEATURES)]
+Blocks = Annotated[int, Meta(ge=1, le=limits.BLOCKS)]
+Factor = Annotated[int, Meta(ge=1, le=limits.FACTOR)]
+Tokens = Annotated[int, Meta(ge=1, le=limits.TOKENS)]
+Number = Annotated[float, Meta(ge=-limits.NUMBER, le=limits.NUMBER)]
+
+
+class Transformer(msgspec.Struct):
+    """`transformer/config.json` of diffusers' layout."""
+
+    attention_head_dim: Features
+    num_attention_heads: Features
+    in_channels: Features
+    patch_size: tuple[Factor, Factor, Factor]
+    ffn_dim: Features
+    num_layers: Layers
+    freq_dim: Features
+    text_dim: Features
+
+
+class VAE(msgspec.Struct):
+    """`vae/config.json` of diffusers' layout."""
+
+    base_dim: Features
+    z_dim: Features
+    dim_mult: Annotated[list[Factor], Meta(min_length=1, max_length=limits.STAGES + 1)]
+    num_res_blocks: Blocks
+    temperal_downsample: Annotated[list[bool], Meta(max_length=limits.STAGES)]
+    latents_mean: list[Number]
+    latents_std: list[Number]
+    decoder_base_dim: Features | None = None
+    is_residual: bool | None = None
+    patch_size: Factor | None = None
+
+
+class Text(msgspec.Struct):
+    """`text_encoder/config.json` of diffusers' layout."""
+
+    vocab_size: Features
+    d_model: Features
+    num_layers: Layers
+    num_heads: Features
+    d_kv: Features
+    d_ff: Features
+    relative_attention_num_buckets: Features
+    relative_attention_max_distance: Features
+
+
+class Pipeline(msgspec.Struct):
+    """`model_index.json` of diffusers' layout."""
+
+    boundary_ratio: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    expand_timesteps: bool | None = None
+
+
+class Extras(msgspec.Struct):
+    """`sora_jax.json`, which our exports add."""
+
+    name: str
+    fps: Annotated[float, Meta(gt=0, le=limits.NUMBER)] | None
+    mid_clip: bool
+    sampling: dict[str, Any]
+
+
+class Tokenizing(msgspec.Struct):
+    """`tokenizer/tokenizer_config.json`; transformers' "very long" is a huge number."""
+
+    model_max_length: Annotated[float, Meta(ge=1)] | None = None
+
+
+class Original(msgspec.Struct):
+    """`config.json` of a transformer in the original layout."""
+
+    dim: Features
+    num_layers: Layers
+    num_heads: Features
+    ffn_dim: Features
+    freq_dim: Features
+    in_dim: Features
+    out_dim: Features
+    model_type: str = "t2v"
+    text_len: Tokens = 512
+
+
+def checked(where: str, data: Mapping[str, Any], kind: type[S]) -> S:
+    """The fields of a config that matter.
+
+    Args:
+      where: of which network, for messages.
+      data: as JSON holds it.
+      kind: what the fields must be.
+
+    Raises:
+      ValueError: lists every field that is missing or something else.
+    """
+    problems = []
+    for field in msgspec.structs.fields(kind):
+        if field.name not in data:
+            if field.default is msgspec.NODEFAULT:
+                problems.append(f"{where}: {field.name} is missing")
+            continue
+        try:
+            msgspec.convert(data[field.name], field.type)
+        except msgspec.ValidationError as error:
+            given = files.quoted(data[field.name])
+            problems.append(f"{where}: {field.name}: {error}, got {given}")
+    if problems:
+        raise ValueError(
+            "\n".join(problems) + "\nthis is no model of the kinds that are published: "
+            "copy or download the folder again"
+        )
+    return msgspec.convert(data, kind)
+
+
+def within(where: str, what: str, features: int) -> int:
+    """A width that is a product of fields, if it is not too large.
+
+    Raises:
+      ValueError: it is.
+    """
+    if features > limits.FEATURES:
+        raise ValueError(
+            f"{where}: {what} must be at most {limits.FEATURES}, got {features}: this "
+            "is no model of the kinds that are published"
+        )
+    return features

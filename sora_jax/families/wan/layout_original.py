@@ -1,0 +1,192 @@
+"""Wan's models as their publishers lay them out, their pickles turned to safetensors.
+
+One folder: the transformer's shards beside its `config.json` (or two such folders, for
+high and for low noise), the VAE and the text encoder as a file each, and the tokenizer.
+The last two have no config; their sizes are read off the shapes of their tensors.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from etils import epath
+
+from sora_jax import files, limits
+from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
+from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
+from sora_jax.families.wan import json_fields, network_json
+from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
+from sora_jax.families.wan.tokenizer_json import as_transformers_reads
+from sora_jax.workdir import read_json
+
+HIGH, LOW = "high_noise_model", "low_noise_model"
+TRANSFORMER = "diffusion_pytorch_model"
+TEXT, VAE = "models_t5_*", "*VAE*"
+# What a transformer's config must say, where it says anything.
+FIXED = {"eps": 1e-6, "qk_norm": True, "cross_attn_norm": True}
+TOKENIZER = ("google", "umt5-xxl", "spiece.model")
+
+
+def recognizes(where: epath.Path) -> bool:
+    """Whether a folder has this layout."""
+    path = where / "config.json"
+    if (where / HIGH / "config.json").exists():
+        return True
+    return path.exists() and read_json(path, COPY).get("_class_name") == "WanModel"
+
+
+def locate(where: epath.Path) -> dict[str, TensorFiles]:
+    """Where the files of each network lie: a transformer's lie among others."""
+    two = (where / HIGH).exists()
+    first = where / HIGH if two else where
+    found = {
+        "vae": TensorFiles(folder=where, begins=VAE, single=True),
+        "text_encoder": TensorFiles(folder=where, begins=TEXT, single=True),
+        "dit": TensorFiles(folder=first, begins=TRANSFORMER),
+    }
+    if two:
+        found[DIT_LOW] = TensorFiles(folder=where / LOW, begins=TRANSFORMER)
+    return found
+
+
+def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
+    """The model of a folder, and what is done by default.
+
+    Raises:
+      ValueError: something is missing, or is of a kind that is not built here.
+    """
+    two = (where / HIGH).exists()
+    first = where / HIGH if two else where
+    data = read_json(first / "config.json", COPY)
+    vae = vae_sizes(shapes["vae"])
+    told = json_fields.checked("transformer", data, json_fields.Original)
+    text = text_sizes(shapes["text_encoder"], told.text_len)
+    dit = read_dit(data, text.width)
+    conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
+    closest = wan.closest(dit, conditioning, 0.5 if two else None)
+    config = ModelConfig(
+        name=closest.name if closest.dit == dit else where.name,
+        vae=vae,
+        dit=dit,
+        text=text,
+        sampling=closest.sampling,
+        fps=None,
+        conditioning=conditioning,
+        boundary=closest.boundary,
+    )
+    if two:
+        low = read_json(where / LOW / "config.json", COPY)
+        if read_dit(low, text.width) != dit:
+            raise ValueError(
+                f"weights folder {str(where)!r}: {LOW} is of another kind or size than "
+                f"{HIGH}: {COPY}"
+            )
+    return Description(
+        config=config,
+        tokenizer=where.joinpath(*TOKENIZER),
+        constants={"vae": latent_statistics(vae)},
+    )
+
+
+def latent_statistics(vae: VAEConfig) -> dict[str, Sequence[float]]:
+    """Mean and standard deviation of the latents, which the files do not hold.
+
+    Raises:
+      ValueError: the VAE is none of the published ones.
+    """
+    mean, std = wan.LATENTS_22 if vae.shortcuts else wan.LATENTS_21
+    if len(mean) != vae.channels:
+        raise ValueError(
+            f"vae: the latents' mean and deviation are known for {len(mean)} "
+            f"channels, got {vae.channels}: give the folder in diffusers' layout, "
+            "whose vae/config.json holds them"
+        )
+    return {"latent_mean": mean, "latent_std": std}
+
+
+def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
+    """The transformer, from its `config.json`."""
+    told = json_fields.checked("transformer", data, json_fields.Original)
+    if told.model_type not in ("t2v", "ti2v"):
+        raise ValueError(
+            f"transformer: model_type {files.quoted(told.model_type)} is not built "
+            "here; t2v and ti2v are"
+        )
+    network_json.require_fixed("transformer", data, FIXED)
+    return DiTConfig(
+        channels=told.out_dim,
+        extra_channels=told.in_dim - told.out_dim,
+        width=told.dim,
+        depth=told.num_layers,
+        heads=told.num_heads,
+        mlp=told.ffn_dim,
+        time_features=told.freq_dim,
+        contexts=(("text", text_width),),
+    )
+
+
+def vae_sizes(shapes: Shapes) -> VAEConfig:
+    """The sizes of a VAE, off the shapes of its tensors."""
+    width, pixels = sizes("vae", shapes, "encoder.conv1.weight", 5)[:2]
+    channels = sizes("vae", shapes, "conv2.weight", 5)[0]
+    last = sizes("vae", shapes, "decoder.head.2.weight", 5)[1]
+    kind = wan.VAE_22 if pixels > 3 else wan.VAE_21
+    return dataclasses.replace(
+        kind, channels=channels, encoder_width=width, decoder_width=last
+    )
+
+
+def text_sizes(shapes: Shapes, pad_to: int) -> TextConfig:
+    """The sizes of an umT5 encoder, off the shapes of its tensors."""
+    layers = {m[1] for name in shapes if (m := re.match(r"blocks\.(\d+)\.", name))}
+    if len(layers) > limits.LAYERS:
+        raise ValueError(
+            f"text_encoder has {len(layers)} layers, more than {limits.LAYERS}: this "
+            "is no umT5 encoder of Wan's"
+        )
+    part = functools.partial(sizes, "text_encoder", shapes)
+    vocabulary, width = part("token_embedding.weight", 2)
+    buckets, heads = part("blocks.0.pos_embedding.embedding.weight", 2)
+    inner, _ = part("blocks.0.attn.q.weight", 2)
+    mlp, _ = part("blocks.0.ffn.fc1.weight", 2)
+    return dataclasses.replace(
+        wan.UMT5_XXL,
+        vocabulary=vocabulary,
+        width=width,
+        depth=len(layers),
+        heads=heads,
+        head_dim=inner // heads,
+        mlp=mlp,
+        buckets=buckets,
+        pad_to=pad_to,
+    )
+
+
+def sizes(network: str, shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
+    """The shape of a tensor that tells the sizes of its network.
+
+    Raises:
+      ValueError: it is missing, or has another number of axes, or no sensible lengths.
+    """
+    if name not in shapes:
+        raise ValueError(f"{network}: {name!r} is missing: this is none of Wan's")
+    shape = shapes[name]
+    if len(shape) != axes or not all(1 <= size <= limits.FEATURES for size in shape):
+        raise ValueError(
+            f"{network}: {name} must have {axes} axes of 1 to {limits.FEATURES}, got "
+            f"{files.quoted(list(shape))}: this is none of Wan's"
+        )
+    return shape
+
+
+LAYOUT = Layout(
+    name="original",
+    recognizes=recognizes,
+    locate=locate,
+    describe=describe,
+    tokenizer_model=as_transformers_reads,
+)

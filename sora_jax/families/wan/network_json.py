@@ -1,0 +1,204 @@
+"""The configs of Wan's networks in diffusers' layout, read and written.
+
+What our networks, or Wan's classes, cannot do is refused by the field's name.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sora_jax import files
+from sora_jax.config import DiTConfig, TextConfig, VAEConfig
+from sora_jax.families.wan import json_fields
+
+Json = Mapping[str, Any]
+
+# What a transformer's config must say, where it says anything, for our code to be it.
+DIT_FIXED = {
+    "qk_norm": "rms_norm_across_heads",
+    "cross_attn_norm": True,
+    "eps": 1e-6,
+    "image_dim": None,
+    "added_kv_proj_dim": None,
+    "pos_embed_seq_len": None,
+}
+VAE_FIXED = {"attn_scales": []}
+TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
+# And what our config must say for Wan's classes to be the same network.
+EXPRESSIBLE = {
+    "dit": {"position_embedding": False, "theta": 10_000.0},
+    "vae": {"temporal_padding": "zeros"},
+    "text": {},
+}
+
+
+def read_dit(data: Json, latents: int) -> DiTConfig:
+    """A `transformer/config.json`; `latents` channels of its input are noisy."""
+    require_fixed("transformer", data, DIT_FIXED)
+    told = json_fields.checked("transformer", data, json_fields.Transformer)
+    width = told.attention_head_dim * told.num_attention_heads
+    json_fields.within("transformer", "attention_head_dim x num_attention_heads", width)
+    token = math.prod(told.patch_size) * told.in_channels
+    json_fields.within("transformer", "patch_size x in_channels", token)
+    return DiTConfig(
+        channels=latents,
+        extra_channels=told.in_channels - latents,
+        patch=told.patch_size,
+        width=width,
+        heads=told.num_attention_heads,
+        mlp=told.ffn_dim,
+        depth=told.num_layers,
+        time_features=told.freq_dim,
+        contexts=(("text", told.text_dim),),
+    )
+
+
+def write_dit(config: DiTConfig) -> dict[str, Any]:
+    """Undo `read_dit`."""
+    (text,) = (features for name, features in config.contexts if name == "text")
+    return {
+        "_class_name": "WanTransformer3DModel",
+        **DIT_FIXED,
+        "patch_size": list(config.patch),
+        "num_attention_heads": config.heads,
+        "attention_head_dim": config.head_dim,
+        "in_channels": config.channels + config.extra_channels,
+        "out_channels": config.channels,
+        "text_dim": text,
+        "freq_dim": config.time_features,
+        "ffn_dim": config.mlp,
+        "num_layers": config.depth,
+        "rope_max_seq_len": 1024,
+    }
+
+
+def read_vae(data: Json) -> VAEConfig:
+    """A `vae/config.json`."""
+    require_fixed("vae", data, VAE_FIXED)
+    told = json_fields.checked("vae", data, json_fields.VAE)
+    wrong = [
+        f"vae: {name} must be {told.z_dim} numbers, got {len(getattr(told, name))}"
+        for name in ("latents_mean", "latents_std")
+        if len(getattr(told, name)) != told.z_dim
+    ]
+    if 0 in told.latents_std:
+        wrong.append("vae: latents_std must not be 0, by which latents are divided")
+    if wrong:
+        raise ValueError("\n".join(wrong))
+    decoder = told.decoder_base_dim or told.base_dim
+    widest = max(told.base_dim, decoder) * max(told.dim_mult)
+    json_fields.within("vae", "base_dim x dim_mult", widest)
+    return VAEConfig(
+        patch=told.patch_size or 1,
+        channels=told.z_dim,
+        encoder_width=told.base_dim,
+        decoder_width=decoder,
+        multipliers=tuple(told.dim_mult),
+        blocks=told.num_res_blocks,
+        stages=tuple((2 if time else 1, 2) for time in told.temperal_downsample),
+        shortcuts=bool(told.is_residual),
+        temporal_padding="zeros",
+        dtype="float32",  # as its publishers run it
+    )
+
+
+def latent_statistics(data: Json) -> dict[str, Sequence[float]]:
+    """Mean and deviation of the latents, from a `vae/config.json`."""
+    return {"latent_mean": data["latents_mean"], "latent_std": data["latents_std"]}
+
+
+def write_vae(
+    config: VAEConfig, mean: Sequence[float], std: Sequence[float]
+) -> dict[str, Any]:
+    """Undo `read_vae`; the latents' statistics are fields of the config."""
+    pixels = 3 * config.patch**2
+    return {
+        "_class_name": "AutoencoderKLWan",
+        **VAE_FIXED,
+        "base_dim": config.encoder_width,
+        "decoder_base_dim": config.decoder_width,
+        "z_dim": config.channels,
+        "dim_mult": list(config.multipliers),
+        "num_res_blocks": config.blocks,
+        "temperal_downsample": [time > 1 for time, _ in config.stages],
+        "dropout": 0.0,
+        "latents_mean": list(mean),
+        "latents_std": list(std),
+        "is_residual": config.shortcuts,
+        "in_channels": pixels,
+        "out_channels": pixels,
+        "patch_size": config.patch if config.patch > 1 else None,
+        "scale_factor_temporal": config.time_factor,
+        "scale_factor_spatial": config.space_factor,
+    }
+
+
+def read_text(data: Json, pad_to: int) -> TextConfig:
+    """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
+    require_fixed("text_encoder", data, TEXT_FIXED)
+    told = json_fields.checked("text_encoder", data, json_fields.Text)
+    json_fields.within("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
+    return TextConfig(
+        vocabulary=told.vocab_size,
+        width=told.d_model,
+        depth=told.num_layers,
+        heads=told.num_heads,
+        head_dim=told.d_kv,
+        mlp=told.d_ff,
+        buckets=told.relative_attention_num_buckets,
+        max_distance=told.relative_attention_max_distance,
+        pad_to=pad_to,
+    )
+
+
+def write_text(config: TextConfig) -> dict[str, Any]:
+    """Undo `read_text`."""
+    return {
+        "architectures": ["UMT5EncoderModel"],
+        "model_type": "umt5",
+        **TEXT_FIXED,
+        "vocab_size": config.vocabulary,
+        "d_model": config.width,
+        "num_layers": config.depth,
+        "num_decoder_layers": config.depth,
+        "num_heads": config.heads,
+        "d_kv": config.head_dim,
+        "d_ff": config.mlp,
+        "relative_attention_num_buckets": config.buckets,
+        "relative_attention_max_distance": config.max_distance,
+        "is_gated_act": True,
+        "dense_act_fn": "gelu_new",
+        "is_encoder_decoder": True,
+        "pad_token_id": 0,
+        "eos_token_id": 1,
+        "tie_word_embeddings": False,
+    }
+
+
+def require_fixed(network: str, data: Json, fixed: Json) -> None:
+    """Refuse a network that our code is not.
+
+    Raises:
+      ValueError: lists every field that says something else.
+    """
+    problems = [
+        f"{network}: {name} must be {value!r}, got {files.quoted(data[name])}: this "
+        "kind of model is not built here"
+        for name, value in fixed.items()
+        if name in data and data[name] != value
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def problems_for_wan(section: str, config: Any) -> list[str]:
+    """What keeps one of our networks from being one of Wan's classes."""
+    fields = dataclasses.asdict(config)
+    return [
+        f"{section}.{name} must be {value!r} for Wan's classes, got {fields[name]!r}"
+        for name, value in EXPRESSIBLE[section].items()
+        if fields[name] != value
+    ]

@@ -1,0 +1,29 @@
+"""What the transformer attends to beside its tokens: text, later pictures and sound."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from jaxtyping import Array, Float, Int
+
+from sora_jax.sharding import MeshPlan
+
+
+@runtime_checkable  # the tests check types at run time
+class ContextEncoder(Protocol):
+    """An encoder whose states become a `types.Context`.
+
+    A transformer has one context for each entry of `DiTConfig.contexts`, with an
+    embedding and, in every block, keys and values of its own.
+    """
+
+    def encode(
+        self, inputs: Array, mesh_plan: MeshPlan = ...
+    ) -> tuple[Float[Array, "b l d"], Int[Array, "b l"]]:
+        """Encode the inputs of packed rows, several to a row.
+
+        Returns:
+          States, and the segment of each: inputs of a row count from 1, and 0 is read
+          by no token.
+        """
+        ...

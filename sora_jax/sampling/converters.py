@@ -1,0 +1,223 @@
+"""From what people give, in Python, JSON or flags, to arguments of one form.
+
+What is wrong is told with the argument's name, what was given, and what is taken,
+before it reaches any arithmetic. Needs no JAX.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import numbers
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar, get_args
+
+import numpy as np
+from jaxtyping import Float
+
+from sora_jax.condition import Condition
+from sora_jax.config import SamplingConfig, Solver
+from sora_jax.files import quoted
+
+T = TypeVar("T")
+
+_TEXTS = frozenset(("negative_prompt",))
+_COUNTS = frozenset(("steps", "frames", "window", "context", "tile"))
+_NUMBERS = frozenset(("guidance", "guidance_low", "shift", "fps"))
+_OPTIONAL = frozenset(("window", "tile", "guidance_low"))
+
+
+def refuse(name: str, wanted: str, given: Any) -> ValueError:
+    """An error that names an argument, what is taken, and what was given."""
+    return ValueError(f"{name} must be {wanted}, got {described(given)}")
+
+
+def described(given: Any) -> str:
+    """A value in a few words: an array by its type and shape."""
+    if hasattr(given, "shape") and hasattr(given, "dtype"):
+        return f"an array {given.dtype}{list(given.shape)}"
+    if isinstance(given, (list, tuple)) and any(hasattr(x, "shape") for x in given):
+        return f"{len(given)} arrays in a list"
+    return quoted(given)
+
+
+def as_text(value: Any, name: str) -> str:
+    """One text."""
+    if not isinstance(value, str):
+        raise refuse(name, "one text", value)
+    return value
+
+
+def as_prompts(value: Any, name: str = "prompts") -> tuple[str, ...]:
+    """One text or several, for a video each."""
+    texts = (value,) if isinstance(value, str) else items_of(value, name, "texts")
+    return tuple(as_text(text, f"{name}[{i}]") for i, text in enumerate(texts))
+
+
+def as_count(value: Any, name: str) -> int:
+    """A whole number; one of NumPy's or JAX's is taken."""
+    try:
+        if isinstance(value, (bool, np.bool_)) or shape_of(value) != ():
+            raise TypeError
+        return operator.index(value)
+    except (TypeError, ValueError) as error:
+        raise refuse(name, "a whole number", value) from error
+
+
+def as_number(value: Any, name: str) -> int | float:
+    """A number; one of NumPy's or JAX's is taken."""
+    is_scalar = getattr(value, "shape", None) == ()
+    is_number = isinstance(value, numbers.Real) or is_scalar
+    try:
+        if isinstance(value, (bool, np.bool_)) or not is_number:
+            raise TypeError
+        number = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise refuse(name, "a number", value) from error
+    return value if isinstance(value, int) else number
+
+
+def as_size(value: Any, name: str = "size") -> tuple[int, int]:
+    """(height, width) of a pixel or more."""
+    wanted = "(height, width) in pixels"
+    if isinstance(value, str) or shape_of(value) != (2,):
+        raise refuse(name, wanted, value)
+    try:
+        height, width = (as_count(side, name) for side in value)
+    except ValueError as error:
+        raise refuse(name, wanted, value) from error
+    if min(height, width) < 1:
+        raise refuse(name, wanted, value)
+    return height, width
+
+
+def as_choice(value: Any, choices: Sequence[str], name: str) -> Any:
+    """One of some words."""
+    if not isinstance(value, str) or value not in choices:
+        raise refuse(name, f"one of {', '.join(choices)}", value)
+    return value
+
+
+def as_array(
+    value: Any, name: str, dimensions: int, wanted: str
+) -> Float[np.ndarray, "..."]:
+    """An array of floats, of NumPy or JAX, of so many dimensions."""
+    if not (hasattr(value, "shape") and hasattr(value, "dtype")):
+        raise refuse(name, f"an array {wanted}", value)
+    if len(value.shape) != dimensions:
+        raise refuse(name, f"an array {wanted}", value)
+    array = np.asarray(value)
+    if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
+        raise refuse(name, f"an array of floats {wanted}", value)
+    with np.errstate(over="ignore"):  # infinity, which is refused by who uses it
+        return array.astype(np.float32, copy=False)
+
+
+def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
+    """Frames in [-1, 1]."""
+    wanted = "[t h w 3] in [-1, 1]"
+    clip = as_array(value, name, 4, wanted)
+    if clip.shape[3] != 3 or not clip.size:
+        raise refuse(name, f"an array {wanted} with a frame or more", value)
+    if not -1.001 <= clip.min() <= clip.max() <= 1.001:  # NaN neither
+        raise ValueError(
+            f"{name} must hold floats in [-1, 1], got {clip.min():g} to "
+            f"{clip.max():g}: see sora_jax.data.video.to_float"
+        )
+    return clip
+
+
+def as_mask(value: Any, name: str = "mask") -> Float[np.ndarray, "t h w"]:
+    """An array of 0 and 1; of booleans, too."""
+    if getattr(value, "dtype", None) in (bool, np.uint8, np.int32, np.int64):
+        value = np.asarray(value).astype(np.float32)
+    return as_array(value, name, 3, "[t h w] of 0 and 1")
+
+
+def as_condition(value: Any, name: str = "condition") -> Condition:
+    """Pixels that are given of a video."""
+    if not isinstance(value, Condition):
+        raise refuse(name, "a Condition", value)
+    return Condition(
+        pixels=as_clip(value.pixels, f"{name}.pixels"),
+        mask=as_mask(value.mask, f"{name}.mask"),
+    )
+
+
+def as_picture(value: Any, name: str) -> Float[np.ndarray, "1 h w 3"]:
+    """One frame in [-1, 1]."""
+    picture = as_clip(value, name)
+    if len(picture) != 1:
+        raise refuse(name, "an array [1 h w 3] of one frame", value)
+    return picture
+
+
+def as_clips(value: Any, name: str) -> Float[np.ndarray, "b t h w 3"]:
+    """Several clips of one shape, in [-1, 1]."""
+    clips = as_array(value, name, 5, "[b t h w 3] in [-1, 1]")
+    for number, clip in enumerate(clips):
+        as_clip(clip, f"{name}[{number}]")
+    return clips
+
+
+def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Fields of `SamplingConfig`.
+
+    Raises:
+      ValueError: names every field that there is not, or that is of another type.
+    """
+    known = [field.name for field in dataclasses.fields(SamplingConfig)]
+    problems, settings = [], {}
+    for name, value in given.items():
+        try:
+            if name not in known:
+                near = difflib.get_close_matches(name, known, 1)
+                hint = f"did you mean {near[0]}?" if near else "see SamplingConfig"
+                raise ValueError(f"{name} is no setting: {hint}")
+            settings[name] = _as_setting(name, value)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+    return settings
+
+
+def _as_setting(name: str, value: Any) -> Any:
+    if value is None and name in _OPTIONAL:
+        return None
+    if name in _COUNTS:
+        return as_count(value, name)
+    if name in _NUMBERS:
+        return float(as_number(value, name))
+    if name in _TEXTS:
+        return as_text(value, name)
+    if name == "size":
+        return as_size(value)
+    return as_choice(value, get_args(Solver), name)
+
+
+def as_function(value: Any, name: str) -> Callable:
+    """Something that can be called."""
+    if not callable(value):
+        raise refuse(name, "a function", value)
+    return value
+
+
+def items_of(value: Any, name: str, wanted: str) -> list[Any]:
+    """What a list holds."""
+    is_one = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
+    try:
+        if is_one:
+            raise TypeError
+        return list(value)
+    except TypeError as error:  # an array of no dimension, too
+        raise refuse(name, f"a list of {wanted}", value) from error
+
+
+def shape_of(value: Any) -> tuple[int, ...] | None:
+    """The shape of lists or an array; None where there is none."""
+    try:
+        return np.shape(value)
+    except ValueError:  # of lists of several lengths
+        return None

@@ -1,0 +1,53 @@
+"""Whether a model and a machine can make a task's segments, told before any work."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from sora_jax.config import ModelConfig
+from sora_jax.limits import UNLIMITED, Limits
+from sora_jax.sampling.footprint import check_footprint
+from sora_jax.sampling.limit_checks import check_prompts, exceeding
+from sora_jax.sampling.request import Request, check
+from sora_jax.sampling.segments import FollowUp, Sampled, Segment
+
+
+def check_segments(
+    segments: Sequence[Segment], model: ModelConfig, limits: Limits = UNLIMITED
+) -> tuple[int, tuple[int, int]]:
+    """Refuse what the model cannot make, or what exceeds the limits.
+
+    Returns:
+      The number of frames that are shown, and their size (height, width).
+
+    Raises:
+      ValueError: names each field, its value and the remedy.
+    """
+    shown, size = 0, (0, 0)
+    for segment in segments:
+        if isinstance(segment, Sampled):
+            check_request(segment.request, model, limits)
+            shown += segment.stop - segment.start
+            size = segment.request.settings.size
+        elif isinstance(segment, FollowUp):
+            check_request(segment.sampled.request, model, limits)
+            later, size = check_segments(segment.dry(), model, limits)
+            shown += later
+        else:
+            shown += len(segment)
+    return shown, size
+
+
+def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:
+    """Refuse what the model cannot make, or what exceeds the limits.
+
+    Raises:
+      ValueError: names each field, its value and the remedy.
+    """
+    problems = exceeding(request.settings, limits)
+    problems += check_prompts(request.texts, limits)
+    if not problems:
+        check(request, model)
+        problems = check_footprint(request, model, limits)
+    if problems:
+        raise ValueError("\n".join(problems))

@@ -1,0 +1,145 @@
+"""The files that a task names, read and brought to the video's size and frame rate."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from sora_jax import files
+from sora_jax.config import Fit, SamplingConfig
+from sora_jax.data import arrays, footage, storyboard
+from sora_jax.data.video import fit, to_float
+from sora_jax.limits import LIMITS, Limits
+from sora_jax.sampling.limit_checks import too_many
+from sora_jax.sampling.segments import Clip
+from sora_jax.sampling.tasks.edit import check_larger
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class MediaFiles:
+    """Reads a task's files; arrays are taken as they are.
+
+    Attributes:
+      settings: whose size and frame rate pictures and clips are brought to.
+      fit: how they come to that size.
+      limits: how large they may be.
+      prefix: what stands before a field in messages: "--" where fields are flags.
+    """
+
+    settings: SamplingConfig
+    fit: Fit = "crop"
+    limits: Limits = LIMITS
+    prefix: str = ""
+
+    def video(self, video: Any) -> Clip:
+        """A clip.
+
+        Raises:
+          ValueError: the file is missing, damaged, no video, or exceeds the limits.
+        """
+        if not isinstance(video, str):
+            return video
+        return to_float(self._footage(video).clip.pixels)
+
+    def enlarged(self, video: Any) -> Clip:
+        """A clip brought to the size of the video.
+
+        Raises:
+          ValueError: that is not larger, or as in `video`.
+        """
+        size = self.settings.size
+        if isinstance(video, str):
+            found = self._footage(video)
+            check_larger(size, found.source_size)
+            return to_float(found.clip.pixels)
+        check_larger(size, video.shape[1:3])
+        return fit(video, *size)
+
+    def picture(self, picture: Any, field: str) -> Clip:
+        """One frame.
+
+        Raises:
+          ValueError: the file is missing, damaged, no picture, or exceeds the limits.
+        """
+        if not isinstance(picture, str):
+            return picture
+        return footage.read_image(
+            picture,
+            size=self.settings.size,
+            fit=self.fit,
+            field=self.prefix + field,
+            limits=self.limits,
+        )
+
+    def masked_video(
+        self, video: Any, mask: Any
+    ) -> tuple[Clip, Float[np.ndarray, "t h w"]]:
+        """A clip and its mask, 1 where it is repainted.
+
+        Raises:
+          ValueError: a file is missing or damaged, or the mask is of another size or
+            length than the clip, or leaves nothing to repaint.
+        """
+        if not isinstance(mask, str):
+            return self.video(video), mask
+        if not isinstance(video, str):
+            raise ValueError(
+                "mask must be an array where the video is one, got "
+                + files.quoted(mask)
+            )
+        found = self._footage(video)
+        field = f"{self.prefix}mask"
+        given = footage.read_mask(mask, found, field=field, **self._how())
+        return to_float(found.clip.pixels), 1 - given
+
+    def noise(self, noise: Any) -> np.ndarray | None:
+        """Latents `[b t h w z]` to begin from.
+
+        Raises:
+          ValueError: the file is missing, or holds other things than finite numbers.
+        """
+        if not isinstance(noise, str):
+            return noise
+        field = self.prefix + ("init-noise" if self.prefix else "init_noise")
+        return read_noise(noise, field, self.limits)
+
+    def storyboard(self, path: Any) -> tuple[Any, float]:
+        """The shots of a storyboard's file, and its length in seconds.
+
+        Raises:
+          ValueError: the file is missing or makes no sense.
+        """
+        board = storyboard.read(
+            path, field=f"{self.prefix}storyboard", limits=self.limits
+        )
+        return board.shots, board.seconds
+
+    def _footage(self, path: str) -> footage.Footage:
+        return footage.read(path, field=f"{self.prefix}video", **self._how())
+
+    def _how(self) -> dict[str, Any]:
+        fps, size = self.settings.fps, self.settings.size
+        return {"fps": fps, "size": size, "fit": self.fit, "limits": self.limits}
+
+
+def read_noise(path: str | os.PathLike, field: str, limits: Limits) -> np.ndarray:
+    """Read latents to begin from, `[b t h w z]`.
+
+    Raises:
+      ValueError: the file is missing, or holds other things than finite numbers.
+    """
+    noise = arrays.load(path, field=field, limits=limits)
+    named = f"{field} {files.quoted(path)}"
+    if not np.issubdtype(noise.dtype, np.floating):
+        raise ValueError(
+            f"{named} must hold one array of floating-point numbers, got "
+            f"{noise.dtype}: save it with np.save"
+        )
+    if noise.size > limits.noise:
+        raise ValueError(too_many("init_noise", "numbers", noise.size, limits.noise))
+    noise = np.asarray(noise, np.float32)
+    return noise[None] if noise.ndim == 4 else noise

@@ -1,0 +1,142 @@
+"""From flags to a task: which are needed, and which would do nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.files import quoted
+from sora_jax.sampling.flags import Options
+from sora_jax.sampling.tasks import TASKS, Task, build
+
+
+def build_task(arguments: Options) -> Task:
+    """Build the task that flags ask for.
+
+    Raises:
+      ValueError: names every flag that is missing, wrong, or means nothing to the task.
+    """
+    kind, given = arguments.kind, arguments.given()
+    problems = _misplaced(arguments, given)
+    values: dict[str, Any] = {}
+    for name, argument in kind.arguments().items():
+        if name not in given:
+            if argument.is_required:
+                problems.append(f"--{name} is missing: --task {kind.name} needs one")
+            continue
+        try:
+            values[name] = _value(kind, name, given[name])
+        except ValueError as error:
+            problems += str(error).splitlines()
+    problems += _prompt_and_size(arguments, values)
+    if problems:
+        raise ValueError("\n".join(problems))
+    return build(kind, values)
+
+
+def _value(kind: type[Task], name: str, given: Any) -> Any:
+    """What flags say of an argument; one that is no list is given once."""
+    argument = kind.arguments()[name].kind
+    if argument.takes != "list" and isinstance(given, tuple):
+        if len(given) != 1:
+            raise ValueError(
+                f"--{name} must be given 1 times with --task {kind.name}, got "
+                f"{len(given)}"
+            )
+        (given,) = given
+    return argument.convert(given, name)
+
+
+def _misplaced(arguments: Options, given: dict[str, Any]) -> list[str]:
+    """Problems with flags that mean nothing to the task."""
+    kind, problems = arguments.kind, []
+    takes = {n for n, a in kind.arguments().items() if a.kind.flag is not None}
+    if arguments.seconds is not None:
+        given = {**given, "seconds": arguments.seconds}
+    takes |= {"seconds"} if kind.counts else set()
+    for name in sorted(set(given) - takes):
+        flag = f"--{name.replace('_', '-')}"
+        if name in ("frames", "seconds"):
+            problems.append(
+                f"{flag} does nothing with --task {kind.name}, whose length is given: "
+                "leave it out"
+            )
+            continue
+        takers = [task for task, other in TASKS.items() if name in other.arguments()]
+        problems.append(
+            f"{flag} does nothing with --task {kind.name}: leave it out, or try --task "
+            + " or ".join(takers)
+        )
+    if kind.name == "inpaint" and "outpaint" in given:
+        problems.append("--task inpaint needs either --mask FILE or --outpaint WxH")
+    has_files = {"video", "image", "storyboard"} & set(given)
+    if arguments.fit != "crop" and not has_files:
+        problems.append(
+            f"--fit {arguments.fit} does nothing without files: leave it out"
+        )
+    return problems
+
+
+def _prompt_and_size(arguments: Options, values: dict[str, Any]) -> list[str]:
+    """Problems with what the task needs beside its own arguments."""
+    kind, problems = arguments.kind, []
+    if kind.size == "another" and arguments.size is None:
+        problems.append(f"--size is missing: --task {kind.name} needs one")
+    has_prompt = arguments.prompt is not None or arguments.prompts is not None
+    if has_prompt and kind.prompt == "none":
+        problems.append(f"--prompt does nothing with --task {kind.name}: leave it out")
+    required = {n for n, a in kind.arguments().items() if a.is_required}
+    if not required <= set(values):
+        return problems
+    task = kind(**values)
+    if not has_prompt and task.needs_prompt:
+        problems.append("--prompt is missing: say what the video shows")
+    for name in ("frames", "seconds"):
+        is_given = getattr(arguments, name) is not None
+        if is_given and kind.counts and not task.counts_frames:
+            problems.append(
+                f"--{name} does nothing with --task {kind.name} and a --video, whose "
+                "length is given: leave it out"
+            )
+    return problems
+
+
+def without_effect(
+    arguments: Options, settings: SamplingConfig, model: ModelConfig
+) -> list[str]:
+    """Problems with flags that would do nothing beside the others."""
+    problems, given = [], arguments.given()
+    if arguments.negative_prompt and not settings.guides(model.boundary is not None):
+        problems.append(
+            f"--negative-prompt {quoted(arguments.negative_prompt)} does nothing with "
+            "--guidance 1: leave one of them out"
+        )
+    if arguments.preview and arguments.steps is not None:
+        problems.append(
+            f"--steps {arguments.steps} contradicts --preview: leave one of them out"
+        )
+    if arguments.seconds is not None and "frames" in given:
+        problems.append(
+            f"--seconds {arguments.seconds:g} and --frames {given['frames']} are both "
+            "given: leave one of them out"
+        )
+    if "init_noise" in given and arguments.seed is not None:
+        problems.append(
+            f"--seed {arguments.seed} does nothing beside --init-noise: leave one out"
+        )
+    if "init_noise" in given and arguments.variations > 1:
+        problems.append(
+            f"--variations {arguments.variations} would be equal videos with "
+            "--init-noise: leave one of them out"
+        )
+    if arguments.guidance_low is not None and model.boundary is None:
+        problems.append(
+            f"--guidance-low {arguments.guidance_low} is for models of two "
+            f"transformers, and {model.name} has one: leave it out"
+        )
+    if "image" in given and settings.frames == 1:
+        problems.append(
+            f"--image {quoted(given['image'][0])} is the first frame, and with "
+            "--frames 1 nothing is left to make: leave one of them out"
+        )
+    return problems

@@ -1,0 +1,180 @@
+"""The tasks as methods: clips, pictures and masks in, a clip out.
+
+Each takes the arguments of its task's dataclass (`sampling.tasks`) by their names, and
+the options of `Model`.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from sora_jax.sampling import converters, tasks
+from sora_jax.sampling.segments import Clip
+from sora_jax.sampling.tasks import Stretch, Task
+from sora_jax.sampling.windows import Frames
+
+# A clip [t h w 3] of floats in [-1, 1], of NumPy or JAX, or a file's path.
+VideoLike = Any
+# An array [t h w], 1 where the clip is repainted and 0 where it is kept, or a path.
+MaskLike = Any
+
+
+class TaskMethods(abc.ABC):
+    """What a model does beside generating from text; options are those of `Model`."""
+
+    @abc.abstractmethod
+    def perform(
+        self, task: Task, prompts: str | Sequence[str] = "", **options: Any
+    ) -> Iterator[Frames]:
+        """Perform a task and yield the frames of its videos in order."""
+
+    def _clip(
+        self, kind: type[Task], prompt: Any, options: dict[str, Any], **given: Any
+    ) -> Clip:
+        """Perform a task of one video; options that are its arguments go to it."""
+        for name in kind.arguments():
+            if name in options:
+                given[name] = options.pop(name)
+        if "frames" in options:
+            raise ValueError(
+                f"frames must be left out, got {options['frames']}: the input says how "
+                "long the video is"
+            )
+        task = tasks.build(kind, given)
+        text = converters.as_text(prompt, "prompt")
+        return np.concatenate(list(self.perform(task, text, **options)), axis=1)[0]
+
+    def animate(self, image: Any, prompt: str = "", **options: Any) -> Clip:
+        """Make a video that begins with a picture, or goes through several.
+
+        Args:
+          image: one frame `[1 h w 3]`, a file's path, or `Keyframe`s.
+          prompt: what is shown.
+          **options: `frames` of the whole video, `init_noise`.
+        """
+        return self._clip(tasks.Animate, prompt, options, image=image)
+
+    def extend(self, video: VideoLike, prompt: str = "", **options: Any) -> Clip:
+        """Continue a clip.
+
+        Args:
+          video: the clip.
+          prompt: what is shown.
+          **options: the number of new `frames`; the `direction`: "forward",
+            "backward" or "both".
+        """
+        return self._clip(tasks.Extend, prompt, options, video=video)
+
+    def loop(
+        self, video: VideoLike | None = None, prompt: str = "", **options: Any
+    ) -> Clip:
+        """Make a video whose last frame flows into its first.
+
+        Args:
+          video: that is to loop; without one a video is made from the prompt.
+          prompt: what is shown.
+          **options: `frames` that are added to the clip, or, without one, of the whole.
+        """
+        return self._clip(tasks.Loop, prompt, options, video=video)
+
+    def connect(
+        self, first: VideoLike, second: VideoLike, prompt: str = "", **options: Any
+    ) -> Clip:
+        """Show two clips with a transition between them.
+
+        Args:
+          first: a clip.
+          second: a clip.
+          prompt: what is shown.
+          **options: new `frames` between them.
+        """
+        return self._clip(tasks.Connect, prompt, options, video=(first, second))
+
+    def insert(self, video: VideoLike, prompt: str, **options: Any) -> Clip:
+        """Insert scenes into a clip.
+
+        Args:
+          video: the clip.
+          prompt: what is shown.
+          **options: `span`, pairs of seconds of the result that are filled.
+        """
+        return self._clip(tasks.Insert, prompt, options, video=video)
+
+    def remove(self, video: VideoLike, prompt: str = "", **options: Any) -> Clip:
+        """Take spans out of a clip, and bridge the gaps.
+
+        Args:
+          video: the clip.
+          prompt: what is shown.
+          **options: `span`, pairs of seconds of the clip; new `frames` in each gap.
+        """
+        return self._clip(tasks.Remove, prompt, options, video=video)
+
+    def edit(self, video: VideoLike, prompt: str, **options: Any) -> Clip:
+        """Keep motion and layout and change the content.
+
+        Args:
+          video: the clip.
+          prompt: what is shown.
+          **options: `strength`, how much is changed: nothing at 0, all at 1.
+        """
+        return self._clip(tasks.Edit, prompt, options, video=video)
+
+    def inpaint(
+        self, video: VideoLike, mask: MaskLike, prompt: str = "", **options: Any
+    ) -> Clip:
+        """Repaint what the mask marks (1), and keep the rest (0).
+
+        Args:
+          video: the clip.
+          mask: of the clip's frames, height and width.
+          prompt: what is shown.
+          **options: see the class.
+        """
+        return self._clip(tasks.Inpaint, prompt, options, video=video, mask=mask)
+
+    def outpaint(
+        self, video: VideoLike, prompt: str = "", *, size: Any, **options: Any
+    ) -> Clip:
+        """Paint the surroundings of a clip, up to a size (height, width)."""
+        outpaint = converters.as_size(size)
+        return self._clip(
+            tasks.Outpaint, prompt, options, video=video, outpaint=outpaint
+        )
+
+    def storyboard(self, storyboard: str | Sequence[Stretch], **options: Any) -> Clip:
+        """Make one video that follows a storyboard.
+
+        Args:
+          storyboard: stretches of time, or the path of a file.
+          **options: `frames` of the whole, beside stretches.
+        """
+        return self._clip(tasks.Storyboard, "", options, storyboard=storyboard)
+
+    def upscale(
+        self,
+        video: VideoLike | None = None,
+        prompt: str = "",
+        *,
+        size: Any,
+        **options: Any,
+    ) -> Clip:
+        """Refine a clip, or a draft from the prompt, at a size (height, width).
+
+        Args:
+          video: the clip; without one, a draft is made first.
+          prompt: what is shown.
+          size: larger than that of the clip.
+          **options: `strength`, how much is changed; `frames` of a draft.
+        """
+        options["size"] = converters.as_size(size)
+        if video is not None and "frames" in options:
+            raise ValueError(
+                f"frames must be left out, got {options['frames']}: the clip says how "
+                "long the video is"
+            )
+        return self._clip(tasks.Upscale, prompt, options, video=video)

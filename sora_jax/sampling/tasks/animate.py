@@ -1,0 +1,85 @@
+"""Videos through pictures at given frames."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from sora_jax.condition import Condition
+from sora_jax.sampling.segments import Sampled, Segment
+from sora_jax.sampling.tasks.context import (
+    TaskContext,
+    check_clips,
+    check_count,
+    given_frames,
+)
+from sora_jax.sampling.tasks.task import Count, Keyframes, Noise, Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Animate(Task):
+    """Make a video that goes through pictures.
+
+    Attributes:
+      image: a picture that the video goes through, as FILE, FILE@FRAME or
+        FILE@FRAME:STRENGTH (-1 is the last frame; a strength below 1 lets the video
+        leave it).
+      frames: of the video, 1 + r k, with the VAE's time factor r.
+      init_noise: latents [t, h, w, z] to begin from, in the place of the seed's noise.
+    """
+
+    name = "animate"
+    counts = "all"
+
+    image: Keyframes
+    frames: Count | None = None
+    init_noise: Noise | None = None
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """Sample all frames, those at the keyframes being given."""
+        if not self.image:
+            raise ValueError("image is missing: give a keyframe or more")
+        check_count(context, "image", len(self.image))
+        frames = self.frames or context.settings.frames
+        keys = [
+            (_index(key.frame, frames), key.strength, key.picture) for key in self.image
+        ]
+        _check_keys([at for at, _, _ in keys], [strength for _, strength, _ in keys])
+        pictures = [context.media.picture(picture, "image") for _, _, picture in keys]
+        check_clips(*pictures)
+        pixels = context.grey(frames, pictures[0].shape[1:3])
+        pixels[[at for at, _, _ in keys]] = np.concatenate(pictures)
+
+        def at_least(least: int | float) -> Condition:
+            return given_frames(pixels, [at for at, s, _ in keys if s >= least])
+
+        strengths = sorted({strength for _, strength, _ in keys})
+        request = context.request(
+            frames,
+            condition=at_least(1) if 1 in strengths else None,
+            fading=tuple((s, at_least(s)) for s in strengths if s < 1),
+            noise=context.media.noise(self.init_noise),
+        )
+        return [Sampled(request=request, stop=frames)]
+
+
+def _index(frame: int, frames: int) -> int:
+    """The number of a frame that may be counted from the end."""
+    if not -frames <= frame < frames:
+        raise ValueError(
+            f"image: frame {frame} is outside a video of {frames} frames: give "
+            f"{-frames} to {frames - 1}, or more --frames"
+        )
+    return frame % frames
+
+
+def _check_keys(frames: list[int], strengths: list[int | float]) -> None:
+    twice = sorted({frame for frame in frames if frames.count(frame) > 1})
+    if twice:
+        raise ValueError(f"image: frames {twice} are given twice: leave one of each")
+    if any(not 0 < strength <= 1 for strength in strengths):
+        raise ValueError(
+            "image: strengths must be above 0 and at most 1, got "
+            f"{sorted(set(strengths))}"
+        )

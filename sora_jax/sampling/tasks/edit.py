@@ -1,0 +1,107 @@
+"""A clip denoised from part-way: with new content, or refined at a larger size."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import ClassVar, Literal
+
+import numpy as np
+from jaxtyping import Float
+
+from sora_jax.sampling.segments import Clip, FollowUp, Sampled, Segment
+from sora_jax.sampling.tasks.context import TaskContext, check_clips
+from sora_jax.sampling.tasks.task import Count, Share, Task, Video
+
+Frames = Float[np.ndarray, "_ *shape"]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Edit(Task):
+    """Change the content of a clip, and keep its motion and layout.
+
+    SDEdit (Meng et al. 2021).
+
+    Attributes:
+      video: the clip.
+      strength: how much is changed: 0 nothing, 1 all.
+    """
+
+    name = "edit"
+    prompt = "required"
+
+    video: Video
+    strength: Share = 0.7
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The clip, denoised from part-way."""
+        return [denoised(context, context.media.video(self.video), self.strength)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Upscale(Task):
+    """Refine a clip, or a draft from the prompt, at a larger size.
+
+    Attributes:
+      video: the clip; without one, a draft is made at the model's own size first.
+      frames: of the draft, 1 + r k, with the VAE's time factor r.
+      strength: how much is changed: 0 nothing, 1 all.
+    """
+
+    name = "upscale"
+    counts = "all"
+    size: ClassVar[Literal["input", "another"]] = "another"
+
+    video: Video | None = None
+    frames: Count | None = None
+    strength: Share = 0.4
+
+    @property
+    def needs_prompt(self) -> bool:
+        """Without a clip."""
+        return self.video is None
+
+    @property
+    def counts_frames(self) -> bool:
+        """Without a clip."""
+        return self.video is None
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The enlarged clip, denoised from part-way."""
+        size = context.settings.size
+        if self.video is not None:
+            clip = context.media.enlarged(self.video)
+            return [denoised(context, clip, self.strength)]
+        small = context.model.sampling.size
+        check_larger(size, small)
+        frames = self.frames or context.settings.frames
+        draft = Sampled(request=context.resized(small).request(frames), stop=frames)
+
+        def refined(clip: Clip) -> list[Segment]:
+            large = context.media.enlarged(clip)
+            return [denoised(context, large, self.strength)]
+
+        return [FollowUp(sampled=draft, segments=refined)]
+
+
+def denoised(context: TaskContext, clip: Clip, strength: int | float) -> Sampled:
+    """A clip to which noise is added, and taken away again."""
+    check_clips(clip)
+    source = repeat_last(clip, context.whole(len(clip)))
+    request = context.request(len(source), source=source, strength=strength)
+    return Sampled(request=request, stop=len(clip))
+
+
+def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:
+    """Refuse a size that is none to refine at."""
+    if min(large - old for large, old in zip(size, small, strict=True)) < 0 or (
+        size == tuple(small)
+    ):
+        raise ValueError(
+            f"size must be larger than {small[1]}x{small[0]} to refine it, got "
+            f"{size[1]}x{size[0]}"
+        )
+
+
+def repeat_last(frames: Frames, count: int) -> Frames:
+    """Let the last frame stand still until there are so many."""
+    return frames[np.minimum(np.arange(count), len(frames) - 1)]

@@ -1,0 +1,87 @@
+"""New frames after a clip, before it, or both."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from sora_jax.sampling.segments import Clip, FollowUp, Sampled, Segment
+from sora_jax.sampling.tasks.context import (
+    TaskContext,
+    check_clips,
+    check_new,
+    given_frames,
+)
+from sora_jax.sampling.tasks.task import Count, Side, Task, Video
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Extend(Task):
+    """Continue a clip.
+
+    Attributes:
+      video: the clip.
+      frames: new frames at an end, in any number; by default one less than the model
+        makes at once.
+      direction: at which end.
+    """
+
+    name = "extend"
+    counts = "new"
+
+    video: Video
+    frames: Count | None = None
+    direction: Side = "forward"
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The clip as it is, with sampled frames at its ends."""
+        frames = context.model.sampling.frames - 1
+        frames = frames if self.frames is None else self.frames
+        check_new(context, frames)
+        clip = context.media.video(self.video)
+        check_clips(clip)
+        before: list[Segment] = []
+        after: list[Segment] = []
+        if self.direction != "forward":
+            before = backward(context, clip, frames)
+        if self.direction != "backward":
+            after = [forward(context, clip, frames)]
+        return [*before, clip, *after]
+
+
+def forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
+    """The new frames after a clip, whose last whole latents are given."""
+    factor = context.model.vae.time_factor
+    given = 1 + (min(len(clip), context.overlap) - 1) // factor * factor
+    request = context.request(
+        context.whole(given + frames),
+        condition=given_frames(clip[-given:], list(range(given))),
+    )
+    return Sampled(request=request, start=given, stop=given + frames)
+
+
+def backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
+    """The new frames before a clip, those next to it sampled first.
+
+    More are sampled than wanted where that lets the clip begin with a whole latent.
+    """
+    factor = context.model.vae.time_factor
+    given = max(1, context.overlap // factor) * factor
+    room = 1 + max(0, context.window - given - 1) // factor * factor
+    new = min(context.whole(frames), room)
+    shown = min(frames, new)
+    pixels = context.grey(new + given, clip.shape[1:3])
+    # Where the clip is too short, its last frame stands still beyond it.
+    pixels[new:] = clip[np.minimum(np.arange(given), len(clip) - 1)]
+    condition = given_frames(pixels, list(range(new, new + given)))
+    request = context.request(new + given, condition=condition)
+    sampled = Sampled(request=request, start=new - shown, stop=new)
+    if shown == frames:
+        return [sampled]
+
+    def earlier(piece: Clip) -> list[Segment]:
+        after = np.concatenate([piece, clip[:given]])
+        return [*backward(context, after, frames - shown), piece]
+
+    return [FollowUp(sampled=sampled, segments=earlier)]

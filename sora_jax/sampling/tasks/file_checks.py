@@ -1,0 +1,74 @@
+"""What the beginnings of files tell, before anything is decoded. Needs no JAX."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sora_jax import files
+from sora_jax.data import animations, containers, pictures, storyboard
+from sora_jax.limits import Limits
+from sora_jax.sampling.tasks.inputs import Keyframe
+
+
+def check_footage(path: str, field: str, limits: Limits) -> None:
+    """Refuse a file that is no clip and no picture.
+
+    Raises:
+      ValueError: names the field, the file and the remedy.
+    """
+    source = files.existing(path, field)
+    if path.endswith(".npy") or pictures.is_still(path, field=field):
+        return
+    try:
+        if not animations.is_one(source):
+            with containers.opened(source, limits):
+                pass
+    except Exception as error:  # as in `decoding.decode`
+        raise containers.unreadable(f"{field} {files.quoted(path)}", 0, error) from (
+            error
+        )
+
+
+def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> None:
+    """Refuse files that are no pictures.
+
+    Raises:
+      ValueError: names each, and the remedy.
+    """
+    problems = []
+    for key in keys:
+        try:
+            pictures.check(key.picture, field, limits)
+        except ValueError as error:
+            problems.append(str(error))
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def check_storyboard(path: str, field: str, limits: Limits) -> None:
+    """Refuse a storyboard that makes no sense.
+
+    Raises:
+      ValueError: lists each place, what is wrong with it and the remedy.
+    """
+    storyboard.read(path, field=field, limits=limits)
+
+
+def check_exists(path: str, field: str, limits: Limits) -> None:
+    """Refuse what is no regular file.
+
+    Raises:
+      ValueError: names the field, the file and the remedy.
+    """
+    del limits
+    files.existing(path, field)
+
+
+def check_two(paths: tuple[Any, ...], field: str, limits: Limits) -> None:
+    """Refuse files that are no clips.
+
+    Raises:
+      ValueError: names the first that is none, and the remedy.
+    """
+    for path in paths:
+        check_footage(path, field, limits)

@@ -1,0 +1,38 @@
+"""Videos from text alone."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from sora_jax.sampling.segments import Sampled, Segment
+from sora_jax.sampling.tasks.context import TaskContext
+from sora_jax.sampling.tasks.task import Count, GivenPixels, Noise, Task
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Generate(Task):
+    """Make a video from text.
+
+    Attributes:
+      frames: of the video, 1 (an image) or 1 + r k, with the VAE's time factor r.
+      init_noise: latents [t, h, w, z] to begin from, in the place of the seed's noise.
+      condition: pixels that are given, the same for every video.
+    """
+
+    name = "generate"
+    counts = "all"
+    prompt = "required"
+
+    frames: Count | None = None
+    init_noise: Noise | None = None
+    condition: GivenPixels | None = None
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """Sample all frames."""
+        frames = self.frames or context.settings.frames
+        request = context.request(
+            frames,
+            condition=self.condition,
+            noise=context.media.noise(self.init_noise),
+        )
+        return [Sampled(request=request, stop=frames)]

@@ -1,0 +1,90 @@
+"""A clip repainted inside a mask, or around its frame."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from sora_jax.diffusion import conditioning
+from sora_jax.sampling.limit_checks import too_many
+from sora_jax.sampling.segments import Clip, Sampled, Segment
+from sora_jax.sampling.tasks.context import TaskContext, check_clips
+from sora_jax.sampling.tasks.edit import repeat_last
+from sora_jax.sampling.tasks.task import Mask, Size, Task, Video
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Inpaint(Task):
+    """Repaint a region of a clip, and keep the rest as it is.
+
+    Attributes:
+      video: the clip.
+      mask: an image or a video as large as the clip is shown; what is white (in an
+        array, 1) is repainted.
+    """
+
+    name = "inpaint"
+
+    video: Video
+    mask: Mask
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The clip, given where the mask is 0."""
+        clip, mask = context.media.masked_video(self.video, self.mask)
+        check_clips(clip)
+        if mask.shape != clip.shape[:3]:
+            raise ValueError(
+                f"mask must be of the clip's shape {clip.shape[:3]} (frames, height, "
+                f"width), got {mask.shape}"
+            )
+        if not np.isin(mask, (0, 1)).all():
+            raise ValueError("mask must hold 0 (kept) and 1 (repainted) alone")
+        return [repainted(context, clip, mask)]
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Outpaint(Task):
+    """Paint the surroundings of a clip.
+
+    Attributes:
+      video: the clip, which comes to lie in the middle.
+      outpaint: WIDTHxHEIGHT, larger than the clip's --size.
+    """
+
+    name = "outpaint"
+
+    video: Video
+    outpaint: Size
+
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """The clip in the middle of larger frames, whose surroundings are sampled."""
+        clip = context.media.video(self.video)
+        check_clips(clip)
+        _, height, width, _ = clip.shape
+        rows, columns = self.outpaint
+        if max(rows, columns) > context.limits.side:
+            most = context.limits.side
+            raise ValueError(too_many("outpaint", "pixels", max(rows, columns), most))
+        if height > rows or width > columns or (height, width) == (rows, columns):
+            raise ValueError(
+                f"outpaint must be larger than the clip ({width}x{height}), got "
+                f"{columns}x{rows}"
+            )
+        top, left = (rows - height) // 2, (columns - width) // 2
+        pixels = context.grey(len(clip), (rows, columns))
+        pixels[:, top : top + height, left : left + width] = clip
+        box = (top, left, top + height, left + width)
+        mask = 1 - conditioning.region_known(len(pixels), rows, columns, box)
+        return [repainted(context.resized((rows, columns)), pixels, mask)]
+
+
+def repainted(
+    context: TaskContext, clip: Clip, mask: Float[np.ndarray, "t h w"]
+) -> Sampled:
+    """A clip sampled where the mask is 1, and given where it is 0."""
+    frames = context.whole(len(clip))
+    given = repeat_last(1 - mask, frames)
+    condition = conditioning.hide(repeat_last(clip, frames), given)
+    return Sampled(request=context.request(frames, condition=condition), stop=len(clip))

@@ -1,0 +1,236 @@
+"""What a task is: a dataclass of arguments, and one method that makes segments.
+
+The fields are the arguments of every door: flags of the command line, keywords of the
+Python methods, keys of a JSON object. Each is annotated with its `Kind`, which brings
+what any door hands over to one form.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+import functools
+import types
+from collections.abc import Callable, Mapping
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Union,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+import docstring_parser
+import numpy as np
+
+from sora_jax.config import Direction
+from sora_jax.limits import Limits
+from sora_jax.sampling.converters import as_condition, as_count, as_number, described
+from sora_jax.sampling.segments import Segment
+from sora_jax.sampling.tasks import converters, file_checks
+from sora_jax.sampling.tasks.context import TaskContext
+
+
+class Kind(NamedTuple):
+    """What an argument is, at every door.
+
+    Attributes:
+      convert: checks a value of Python, JSON or a flag, and brings it to one form.
+      flag: how the command line takes it: "one" text, "several" texts, a type; None
+        where it has no flag.
+      takes: whether `convert` takes "one" value, or a "list" of them.
+      check_file: refuses what the beginning of a named file tells: (value, field,
+        limits).
+    """
+
+    convert: Callable[[Any, str], Any]
+    flag: Any = "one"
+    takes: Literal["one", "list"] = "one"
+    check_file: Callable[[Any, str, Limits], None] | None = None
+
+
+# A path, or an array of frames [t h w 3] in [-1, 1].
+Video = Annotated[
+    Any, Kind(converters.as_video, "several", "one", file_checks.check_footage)
+]
+# Two of them.
+TwoVideos = Annotated[
+    Any, Kind(converters.as_two_videos, "several", "list", file_checks.check_two)
+]
+# A path, or an array [t h w]: 1 where the video is repainted, 0 where it is kept.
+Mask = Annotated[
+    Any, Kind(converters.as_mask_input, check_file=file_checks.check_footage)
+]
+# Pictures at frames, or one picture for the first frame.
+Keyframes = Annotated[
+    Any, Kind(converters.as_keyframes, "several", "list", file_checks.check_keyframes)
+]
+# (from, to) in seconds, one after another.
+Spans = Annotated[Any, Kind(converters.as_spans, "several", "list")]
+# The path of a YAML or JSON file, or stretches of time.
+Story = Annotated[
+    Any, Kind(converters.as_story, check_file=file_checks.check_storyboard)
+]
+# A path, or an array of latents [t h w z] or [b t h w z].
+Noise = Annotated[Any, Kind(converters.as_noise, check_file=file_checks.check_exists)]
+# What is given of the video, in Python alone.
+GivenPixels = Annotated[Any, Kind(as_condition, None)]
+# (height, width) in pixels; as text, WIDTHxHEIGHT.
+Size = Annotated[Any, Kind(converters.as_size_input)]
+Count = Annotated[int, Kind(as_count, int)]
+CountInPython = Annotated[int, Kind(as_count, None)]
+Share = Annotated[int | float, Kind(as_number, float)]
+Side = Annotated[Direction, Kind(converters.as_direction, Direction)]
+
+
+class Argument(NamedTuple):
+    """A field of a task.
+
+    Attributes:
+      kind: what it is.
+      is_required: whether there is no default.
+      default: what it is where nothing is said.
+      about: what it means.
+    """
+
+    kind: Kind
+    is_required: bool
+    default: Any
+    about: str
+
+
+class Task(abc.ABC):
+    """A thing to do; a subclass is a frozen dataclass whose fields are its arguments.
+
+    Attributes:
+      name: what people call it.
+      counts: whether its number of frames is of "all" the video, or of the "new" ones;
+        None where its other arguments say how long the video is.
+      prompt: whether it needs one, may have one, or has texts of its own.
+      size: whether the video has its input's size, or must be given "another".
+    """
+
+    name: ClassVar[str]
+    counts: ClassVar[Literal["all", "new"] | None] = None
+    prompt: ClassVar[Literal["required", "optional", "none"]] = "optional"
+    size: ClassVar[Literal["input", "another"]] = "input"
+
+    @abc.abstractmethod
+    def segments(self, context: TaskContext) -> list[Segment]:
+        """Make the segments that the video consists of.
+
+        Raises:
+          ValueError: names the argument that is wrong, its value and the remedy.
+        """
+
+    @property
+    def needs_prompt(self) -> bool:
+        """Whether a text must say what the video shows."""
+        return self.prompt == "required"
+
+    @property
+    def counts_frames(self) -> bool:
+        """Whether a number of frames has a meaning beside the other arguments."""
+        return self.counts is not None
+
+    @classmethod
+    @functools.cache
+    def arguments(cls) -> Mapping[str, Argument]:
+        """The fields by their names."""
+        hints = get_type_hints(cls, include_extras=True)
+        told = docstring_parser.parse(cls.__doc__ or "").params
+        about = {item.arg_name: item.description or "" for item in told}
+        return {
+            field.name: Argument(
+                kind=_kind_of(hints[field.name]),
+                is_required=field.default is dataclasses.MISSING,
+                default=field.default,
+                about=" ".join(about.get(field.name, "").split()),
+            )
+            for field in dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The task as plain data: its name and all arguments that differ from defaults.
+
+        Raises:
+          ValueError: an argument is an array, not a file.
+        """
+        given = {
+            name: _plain(getattr(self, name), name)
+            for name, argument in self.arguments().items()
+            if argument.is_required
+            or not _is_default(getattr(self, name), argument.default)
+        }
+        return {"task": self.name, **given}
+
+
+def build(kind: type[Task], given: Mapping[str, Any]) -> Task:
+    """Build a task from arguments, as any door hands them over.
+
+    Raises:
+      ValueError: names every argument that is wrong, its value and the remedy.
+    """
+    arguments, problems, values = kind.arguments(), [], {}
+    for name, value in given.items():
+        if name not in arguments:
+            problems.append(
+                f"{name} is no argument of {kind.name}, got "
+                f"{described(value)}: it takes {', '.join(arguments)}"
+            )
+            continue
+        argument = arguments[name]
+        if value is None and not argument.is_required and argument.default is None:
+            values[name] = None
+            continue
+        try:
+            values[name] = argument.kind.convert(value, name)
+        except ValueError as error:
+            problems += str(error).splitlines()
+    problems += [
+        f"{name} is missing: {kind.name} needs one"
+        for name, argument in arguments.items()
+        if argument.is_required and name not in given
+    ]
+    if problems:
+        raise ValueError("\n".join(problems))
+    return kind(**values)
+
+
+def _kind_of(hint: Any) -> Kind:
+    """The kind that an annotation names, optional or not."""
+    if get_origin(hint) in (Union, types.UnionType):
+        (hint,) = (arg for arg in get_args(hint) if arg is not type(None))
+    if get_origin(hint) is Annotated:
+        return hint.__metadata__[0]
+    raise TypeError(f"{hint} names no Kind")
+
+
+def _is_default(value: Any, default: Any) -> bool:
+    return (
+        type(value) is type(default)
+        and not hasattr(value, "shape")
+        and (value == default)
+    )
+
+
+def _plain(value: Any, name: str) -> Any:
+    """An argument as JSON has it."""
+    if isinstance(value, (list, tuple)):
+        return [_plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {
+            field.name: _plain(getattr(value, field.name), f"{name}.{field.name}")
+            for field in dataclasses.fields(value)
+        }
+        return {key: item for key, item in fields.items() if item is not None}
+    if isinstance(value, np.ndarray):
+        raise ValueError(
+            f"{name} must be a file to be written as JSON, got "
+            f"{described(value)}: write it with sora_jax.write"
+        )
+    return value

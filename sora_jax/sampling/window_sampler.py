@@ -1,0 +1,241 @@
+"""One window of video in latents: noise, or a noisy source, to what the prompt says.
+
+prompts -> text states -> keys and values, once; noise -> [DiT, solver step] x N ->
+latents. `denoising` holds the compiled parts.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Callable, Iterable, Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float
+
+from sora_jax import sharding
+from sora_jax.data.packing import Sample, pack_row
+from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
+from sora_jax.data.pipeline import join
+from sora_jax.diffusion import solvers
+from sora_jax.families.wan.layouts import DIT_LOW
+from sora_jax.sampling import denoising
+from sora_jax.sampling.request import Request
+from sora_jax.types import AnyArray, Batch, Context, Tokens
+from sora_jax.weights.parts import Weights
+
+# Turns numbers into something that shows progress, and says of what: (range, unit).
+Progress = Callable[[Sequence[int], str], Iterable[int]]
+
+
+def silent(numbers: Sequence[int], unit: str) -> Iterable[int]:
+    """Show no progress."""
+    del unit
+    return numbers
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Window:
+    """What one run of the solver samples, and from what.
+
+    Attributes:
+      number: of the window; each has noise of its own.
+      frames: of latents.
+      prefix: clean latents at the beginning, for each video.
+      is_mid_clip: whether it goes on with a video, so that its first latent is not the
+        one frame that opens one.
+      extras: conditioning channels beside the noise, and until which share of the steps
+        each is held, the first to end first; after the last they are zeros.
+      source: latents that denoising starts from.
+      story: (latent frame, prompt) of each stretch of time, from 0 on; None is the
+        video's own prompt.
+    """
+
+    number: int = 0
+    frames: int
+    prefix: Float[AnyArray, "b _ h w z"] | None = None
+    is_mid_clip: bool = False
+    extras: tuple[tuple[int | float, Float[np.ndarray, "b t h w q"]], ...] = ()
+    source: Float[AnyArray, "t h w z"] | None = None
+    story: tuple[tuple[int, str | None], ...] = ((0, None),)
+
+
+class PromptCache:
+    """Encoded prompts: text states, and the transformer's keys and values of them."""
+
+    def __init__(self, weights: Weights):
+        self.parts, self.mesh_plan = weights.parts, weights.mesh_plan
+        self._context: tuple[bytes, Context] | None = None
+        self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
+
+    def context(self, batch: Batch) -> Context:
+        """The states of the captions; encoded anew where they are not the last ones."""
+        key = batch.text.tobytes()
+        if self._context is None or self._context[0] != key:
+            encoder = self.parts["text_encoder"]
+            self._context = key, denoising.encode_text(encoder, batch, self.mesh_plan)
+        ids = self.mesh_plan.put(batch.text_ids, *denoising.TOKEN[:2])
+        return dataclasses.replace(self._context[1], ids=ids)
+
+    def network(
+        self, name: str, batch: Batch, contexts: dict[str, Context]
+    ) -> denoising.Network:
+        """The transformer of a step, with the prompts' keys and values."""
+        key = name, batch.text.tobytes()
+        if self._network is None or self._network[0] != key:
+            self._network = None  # goes before the other comes
+            dit = self.parts[name]
+            self._network = key, denoising.ready(dit, contexts, self.mesh_plan)
+        return self._network[1]
+
+    def release_network(self) -> None:
+        """Free the transformer's memory, where another network needs it."""
+        if not self.parts.keep:
+            self._network = None
+
+
+class WindowSampler:
+    """Samples the windows of a request.
+
+    Attributes:
+      captions: room for so many stretches of time in a window.
+    """
+
+    def __init__(
+        self,
+        weights: Weights,
+        prompt_cache: PromptCache,
+        request: Request,
+        progress: Progress = silent,
+        captions: int = 1,
+    ):
+        self.weights, self.captions = weights, captions
+        self.prompt_cache = prompt_cache
+        self.request, self.progress = request, progress
+        self.config, settings = weights.config, request.settings
+        self.is_guided = settings.guides(self.config.boundary is not None)
+        self.table = solvers.make_table(
+            settings.solver, settings.steps, settings.shift, request.strength
+        )
+
+    def sample(self, window: Window) -> Float[Array, "b t h w z"]:
+        """Sample the latents of a window.
+
+        Networks are used one after another, so that they need not fit into memory
+        together: the text encoder, then the transformer (or two).
+        """
+        steps, videos = len(self.table.sigmas), len(self.request.prompts)
+        if window.source is not None and steps == 0:
+            return jnp.stack([jnp.asarray(window.source)] * videos)
+        batch = self.rows(window)
+        contexts = {"text": self.prompt_cache.context(batch)}
+        tokens = denoising.place(batch.tokens, self.weights.mesh_plan)
+        schedule = [
+            (until, self.with_channels(x, tokens)) for until, x in window.extras
+        ]
+        stack = self.weights.mesh_plan.put(
+            solvers.begin(self.start(window, batch.tokens), self.table),
+            *denoising.STACK,
+        )
+        for i in self.progress(range(steps), "step"):
+            name, guidance = self.expert(self.table.times[i])
+            held = [tokens for until, tokens in schedule if i < round(until * steps)]
+            stack = denoising.denoise_step(
+                self.prompt_cache.network(name, batch, contexts),
+                stack,
+                held[0] if held else tokens,
+                contexts,
+                jnp.float32(self.table.times[i]),
+                jnp.asarray(self.table.matrices[i], jnp.float32),
+                jnp.float32(guidance),
+                is_guided=self.is_guided,
+            )
+            jax.block_until_ready(stack)
+        self.prompt_cache.release_network()
+        target_mask = batch.tokens.target_mask[:videos, :, None]
+        rows = jnp.where(target_mask, sharding.fetch(stack[0]), batch.tokens.x[:videos])
+        grid, patch = self.grid(window), self.config.dit.patch
+        count = math.prod(grid)
+        return jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
+
+    def grid(self, window: Window) -> tuple[int, int, int]:
+        """Patches of a window along (t, h, w)."""
+        shape = (window.frames, *self.request.latent_shape(self.config)[1:])
+        return grid_of(shape, self.config.dit.patch)
+
+    def expert(self, time: float) -> tuple[str, float]:
+        """The transformer that makes a step, and its guidance."""
+        boundary, settings = self.config.boundary, self.request.settings
+        if boundary is None or time >= boundary:
+            return "dit", settings.guidance
+        low = settings.guidance_low
+        return DIT_LOW, settings.guidance if low is None else low
+
+    def start(self, window: Window, tokens: Tokens) -> Float[Array, "b n p"]:
+        """What denoising starts from: noise, over what is left of the source."""
+        request, patch = self.request, self.config.dit.patch
+        count = math.prod(self.grid(window))
+        padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
+        if request.noise is None:
+            shape = (count, tokens.x.shape[2])
+            noise = denoising.draw_noise(request, window.number, shape)
+        else:
+            given = jnp.asarray(request.noise)
+            noise = jnp.stack([patchify(latents, patch) for latents in given])
+        if window.source is not None and request.strength < 1:
+            sigma = float(self.table.sigmas[0])
+            source = jnp.asarray(patchify(window.source, patch))[None]
+            noise = (1 - sigma) * source + sigma * noise
+        return jnp.pad(noise, padding)
+
+    def rows(self, window: Window) -> Batch:
+        """One row for each video, then, with guidance, one for each without prompt.
+
+        Rows are padded to what the devices can share.
+        """
+        grid, patch = self.grid(window), self.config.dit.patch
+        count, per_frame = math.prod(grid), grid[1] * grid[2]
+        room = self.weights.mesh_plan.round_up(count, "tokens")
+        fps, settings = self.config.fps, self.request.settings
+        coords = coordinates(
+            grid,
+            start=1.0 if window.is_mid_clip else 0.0,
+            rate=1.0 if fps is None else fps / settings.fps,
+        )
+        starts = np.array([start for start, _ in window.story])
+        stretch = np.searchsorted(starts, np.arange(grid[0]), side="right") - 1
+        encode, pad_to = self.weights.tokenizer.encode, self.config.text.pad_to
+        prompts, negative = self.request.prompts, settings.negative_prompt
+        told = [[text or prompt for _, text in window.story] for prompt in prompts]
+        untold = [[negative] * len(starts)] * len(prompts) * self.is_guided
+        rows = []
+        for number, texts in enumerate(told + untold):
+            x = np.zeros((count, self.config.dit.patch_features), np.float32)
+            clean = np.zeros(count, bool)
+            if window.prefix is not None:
+                given = np.asarray(window.prefix[number % len(prompts)])
+                given = patchify(given, patch)
+                x[: len(given)], clean[: len(given)] = given, True
+            sample = Sample(
+                x=x,
+                extra=np.zeros((count, self.config.dit.extra_features), np.float32),
+                coords=coords,
+                clean=clean,
+                captions=np.stack([encode(text, pad_to) for text in texts]),
+                caption_ids=np.repeat(stretch, per_frame).astype(np.int32),
+            )
+            rows.append(pack_row([sample], room, self.captions, pad_to))
+        return join(rows)
+
+    def with_channels(
+        self, channels: Float[np.ndarray, "b t h w q"], tokens: Tokens
+    ) -> Tokens:
+        """The tokens with conditioning channels, with prompt and without."""
+        rows = [patchify(each, self.config.dit.patch) for each in channels]
+        rows = np.stack(rows * (len(tokens.x) // len(rows)))
+        padding = ((0, 0), (0, tokens.x.shape[1] - rows.shape[1]), (0, 0))
+        padded = np.pad(rows, padding)
+        extra = self.weights.mesh_plan.put(padded, *denoising.TOKEN)
+        return dataclasses.replace(tokens, extra=extra)

@@ -1,0 +1,181 @@
+"""Where arrays lie: a mesh and the table from logical to mesh axes, resolved once.
+
+A program builds one `MeshPlan` and hands it down; whoever chooses between ways to
+compute (a kernel, a ring, how far rows are padded) asks the plan. Nothing looks at
+ambient state, and the plan of a single device, the default everywhere, does nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from functools import cached_property, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Array
+
+from sora_jax.config.training import FRAME_RULES, Rules
+from sora_jax.sharding.arrays import place
+from sora_jax.sharding.meshes import frames_mesh
+
+Axes = tuple[str | None, ...]
+# The logical axis along which parameters are stored in parts, and gathered for use.
+STORED = "embed"
+
+
+@dataclasses.dataclass(frozen=True)
+class MeshPlan:
+    """A mesh and its rules; hashable, so that it can be a static argument of jit.
+
+    Attributes:
+      mesh: of the devices; None for a single device.
+      rules: (logical axis, mesh axes) pairs.
+    """
+
+    mesh: Mesh | None = None
+    rules: Rules = ()
+
+    def __post_init__(self):
+        present = set() if self.mesh is None else set(self.mesh.axis_names)
+        for logical, _ in self.rules:
+            axes = self.mesh_axes(logical)
+            if self.mesh is not None and not present.issuperset(axes):
+                raise ValueError(
+                    f"rules: {logical} must lie along axes of the mesh "
+                    f"{sorted(present)}, got {axes}"
+                )
+        axes = self.mesh_axes("tokens")
+        if not {"ring", "ulysses"}.issuperset(axes):
+            raise ValueError(
+                f"rules: tokens must lie along ring and ulysses, got {axes}"
+            )
+
+    @property
+    def is_sharded(self) -> bool:
+        """Whether there is a mesh; its devices may still be one."""
+        return self.mesh is not None
+
+    @property
+    def devices(self) -> int:
+        """How many devices there are."""
+        return 1 if self.mesh is None else self.mesh.size
+
+    @cached_property
+    def platform(self) -> str:
+        """The platform that is compiled for: "cpu", "gpu" or "tpu".
+
+        Devices of a mesh may be those of another machine.
+        """
+        if self.mesh is None:
+            return jax.default_backend()
+        return self.mesh.devices.flat[0].platform
+
+    @property
+    def ring_axis(self) -> str | None:
+        """The mesh axis around which keys are passed; None where nothing is."""
+        return self._used("ring")
+
+    @property
+    def ulysses_axis(self) -> str | None:
+        """The mesh axis along which heads are exchanged for tokens, likewise."""
+        return self._used("ulysses")
+
+    def _used(self, axis: str) -> str | None:
+        is_used = axis in self.mesh_axes("tokens") and self._extent((axis,)) > 1
+        return axis if is_used else None
+
+    def mesh_axes(self, axis: str | None) -> tuple[str, ...]:
+        """The mesh axes along which a logical axis lies."""
+        found = dict(self.rules).get(axis) if axis else None
+        return (found,) if isinstance(found, str) else found or ()
+
+    def _extent(self, mesh_axes: tuple[str, ...]) -> int:
+        if self.mesh is None:
+            return 1
+        return math.prod(self.mesh.shape[axis] for axis in mesh_axes)
+
+    def size(self, axis: str) -> int:
+        """How many devices share a logical axis."""
+        return self._extent(self.mesh_axes(axis))
+
+    def round_up(self, length: int, axis: str) -> int:
+        """The least multiple of `size(axis)` that is not below a length."""
+        return math.ceil(length / self.size(axis)) * self.size(axis)
+
+    def spec(self, axes: Axes, shape: tuple[int, ...] | None = None) -> PartitionSpec:
+        """Translate logical axes to mesh axes.
+
+        Args:
+          axes: logical names, None for what every device has whole.
+          shape: of the array; given, an axis that its devices do not divide stays
+            whole.
+        """
+        table = dict(self.rules)
+        found = [table.get(axis) if axis else None for axis in axes]
+        if shape is not None:
+            found = [
+                mesh_axes if axis and length % self.size(axis) == 0 else None
+                for axis, mesh_axes, length in zip(axes, found, shape, strict=True)
+            ]
+        return PartitionSpec(*found)
+
+    def sharding(
+        self, axes: Axes, shape: tuple[int, ...] | None = None
+    ) -> NamedSharding | None:
+        """The sharding of an array by its logical axes (see `spec`), or None."""
+        if self.mesh is None:
+            return None
+        return NamedSharding(self.mesh, self.spec(axes, shape))
+
+    def for_frames(self, rows: int, columns: int) -> MeshPlan:
+        """The same devices, laid out anew to share frames of rows x columns cells."""
+        if self.mesh is None:
+            return self
+        return MeshPlan(frames_mesh(self.mesh, rows, columns), FRAME_RULES)
+
+    def put(self, x: Any, *axes: str | None) -> Array:
+        """Put an array of the host on the devices, by its logical axes."""
+        if self.mesh is None:
+            return jnp.asarray(x)
+        return place(x, self.sharding(axes, x.shape))
+
+    def constrain(self, x: Array, *axes: str | None) -> Array:
+        """Ask for the sharding of an activation by its logical axes."""
+        if self.mesh is None:
+            return x
+        return jax.lax.with_sharding_constraint(x, self.sharding(axes, x.shape))
+
+    def gather(self, parameter: Array, axes: Axes) -> Array:
+        """Gather a parameter that is stored in parts, to be used whole.
+
+        Left to itself, XLA may add up partial products of the parts, as large as what
+        they are multiplied with, instead. The gradient is summed where its part is
+        stored.
+        """
+        return parameter if self.mesh is None else _gather(parameter, axes, self)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(1, 2))
+def _gather(parameter: Array, axes: Axes, mesh_plan: MeshPlan) -> Array:
+    whole = (None if axis == STORED else axis for axis in axes)
+    return mesh_plan.constrain(parameter, *whole)
+
+
+def _gather_forward(
+    parameter: Array, axes: Axes, mesh_plan: MeshPlan
+) -> tuple[Array, None]:
+    return _gather(parameter, axes, mesh_plan), None
+
+
+def _scatter_backward(
+    axes: Axes, mesh_plan: MeshPlan, _: None, gradient: Array
+) -> tuple[Array]:
+    return (mesh_plan.constrain(gradient, *axes),)
+
+
+_gather.defvjp(_gather_forward, _scatter_backward)
+
+SINGLE_DEVICE = MeshPlan()

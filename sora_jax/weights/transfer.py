@@ -1,0 +1,158 @@
+"""Tensors of published files into our parameters and back, as a table says.
+
+Import: the headers of the files are held against the table, then host memory of the
+size of our parameters is filled, file by file, by several threads. A parameter goes to
+where it belongs on the mesh as soon as it is whole; on a CPU it is there already.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import jax
+import numpy as np
+from etils import epath
+from flax.traverse_util import unflatten_dict
+from jax.typing import DTypeLike
+from jaxtyping import Array
+
+from sora_jax import sharding
+from sora_jax.families.table import Entry
+from sora_jax.weights.headers import StoredTensor
+from sora_jax.weights.mapped import Mapped, mapped
+from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
+
+ALIGNMENT = 64  # bytes
+BLOCK = 256  # columns that are turned at once
+Shapes = Mapping[str, jax.ShapeDtypeStruct]
+
+
+def check(
+    where: str,
+    table: Sequence[Entry],
+    stored: Mapping[str, StoredTensor],
+    parameters: Shapes,
+) -> None:
+    """Hold what is stored against what a table expects.
+
+    Raises:
+      ValueError: lists every tensor that is missing, unexpected or of another shape.
+    """
+    problems = differences(
+        {name: tensor.shape for name, tensor in stored.items()},
+        {entry.name: entry.file_shape(parameters[entry.path].shape) for entry in table},
+    )
+    if problems:
+        raise ValueError(
+            f"weights {where!r} are not those of the model that its config describes:\n"
+            + "\n".join(problems)
+        )
+
+
+def load(
+    where: str,
+    table: Sequence[Entry],
+    stored: Mapping[str, StoredTensor],
+    parameters: Shapes,
+) -> dict[str, Any]:
+    """Read every tensor of a table into our parameters.
+
+    Args:
+      where: the folder, for messages.
+      table: the model's tensors.
+      stored: where they lie.
+      parameters: shape, dtype and (perhaps) sharding of our parameters, by path.
+
+    Returns:
+      Our parameters as nested dicts.
+
+    Raises:
+      ValueError: the files hold other tensors than the table, or what is no number.
+    """
+    check(where, table, stored, parameters)
+    by_file: dict[epath.Path, list[Entry]] = defaultdict(list)
+    for entry in table:
+        by_file[stored[entry.name].file].append(entry)
+    missing = Counter(entry.path for entry in table)
+    infinite: list[str] = []
+    hosted: dict[str, np.ndarray] = {}
+    params: dict[str, Array] = {}
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        for path, entries in by_file.items():
+            for entry in entries:
+                if entry.path not in hosted:
+                    shape = parameters[entry.path]
+                    hosted[entry.path] = aligned(shape.shape, shape.dtype)
+            with mapped(path) as file:
+                jobs = [
+                    pool.submit(fill, hosted[e.path][e.index], file, stored[e.name], e)
+                    for e in entries
+                ]
+                for entry, job in zip(entries, jobs, strict=True):
+                    if not job.result():
+                        infinite.append(entry.name)
+            missing.subtract(entry.path for entry in entries)
+            for name in [name for name in hosted if not missing[name]]:
+                params[name] = sharding.place(
+                    hosted.pop(name), parameters[name].sharding, may_alias=True
+                )
+    refuse_infinite(where, infinite)
+    return unflatten_dict(params, sep="/")
+
+
+def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
+    """Memory that JAX on a CPU takes over as it is, without a copy."""
+    kind = np.dtype(dtype)
+    size = math.prod(shape) * kind.itemsize
+    raw = np.empty(size + ALIGNMENT, np.uint8)
+    start = -raw.ctypes.data % ALIGNMENT
+    return raw[start : start + size].view(kind).reshape(shape)
+
+
+def fill(part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry) -> bool:
+    """Transform a tensor into its place, in blocks: a plain transposed copy is slow.
+
+    Returns:
+      Whether all of it is numbers.
+    """
+    tensor = entry.transform.forward(file.tensor(stored))
+    all_finite = True
+    kind = part.dtype
+    if kind == tensor.dtype:
+        # NumPy copies plain integers faster than the types that it does not know.
+        kind = f"u{part.dtype.itemsize}"
+    for start in range(0, part.shape[-1], BLOCK):
+        block = np.s_[..., start : start + BLOCK]
+        piece = tensor[block]
+        # In the order in which it lies; then it is in the cache, to be turned.
+        lies = piece.T if piece.T.flags.c_contiguous else piece
+        all_finite = all_finite and is_finite(lies)
+        part[block].view(kind)[...] = piece.view(kind) if kind != part.dtype else piece
+    file.forget(stored)
+    return all_finite
+
+
+def export(
+    table: Sequence[Entry], params: Mapping[str, Any]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Our parameters as the tensors of a table, one by one.
+
+    Args:
+      table: the model's tensors.
+      params: our parameters by path.
+    """
+    groups: dict[str, list[Entry]] = defaultdict(list)
+    for entry in table:
+        groups[entry.path].append(entry)
+    for path, entries in groups.items():
+        whole = np.asarray(params[path])
+        for entry in entries:
+            yield (
+                entry.name,
+                np.ascontiguousarray(entry.transform.inverse(whole[entry.index])),
+            )

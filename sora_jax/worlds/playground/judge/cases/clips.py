@@ -1,0 +1,167 @@
+"""Find clips that suit a task, and make cases of them."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import numpy as np
+from jaxtyping import Bool, Float32
+
+from sora_jax.config import PlaygroundConfig
+from sora_jax.data import video
+from sora_jax.data.sources.protocol import ClipSource
+from sora_jax.evals import metrics
+from sora_jax.evals.case import Case, Clip, Finding, still
+from sora_jax.worlds.playground import captions, world
+from sora_jax.worlds.playground.source import Playground
+
+FPS = 8.0
+SIZE = (64, 64)
+SHORT, LONG = 17, 33  # frames; the default model's own lengths
+_JUMP = 4  # frames
+LINES = tuple(name for name, item in world.MOTIONS.items() if any(item.direction))
+PERPETUAL = ("circle", "spin")  # which go on for as long as one likes
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Sample:
+    """A clip of a source, with its truth.
+
+    Attributes:
+      pixels: bytes as floats in [-1, 1], so that what is given of them can come back
+        unchanged.
+      fps: frames per second.
+      prompt: a caption of the whole clip.
+      captions: a caption for each stretch of time; together they state what the prompt
+        does.
+      scene: what is where in every frame.
+    """
+
+    pixels: Clip
+    fps: float
+    prompt: str
+    captions: tuple[captions.Caption, ...]
+    scene: world.Scene
+
+
+Found = Iterator[tuple[int, Sample]]
+
+
+def load(source: ClipSource, index: int) -> Sample:
+    """Read a clip of any source whose truth is a `source.Truth`."""
+    spec = source.spec(index)
+    return Sample(
+        pixels=video.to_float(source.read(index).pixels),
+        fps=spec.fps,
+        prompt=spec.captions[0].texts[0],
+        captions=spec.truth.captions,
+        scene=spec.truth.scene,
+    )
+
+
+def find(
+    seed: int,
+    frames: int,
+    is_wanted: Callable[[world.Scene], bool] = lambda scene: True,
+    kind: str = "one",
+) -> Found:
+    """Find clips of a kind and length, in their order."""
+    config = PlaygroundConfig(
+        split="test",
+        seed=seed,
+        fps=FPS,
+        frames=((frames, 1.0),),
+        sizes=((SIZE, 1.0),),
+        kinds=((kind, 1.0),),
+    )
+    source = Playground(config)
+    for index in itertools.count():
+        if is_wanted(source.scene(index)):
+            yield index, load(source, index)
+
+
+def lively(found: Found) -> Found:
+    """Keep the clips in which both a standstill and a jump can be seen.
+
+    What bounces comes to rest in every arc. What is small and fast leaves its place in
+    one frame, and could not change more in a jump.
+    """
+    return (
+        (index, sample)
+        for index, sample in found
+        if motion(sample.scene) != "bounce" and _is_lively(sample.pixels)
+    )
+
+
+def with_motion_stated(found: Found) -> Found:
+    """Keep the clips whose captions say what the first object does."""
+    return (
+        (index, sample)
+        for index, sample in found
+        if "motion.0" in sample.captions[0].stated
+    )
+
+
+def cases(
+    found: Callable[[int], Found], build: Callable[[int, Sample], Case]
+) -> Callable[[int], Iterator[Case]]:
+    """Return what makes cases of the clips that are found for a seed."""
+    return lambda seed: itertools.starmap(build, found(seed))
+
+
+def case(
+    index: int,
+    sample: Sample,
+    given: Bool[np.ndarray, "t h w"],
+    score: Callable[[np.ndarray], list[Finding]],
+    **arguments: Any,
+) -> Case:
+    """A case in which pixels of a clip are given, and the clip is the truth.
+
+    Args:
+      index: of the clip.
+      sample: the clip.
+      given: which of its pixels the model is given.
+      score: looks at a video.
+      **arguments: of the task.
+    """
+    pixels = sample.pixels
+    return Case(
+        index=index,
+        prompt=sample.prompt,
+        arguments=arguments,
+        fps=sample.fps,
+        truth=pixels,
+        given=given,
+        baseline=still(pixels, given),
+        score=score,
+    )
+
+
+def mask_of(
+    pixels: Float32[np.ndarray, "t h w 3"], frames: Iterable[int]
+) -> Bool[np.ndarray, "t h w"]:
+    """Return the mask of whole frames."""
+    mask = np.zeros(pixels.shape[:3], bool)
+    mask[list(frames)] = True
+    return mask
+
+
+def motion(scene: world.Scene) -> str:
+    """Return what the first object does."""
+    return scene.stretches[0].bodies[0].motion
+
+
+def is_perpetual(scene: world.Scene) -> bool:
+    """Say whether a scene could go on for ever, and would look the same."""
+    (stretch,) = scene.stretches
+    is_steady = stretch.camera == "still" and stretch.light == "steady"
+    return is_steady and motion(scene) in PERPETUAL
+
+
+def _is_lively(pixels: Float32[np.ndarray, "t h w 3"]) -> bool:
+    steps, jumps = metrics.changes(pixels), metrics.changes(pixels[::_JUMP])
+    return bool(steps.min() >= metrics.LEAST_CHANGE and jumps.min() >= 2 * steps.max())

@@ -1,0 +1,131 @@
+"""Tasks that generate whole frames beside given ones: before, after, between them.
+
+The model is given frames of the world's own clip and generates the others, so that the
+clip itself is what a perfect model would return.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
+from sora_jax.evals import metrics
+from sora_jax.evals.case import Case, Clip, Finding, Suite
+from sora_jax.evals.tasks import Keyframe
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.cases import clips
+from sora_jax.worlds.playground.judge.cases.clips import (
+    LONG,
+    SHORT,
+    Sample,
+    case,
+    mask_of,
+)
+from sora_jax.worlds.playground.judge.observation import observe
+
+_FACTS = {name: name for name in ("colour", "shape", "motion")}
+
+
+def score_joins(
+    pixels: Clip, scene: world.Scene, given: Iterable[int], joins: dict[int, str]
+) -> Callable[[np.ndarray], list[Finding]]:
+    """Score given frames and joins: the frame after each, and its measure.
+
+    Where the light changes, all pixels tell of it, and a seam is another matter.
+    """
+    mask = mask_of(pixels, given)
+    fades = scene.stretches[0].light != "steady"
+    when = ", in changing light" if fades else ""
+
+    def score(clip: np.ndarray) -> list[Finding]:
+        found = [metrics.seam(clip, join, row + when) for join, row in joins.items()]
+        return [*metrics.given_pixels(clip, pixels, mask, clips.FPS), *found]
+
+    return score
+
+
+def beside(
+    index: int,
+    sample: Sample,
+    given: Iterable[int],
+    joins: dict[int, str],
+    **arguments: object,
+) -> Case:
+    """A case in which frames are given, and those and the joins are scored."""
+    frames = list(given)
+    score = score_joins(sample.pixels, sample.scene, frames, joins)
+    mask = mask_of(sample.pixels, frames)
+    return case(index, sample, mask, score, **arguments)
+
+
+def animate(index: int, sample: Sample, given: tuple[int, ...] = (0,)) -> Case:
+    """A video through pictures."""
+    pixels, scene = sample.pixels, sample.scene
+    joins = [join for frame in given for join in (frame, frame + 1)]
+    inside = {join: "seam" for join in joins if 0 < join < len(pixels)}
+    score_frames = score_joins(pixels, scene, given, inside)
+
+    def score(clip: np.ndarray) -> list[Finding]:
+        told = (sample.captions, scene.stretches, _FACTS)
+        return score_frames(clip) + facts.judge_as(observe(clip, clips.FPS), *told)
+
+    keys = [Keyframe(picture=pixels[[frame]], frame=frame) for frame in given]
+    images = keys if len(keys) > 1 else pixels[:1]
+    arguments = dict(image=images, frames=len(pixels))
+    return case(index, sample, mask_of(pixels, given), score, **arguments)
+
+
+def extend_forward(index: int, sample: Sample) -> Case:
+    """The second half of a clip."""
+    arguments = dict(video=sample.pixels[:9], frames=8)
+    return beside(index, sample, range(9), {9: "seam"}, **arguments)
+
+
+def extend_backward(index: int, sample: Sample) -> Case:
+    """The first half of a clip."""
+    arguments = dict(video=sample.pixels[8:], frames=8, direction="backward")
+    return beside(index, sample, range(8, SHORT), {8: "seam"}, **arguments)
+
+
+def connect(index: int, sample: Sample) -> Case:
+    """The middle of a clip."""
+    pixels, given = sample.pixels, [*range(9), *range(24, LONG)]
+    arguments = dict(video=(pixels[:9], pixels[24:]), frames=15)
+    return beside(index, sample, given, {9: "seam", 24: "seam"}, **arguments)
+
+
+def insert(index: int, sample: Sample) -> Case:
+    """A second that is missing."""
+    given = [*range(13), *range(21, LONG)]
+    spans = [(13 / clips.FPS, 21 / clips.FPS)]
+    arguments = dict(video=sample.pixels[given], span=spans)
+    return beside(index, sample, given, {13: "seam", 21: "seam"}, **arguments)
+
+
+def remove(index: int, sample: Sample) -> Case:
+    """A second of something else, in the place of half a second."""
+    pixels, given = sample.pixels, [*range(13), *range(17, LONG)]
+    upside_down = pixels[:8, ::-1]
+    spoilt = np.concatenate([pixels[:13], upside_down, pixels[17:]])
+    arguments = dict(video=spoilt, span=[(13 / clips.FPS, 21 / clips.FPS)])
+    return beside(index, sample, given, {13: "seam", 17: "seam"}, **arguments)
+
+
+def _suite(task: str, frames: int, build: Callable[[int, Sample], Case]) -> Suite:
+    found = clips.cases(lambda seed: clips.lively(clips.find(seed, frames)), build)
+    return Suite(task=task, cases=found)
+
+
+SUITES = {
+    "animate": _suite("animate", SHORT, animate),
+    "animate-ends": _suite(
+        "animate", SHORT, lambda *found: animate(*found, given=(0, SHORT - 1))
+    ),
+    "extend-forward": _suite("extend", SHORT, extend_forward),
+    "extend-backward": _suite("extend", SHORT, extend_backward),
+    "connect": _suite("connect", LONG, connect),
+    "insert": _suite("insert", LONG, insert),
+    "remove": _suite("remove", LONG, remove),
+}

@@ -1,0 +1,178 @@
+"""Tasks without an end: loops, and videos that are made window by window."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from sora_jax.evals import metrics
+from sora_jax.evals.case import Case, Clip, Finding, Suite, all_of, still
+from sora_jax.worlds.playground import world
+from sora_jax.worlds.playground.judge import facts
+from sora_jax.worlds.playground.judge.cases import clips
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
+from sora_jax.worlds.playground.judge.cases.frames import beside, score_joins
+from sora_jax.worlds.playground.judge.observation import Observation, observe
+
+_WRAP = {0: "seam where it wraps around"}
+# Windows of the length that the default weights take.
+_ROLLING = {"frames": 69, "window": 29, "context": 9}
+_MINUTE = {"frames": 481}  # at 8 fps
+_SHAPE = {"size": clips.SIZE, "fps": clips.FPS}
+_BATCH = 4
+_END = 33  # frames: the last four seconds, from picture to picture
+_SECOND = 8  # frames
+_DRIFT = 3.0  # of 255
+
+
+def is_circle(scene: world.Scene) -> bool:
+    """Say whether all comes back to where it was: once, in short clips."""
+    return clips.is_perpetual(scene) and clips.motion(scene) == "circle"
+
+
+def is_no_circle(scene: world.Scene) -> bool:
+    """Say whether the world would not come back by itself."""
+    return clips.motion(scene) != "circle"
+
+
+def _endless(
+    seed: int,
+    frames: int,
+    is_wanted: Callable[[world.Scene], bool] = clips.is_perpetual,
+) -> clips.Found:
+    """Clips that could go on for ever, by captions that say how."""
+    return clips.with_motion_stated(clips.find(seed, frames, is_wanted))
+
+
+def loop_circle(index: int, sample: Sample) -> Case:
+    """The second half of a circle."""
+    period = _period(sample)
+    arguments = dict(video=period.pixels[:9], frames=7)
+    return beside(index, period, range(9), {9: "seam", **_WRAP}, **arguments)
+
+
+def loop_prompt(index: int, sample: Sample) -> Case:
+    """A circle from its prompt alone."""
+    period = _period(sample)
+
+    def score(clip: np.ndarray) -> list[Finding]:
+        return [metrics.seam(clip, *join) for join in _WRAP.items()]
+
+    given = clips.mask_of(period.pixels, ())
+    return clips.case(index, period, given, score, frames=SHORT - 1)
+
+
+def loop_any(index: int, sample: Sample) -> Case:
+    """A way back to the first frame of any clip, which the world itself never goes."""
+    pixels, frames = sample.pixels, range(SHORT)
+    nothing = np.zeros((8, *pixels.shape[1:]), np.float32)
+    padded = np.concatenate([pixels, nothing])
+    given = clips.mask_of(padded, frames)
+    return Case(
+        index=index,
+        prompt=sample.prompt,
+        arguments={"video": pixels, "frames": 8},
+        fps=clips.FPS,
+        truth=None,
+        given=given,
+        baseline=still(padded, given),
+        score=score_joins(padded, sample.scene, frames, {SHORT: "seam", **_WRAP}),
+    )
+
+
+def _period(sample: Sample) -> Sample:
+    """A circle without its last frame, which is its first."""
+    return dataclasses.replace(sample, pixels=sample.pixels[:-1])
+
+
+def rolling(index: int, sample: Sample) -> Case:
+    """Nine seconds in three windows."""
+    step = _ROLLING["window"] - _ROLLING["context"]
+    edges = range(_ROLLING["window"], _ROLLING["frames"], step)
+
+    def score(clip: np.ndarray) -> list[Finding]:
+        return [metrics.seam(clip, edge, "seam of windows") for edge in edges]
+
+    given = clips.mask_of(sample.pixels, ())
+    return clips.case(index, sample, given, score, **_ROLLING, **_SHAPE)
+
+
+def minute(index: int, sample: Sample) -> Case:
+    """A minute in as many windows as it takes."""
+    names = {"colour": "colour at the end", "shape": "shape at the end"}
+    told = (sample.captions, sample.scene.stretches, names)
+
+    def score(clip: np.ndarray) -> list[Finding]:
+        seen = observe(clip[-_END:], clips.FPS)
+        drift = _drift(clip)
+        found = [*facts.judge_as(seen, *told), _moves(seen), _steady(drift)]
+        away = Finding(measure="drift of the mean colour, of 255", value=drift)
+        return [*found, all_of(found), away]
+
+    given = clips.mask_of(sample.pixels, ())
+    return clips.case(index, sample, given, score, **_MINUTE, **_SHAPE)
+
+
+def _moves(observations: Sequence[Observation]) -> Finding:
+    objects = observations[-1].objects
+    seen = objects[0].motion if objects else ""
+    return Finding(
+        measure="moves at the end",
+        stated="any motion",
+        seen=seen,
+        is_right=seen not in ("", "still"),
+    )
+
+
+def _drift(clip: Clip) -> float:
+    """How far the mean colours of the first and the last second are apart, of 255."""
+    first, last = (
+        part.mean(axis=(0, 1, 2)) for part in (clip[:_SECOND], clip[-_SECOND:])
+    )
+    return float(np.abs(last - first).max()) * 127.5
+
+
+def _steady(drift: float) -> Finding:
+    return Finding(
+        measure=f"drifts by at most {_DRIFT:.0f} of 255",
+        stated=f"<= {_DRIFT}",
+        seen=f"{drift:.1f}",
+        is_right=drift <= _DRIFT,
+    )
+
+
+SUITES = {
+    "loop-circle": Suite(
+        task="loop",
+        cases=clips.cases(
+            lambda seed: clips.lively(clips.find(seed, SHORT, is_circle)), loop_circle
+        ),
+    ),
+    "loop-prompt": Suite(
+        task="loop",
+        cases=clips.cases(
+            lambda seed: clips.lively(_endless(seed, SHORT, is_circle)), loop_prompt
+        ),
+    ),
+    "loop-any": Suite(
+        task="loop",
+        cases=clips.cases(
+            lambda seed: clips.lively(clips.find(seed, SHORT, is_no_circle)), loop_any
+        ),
+    ),
+    "rolling": Suite(
+        task="generate",
+        cases=clips.cases(
+            lambda seed: clips.lively(_endless(seed, _ROLLING["frames"])), rolling
+        ),
+        batch=_BATCH,
+    ),
+    "minute": Suite(
+        task="generate",
+        cases=clips.cases(lambda seed: _endless(seed, _MINUTE["frames"]), minute),
+        batch=_BATCH,
+        every=4,
+    ),
+}

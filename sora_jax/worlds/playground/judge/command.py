@@ -1,0 +1,138 @@
+"""Measure how much of what it is asked for a model shows, in the playground.
+
+Videos are generated for cases of the test split: from prompts alone, or from given
+frames and regions. Their pixels are read, without anything learned: whether they show
+what captions state, given pixels are kept, joins are smooth, and objects go where the
+world's laws lead them. Beside the model stand controls: the world's own videos, the
+same through the VAE, and either the given pixels alone or another case's prompt.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+
+from sora_jax import cli, workdir
+from sora_jax.data import outputs
+from sora_jax.evals import harness, options, results, subject
+from sora_jax.evals.case import Suite
+from sora_jax.worlds.playground.judge.cases import (
+    edits,
+    frames,
+    loops,
+    prediction,
+    regions,
+    storyboards,
+)
+from sora_jax.worlds.playground.judge.cases.prompts import Prompts
+
+# Suites whose clips are always the same for a seed.
+SUITES: dict[str, Suite] = {
+    **frames.SUITES,
+    **loops.SUITES,
+    **prediction.SUITES,
+    **edits.SUITES,
+    **regions.SUITES,
+    **storyboards.SUITES,
+}
+_GENERATE = "generate"
+# What the flags of `generate` are called where the world's settings are refused.
+_FLAGS = {"frames": "frames", "sizes": "size", "seed": "seed", "kinds": "kind"}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Options(options.Options):
+    """What is evaluated."""
+
+    # Which tasks, or how their names begin ("extend" for forward and backward), or
+    # "all".
+    tasks: tuple[str, ...] = (_GENERATE,)
+    # Frames of each video from a prompt alone: 1 (an image) or 1 + 4k.
+    frames: int = 17
+    # WIDTHxHEIGHT in pixels, of the same videos; as the next two.
+    size: str = "64x64"
+    # Clips of one kind alone ("one" for single objects); by default the whole mixture.
+    kind: str = ""
+    # Only prompts that state this, among other facts ("gravity": something bounces).
+    fact: str = ""
+
+    def prompts(self) -> Prompts:
+        """Return what videos are made from prompts alone."""
+        size = cli.parse_size(self.size)
+        return Prompts(frames=self.frames, size=size, kind=self.kind, fact=self.fact)
+
+
+def check(asked: Options) -> None:
+    """Refuse what cannot be evaluated or written, all problems at once.
+
+    Raises:
+      ValueError: names each flag, its value and the remedy.
+    """
+    problems = options.problems_of(asked, (_GENERATE, *SUITES))
+    if _GENERATE in options.chosen(asked, [_GENERATE]):
+        problems += _problems_of_prompts(asked)
+    else:
+        problems += [
+            f"--{flag} is of the task {_GENERATE}, which --tasks leaves out: add it, "
+            f"or leave out --{flag}"
+            for flag in ("frames", "size", "kind", "fact")
+            if getattr(asked, flag) != getattr(Options(), flag)
+        ]
+    if problems:
+        raise ValueError("\n".join(problems))
+
+
+def _problems_of_prompts(asked: Options) -> list[str]:
+    problems = []
+    if asked.cases < 2:
+        problems.append(
+            f"--cases must be >= 2, as prompts are shuffled, got {asked.cases}"
+        )
+    if asked.kind == "turn":
+        problems.append(
+            "--kind turn has two captions and one scene, which this judge does not "
+            "take apart: see --tasks storyboard"
+        )
+    try:
+        asked.prompts().find(asked.seed)
+    except ValueError as error:
+        problem = str(error)
+        for field, flag in _FLAGS.items():
+            problem = problem.replace(f"data.{field}", f"--{flag}")
+        problems.append(problem)
+    return problems
+
+
+def suites(asked: Options) -> dict[str, Suite]:
+    """Return the suites that are asked for."""
+    found = {_GENERATE: asked.prompts().suite(), **SUITES}
+    return {name: found[name] for name in options.chosen(asked, found)}
+
+
+def load(asked: Options) -> subject.Subject | None:
+    """Load what is evaluated.
+
+    Raises:
+      ValueError: there is nothing to load, or it makes no videos of this size.
+    """
+    loaded = subject.load(asked.weights, vae_only=asked.controls_only)
+    if loaded is not None and _GENERATE in options.chosen(asked, [_GENERATE]):
+        unit = loaded.space_unit
+        if any(side % unit for side in cli.parse_size(asked.size)):
+            raise ValueError(f"--size must be multiples of {unit}, got {asked.size!r}")
+    return loaded
+
+
+def main(argv: Sequence[str]) -> None:
+    """Evaluate, print the table and write the results."""
+    asked = cli.parse(Options, argv, __doc__)
+    check(asked)
+    found = harness.run(suites(asked), load(asked), asked)
+    print(results.table(found))
+    if asked.out:
+        path = outputs.free_path(asked.out)
+        content = {"options": dataclasses.asdict(asked)}
+        workdir.write_json(path, content | results.report(found))
+        print(path)
+    if asked.save:
+        results.save_worst(found, asked)

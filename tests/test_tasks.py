@@ -1,0 +1,115 @@
+"""What every task promises: one dataclass serves every door."""
+
+import inspect
+import json
+
+import numpy as np
+import pytest
+
+from sora_jax.sampling import flags, task_flags, tasks
+from sora_jax.sampling.task_methods import TaskMethods
+from sora_jax.sampling.tasks import TASKS, Keyframe, Stretch
+
+KEYS = [Keyframe(picture="a.png"), Keyframe(picture="b.png", frame=-1, strength=0.5)]
+STRETCHES = [Stretch(frame=0, prompt="a ball"), Stretch(frame=8, prompt="b", cut=True)]
+# Arguments of every task, as Python hands them over, and as flags do.
+GIVEN = {
+    "generate": ({"frames": 9, "init_noise": "n.npy"}, {"prompt": "a"}),
+    "animate": ({"image": KEYS}, {"image": ("a.png", "b.png@-1:0.5")}),
+    "extend": ({"video": "a.mp4", "frames": 3, "direction": "both"}, {}),
+    "loop": ({"video": "a.mp4"}, {}),
+    "connect": ({"video": ("a.mp4", "b.mp4"), "frames": 4}, {}),
+    "edit": ({"video": "a.mp4", "strength": 0.25}, {"prompt": "a"}),
+    "inpaint": ({"video": "a.mp4", "mask": "m.png"}, {}),
+    "outpaint": ({"video": "a.mp4", "outpaint": (64, 96)}, {"outpaint": "96x64"}),
+    "insert": ({"video": "a.mp4", "span": [(0.5, 1)]}, {"span": ("0.5:1",)}),
+    "remove": ({"video": "a.mp4", "span": [(0.5, 1)]}, {"span": ("0.5:1",)}),
+    "storyboard": ({"storyboard": "s.yaml"}, {}),
+    "upscale": ({"video": "a.mp4"}, {"size": "96x96"}),
+}
+
+
+def test_every_task_is_here():
+    assert set(GIVEN) == set(TASKS)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_task_survives_json(name):
+    task = tasks.build(TASKS[name], GIVEN[name][0])
+    written = json.loads(json.dumps(task.to_json()))
+    assert written["task"] == name and tasks.from_json(written) == task
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_flags_and_arguments_make_the_same_task(name):
+    given, said = GIVEN[name]
+    fields = {**given, **said}
+    if isinstance(fields.get("video"), str):
+        fields["video"] = (fields["video"],)
+    arguments = flags.Arguments(task=name, **fields)
+    assert task_flags.build_task(arguments) == tasks.build(TASKS[name], given)
+
+
+@pytest.mark.parametrize("name", sorted(set(TASKS) - {"generate"}))
+def test_every_task_is_a_method(name):
+    method = getattr(TaskMethods, name)
+    named = set(inspect.signature(method).parameters)
+    required = {n for n, a in TASKS[name].arguments().items() if a.is_required}
+    other = {"first": "video", "size": "outpaint"}
+    named |= {other[n] for n in named & set(other)}
+    told = (method.__doc__ or "") + str(named)
+    assert all(argument in told for argument in required)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_every_argument_is_told(name):
+    for argument in TASKS[name].arguments().values():
+        assert argument.about
+    assert set(TASKS[name].arguments()) <= set(flags.TASK_FLAGS) | {"condition"}
+
+
+def test_stretches_survive_json():
+    task = tasks.Storyboard(storyboard=STRETCHES, frames=16)
+    assert tasks.from_json(json.loads(json.dumps(task.to_json()))) == task
+
+
+BAD = {
+    "task must be one of generate, .* got 'fly'": {"task": "fly"},
+    "a task must be an object, got 7": 7,
+    "video is missing: extend needs one": {"task": "extend"},
+    "colour is no argument of extend": {"task": "extend", "video": "a", "colour": 1},
+    "frames must be a whole number, got '3'": {
+        "task": "extend",
+        "video": "a",
+        "frames": "3",
+    },
+    "direction must be one of forward": {
+        "task": "extend",
+        "video": "a",
+        "direction": "up",
+    },
+    "image.0. must have the fields": {"task": "animate", "image": [{"file": "a.png"}]},
+    "span.0. must be .from, to. in seconds": {
+        "task": "remove",
+        "video": "a",
+        "span": [[1]],
+    },
+    "(?s)mask must be.*strength is no argument": {
+        "task": "inpaint",
+        "video": "a",
+        "mask": 5,
+        "strength": 1,
+    },
+}
+
+
+@pytest.mark.parametrize("message", BAD)
+def test_bad_json_is_refused_by_name(message):
+    with pytest.raises(ValueError, match=message):
+        tasks.from_json(BAD[message])
+
+
+def test_arrays_are_no_json():
+    task = tasks.Extend(video=np.zeros((1, 16, 16, 3), np.float32))
+    with pytest.raises(ValueError, match="video must be a file to be written as JSON"):
+        task.to_json()
