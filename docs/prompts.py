@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import tyro
 from parts import fill
-from PIL import Image
 
 import sora_jax
 from sora_jax import runtime
+from sora_jax.data import animations
 from sora_jax.data.video import to_uint8
 from sora_jax.models.tokenizer import words_of
 from sora_jax.training.report import tile
@@ -211,17 +211,10 @@ def save(path: Path, videos: np.ndarray, fps: float) -> None:
     count, line = -len(videos) % COLUMNS, (0, 2)
     padding = ((0, count), (0, 0), line, line, (0, 0))
     clips = np.pad(to_uint8(videos), padding, constant_values=255)
-    frames = [Image.fromarray(frame) for frame in tile(clips, COLUMNS)]
     temporary = path.with_suffix(".part.webp")
-    frames[0].save(
-        temporary,
-        save_all=True,
-        append_images=frames[1:],
-        duration=round(1000 / fps),
-        loop=0,
-        quality=55,
-        method=6,
-    )
+    with temporary.open("wb") as file:
+        frames = tile(clips, COLUMNS)
+        animations.write(file, frames, fps, "WEBP", quality=55, method=6)
     temporary.replace(path)
 
 

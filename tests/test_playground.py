@@ -118,6 +118,19 @@ def test_cuts_fall_between_latent_frames():
             assert start == stop and start % 4 == 1
 
 
+@pytest.mark.parametrize("factor", [1, 3, 8])
+def test_cuts_follow_the_time_factor_of_the_vae(factor):
+    frames = 1 + 24
+    clips = source(
+        time_factor=factor, frames=((frames, 1.0),), kinds=(("cut", 0.5), ("turn", 0.5))
+    )
+    cuts = {clips.scene(index).stretches[-1].start for index in range(60)}
+    assert len(cuts) > 1
+    assert all((cut - 1) % factor == 0 and 8 <= cut <= frames - 8 for cut in cuts)
+    with pytest.raises(ValueError, match=r"data.frames must be 1 \+ 5k.* got .25, 8"):
+        source(time_factor=5, frames=((25, 0.5), (8, 0.5)))
+
+
 def test_everything_stays_in_sight_and_nothing_is_under_ten_pixels():
     for scene in SCENES[:200]:
         for stretch in scene.stretches:

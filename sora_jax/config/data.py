@@ -30,7 +30,10 @@ class PlaygroundConfig:
     length: int = 1_000_000
     # Frames per second.
     fps: float = 8.0
-    # (frames, weight): how often each length is drawn. Lengths are 1 + 4k.
+    # Frames in a latent frame of the VAE: lengths are 1 + time_factor * k, and a cut
+    # comes where a latent frame begins.
+    time_factor: int = 4
+    # (frames, weight): how often each length is drawn.
     frames: tuple[tuple[int, float], ...] = (
         (1, 0.15),
         (9, 0.2),
@@ -57,6 +60,8 @@ class PlaygroundConfig:
 
     def __post_init__(self):
         bounds = {"length": (1, math.inf), "seed": (0, math.inf), "fps": FPS}
+        bounds["time_factor"] = (1, math.inf)
+        factor = max(1, self.time_factor)
         frames, sizes, kinds = (
             [choice for choice, _ in getattr(self, name)] for name in self._drawn
         )
@@ -69,8 +74,9 @@ class PlaygroundConfig:
                 f"data.split must be 'train' or 'test', got {self.split!r}",
             ),
             (
-                all(count >= 1 and count % 4 == 1 for count in frames),
-                f"data.frames must be 1 + 4k each, such as 17 or 33, got {frames}",
+                all(count >= 1 and (count - 1) % factor == 0 for count in frames),
+                f"data.frames must be 1 + {factor}k each (data.time_factor {factor}), "
+                f"such as {1 + 4 * factor} or {1 + 8 * factor}, got {frames}",
             ),
             (
                 all(min(size) >= 16 and _aspect(size) <= WIDEST for size in sizes),

@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import Any
 
 import av
 import numpy as np
@@ -17,8 +16,8 @@ from av.filter import Graph
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from etils import epath
 from jaxtyping import UInt8
-from PIL import Image
 
+from sora_jax.data import animations, pictures
 from sora_jax.data.video import EXACT_SCALING, to_uint8
 from sora_jax.files import quoted
 
@@ -27,8 +26,6 @@ from sora_jax.files import quoted
 _QUALITY = {"crf": "16", "preset": "medium", "x264-params": "mbtree=0"}
 _COLOUR = f"out_color_matrix=bt709:out_range=tv:flags={EXACT_SCALING}"
 _SHEET_GREY = 128
-# Viewers show what lasts less than two hundredths of a second for ten.
-_FASTEST_GIF = Fraction(50)
 
 
 def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -91,32 +88,9 @@ def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
 
 
 def write_gif(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
-    """Encodes an endless GIF with a palette for each frame, undithered.
-
-    Of more than 50 frames per second, those that no viewer shows are left out.
-    """
-    rate = min(Fraction(fps).limit_denominator(1001), _FASTEST_GIF)
-    stream, last = None, -1
-    with av.open(_address(path), "w", format="gif") as container:
-        for number, pixels in enumerate(_frames(chunks)):
-            index = int(number * rate / Fraction(fps).limit_denominator(1001))
-            if index == last:
-                continue
-            last = index
-            if stream is None:
-                stream = container.add_stream("gif", rate=rate)
-                stream.height, stream.width = pixels.shape[:2]
-                stream.pix_fmt = "pal8"
-            image = Image.fromarray(pixels).quantize(256, Image.Quantize.MEDIANCUT)
-            colours = np.array(image.getpalette("RGB"), np.uint8).reshape(-1, 3)
-            palette = np.full((256, 4), 255, np.uint8)  # alpha first
-            palette[: len(colours), 1:] = colours
-            indexed: Any = (np.asarray(image), palette)  # which the stubs forgot
-            frame = av.VideoFrame.from_ndarray(indexed, format="pal8")
-            frame.pts, frame.time_base = index, 1 / rate
-            container.mux(stream.encode(frame))
-        if stream is not None:
-            container.mux(stream.encode())
+    """Encodes an endless GIF, see `animations.write`."""
+    with path.open("wb") as file:
+        animations.write(file, _frames(chunks), fps)
 
 
 def write_png(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
@@ -131,7 +105,7 @@ def write_png(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
         top, left = index // columns * height, index % columns * width
         sheet[top : top + height, left : left + width] = pixels
     with path.open("wb") as file:
-        Image.fromarray(sheet).save(file, format="PNG")
+        pictures.write_png(file, sheet)
 
 
 def write_npy(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:

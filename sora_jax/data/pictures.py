@@ -9,7 +9,7 @@ from typing import IO, TypeVar
 
 import numpy as np
 from etils import epath
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from sora_jax.data.video import over_grey, to_float
@@ -181,3 +181,8 @@ def _unit(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
             f"{values.min():g} to {values.max():g}"
         )
     return values.astype(np.float32)
+
+
+def write_png(file: IO[bytes], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
+    """Writes a picture as PNG."""
+    Image.fromarray(pixels).save(file, format="PNG")

@@ -15,10 +15,10 @@ import numpy as np
 import tqdm
 from etils import epath
 from jaxtyping import UInt8
-from PIL import Image
 
 from sora_jax import files
 from sora_jax.config import RunConfig
+from sora_jax.data import animations, pictures
 from sora_jax.training.board import Board
 from sora_jax.training.flops import chips
 from sora_jax.workdir import roomy, write_bytes
@@ -168,14 +168,11 @@ def short(value: float) -> str:
 
 def encode_picture(frames: Media) -> bytes:
     """A PNG of one frame, or a GIF of several, which TensorBoard plays."""
-    images = [Image.fromarray(frame) for frame in frames]
     file = io.BytesIO()
-    if len(images) == 1:
-        images[0].save(file, "PNG")
+    if len(frames) == 1:
+        pictures.write_png(file, frames[0])
     else:
-        images[0].save(
-            file, "GIF", save_all=True, append_images=images[1:], duration=125, loop=0
-        )
+        animations.write(file, frames, fps=8)
     return file.getvalue()
 
 

@@ -16,16 +16,9 @@ from sora_jax.worlds.playground import looks, physics, staging, turns, world
 from sora_jax.worlds.playground.chance import choose, generator, pick
 
 SPLITS = ("train", "test")
-# The fewest frames in which each kind can be told, and what is made of fewer.
-_FEWEST = {
-    "collide": (8, "two"),
-    "behind": (8, "one"),
-    "cut": (17, "one"),
-    "turn": (17, "one"),
-}
-# A cut or a turn falls between two latent frames: the first is one frame, the others
-# are four.
-_FIRST_CUT, _CUT_STEP, _SHORTEST_STRETCH = 9, 4, 8
+# What is drawn in place of a kind that needs more frames than there are.
+_SIMPLER = {"collide": "two", "behind": "one", "cut": "one", "turn": "one"}
+_SHORTEST_STRETCH = 8  # frames, in which an event can be told
 # What two can do beside and above each other without getting in each other's way.
 _BESIDE = ("still", "up", "down", "bounce", "spin")
 _ABOVE = ("still", "right", "left", "spin")
@@ -47,17 +40,18 @@ def draw_scene(
     frames = pick(rng, config.frames)
     drawn_size = pick(rng, config.sizes)
     height, width = size or drawn_size
-    kind = _told_in(frames, pick(rng, config.kinds))
+    cuts = _cuts(frames, config.time_factor)
+    kind = _told_in(frames, pick(rng, config.kinds), cuts)
     bounds = [0, frames]
     parts = [kind]
     if kind in ("cut", "turn"):
-        cuts = range(_FIRST_CUT, frames - _SHORTEST_STRETCH + 1, _CUT_STEP)
         bounds.insert(1, choose(rng, cuts))
     if kind == "cut":
         kinds = [pair for pair in config.kinds if pair[0] not in ("cut", "turn")]
         kinds = kinds or [("one", 1.0)]
         parts = [
-            _told_in(stop - start, pick(rng, kinds)) for start, stop in pairwise(bounds)
+            _told_in(stop - start, pick(rng, kinds), cuts)
+            for start, stop in pairwise(bounds)
         ]
     view = world.view_of(height, width)
     if kind == "turn":
@@ -77,9 +71,21 @@ def draw_scene(
     )
 
 
-def _told_in(frames: int, kind: str) -> str:
-    fewest, simpler = _FEWEST.get(kind, (1, kind))
-    return kind if frames >= fewest else simpler
+def _cuts(frames: int, time_factor: int) -> range:
+    """Return the frames at which a clip can be cut.
+
+    The first latent frame is one frame and every other `time_factor` frames; a cut
+    comes where one begins, and leaves enough frames on both sides.
+    """
+    latents = -(-(_SHORTEST_STRETCH - 1) // time_factor)
+    first = 1 + latents * time_factor
+    return range(first, frames - _SHORTEST_STRETCH + 1, time_factor)
+
+
+def _told_in(frames: int, kind: str, cuts: range) -> str:
+    """Return a kind, or a simpler one where the frames are too few for it."""
+    is_long = bool(cuts) if kind in ("cut", "turn") else frames >= _SHORTEST_STRETCH
+    return kind if is_long else _SIMPLER.get(kind, kind)
 
 
 def _draw_stretch(
