@@ -11,7 +11,7 @@ from sora_jax.commands import doctor, program
 from sora_jax.config import DiTRun, EncodeRun, VAERun
 from sora_jax.evals import operations, playground
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.training import encode, loop, starts, vae
+from sora_jax.training import encode, loop, vae, warm_start
 from sora_jax.training.latents import open_latents
 from sora_jax.weights import export, publish, workdirs
 
@@ -68,7 +68,7 @@ ENTRIES = (
     ("latents: folder", lambda at: open_latents(DiTRun(latents=at))),
     ("more_latents: folder", lambda at: open_latents(DiTRun(more_latents=(at,)))),
     ("start_from", lambda at: vae.load_start(VAERun(start_from=at))),
-    ("start_from", lambda at: starts.check_start(DiTRun(start_from=at))),
+    ("start_from", lambda at: warm_start.check_start(DiTRun(start_from=at))),
     ("vae", lambda at: workdirs.load_vae(at)),
     ("tokenizer", lambda at: Tokenizer.load(at)),
     ("--weights", lambda at: export.main(["--out", "unused", "--weights", at])),

@@ -30,10 +30,11 @@ from sora_jax.config import (
 )
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates
-from sora_jax.training import leaving, losses, state
+from sora_jax.training import preemption, state
 from sora_jax.training.flops import count_flops, peak_flops
 from sora_jax.training.loop import read
 from sora_jax.training.networks import model_flops
+from sora_jax.training.objectives import reconstruction_losses as losses
 from sora_jax.training.report import Report
 from sora_jax.training.vae import Trained, by_network, transform, vae_loss
 
@@ -101,21 +102,21 @@ def signals():
 
 @pytest.mark.usefixtures("signals")
 def test_ctrl_c_is_heard_and_once_more_stops_at_once():
-    with pytest.raises(KeyboardInterrupt), leaving.listening() as asked:
+    with pytest.raises(KeyboardInterrupt), preemption.listening() as asked:
         assert not asked()
         signal.raise_signal(signal.SIGINT)
         assert asked()
         signal.raise_signal(signal.SIGINT)
         pytest.fail("went on")
     assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    with leaving.listening() as asked:
+    with preemption.listening() as asked:
         assert not asked()
 
 
 @pytest.mark.usefixtures("signals")
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_a_request_that_came_too_late_for_a_step_still_ends_the_series(number):
-    with pytest.raises(KeyboardInterrupt), leaving.listening() as asked:
+    with pytest.raises(KeyboardInterrupt), preemption.listening() as asked:
         for _ in range(2):  # a queue that repeats itself does not stop a save
             signal.raise_signal(number)
     assert signal.getsignal(number) is signal.SIG_DFL
@@ -141,7 +142,7 @@ def test_a_run_goes_on_when_nobody_reads_it_any_more(tmp_path, monkeypatch, numb
 @pytest.mark.usefixtures("signals")
 def test_what_others_hear_is_left_to_them():
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    with leaving.listening() as asked:
+    with preemption.listening() as asked:
         signal.raise_signal(signal.SIGTERM)
         assert not asked()
 

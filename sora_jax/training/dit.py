@@ -35,9 +35,8 @@ from sora_jax.training.networks import (
     load_frozen,
     model_flops,
 )
+from sora_jax.training.packed_rows import held_out_batches, row_builder
 from sora_jax.training.report import Media
-from sora_jax.training.rows import held_out_batches, row_builder
-from sora_jax.training.starts import check_start, load_start
 from sora_jax.training.state import (
     Blueprint,
     Loss,
@@ -48,6 +47,7 @@ from sora_jax.training.state import (
     plan_state,
     started,
 )
+from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.types import Batch
 
 # The times at which the held-out loss is measured.

@@ -20,7 +20,7 @@ from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import RunConfig, to_json
 from sora_jax.locking import Lock, only_run
-from sora_jax.training import leaving
+from sora_jax.training import preemption
 from sora_jax.training import state as states
 from sora_jax.training.flops import peak_flops
 from sora_jax.training.report import Media, Report
@@ -90,7 +90,7 @@ def run(
     with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:
         job = make_job(mesh)
         data = job.data()
-        asked_to_leave = stack.enter_context(leaving.listening(lock.is_lost))
+        asked_to_leave = stack.enter_context(preemption.listening(lock.is_lost))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
         restored = checkpoints.restore_latest(as_dict(job.blueprint.abstract), data)
         if restored is None:

@@ -19,8 +19,8 @@ from PIL import Image
 
 from sora_jax import files
 from sora_jax.config import RunConfig
-from sora_jax.training.board import Board
 from sora_jax.training.flops import chips
+from sora_jax.training.tensorboard import Board
 from sora_jax.workdir import roomy, write_bytes
 
 # Who reads the progress may be gone before the run: Ctrl-C ends `| tee` too, and a

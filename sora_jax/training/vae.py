@@ -22,9 +22,10 @@ from sora_jax.data.video import to_uint8
 from sora_jax.data.windows import window_on_object
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE, sample_posterior
-from sora_jax.training import losses, optim
+from sora_jax.training import optim
 from sora_jax.training.flops import count_flops
 from sora_jax.training.loop import Job
+from sora_jax.training.objectives import reconstruction_losses as losses
 from sora_jax.training.report import Media, tile
 from sora_jax.training.state import (
     Metrics,

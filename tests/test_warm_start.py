@@ -21,7 +21,7 @@ from sora_jax.config import (
 from sora_jax.models.vae import VAE
 from sora_jax.training import dit, loop, vae
 from sora_jax.training.latents import open_latents
-from sora_jax.training.starts import check_start, load_start
+from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.weights import publish, published
 from sora_jax.weights.workdirs import load_trained, source_hashes
 
