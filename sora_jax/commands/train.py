@@ -40,10 +40,10 @@ def train(config: object, workdir: str) -> None:
         case EncodeRun():
             encode.encode(config, workdir)
         case VAERun():
-            loop.train(config, workdir, partial(vae.make_job, config))
+            loop.train(config, workdir, partial(vae.set_up, config))
         case DiTRun():
             sample = partial(sample_media, config)
-            loop.train(config, workdir, partial(dit.make_job, config, sample=sample))
+            loop.train(config, workdir, partial(dit.set_up, config, sample=sample))
         case _:
             raise ValueError(
                 f"get_config() returned {type(config).__name__}, which is no run: "

@@ -117,8 +117,8 @@ def mesh_of(config: MeshConfig, machine: Machine, heads: int) -> Mesh:
 
 def held_in_training(config: DiTRun, mesh: Mesh) -> dict[str, float]:
     """What a device holds between steps."""
-    program = programs.dit.program(config, mesh)
-    state = program.blueprint.abstract
+    program = programs.dit.train_program(config, mesh)
+    state = program.state.abstract
     frozen = {"frozen": shard_bytes(program.frozen)} if program.frozen else {}
     return {
         **frozen,

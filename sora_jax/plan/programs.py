@@ -26,7 +26,8 @@ from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
 from sora_jax.sampling.request import Request, check
-from sora_jax.training import dit, state
+from sora_jax.training import dit
+from sora_jax.training.step import jitted_train_step
 from sora_jax.types import Context
 from sora_jax.weights.foreign import FLOAT32
 
@@ -51,10 +52,10 @@ def train_step(config: DiTRun, mesh: Mesh) -> Lowered:
     """
     text = dataclasses.replace(config.text, dtype="bfloat16")
     config = dataclasses.replace(config, dit=on_accelerator(config.dit), text=text)
-    program = dit.program(config, mesh)
-    update = state.jitted_update(program.loss, program.optimization, config.seed)
+    program = dit.train_program(config, mesh)
+    update = jitted_train_step(program.loss, program.optimization, config.seed)
     batch = batch_of(config, mesh)
-    return update.lower(program.blueprint.abstract, batch, *program.frozen)
+    return update.lower(program.state.abstract, program.frozen, batch)
 
 
 def sample_step(config: ModelConfig, mesh: Mesh) -> Lowered:

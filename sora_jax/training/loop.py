@@ -1,7 +1,7 @@
-"""The corridor of every training run: data in, steps, then reports and checkpoints.
+"""The loop of every training: data in, steps, then reports and checkpoints.
 
-A `Job` says what is trained; the loop says how. Metrics of a step are read after the
-next one has been dispatched, so that the device never waits for the host.
+A `TrainSetup` says what is trained; the loop says how. Metrics of a step are read after
+the next one has been dispatched, so that the device never waits for the host.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import RunConfig, to_json
 from sora_jax.locking import Lock, only_run
+from sora_jax.parameter_trees import Params
 from sora_jax.training import preemption
-from sora_jax.training import state as states
 from sora_jax.training.flops import peak_flops
+from sora_jax.training.program import TrainProgram
 from sora_jax.training.report import Media, Report
 from sora_jax.training.state import TrainState
+from sora_jax.training.step import jitted_train_step
 from sora_jax.workdir import check_shared, keep_config, refuse_other_config
 
 # What may change between the parts of one run without making it another run.
@@ -39,34 +41,30 @@ MAY_DIFFER += (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is trained.
+class TrainSetup:
+    """All that the loop needs of a training.
 
     Attributes:
-      blueprint: the state that is to be made or restored.
-      loss: see `training.state.Loss`.
-      optimization: optimizer and average.
+      program: what is compiled.
+      frozen: parameters that the objective reads and nothing moves.
       data: makes a fresh Grain iterator of host batches.
       evaluate: state -> scalars and media; called by every host.
       work: model FLOPs (no recompute), tokens and clips of one step.
       sources: a hash of each input that must stay the same while a run lasts.
-      frozen: parameters that the loss reads and nothing moves.
     """
 
-    blueprint: states.Blueprint
-    loss: states.Loss
-    optimization: states.Optimization
+    program: TrainProgram
     data: Callable[[], Iterator[Any]]
     evaluate: Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]
     work: dict[str, float]
+    frozen: Params = dataclasses.field(default_factory=dict)
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
-    frozen: tuple[states.Params, ...] = ()
 
 
 def train(
-    config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job]
+    config: RunConfig, workdir: str, set_up: Callable[[Mesh], TrainSetup]
 ) -> TrainState:
-    """Run a job to its end, continuing from the workdir's newest checkpoint.
+    """Train to the end, continuing from the workdir's newest checkpoint.
 
     Raises:
       ValueError: the workdir belongs to a run with another config.
@@ -78,32 +76,33 @@ def train(
     check_shared(workdir)
     with only_run(workdir, jax.process_index() == 0) as lock:
         refuse_other_config(workdir, to_json(config), MAY_DIFFER, defaults)
-        return run(config, workdir, make_job, lock)
+        return run(config, workdir, set_up, lock)
 
 
 def run(
-    config: RunConfig, workdir: str, make_job: Callable[[Mesh], Job], lock: Lock
+    config: RunConfig, workdir: str, set_up: Callable[[Mesh], TrainSetup], lock: Lock
 ) -> TrainState:
     """Make what is left of a run, alone in its workdir; see `train`."""
     # --- mesh, then a state born on it, or restored to it -----------------------------
     mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), heads=config.heads)
     with sharding.use(mesh, config.rules), contextlib.ExitStack() as stack:
-        job = make_job(mesh)
-        data = job.data()
+        setup = set_up(mesh)
+        program = setup.program
+        data = setup.data()
         asked_to_leave = stack.enter_context(preemption.listening(lock.is_lost))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
-        restored = checkpoints.restore_latest(as_dict(job.blueprint.abstract), data)
+        restored = checkpoints.restore_latest(as_dict(program.state.abstract), data)
         if restored is None:
-            state = job.blueprint.initial()
+            state = program.state.initialize()
         else:
-            refuse_other_sources(workdir, restored.metadata.get("sources"), job.sources)
+            refuse_other_sources(workdir, restored.metadata.get("sources"), setup.sources)
             state = TrainState(**restored.state)
         keep_config(workdir, to_json(config))
         report = stack.enter_context(Report(workdir, config))
         first = int(state.step)
-        report.start(first, job.work, peak_flops())
-        step_fn = states.jitted_update(
-            job.loss, job.optimization, config.seed, config.cpu_matmul_dtype
+        report.start(first, setup.work, peak_flops())
+        step_fn = jitted_train_step(
+            program.loss, program.optimization, config.seed, config.cpu_matmul_dtype
         )
 
         def is_due(step: int, every: int) -> bool:
@@ -111,7 +110,7 @@ def run(
 
         def evaluate(state: TrainState, step: int) -> None:
             started = time.perf_counter()
-            report.evaluation(step, *job.evaluate(state))
+            report.evaluation(step, *setup.evaluate(state))
             report.pause(time.perf_counter() - started)
 
         # A run may have been killed between a save and the evaluation of its step.
@@ -125,7 +124,7 @@ def run(
         pending = None
         for step in range(first + 1, config.steps + 1):
             batch = sharding.to_device(next(data), mesh)
-            state, metrics = step_fn(state, batch, *job.frozen)
+            state, metrics = step_fn(state, setup.frozen, batch)
             if pending is not None:
                 read(report, *pending)
             pending = (step, metrics)
@@ -139,7 +138,7 @@ def run(
             if saves:
                 with sharding.fail_together():
                     lock.check()
-                about = {"config": to_json(config), "sources": job.sources}
+                about = {"config": to_json(config), "sources": setup.sources}
                 checkpoints.save(step, as_dict(state), data, about)
             if is_leaving:
                 raise KeyboardInterrupt
