@@ -19,7 +19,7 @@ from sora_jax.evals.playground import load
 from sora_jax.evals.playground_options import Options, check
 from sora_jax.evals.statistics import percent
 from sora_jax.evals.trial import Model, evaluate
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
 STEPS = (4, 8, 16, 32)
 
@@ -47,7 +47,7 @@ def main(
         "# Steps and solvers",
         "",
         f"`python benchmarks/steps.py --cases {cases} --kind '{kind}'`, of the weights",
-        f"{weights or published.describe(published.ASSETS).name}: the same prompts and "
+        f"{weights or bundle.describe(bundle.ASSETS).name}: the same prompts and "
         "noise; shares of facts that are right",
         "(intervals of 95%, as if the facts of a video were independent), and of "
         "videos in which all",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import gc
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import jax
@@ -30,12 +30,14 @@ from flax import nnx
 
 from sora_jax.config import DiTConfig
 from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.families import WAN
+from sora_jax.families.family import TensorFiles
+from sora_jax.families.wan import layout_diffusers, network_json
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec, denoising
 from sora_jax.types import Context, Tokens
-from sora_jax.weights import layout_diffusers, wan_json
-from sora_jax.weights.foreign import Network
+from sora_jax.weights.network import StoredNetwork, read_headers
 
 SIZE, FRAMES, DECODED = (256, 256), 9, 17
 TEXT, TIME, MOVE, GUIDANCE = 512, 0.437, -0.05, 5.0
@@ -49,18 +51,32 @@ def main(
     """Measure one after another and print; nothing large stays from one to the next."""
     where = epath.Path(folder)
     vae_json = layout_diffusers.read_config(where, "vae")
-    vae_config = wan_json.read_vae(vae_json)
+    vae_config = network_json.read_vae(vae_json)
     dit_json = layout_diffusers.read_config(where, "transformer")
-    config = wan_json.read_dit(dit_json, vae_config.channels)
-    statistics = (vae_json["latents_mean"], vae_json["latents_std"])
-    network = layout_diffusers.network(where, "transformer", config)
-    vae_network = layout_diffusers.network(where, "vae", vae_config)
-    vae: Any = Network(**{**vars(vae_network), "statistics": statistics}).load()
+    config = network_json.read_dit(dit_json, vae_config.channels)
+    constants = network_json.latent_statistics(vae_json)
+    network = stored(where / "transformer", "dit", config)
+    vae: Any = stored(where / "vae", "vae", vae_config, constants).load()
     print(f"{jax.devices()[0].device_kind}, {folder}")
     if "step" in measure:
         stepping(loading(network), config, where, rounds)
     if "decode" in measure:
         decoding(vae, where, rounds)
+
+
+def stored(
+    folder: epath.Path, name: str, config: Any, constants: Mapping[str, Any] = {}
+) -> StoredNetwork:
+    """A network of a folder in diffusers' layout."""
+    spec = WAN.networks[name]
+    return StoredNetwork(
+        where=str(folder),
+        spec=spec,
+        config=config,
+        layout="diffusers",
+        stored=read_headers(TensorFiles(folder=folder), spec),
+        constants=constants,
+    )
 
 
 class Peak:
@@ -83,7 +99,7 @@ class Peak:
         self.thread.join()
 
 
-def loading(network: Network) -> Any:
+def loading(network: StoredNetwork) -> Any:
     """Load, beside a plain read of the same files."""
     files = {item.file for item in network.stored.values()}
 

@@ -17,12 +17,12 @@ import tyro
 from etils import epath
 
 from sora_jax.config import DiTConfig, VAEConfig, wan
-from sora_jax.weights import export, native, wan_json
-from sora_jax.weights.foreign import MODULES
-from sora_jax.weights.published import abstract_of
+from sora_jax.families import WAN
+from sora_jax.families.wan import network_json
+from sora_jax.families.wan.export_diffusers import NETWORKS
+from sora_jax.weights import export
+from sora_jax.weights.modules import abstract_of, flatten
 from sora_jax.workdir import write_json
-
-NETWORKS = {"dit": "transformer", "vae": "vae", "text": "text_encoder"}
 
 
 class Drawn(Mapping):
@@ -54,33 +54,33 @@ class Drawn(Mapping):
 def main(
     out: str,
     model: str = "wan21_1b3",
-    networks: tuple[Literal["dit", "vae", "text"], ...] = ("dit", "vae"),
+    networks: tuple[Literal["dit", "vae", "text_encoder"], ...] = ("dit", "vae"),
     dtype: Literal["bfloat16", "float32"] = "bfloat16",
 ) -> None:
     """Write the networks asked for; one that is there already stays."""
     described = wan.MODELS[model]
     mean, std = wan.LATENTS_22 if described.vae.shortcuts else wan.LATENTS_21
     for name in networks:
-        config = getattr(described, name)
-        where = epath.Path(out) / NETWORKS[name]
+        spec = WAN.networks[name]
+        config = spec.sizes(described)
+        folder, begins = NETWORKS[name]
+        where = epath.Path(out) / folder
         if (where / "config.json").exists():
             continue
-        module, table = MODULES[type(config)]
-        _, shapes = abstract_of(lambda r, m=module, c=config: m(c, rngs=r))
+        assert spec.table is not None, name
+        _, shapes = abstract_of(spec.build(described))
         kinds = {
             path: jax.ShapeDtypeStruct(shape.shape, jnp.dtype(dtype))
-            for path, shape in native.flatten(shapes).items()
+            for path, shape in flatten(shapes).items()
         }
-        begins = export.NETWORKS["text_encoder" if name == "text" else name][1]
-        export.write_tensors(
-            where, begins, table(config, "diffusers"), kinds, Drawn(kinds)
-        )
+        table = spec.table(config, "diffusers")
+        export.write_tensors(where, begins, table, kinds, Drawn(kinds))
         if isinstance(config, VAEConfig):
-            data = wan_json.write_vae(config, mean, std)
+            data = network_json.write_vae(config, mean, std)
         elif isinstance(config, DiTConfig):
-            data = wan_json.write_dit(config)
+            data = network_json.write_dit(config)
         else:
-            data = wan_json.write_text(config)
+            data = network_json.write_text(config)
         write_json(where / "config.json", data)
         print(where)
 

@@ -23,7 +23,7 @@ from sora_jax.data import rewrites, words, world
 from sora_jax.data.video import to_uint8
 from sora_jax.models.tokenizer import words_of
 from sora_jax.training.report import tile
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
 DOCS = Path(__file__).parent
 FRAMES = 17
@@ -193,13 +193,13 @@ def page() -> str:
 
 def read(prompt: str) -> list[str]:
     """What the default model reads of a prompt, shot by shot."""
-    known = published.describe(published.ASSETS).seen.words
+    known = bundle.describe(bundle.ASSETS).seen.words
     return [rewrites.read(shot, known) for shot in rewrites.shots(prompt, known)]
 
 
 def unread() -> set[str]:
     """Words of the page's prompts that no caption of the training has."""
-    known = set(published.describe(published.ASSETS).seen.words)
+    known = set(bundle.describe(bundle.ASSETS).seen.words)
     said = [prompt for section in sections() for prompt in section.prompts]
     said += [shot for prompt in SAID for shot in read(prompt)]
     return {word for prompt in said for word in words_of(prompt)} - known

@@ -1,4 +1,4 @@
-"""Nested dicts of parameters: chosen by a filter on their paths, split and merged.
+"""Nested dicts of parameters: chosen by a filter on their paths, and merged.
 
 A path is written as "dit/blocks/up/kernel"; its first part is the network's name.
 """
@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
@@ -40,32 +40,29 @@ def compiled(trainable: str) -> re.Pattern[str]:
         ) from error
 
 
-def select(paths: Iterable[Path], trainable: str) -> frozenset[Path]:
-    """The paths that a filter chooses.
+def split_trainable(params: Mapping[str, Any], trainable: str) -> tuple[Params, Params]:
+    """The parameters that a filter chooses, and all others; either may be empty."""
+    pattern, flat = compiled(trainable), flatten_dict(params)
+    chosen = {path for path in flat if pattern.fullmatch(written(path))}
+    return (
+        unflatten_dict({path: x for path, x in flat.items() if path in chosen}),
+        unflatten_dict({path: x for path, x in flat.items() if path not in chosen}),
+    )
+
+
+def require_match(params: Mapping[str, Any], trainable: str) -> None:
+    """Refuse a filter that chooses nothing.
 
     Raises:
-      ValueError: it chooses none; names the filter and paths that are close to it.
+      ValueError: names the filter, and paths that are close to it.
     """
-    named = {"/".join(map(str, path)): path for path in paths}
-    pattern = compiled(trainable)
-    chosen = frozenset(named[name] for name in named if pattern.fullmatch(name))
-    if not chosen:
-        parts = {name.rsplit("/", cut)[0] for name in named for cut in range(9)}
+    if not split_trainable(params, trainable)[0]:
+        parts = {name.rsplit("/", cut)[0] for name in names(params) for cut in range(9)}
         close = difflib.get_close_matches(trainable, sorted(parts), 4, 0.0)
         raise ValueError(
             f"trainable {trainable!r} matches no parameter: there are, for example, "
             f"{', '.join(map(repr, close))}"
         )
-    return chosen
-
-
-def split(params: Mapping[str, Any], chosen: frozenset[Path]) -> tuple[Params, Params]:
-    """The parameters of the chosen paths, and all others."""
-    flat = flatten_dict(params)
-    return (
-        unflatten_dict({path: flat[path] for path in flat if path in chosen}),
-        unflatten_dict({path: flat[path] for path in flat if path not in chosen}),
-    )
 
 
 def merge(*trees: Mapping[str, Any]) -> Params:
@@ -85,4 +82,9 @@ def restrict(tree: Mapping[str, Any], like: Mapping[str, Any]) -> Params:
 
 def names(tree: Mapping[str, Any]) -> list[str]:
     """The paths of a tree as they are written."""
-    return ["/".join(map(str, path)) for path in flatten_dict(tree)]
+    return [written(path) for path in flatten_dict(tree)]
+
+
+def written(path: Path) -> str:
+    """A path as filters and messages have it."""
+    return "/".join(map(str, path))

@@ -39,7 +39,7 @@ from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
 from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
 from sora_jax.models.vae import VAE  # noqa: E402
 from sora_jax.sampling.model import Model  # noqa: E402
-from sora_jax.weights import published  # noqa: E402
+from sora_jax.weights import bundle  # noqa: E402
 from sora_jax.weights.export import export  # noqa: E402
 from sora_jax.weights.parts import in_memory  # noqa: E402
 from sora_jax.workdir import keep_config  # noqa: E402
@@ -123,7 +123,7 @@ def weights(vae_config, dit_config, text_config):
 @pytest.fixture(scope="session")
 def folder(weights, tmp_path_factory):
     path = tmp_path_factory.mktemp("weights")
-    published.save(path, weights)
+    bundle.save(path, weights)
     return path
 
 

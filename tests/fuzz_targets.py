@@ -26,7 +26,7 @@ from sora_jax.data import footage, outputs, pictures, records, storyboard
 from sora_jax.limits import LIMITS
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling import checks, flags, inputs, job, spellings
-from sora_jax.weights import folders, native, published, workdirs
+from sora_jax.weights import bundle, folders, safetensors_io, workdirs
 from sora_jax.weights.export import export
 from sora_jax.workdir import write_json
 
@@ -161,9 +161,9 @@ def of_weights(folder: Path) -> dict[str, Target]:
     export(os.fspath(theirs), tiny)
     original = tiny_wan.lay_out(tiny, theirs, folder / "original")
     ours = folder / "ours"
-    shutil.copytree(os.fspath(published.ASSETS), ours)
+    shutil.copytree(os.fspath(bundle.ASSETS), ours)
     small = folder / "small.safetensors"
-    native.save_tensors(small, {"a": {"b": np.ones((2, 3), np.float32)}})
+    safetensors_io.save_tensors(small, {"a": {"b": np.ones((2, 3), np.float32)}})
     abstract = {"a": {"b": jax.ShapeDtypeStruct((2, 3), np.float32)}}
 
     def restoring(path: Path, read: Callable[[], Any]) -> Callable[[bytes], None]:
@@ -202,7 +202,7 @@ def of_weights(folder: Path) -> dict[str, Target]:
         ),
         "tensors": Target(
             headers(small.read_bytes()),
-            restoring(small, lambda: native.load_tensors(small, abstract)),
+            restoring(small, lambda: safetensors_io.load_tensors(small, abstract)),
         ),
         "tokenizer": Target(
             mutated(spiece.read_bytes()),

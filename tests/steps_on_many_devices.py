@@ -25,7 +25,9 @@ from sora_jax.config import AttentionPlan, DiTRun  # noqa: E402
 from sora_jax.data.packing import Sample, pack_row  # noqa: E402
 from sora_jax.data.patches import coordinates  # noqa: E402
 from sora_jax.data.pipeline import join  # noqa: E402
-from sora_jax.training import dit, state  # noqa: E402
+from sora_jax.training import dit  # noqa: E402
+from sora_jax.training.state import TrainState  # noqa: E402
+from sora_jax.training.step import train_step  # noqa: E402
 
 SHAPES = ((3, 2, 2), (1, 4, 4), (2, 3, 2), (5, 2, 2))  # of packed samples
 
@@ -73,7 +75,7 @@ def packed(run: DiTRun):
     return join(rows)
 
 
-def begin(abstract: state.TrainState) -> state.TrainState:
+def begin(abstract: TrainState) -> TrainState:
     """A state on its devices, without compiling one: no parameter is zero."""
     rng = np.random.default_rng(1)
 
@@ -86,8 +88,8 @@ def begin(abstract: state.TrainState) -> state.TrainState:
         return jax.device_put(np.zeros(x.shape, x.dtype), x.sharding)
 
     params = jax.tree.map(draw, abstract.params)
-    rest = jax.tree.map(zeros, abstract)
-    return dataclasses.replace(rest, params=params, ema=params)
+    others = jax.tree.map(zeros, abstract)
+    return dataclasses.replace(others, params=params, ema=params)
 
 
 # Its state is the gradient that the optimizer was given.
@@ -101,9 +103,9 @@ def step(run: DiTRun, shape: dict[str, int], devices: list, *, with_step: bool) 
     """Loss, gradient and, if asked for, parameters after a step, on a mesh."""
     mesh = sharding.make_mesh(shape, devices)
     with sharding.use(mesh, run.rules):
-        program = dit.program(run, mesh)
+        program = dit.train_program(run, mesh)
         batch = sharding.to_device(packed(run), mesh)
-        abstract, transform = program.blueprint.abstract, program.optimization.transform
+        abstract, transform = program.state.abstract, program.optimization.transform
         if not with_step:
             abstract = dataclasses.replace(abstract, opt_state=optax.EmptyState())
             transform = optax.set_to_zero()
@@ -112,9 +114,8 @@ def step(run: DiTRun, shape: dict[str, int], devices: list, *, with_step: bool) 
         optimization = dataclasses.replace(
             program.optimization, transform=optax.chain(KEPT, transform)
         )
-        after, metrics = jax.jit(partial(state.update, program.loss, optimization, 0))(
-            begun, batch
-        )
+        take_step = partial(train_step, program.loss, optimization, 0)
+        after, metrics = jax.jit(take_step)(begun, {}, batch)
     found = {"loss": metrics["loss"], "gradient": after.opt_state[0]}
     if with_step:
         found |= {"step": after.params, "average": after.ema}

@@ -16,7 +16,7 @@ from sora_jax import config
 from sora_jax.sampling import spellings
 from sora_jax.sampling.clip_methods import ClipMethods
 from sora_jax.sampling.flags import Arguments
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
 BASH = [block for page in pages.PAGES for block in pages.blocks_of(page, "bash")]
 PYTHON = [page for page in pages.PAGES if pages.blocks_of(page, "python")]
@@ -80,7 +80,7 @@ def test_a_command_that_is_none_is_found(files, monkeypatch, capsys):
 def test_python_runs(page, weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "videos").mkdir()
-    described = published.describe(published.ASSETS)
+    described = bundle.describe(bundle.ASSETS)
     grey = Grey(dataclasses.replace(weights, config=described))
     monkeypatch.setattr(sora_jax, "load", lambda: grey, raising=False)
     names: dict = {}

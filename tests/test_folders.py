@@ -11,21 +11,24 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import safetensors.numpy
+from etils import epath
 from flax import nnx
 
-from sora_jax.config import DiTConfig, wan
+from sora_jax.config import wan
+from sora_jax.families import WAN
+from sora_jax.families.family import TensorFiles
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
 from sora_jax.sampling.model import Model, load
-from sora_jax.weights import folders, native, published, shards
+from sora_jax.weights import bundle, folders, shards
 from sora_jax.weights.export import export, shards_of
-from sora_jax.weights.foreign import MODULES
+from sora_jax.weights.modules import abstract_of, flatten, parameters
 from sora_jax.weights.parts import Parts
 
 
 def same_parameters(a, b):
-    a, b = (native.flatten(published.parameters(module)) for module in (a, b))
+    a, b = (flatten(parameters(module)) for module in (a, b))
     assert a.keys() == b.keys()
     for path in a:
         np.testing.assert_array_equal(a[path], b[path], err_msg=path)
@@ -101,7 +104,7 @@ def test_published_sizes(model):
     }
 
     def count(module, config):
-        _, shapes = published.abstract_of(lambda r: module(config, rngs=r))
+        _, shapes = abstract_of(lambda r: module(config, rngs=r))
         return sum(math.prod(x.shape) for x in jax.tree.leaves(shapes))
 
     assert count(DiT, model.dit) == millions[model.name]
@@ -125,7 +128,7 @@ def test_the_default_model_cannot_be_exported_and_says_why(tmp_path):
     with pytest.raises(
         ValueError, match="(?s)dit.position_embedding.*dit.theta.*vae.temporal_padding"
     ):
-        export(str(tmp_path / "out"), folders.load(published.ASSETS))
+        export(str(tmp_path / "out"), folders.load(bundle.ASSETS))
     assert not (tmp_path / "out").exists()
 
 
@@ -147,13 +150,14 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
 
 def test_large_networks_are_split(tiny, tmp_path, monkeypatch):
     module = tiny.parts["dit"]
-    values = native.flatten(published.parameters(module))
-    table = MODULES[DiTConfig][1](module.config)
+    values = flatten(parameters(module))
+    table = WAN.networks["dit"].table(module.config, "diffusers")
     groups = shards_of(table, values, most=20_000)
     assert len(groups) > 2 and sum(map(len, groups)) == len(table)
     monkeypatch.setattr("sora_jax.weights.export.SHARD_BYTES", 20_000)
     export(str(tmp_path / "out"), tiny)
-    assert len(shards.find(tmp_path / "out" / "transformer")) == len(groups)
+    written = TensorFiles(folder=epath.Path(tmp_path / "out" / "transformer"))
+    assert len(shards.find(written)) == len(groups)
     same_parameters(folders.load(tmp_path / "out").parts["dit"], module)
 
 

@@ -11,7 +11,7 @@ from sora_jax.config import wan
 from sora_jax.limits import UNLIMITED
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.sampling.tasks.story import Stretch
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
 CLIP = np.zeros((17, 64, 64, 3), np.float32)
 ROWS = {
@@ -73,7 +73,7 @@ def test_the_table_of_models_says_what_works(weights):
         for line in table[0].strip().splitlines()
     )
     assert head[1:] == list(COLUMNS) and [line[0] for line in lines] == list(ROWS)
-    configs = {**wan.MODELS, "default": published.describe(published.ASSETS)}
+    configs = {**wan.MODELS, "default": bundle.describe(bundle.ASSETS)}
     for name, *cells in lines:
         for cell, models in zip(cells, COLUMNS.values(), strict=True):
             for each in models:

@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from sora_jax.config import DiTRun, ModelConfig, VAERun, plain, renamed
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
 OLD = Path(__file__).parent / "old" / "config_0_1.json"
 
 
 def test_the_shipped_weights_of_version_0_1_describe_the_same_model(tmp_path):
     shutil.copy(OLD, tmp_path / "config.json")
-    assert published.describe(tmp_path) == published.describe(published.ASSETS)
+    assert bundle.describe(tmp_path) == bundle.describe(bundle.ASSETS)
 
 
 @pytest.mark.parametrize("run", [DiTRun, VAERun])
@@ -54,8 +54,8 @@ def test_new_names_are_fields_and_old_ones_are_not(kind, names):
 
 
 def test_an_old_name_beside_the_new_one_is_refused():
-    data = plain.to_json(published.describe(published.ASSETS).dit)
+    data = plain.to_json(bundle.describe(bundle.ASSETS).dit)
     with pytest.raises(ValueError, match="places"):
         plain.from_json(
-            type(published.describe(published.ASSETS).dit), data | {"places": True}
+            type(bundle.describe(bundle.ASSETS).dit), data | {"places": True}
         )

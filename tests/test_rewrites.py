@@ -18,9 +18,9 @@ from sora_jax.sampling import command, fitted, flags, job, unseen
 from sora_jax.sampling.making import silent
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks.story import Stretch
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
-SHIPPED = published.describe(published.ASSETS)
+SHIPPED = bundle.describe(bundle.ASSETS)
 KNOWN = SHIPPED.seen.words
 PASSES = "moves right and passes behind a grey wall"
 QUICK = {"steps": 1, "guidance": 1.0}
@@ -273,7 +273,7 @@ def test_a_cut_in_a_prompt_is_a_storyboard(speaking, caplog):
 
 
 def test_the_record_of_a_video_says_what_was_asked_for_and_read(speaking, tmp_path):
-    published.save(tmp_path / "weights", speaking)
+    bundle.save(tmp_path / "weights", speaking)
     prompt = "a red ball, then an aqua star"
     asked = {"weights": str(tmp_path / "weights"), "out": str(tmp_path / "made.npy")}
     asked |= {"frames": 13, **QUICK}
@@ -286,7 +286,7 @@ def test_the_record_of_a_video_says_what_was_asked_for_and_read(speaking, tmp_pa
 
 @pytest.mark.parametrize("task", ["animate", "extend"])
 def test_the_record_tells_of_no_cut_where_none_was_made(speaking, tmp_path, task):
-    published.save(tmp_path / "weights", speaking)
+    bundle.save(tmp_path / "weights", speaking)
     Image.new("RGB", (32, 32)).save(tmp_path / "first.png")
     outputs.write(tmp_path / "first.mp4", [np.zeros((5, 32, 32, 3))], 8)
     file = {"image": (str(tmp_path / "first.png"),)}
@@ -301,7 +301,7 @@ def test_the_record_tells_of_no_cut_where_none_was_made(speaking, tmp_path, task
 
 
 def test_a_file_that_is_much_resized_is_told(speaking, tmp_path, caplog):
-    published.save(tmp_path / "weights", speaking)
+    bundle.save(tmp_path / "weights", speaking)
     Image.new("RGB", (96, 32)).save(tmp_path / "wide.png")
     outputs.write(tmp_path / "small.mp4", [np.zeros((5, 32, 32, 3))], 8)
     asked = {"weights": str(tmp_path / "weights"), "out": str(tmp_path) + "/"}

@@ -27,9 +27,10 @@ from sora_jax.config import (
 from sora_jax.models.vae import VAE
 from sora_jax.training import encode, loop
 from sora_jax.training.latents import open_latents
+from sora_jax.training.program import plan_program
 from sora_jax.training.report import Report
-from sora_jax.training.state import Optimization, plan_state
-from sora_jax.weights import publish, published
+from sora_jax.weights import bundle, publish
+from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained
 from sora_jax.workdir import keep_config
 
@@ -137,11 +138,11 @@ def test_clips_in_another_format_are_refused(latents):
 def test_a_refused_first_try_leaves_nothing(tmp_path):
     config = DiTRun(latents=str(tmp_path / "missing"))
 
-    def make_job(mesh):
+    def set_up(mesh):
         open_latents(config)
 
     with pytest.raises(ValueError, match="holds no encoded clips"):
-        loop.train(config, str(tmp_path / "run"), make_job)
+        loop.train(config, str(tmp_path / "run"), set_up)
     assert not (tmp_path / "run").exists()
 
 
@@ -150,21 +151,28 @@ class Scale(nnx.Module):
         self.w = nnx.Param(jnp.ones(2), axes=(None,))
 
 
-def scale_job(evaluate):
-    optimization = Optimization(transform=optax.sgd(0.1), ema_decay=0.9)
-
-    def make_job(mesh):
+def scale_setup(evaluate):
+    def set_up(mesh):
         numbers = grain.MapDataset.range(9).map(lambda i: np.full(2, i, np.float32))
-        return loop.Job(
-            blueprint=plan_state(lambda key: Scale(), optimization, 0, mesh),
-            loss=lambda params, batch, key, step: (jnp.sum(params["w"] * batch), {}),
-            optimization=optimization,
+        program = plan_program(
+            VAERun(),
+            mesh,
+            build=lambda rngs: {"scale": Scale()},
+            objective=lambda networks, batch, key, step: (
+                jnp.sum(networks["scale"].w[...] * batch),
+                {},
+            ),
+            optimizer=lambda groups: optax.sgd(0.1),
+            dtypes={},
+        )
+        return loop.TrainSetup(
+            program=program,
             data=lambda: iter(numbers.to_iter_dataset()),
             evaluate=evaluate,
             work={"clips": 1.0, "FLOP": 1.0},
         )
 
-    return make_job
+    return set_up
 
 
 def test_a_save_comes_before_its_evaluation_which_is_made_up_for(tmp_path):
@@ -179,9 +187,9 @@ def test_a_save_comes_before_its_evaluation_which_is_made_up_for(tmp_path):
         return {"loss": 0.0}, {}
 
     with pytest.raises(RuntimeError, match="killed here"):
-        loop.train(config, str(tmp_path), scale_job(fail))
+        loop.train(config, str(tmp_path), scale_setup(fail))
     for _ in range(2):
-        state = loop.train(config, str(tmp_path), scale_job(evaluate))
+        state = loop.train(config, str(tmp_path), scale_setup(evaluate))
         assert int(state.step) == 2
     assert evaluated == [2]
 
@@ -215,10 +223,10 @@ def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):
         other = jax.tree.map(lambda x: x, nnx.to_pure_dict(params))
         other[part] = jax.tree.map(lambda x: x + 1, other[part])
         other["latent_mean"] = other["latent_mean"] + 1  # of other clips
-        published.save_vae(tmp_path / part, nnx.merge(graphdef, other))
+        bundle.save_vae(tmp_path / part, nnx.merge(graphdef, other))
         if is_same:
             found = publish.same_latents(str(tmp_path / part), own)
-            got = published.parameters(found)
+            got = parameters(found)
             assert (got["latent_mean"] == own.latent_mean[...]).all()
             jax.tree.map(
                 np.testing.assert_array_equal, got["decoder"], other["decoder"]
@@ -256,7 +264,7 @@ def test_other_hosts_than_the_first_say_nothing(tmp_path, monkeypatch, capfd):
 def test_who_loses_the_workdir_stops_at_once_and_saves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(locking, "PULSE", 0.05)
     config = VAERun(steps=10**6, checkpoint_every=10**6, eval_every=10**6)
-    job = scale_job(lambda state: ({}, {}))
+    scale = scale_setup(lambda state: ({}, {}))
 
     def batches():
         yield np.ones(2, np.float32)
@@ -265,9 +273,9 @@ def test_who_loses_the_workdir_stops_at_once_and_saves_nothing(tmp_path, monkeyp
         while True:
             yield np.ones(2, np.float32)
 
-    def make_job(mesh):
-        return dataclasses.replace(job(mesh), data=batches)
+    def set_up(mesh):
+        return dataclasses.replace(scale(mesh), data=batches)
 
     with pytest.raises(OSError, match="was taken over by .*: nothing more is saved"):
-        loop.train(config, str(tmp_path), make_job)
+        loop.train(config, str(tmp_path), set_up)
     assert not list((tmp_path / "checkpoints").glob("*"))

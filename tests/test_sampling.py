@@ -21,7 +21,7 @@ from sora_jax.sampling.request import Request
 from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.sharding import hosts
 from sora_jax.types import Condition
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
 
 def test_the_same_seed_gives_the_same_video(model):
@@ -191,7 +191,7 @@ def test_every_solver_runs(model, solver):
 
 
 def test_weights_come_back_from_their_folder(weights, folder):
-    loaded = published.load(folder)
+    loaded = bundle.load(folder)
     assert loaded.config == weights.config
     a, b = (w.parts["vae"].latent_std[...] for w in (loaded, weights))
     np.testing.assert_allclose(a, b, rtol=1e-2)
@@ -328,5 +328,5 @@ def test_the_model_that_ships_answers_and_is_small(caplog):
     made = model.generate("a red ball on a green floor", frames=1, steps=1)
     assert not caplog.messages
     assert made.shape == (1, 1, 64, 64, 3) and np.isfinite(made).all()
-    files = [path for path in published.ASSETS.iterdir() if path.is_file()]
+    files = [path for path in bundle.ASSETS.iterdir() if path.is_file()]
     assert sum(path.stat().length for path in files) <= 11_000_000  # as the README says

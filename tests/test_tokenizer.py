@@ -7,6 +7,7 @@ import time
 import numpy as np
 import pytest
 
+from sora_jax.families.wan.tokenizer_json import UNIGRAM, as_transformers_reads, read
 from sora_jax.models.tokenizer import (
     END,
     PAD,
@@ -16,7 +17,6 @@ from sora_jax.models.tokenizer import (
     clean,
     train_tokenizer,
 )
-from sora_jax.weights.tokenizer_json import UNIGRAM, as_transformers_reads, read
 
 CAPTIONS = [
     f"a {size} {colour} {shape} {motion} on a {floor} floor"

@@ -22,7 +22,8 @@ from sora_jax.models.vae import VAE
 from sora_jax.training import dit, loop, vae
 from sora_jax.training.latents import open_latents
 from sora_jax.training.warm_start import check_start, load_start
-from sora_jax.weights import publish, published
+from sora_jax.weights import bundle, publish
+from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained, source_hashes
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
@@ -47,12 +48,12 @@ def tiny_run(latents, **fields):
 def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
     first = tiny_run(latents)
     ended = loop.train(
-        first, str(tmp_path / "first"), lambda mesh: dit.make_job(first, mesh)
+        first, str(tmp_path / "first"), lambda mesh: dit.set_up(first, mesh)
     )
     second = tiny_run(latents, start_from=str(tmp_path / "first"), steps=9)
     mesh = sharding.make_mesh({"data": -1})
     with sharding.use(mesh, second.rules):
-        begun = dit.make_job(second, mesh).blueprint.initial()
+        begun = dit.set_up(second, mesh).program.state.initialize()
     jax.tree.map(np.testing.assert_array_equal, begun.params, ended.ema)
     jax.tree.map(np.testing.assert_array_equal, begun.ema, ended.ema)
     assert int(begun.step) == 0
@@ -68,25 +69,25 @@ def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
 
 
 def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_path):
-    theirs = published.load(folder)
+    theirs = bundle.load(folder)
     text = theirs.config.text
     plain = tiny_run(latents)
     model = dataclasses.replace(plain.dit, contexts=(("text", text.width),))
     vae_config = dataclasses.replace(theirs.config.vae, channels=8)
-    published.save_vae(latents, make(VAE, vae_config))
+    bundle.save_vae(latents, make(VAE, vae_config))
     run = tiny_run(latents, dit=model, text=text, text_from=str(folder))
-    ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.make_job(run, mesh))
+    ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.set_up(run, mesh))
     assert set(ended.params) == set(ended.ema) == {"dit"}
     trained = load_trained(tmp_path / "run", "--run")
     before, after = (
-        published.parameters(part)
+        parameters(part)
         for part in (theirs.parts["text_encoder"], trained.text_encoder)
     )
     jax.tree.map(np.testing.assert_array_equal, before, after)
     out = tmp_path / "out"
     publish.publish(publish.Arguments(run=str(tmp_path / "run"), out=str(out)))
-    assert published.load(out).tokenizer == theirs.tokenizer
-    seen = published.describe(out).seen
+    assert bundle.load(out).tokenizer == theirs.tokenizer
+    seen = bundle.describe(out).seen
     assert seen == SeenConfig(sizes=((32, 32),), words=("a", "ball"))
 
     narrow = dataclasses.replace(text, mlp=text.mlp + 16)
@@ -95,13 +96,13 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
 
 
 def test_a_run_starts_from_a_folder_of_weights(latents, folder):
-    theirs = published.load(folder)
+    theirs = bundle.load(folder)
     config = theirs.config
     run = tiny_run(
         latents, dit=config.dit, text=config.text, start_from=str(folder), steps=9
     )
     check_start(run)
-    published.save_vae(latents, theirs.parts["vae"])
+    bundle.save_vae(latents, theirs.parts["vae"])
     with pytest.raises(ValueError, match="encode the clips with its tokenizer"):
         load_start(run, open_latents(tiny_run(latents)))
     theirs.tokenizer.save(latents / "tokenizer.model")
@@ -109,11 +110,11 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
     opened = open_latents(tiny_run(latents, text=config.text, dit=model))
     start = load_start(run, opened)
     other = make(VAE, config.vae, seed=1)
-    published.save_vae(latents, other)
+    bundle.save_vae(latents, other)
     with pytest.raises(ValueError, match="encode the clips with its VAE"):
         load_start(run, opened)
     for name in ("dit", "text_encoder"):
-        expected = published.parameters(theirs.parts[name])
+        expected = parameters(theirs.parts[name])
         jax.tree.map(np.testing.assert_array_equal, start[name], expected)
     shallow = dataclasses.replace(config.dit, depth=1)
     with pytest.raises(ValueError, match=r"dit.depth must be .* to start from"):
@@ -121,7 +122,7 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
 
 
 def test_a_vae_of_another_size_is_no_start(tmp_path):
-    published.save_vae(tmp_path, VAE(TINY, rngs=nnx.Rngs(0)))
+    bundle.save_vae(tmp_path, VAE(TINY, rngs=nnx.Rngs(0)))
     start = VAERun(vae=TINY, start_from=str(tmp_path))
     assert vae.load_start(start).config == TINY
     # The past of a clip has no parameters.

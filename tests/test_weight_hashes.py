@@ -9,9 +9,13 @@ import pytest
 
 from sora_jax import hashes
 from sora_jax.data.records import Records
+from sora_jax.families import OURS
 from sora_jax.sampling.model import Model
-from sora_jax.weights import folders, published, workdirs
-from sora_jax.weights.published import ASSETS, FILES, TOKENIZER
+from sora_jax.weights import bundle, folders, workdirs
+from sora_jax.weights.bundle import ASSETS, TOKENIZER
+from sora_jax.weights.descriptions import read_description
+
+FILES = tuple(map(bundle.file_of, OURS.networks))
 
 
 def flip(path, bit):
@@ -77,7 +81,7 @@ def test_hashes_of_another_kind_are_refused(ours, value):
 
 
 def test_the_default_weights_have_hashes():
-    _, kept = published.read_description(ASSETS / "config.json")
+    _, kept = read_description(ASSETS / "config.json")
     assert kept == {n: hashes.of_file(ASSETS / n) for n in (*FILES, TOKENIZER)}
 
 

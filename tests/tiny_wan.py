@@ -8,12 +8,13 @@ import safetensors.numpy
 from tiny import make
 
 from sora_jax.config import DiTConfig, ModelConfig, SamplingConfig, VAEConfig
+from sora_jax.families import WAN
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import convert, native, published
-from sora_jax.weights.foreign import MODULES
+from sora_jax.weights import transfer
+from sora_jax.weights.modules import flatten, parameters
 from sora_jax.weights.parts import in_memory
 
 
@@ -56,6 +57,7 @@ def two_experts(text_config):
     return in_memory(
         config,
         train_tokenizer(words, vocab_size=320),
+        family=WAN,
         vae=make(VAE, config.vae),
         dit=make(DiT, config.dit),
         dit_low=make(DiT, config.dit, seed=1),
@@ -68,10 +70,8 @@ def lay_out(tiny, exported, path):
 
     def write(name, file):
         module = tiny.parts[name]
-        table = MODULES[type(module.config)][1](module.config, "original")
-        tensors = dict(
-            convert.export(table, native.flatten(published.parameters(module)))
-        )
+        table = WAN.networks[name].table(module.config, "original")
+        tensors = dict(transfer.export(table, flatten(parameters(module))))
         file.parent.mkdir(parents=True, exist_ok=True)
         safetensors.numpy.save_file(tensors, file)
 

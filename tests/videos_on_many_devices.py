@@ -31,7 +31,7 @@ from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
 from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
 from sora_jax.models.vae import VAE  # noqa: E402
 from sora_jax.sampling.model import Model, load  # noqa: E402
-from sora_jax.weights import published  # noqa: E402
+from sora_jax.weights import bundle  # noqa: E402
 from sora_jax.weights.parts import in_memory  # noqa: E402
 
 PROMPT = "a red ball moves right"
@@ -73,7 +73,7 @@ def videos(model: Model) -> dict[str, np.ndarray]:
 def main() -> None:
     """Compare the meshes that are given as JSON with one device."""
     alone, folder = weights(), sys.argv[3]
-    published.save(folder, alone, dtype="float32")
+    bundle.save(folder, alone, dtype="float32")
     expected = videos(Model(alone))
     for shape in json.loads(sys.argv[2]):
         found = videos(load(folder, MeshConfig(**shape)))

@@ -16,7 +16,7 @@ from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks.keyframes import Keyframe
 from sora_jax.sampling.tasks.story import Stretch
 from sora_jax.types import Condition
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 from sora_jax.weights.parts import in_memory
 
 CLIP = np.zeros((9, 32, 32, 3), np.float32)
@@ -171,8 +171,8 @@ def taken(model):
 
 def main():
     weights = in_memory(
-        published.describe(published.ASSETS),
-        published.Tokenizer.load(published.ASSETS / "tokenizer.model"),
+        bundle.describe(bundle.ASSETS),
+        bundle.load_tokenizer(bundle.ASSETS),
     )
     model = Model(weights)
     results = []

@@ -14,7 +14,7 @@ import psutil
 
 import sora_jax
 from sora_jax import cli, memory, runtime
-from sora_jax.weights import published
+from sora_jax.weights import bundle
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 PACKAGES += ("av", "pillow", "sentencepiece", "safetensors", "tyro")
@@ -39,7 +39,7 @@ def main(argv: Sequence[str]) -> None:
         raise ValueError(f"doctor takes no arguments, got {list(argv)}")
     for line in report():
         cli.say(line)
-    published.load()  # which holds them against their hashes
+    bundle.load()  # which holds them against their hashes
     cli.say("default weights: whole")
 
 

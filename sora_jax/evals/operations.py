@@ -27,10 +27,10 @@ def load(options: Options) -> Model | None:
         return None
     from sora_jax import runtime
     from sora_jax.sampling.model import load as load_model
-    from sora_jax.weights import published
+    from sora_jax.weights import bundle
 
     runtime.enable_compilation_cache()
-    return load_model(options.weights or published.ASSETS, rewords=False)
+    return load_model(options.weights or bundle.ASSETS, rewords=False)
 
 
 def main(argv: Sequence[str]) -> None:

@@ -47,10 +47,10 @@ def load(options: Options) -> Model | None:
     # Only a judge of models needs the models' rooms.
     from sora_jax import runtime
     from sora_jax.sampling.model import load as load_model
-    from sora_jax.weights import published, workdirs
+    from sora_jax.weights import bundle, workdirs
 
     runtime.enable_compilation_cache()
-    folder = options.weights or published.ASSETS
+    folder = options.weights or bundle.ASSETS
     if options.controls_only:
         vae = workdirs.load_vae(folder)
         model: Model = _OnlyVAE(vae)

@@ -20,7 +20,7 @@ class Critic(nnx.Module):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs):
         widths = [width, 2 * width, 4 * width]
-        self.conv_in = FrameConv(3, width, stride=2, rngs=rngs)
+        self.conv_in = FrameConv(3, width, stride=2, rngs=rngs, optimizer_group="outer")
         self.down = nnx.List(
             [
                 FrameConv(a, b, stride=2, rngs=rngs)

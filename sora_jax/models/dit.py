@@ -45,6 +45,7 @@ class DiT(nnx.Module):
             axes=(None, "embed"),
             rngs=rngs,
             dtype=dtype,
+            optimizer_group="outer",
         )
         self.place = (
             Linear(
@@ -53,13 +54,19 @@ class DiT(nnx.Module):
                 axes=(None, "embed"),
                 rngs=rngs,
                 dtype=wide_dtype(dtype),
+                optimizer_group="outer",
             )
             if config.position_embedding
             else None
         )
         # Time enters at least in float32: its features are fine-grained.
         self.time = Mlp(
-            config.time_features, d, jax.nn.silu, rngs=rngs, dtype=wide_dtype(dtype)
+            config.time_features,
+            d,
+            jax.nn.silu,
+            rngs=rngs,
+            dtype=wide_dtype(dtype),
+            optimizer_group="outer",
         )
         self.time_table = Linear(
             d,
@@ -67,6 +74,7 @@ class DiT(nnx.Module):
             axes=("embed", None, None),
             rngs=rngs,
             dtype=wide_dtype(dtype),
+            optimizer_group="outer",
         )
         self.contexts = nnx.Dict(
             {
@@ -77,7 +85,9 @@ class DiT(nnx.Module):
         keys = jax.random.split(rngs.params(), config.depth)
         self.blocks = jax.vmap(lambda key: Block(config, rngs=nnx.Rngs(key)))(keys)
         modulation = jax.random.normal(rngs.params(), (2, d)) * d**-0.5
-        self.head_modulation = nnx.Param(modulation, axes=(None, "embed"))
+        self.head_modulation = nnx.Param(
+            modulation, axes=(None, "embed"), keep_float32=True
+        )
         self.head = Linear(
             d,
             config.patch_features,
@@ -85,6 +95,7 @@ class DiT(nnx.Module):
             rngs=rngs,
             dtype=dtype,
             init=layers.zeros,
+            optimizer_group="outer",
         )
 
     def remember(self, contexts: dict[str, Context]) -> dict[str, KeysValues]:

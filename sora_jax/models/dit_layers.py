@@ -15,6 +15,7 @@ from sora_jax.nn import layers
 from sora_jax.nn.attention import attention
 from sora_jax.nn.flash import Meta
 from sora_jax.nn.layers import Linear
+from sora_jax.nn.parameters import OptimizerGroup
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.nn.rope import rotate
 from sora_jax.sharding import constrain
@@ -116,7 +117,7 @@ class Block(nnx.Module):
     def __init__(self, config: DiTConfig, *, rngs: nnx.Rngs):
         d, f, dtype = config.width, config.mlp, compute_dtype(config.dtype)
         modulation = jax.random.normal(rngs.params(), (6, d)) * d**-0.5
-        self.modulation = nnx.Param(modulation, axes=(None, "embed"))
+        self.modulation = nnx.Param(modulation, axes=(None, "embed"), keep_float32=True)
         self.self_attention = SelfAttention(config, rngs=rngs)
         self.norm_cross = layers.LayerNorm(d, axis="embed")
         self.cross_attention = CrossAttention(config, rngs=rngs)
@@ -157,8 +158,10 @@ class Mlp(nnx.Module):
         *,
         rngs: nnx.Rngs,
         dtype: DTypeLike,
+        optimizer_group: OptimizerGroup = "hidden",
     ):
         options = {"rngs": rngs, "dtype": dtype, "init": layers.normal(0.02)}
+        options["optimizer_group"] = optimizer_group
         self.up = Linear(width_in, width, axes=(None, "embed"), **options)
         self.down = Linear(width, width, axes=("embed", None), **options)
         self.activation = activation

@@ -118,7 +118,9 @@ class TextEncoder(nnx.Module):
     def __init__(self, config: TextConfig, *, rngs: nnx.Rngs):
         self.config = config
         table = jax.random.normal(rngs.params(), (config.vocabulary, config.width))
-        self.embedding = nnx.Param(table, axes=("vocabulary", "embed"))
+        self.embedding = nnx.Param(
+            table, axes=("vocabulary", "embed"), optimizer_group="outer"
+        )
         keys = jax.random.split(rngs.params(), config.depth)
         self.layers = jax.vmap(lambda key: Layer(config, rngs=nnx.Rngs(key)))(keys)
         self.norm = RMSNorm(config.width, axis="embed")

@@ -36,7 +36,9 @@ class Encoder(nnx.Module):
         dtype = compute_dtype(config.dtype)
         widths = [config.encoder_width * m for m in (1, *config.multipliers)]
         pixels = 3 * config.patch**2
-        self.conv_in = CausalConv(pixels, widths[0], rngs=rngs, dtype=dtype)
+        self.conv_in = CausalConv(
+            pixels, widths[0], rngs=rngs, dtype=dtype, optimizer_group="outer"
+        )
         factors = [*config.stages, (1, 1)]
         self.stages = nnx.List(
             [
@@ -47,7 +49,12 @@ class Encoder(nnx.Module):
         self.middle = Middle(widths[-1], rngs=rngs, dtype=dtype)
         self.head = Head(widths[-1], 2 * config.channels, rngs=rngs, dtype=dtype)
         self.moments = CausalConv(
-            2 * config.channels, 2 * config.channels, (1, 1, 1), rngs=rngs, dtype=dtype
+            2 * config.channels,
+            2 * config.channels,
+            (1, 1, 1),
+            rngs=rngs,
+            dtype=dtype,
+            optimizer_group="outer",
         )
         # The posterior starts narrow: noise as large as the signal would hide it.
         bias = self.moments.bias
@@ -72,8 +79,12 @@ class Decoder(nnx.Module):
         multipliers = config.multipliers[::-1]
         widths = [config.decoder_width * m for m in (multipliers[0], *multipliers)]
         z = config.channels
-        self.latents = CausalConv(z, z, (1, 1, 1), rngs=rngs, dtype=dtype)
-        self.conv_in = CausalConv(z, widths[0], rngs=rngs, dtype=dtype)
+        self.latents = CausalConv(
+            z, z, (1, 1, 1), rngs=rngs, dtype=dtype, optimizer_group="outer"
+        )
+        self.conv_in = CausalConv(
+            z, widths[0], rngs=rngs, dtype=dtype, optimizer_group="outer"
+        )
         self.middle = Middle(widths[0], rngs=rngs, dtype=dtype)
         factors = [*config.stages[::-1], (1, 1)]
         stages, width = [], widths[0]

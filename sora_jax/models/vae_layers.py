@@ -75,7 +75,9 @@ class Head(nnx.Module):
 
     def __init__(self, width: int, features: int, *, rngs: nnx.Rngs, dtype: DTypeLike):
         self.norm = RMSNorm(width, eps=NORM_EPS)
-        self.conv = CausalConv(width, features, rngs=rngs, dtype=dtype)
+        self.conv = CausalConv(
+            width, features, rngs=rngs, dtype=dtype, optimizer_group="outer"
+        )
 
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream

@@ -20,6 +20,7 @@ from jaxtyping import Array, Float
 from sora_jax import sharding
 from sora_jax.nn import winograd
 from sora_jax.nn.layers import lecun, rank
+from sora_jax.nn.parameters import OptimizerGroup, is_float32
 
 Cache = tuple[Array, ...]
 Implementation = Literal["auto", "volume", "frames"]
@@ -175,11 +176,20 @@ class CausalConv(nnx.Module):
         *,
         rngs: nnx.Rngs,
         dtype: DTypeLike = jnp.float32,
+        optimizer_group: OptimizerGroup = "hidden_filters",
     ):
         shape = (*kernel, channels_in, channels_out)
         axes = (None, None, None, None, "channels")
-        self.filters = nnx.Param(lecun(rngs.params(), shape), axes=axes)
-        self.bias = nnx.Param(jnp.zeros(channels_out), axes=("channels",))
+        exact = is_float32(dtype)
+        self.filters = nnx.Param(
+            lecun(rngs.params(), shape),
+            axes=axes,
+            optimizer_group=optimizer_group,
+            keep_float32=exact,
+        )
+        self.bias = nnx.Param(
+            jnp.zeros(channels_out), axes=("channels",), keep_float32=exact
+        )
         self.dtype = dtype
 
     def __call__(
@@ -212,11 +222,20 @@ class FrameConv(nnx.Module):
         stride: int = 1,
         rngs: nnx.Rngs,
         dtype: DTypeLike = jnp.float32,
+        optimizer_group: OptimizerGroup = "hidden_filters",
     ):
         axes = (None, None, None, "channels")
         shape = (3, 3, channels_in, channels_out)
-        self.filters = nnx.Param(lecun(rngs.params(), shape), axes=axes)
-        self.bias = nnx.Param(jnp.zeros(channels_out), axes=("channels",))
+        exact = is_float32(dtype)
+        self.filters = nnx.Param(
+            lecun(rngs.params(), shape),
+            axes=axes,
+            optimizer_group=optimizer_group,
+            keep_float32=exact,
+        )
+        self.bias = nnx.Param(
+            jnp.zeros(channels_out), axes=("channels",), keep_float32=exact
+        )
         self.stride = stride
         self.dtype = dtype
 

@@ -17,6 +17,7 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
+from sora_jax.nn.parameters import OptimizerGroup, is_float32
 from sora_jax.nn.precision import wide
 
 Initializer = Callable[..., Array]
@@ -51,8 +52,20 @@ def matmul(x: Array, kernel: Array) -> Array:
     return flat.reshape(*x.shape[:-1], *kernel.shape[1:])
 
 
+class LoRAParam(nnx.Param):
+    """A factor of an adapter: what is trained where everything else is frozen."""
+
+
 class Linear(nnx.Module):
-    """An affine map of the last axis, computed in `dtype`."""
+    """An affine map of the last axis, computed in `dtype`.
+
+    An adapter (`sora_jax.weights.adapters`) may set two factors of low rank beside the
+    kernel: it then maps by kernel + lora_scale * lora_down @ lora_up.
+    """
+
+    lora_down: LoRAParam | None = None
+    lora_up: LoRAParam | None = None
+    lora_scale: float = 1.0
 
     def __init__(
         self,
@@ -64,6 +77,7 @@ class Linear(nnx.Module):
         dtype: DTypeLike = jnp.float32,
         use_bias: bool = True,
         init: Initializer = xavier,
+        optimizer_group: OptimizerGroup = "hidden",
     ):
         shape = (features_out,) if isinstance(features_out, int) else features_out
         # Initialised as one matrix per output group, so that a fused projection starts
@@ -72,8 +86,15 @@ class Linear(nnx.Module):
         keys = jax.random.split(rngs.params(), groups)
         kernel = jax.vmap(lambda key: init(key, (features_in, shape[-1])))(keys)
         kernel = jnp.moveaxis(kernel, 0, 1).reshape(features_in, *shape)
-        self.kernel = nnx.Param(kernel, axes=axes)
-        self.bias = nnx.Param(jnp.zeros(shape), axes=axes[1:]) if use_bias else None
+        exact = is_float32(dtype)
+        self.kernel = nnx.Param(
+            kernel, axes=axes, optimizer_group=optimizer_group, keep_float32=exact
+        )
+        self.bias = (
+            nnx.Param(jnp.zeros(shape), axes=axes[1:], keep_float32=exact)
+            if use_bias
+            else None
+        )
         self.axes, self.dtype = axes, dtype
 
     def __call__(self, x: Float[Array, "... c"]) -> Float[Array, ...]:
@@ -82,16 +103,28 @@ class Linear(nnx.Module):
             self.kernel[...].astype(self.dtype), self.axes
         )
         y = matmul(x.astype(self.dtype), checkpoint_name(kernel, GATHERED))
+        if self.lora_down is not None and self.lora_up is not None:
+            y = y + self._low_rank(x.astype(self.dtype), self.lora_down, self.lora_up)
         if self.bias is None:
             return y
         return y + rank(self.bias[...].astype(self.dtype), y.ndim)
+
+    def _low_rank(self, x: Array, down: LoRAParam, up: LoRAParam) -> Array:
+        """What an adapter adds; its factors lie like the axes of the kernel."""
+        for factor, axes in (
+            (down, (self.axes[0], None)),
+            (up, (None, *self.axes[1:])),
+        ):
+            value = sharding.gathered(factor[...].astype(self.dtype), axes)
+            x = matmul(x, checkpoint_name(value, GATHERED))
+        return self.lora_scale * x
 
 
 class RMSNorm(nnx.Module):
     """Root-mean-square norm over the last axis, at least in float32."""
 
     def __init__(self, features: int, *, axis: str | None = None, eps: float = 1e-6):
-        self.scale = nnx.Param(jnp.ones(features), axes=(axis,))
+        self.scale = nnx.Param(jnp.ones(features), axes=(axis,), keep_float32=True)
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:
@@ -106,8 +139,8 @@ class LayerNorm(nnx.Module):
     """Affine layer norm over the last axis, at least in float32."""
 
     def __init__(self, features: int, *, axis: str | None = None, eps: float = 1e-6):
-        self.scale = nnx.Param(jnp.ones(features), axes=(axis,))
-        self.bias = nnx.Param(jnp.zeros(features), axes=(axis,))
+        self.scale = nnx.Param(jnp.ones(features), axes=(axis,), keep_float32=True)
+        self.bias = nnx.Param(jnp.zeros(features), axes=(axis,), keep_float32=True)
         self.eps = eps
 
     def __call__(self, x: Float[Array, "*b c"]) -> Float[Array, "*b c"]:

@@ -21,6 +21,7 @@ from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
+from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
@@ -29,7 +30,6 @@ from sora_jax.sampling.request import Request, check
 from sora_jax.training import dit
 from sora_jax.training.step import jitted_train_step
 from sora_jax.types import Context
-from sora_jax.weights.foreign import FLOAT32
 
 
 def on_accelerator(config: DiTConfig) -> DiTConfig:
@@ -143,15 +143,13 @@ def network_of(config: DiTConfig, mesh: Mesh) -> tuple[nnx.GraphDef, Any]:
     graphdef, params = nnx.split(module)
     dtype = compute_dtype(config.dtype)
 
-    def place(path: tuple, x: Any, where: NamedSharding) -> jax.ShapeDtypeStruct:
-        names = {str(getattr(key, "key", key)) for key in path}
-        kept = x.dtype if FLOAT32 & names else dtype
+    def place(x: Any, exact: bool, where: NamedSharding) -> jax.ShapeDtypeStruct:
+        kept = x.dtype if exact else dtype
         return jax.ShapeDtypeStruct(x.shape, kept, sharding=where)
 
     flat = nnx.to_pure_dict(params)
-    nnx.replace_by_pure_dict(
-        params, jax.tree_util.tree_map_with_path(place, flat, placed)
-    )
+    exactly = metadata(module, "keep_float32", False)
+    nnx.replace_by_pure_dict(params, jax.tree.map(place, flat, exactly, placed))
     return graphdef, params
 
 

@@ -24,7 +24,7 @@ from sora_jax.sampling.allowed import exceeding
 from sora_jax.sampling.parts import check_parts
 from sora_jax.sampling.request import check_shape
 from sora_jax.sampling.tasks.brief import Brief
-from sora_jax.weights import folders, published
+from sora_jax.weights import bundle, folders
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,7 @@ def prepare(arguments: flags.Arguments) -> Job:
     Raises:
       ValueError: names each flag that is wrong, its value and the remedy.
     """
-    weights, limits = arguments.weights or published.ASSETS, arguments.limits
+    weights, limits = arguments.weights or bundle.ASSETS, arguments.limits
     try:
         model = folders.describe(weights, arguments.model)
     except ValueError as error:

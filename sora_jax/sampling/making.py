@@ -20,10 +20,11 @@ from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
 from sora_jax.data.pipeline import join
 from sora_jax.diffusion import solvers
+from sora_jax.families.wan.layouts import DIT_LOW
 from sora_jax.sampling import denoising
 from sora_jax.sampling.request import Request
 from sora_jax.types import AnyArray, Batch, Context, Tokens
-from sora_jax.weights.parts import DIT_LOW, Weights
+from sora_jax.weights.parts import Weights
 
 # Turns numbers into something that shows progress, and says of what: (range, unit).
 Progress = Callable[[Sequence[int], str], Iterable[int]]

@@ -31,7 +31,7 @@ from sora_jax.sampling.player import Player
 from sora_jax.sampling.rolling import Frames
 from sora_jax.sampling.tasks.brief import Brief
 from sora_jax.types import Condition
-from sora_jax.weights import folders, published
+from sora_jax.weights import bundle, folders
 from sora_jax.weights.parts import Weights
 
 _logger = logging.getLogger(__name__)
@@ -212,7 +212,7 @@ def tell(line: str) -> None:
 
 
 def load(
-    folder: PathLike = published.ASSETS,
+    folder: PathLike = bundle.ASSETS,
     mesh: MeshConfig = SAMPLING_MESH,
     *,
     limits: Limits = LIMITS,

@@ -37,7 +37,8 @@ from sora_jax.training.report import Media
 from sora_jax.training.state import TrainState, load_frozen
 from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.types import Batch
-from sora_jax.weights import folders, published
+from sora_jax.weights import folders
+from sora_jax.weights.modules import parameters
 
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -124,7 +125,7 @@ def load_kept(config: DiTRun, latents: Latents) -> Params:
         loaded = load_start(config, latents)
     if config.text_from:
         text_encoder = folders.network(config.text_from, "text_encoder")
-        loaded["text_encoder"] = published.parameters(text_encoder)
+        loaded["text_encoder"] = parameters(text_encoder)
     return loaded
 
 

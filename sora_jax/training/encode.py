@@ -27,7 +27,7 @@ from sora_jax.files import PathLike
 from sora_jax.locking import Lock, only_run
 from sora_jax.models.tokenizer import Tokenizer, train_tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import folders, published, workdirs
+from sora_jax.weights import bundle, folders, workdirs
 from sora_jax.workdir import keep_config, refuse_other_config
 
 SHARD = 1024
@@ -74,10 +74,10 @@ def encode_alone(config: EncodeRun, workdir: str, lock: Lock) -> None:
         keep_config(workdir, to_json(config))
         # A DiT that was trained on published latents knows them as they are measured.
         is_measured = bool((vae.latent_std[...] != 1).any())
-        published.save_vae(folder, vae if is_measured else measure(vae, config))
+        bundle.save_vae(folder, vae if is_measured else measure(vae, config))
     vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
-        published.save_tokenizer(folder, make_tokenizer(config))
+        bundle.save_tokenizer(folder, make_tokenizer(config))
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda params, clips: nnx.merge(graphdef, params).encode(clips)[0])
     for name, data in (("held_out", held_out), ("train", config.data)):

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
@@ -18,7 +20,7 @@ from jax.sharding import Mesh
 
 from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
-from sora_jax.config import RunConfig, to_json
+from sora_jax.config import RunConfig, from_json, to_json
 from sora_jax.locking import Lock, only_run
 from sora_jax.parameter_trees import Params
 from sora_jax.training import preemption
@@ -72,10 +74,10 @@ def train(
       KeyboardInterrupt: someone asked to leave; the last step is saved.
       OSError: there is no room to save, or another run has taken the workdir over.
     """
-    defaults = to_json(type(config)())
     check_shared(workdir)
     with only_run(workdir, jax.process_index() == 0) as lock:
-        refuse_other_config(workdir, to_json(config), MAY_DIFFER, defaults)
+        update = partial(config_of_today, type(config))
+        refuse_other_config(workdir, to_json(config), MAY_DIFFER, update=update)
         return run(config, workdir, set_up, lock)
 
 
@@ -95,7 +97,9 @@ def run(
         if restored is None:
             state = program.state.initialize()
         else:
-            refuse_other_sources(workdir, restored.metadata.get("sources"), setup.sources)
+            refuse_other_sources(
+                workdir, restored.metadata.get("sources"), setup.sources
+            )
             state = TrainState(**restored.state)
         keep_config(workdir, to_json(config))
         report = stack.enter_context(Report(workdir, config))
@@ -145,6 +149,17 @@ def run(
             if evaluates:
                 evaluate(state, step)
         return state
+
+
+def config_of_today(kind: type[RunConfig], data: dict[str, Any]) -> dict[str, Any]:
+    """A config of an earlier version with today's names, and with defaults.
+
+    What is of no version is left as it is, for its fields to be told.
+    """
+    try:
+        return json.loads(json.dumps(to_json(from_json(kind, data))))
+    except ValueError:
+        return data
 
 
 def refuse_other_sources(

@@ -100,9 +100,7 @@ def by_network(
     return optax.partition(transforms, labels)
 
 
-def matrix_axes(
-    group: str | None, ndim: int
-) -> contrib.MuonDimensionNumbers | None:
+def matrix_axes(group: str | None, ndim: int) -> contrib.MuonDimensionNumbers | None:
     """Which axes of a parameter are inputs and outputs to Muon; None means AdamW.
 
     A stack of layers, or of fused projections, is many matrices: the leading axis and

@@ -1,4 +1,4 @@
-"""What is compiled to train: any objective, on any networks, of which some are frozen."""
+"""What is compiled to train: an objective, on networks that may be frozen in part."""
 
 from __future__ import annotations
 
@@ -99,8 +99,11 @@ def split_trainable(
     abstract: AbstractNetworks, trainable: str, read_only: tuple[str, ...] = ()
 ) -> tuple[Params, Params]:
     """The parameters that a filter chooses, and those that are frozen."""
-    paths = [path for path in abstract.metadata if path[0] not in read_only]
-    return trees.split(abstract.params, parameters.select(paths, trainable))
+    kept = {name: abstract.params[name] for name in read_only}
+    others = {n: x for n, x in abstract.params.items() if n not in read_only}
+    trees.require_match(others, trainable)
+    trained, frozen = trees.split_trainable(others, trainable)
+    return trained, {**frozen, **kept}
 
 
 def gradient_flops(
@@ -119,7 +122,10 @@ def gradient_flops(
 
     def loss(trained: Params, frozen: Params, batch: Any) -> tuple[Array, Metrics]:
         return objective(
-            abstract.merge(trained, frozen), batch, jax.random.key(0), jax.numpy.int32(0)
+            abstract.merge(trained, frozen),
+            batch,
+            jax.random.key(0),
+            jax.numpy.int32(0),
         )
 
     with sharding.without_mesh():

@@ -30,11 +30,12 @@ from sora_jax.training.objectives.reconstruction import Reconstruction
 from sora_jax.training.program import TrainProgram, gradient_flops, plan_program
 from sora_jax.training.report import Media, tile
 from sora_jax.training.state import TrainState, load_frozen
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import workdirs
+from sora_jax.weights.modules import parameters
 
 HELD_OUT_CLIPS = 8
-# Settings that a run need not share with the VAE that it starts from; a run of the
-# decoder alone keeps the latents as they are, and so shares what makes them.
+# Settings that a run need not share with the VAE that it starts from. One that keeps
+# parameters as they are must go on computing the same with them.
 MAY_DIFFER = ("dtype", "temporal_padding")
 
 
@@ -72,7 +73,7 @@ def set_up(config: VAERun, mesh: Mesh) -> TrainSetup:
     program = train_program(config, mesh)
 
     def load() -> Params:
-        return {"vae": published.parameters(load_start(config))}
+        return {"vae": parameters(load_start(config))}
 
     if config.start_from:
         load_start(config)  # refused before any work, and read again only to begin
@@ -94,6 +95,9 @@ def set_up(config: VAERun, mesh: Mesh) -> TrainSetup:
         data=lambda: clips(config, sharding.host_share(mesh)),
         evaluate=evaluation(program, frozen, held_out),
         work={"clips": config.batch, "FLOP": flops},
+        sources={"start_from": workdirs.start_digest(config.start_from)}
+        if frozen
+        else {},
     )
 
 
@@ -124,8 +128,7 @@ def load_start(config: VAERun) -> VAE:
       ValueError: there is none, or its size is not the run's; names what differs.
     """
     start = workdirs.load_vae(config.start_from, "start_from")
-    keeps_latents = config.trainable != "all"
-    free = MAY_DIFFER[:1] if keeps_latents else MAY_DIFFER
+    free = MAY_DIFFER if config.trainable == "all" else MAY_DIFFER[:1]
     lines = [
         f"vae.{field.name} must be {getattr(start.config, field.name)} to start from "
         f"{config.start_from!r}, got {getattr(config.vae, field.name)}"

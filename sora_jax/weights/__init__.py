@@ -1,1 +1,1 @@
-"""Weights on disk, ours and foreign, to and from our parameter trees."""
+"""Weights on disk, to and from parameters: our folders, published ones, adapters."""

@@ -1,4 +1,4 @@
-"""Any folder of weights: ours, or Wan's in either of its layouts.
+"""Any folder of weights: ours, or one in a layout that a family knows.
 
 The folder's own files say what it is. Nothing large is read before all of it has been
 looked at.
@@ -7,21 +7,18 @@ looked at.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import os
 
 from flax import nnx
 
 from sora_jax import files, memory, sharding
-from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig, wan
+from sora_jax.config import SAMPLING_MESH, MeshConfig, ModelConfig
+from sora_jax.families import FAMILIES, Family
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer, check_file
-from sora_jax.weights import layout_diffusers, layout_original, published
-from sora_jax.weights.foreign import Folder
+from sora_jax.weights import bundle
 from sora_jax.weights.parts import Parts, Weights
-from sora_jax.weights.tokenizer_json import as_transformers_reads
-
-_logger = logging.getLogger(__name__)
+from sora_jax.weights.stored_model import StoredModel, open_model
 
 
 def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
@@ -34,30 +31,43 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
     Raises:
       ValueError: the folder is none, or holds another model.
     """
-    foreign = find(folder)
-    config = published.describe(folder) if foreign is None else foreign.config
-    if foreign is None:
-        check_file(files.located(folder, "weights") / published.TOKENIZER)
+    stored = find(folder)
+    if stored is None:
+        family, config = bundle.describe_family(folder)
+        check_file(files.located(folder, "weights") / bundle.TOKENIZER)
     else:
-        foreign.check()
-    if insisted is not None and insisted not in wan.MODELS:
-        raise ValueError(
-            f"model must be one of {', '.join(wan.MODELS)}, got {insisted!r}"
-        )
-    if insisted is not None and config.name != insisted:
-        wanted, found = wan.MODELS[insisted].dit, config.dit
-        raise ValueError(
-            f"model {insisted!r} has a transformer of width {wanted.width} and depth "
-            f"{wanted.depth}; {os.fspath(folder)!r} holds {config.name!r}, of width "
-            f"{found.width} and depth {found.depth}: give other --weights"
-        )
+        family, config = stored.family, stored.config
+        stored.check()
+    if insisted is not None:
+        refuse_other(folder, insisted, family, config)
     return config
+
+
+def refuse_other(
+    folder: PathLike, insisted: str, family: Family, config: ModelConfig
+) -> None:
+    """Refuse a model that is not the one asked for by name.
+
+    Raises:
+      ValueError: says what both are.
+    """
+    models = {
+        name: (one, model) for one in FAMILIES for name, model in one.models.items()
+    }
+    if insisted not in models:
+        raise ValueError(f"model must be one of {', '.join(models)}, got {insisted!r}")
+    if config.name != insisted:
+        wanted, model = models[insisted]
+        raise ValueError(
+            f"model {insisted!r} has {wanted.summary(model)}; {os.fspath(folder)!r} "
+            f"holds {config.name!r}, {family.summary(config)}: give other --weights"
+        )
 
 
 def load(
     folder: PathLike, *, mesh: MeshConfig = SAMPLING_MESH, exact: bool = False
 ) -> Weights:
-    """Open a folder of weights; foreign networks are read when they are used.
+    """Open a folder of weights; networks of published layouts are read when used.
 
     Args:
       folder: of weights.
@@ -68,61 +78,65 @@ def load(
       ValueError: the folder is none, a file is missing or damaged, the largest of the
         networks is larger than memory, or the mesh is none of these devices.
     """
-    foreign = find(folder)
-    config = published.describe(folder) if foreign is None else foreign.config
-    made = sharding.make_mesh(dataclasses.asdict(mesh), heads=config.dit.heads)
-    placed = made if made.size > 1 else None
-    if foreign is None:
-        return published.load(folder, placed)
-    foreign.check()
-    sizes = {name: part.bytes(placed, exact) for name, part in foreign.networks.items()}
+    stored = find(folder)
+    if stored is None:
+        family, config = bundle.describe_family(folder)
+    else:
+        family, config = stored.family, stored.config
+    devices = sharding.make_mesh(dataclasses.asdict(mesh), heads=family.heads(config))
+    placed = devices if devices.size > 1 else None
+    if stored is None:
+        return bundle.load(folder, placed)
+    stored.check()
+    sizes = {name: part.bytes(placed, exact) for name, part in stored.networks.items()}
     keep = memory.fits_together(sizes, placed)
     loaders = {
         name: lambda network=network: network.load(placed, exact=exact)
-        for name, network in foreign.networks.items()
+        for name, network in stored.networks.items()
     }
     return Weights(
-        config=foreign.config,
+        config=config,
         tokenizer=tokenizer(folder),
         parts=Parts(loaders, keep=keep),
-        digest=foreign.digest,
+        digest=stored.digest,
         mesh=placed,
+        family=family,
     )
 
 
 def network(folder: PathLike, name: str, *, exact: bool = False) -> nnx.Module:
-    """Load one network of a folder, named as in `parts.Weights`; see `load`."""
-    foreign = find(folder)
-    if foreign is None:
-        return published.network(folder, name)
-    found = foreign.networks[name]
+    """Load one network of a folder, named as its family does; see `load`."""
+    stored = find(folder)
+    if stored is None:
+        return bundle.network(folder, name)
+    found = stored.networks[name]
     found.check()
     return found.load(exact=exact)
 
 
 def tokenizer(folder: PathLike) -> Tokenizer:
     """Load the tokenizer of a folder, and nothing else."""
-    foreign = find(folder)
-    if foreign is None:
-        return published.load_tokenizer(folder)
-    given = Tokenizer.load(foreign.tokenizer)
-    return Tokenizer(as_transformers_reads(given.model))
+    stored = find(folder)
+    if stored is None:
+        return bundle.load_tokenizer(folder)
+    given = Tokenizer.load(stored.tokenizer)
+    return Tokenizer(stored.layout.tokenizer_model(given.model))
 
 
 def digest(folder: PathLike) -> str:
     """What ties others to a folder's files, none of which is read whole."""
-    foreign = find(folder)
-    return published.digest(folder) if foreign is None else foreign.digest
+    stored = find(folder)
+    return bundle.digest(folder) if stored is None else stored.digest
 
 
-def find(folder: PathLike) -> Folder | None:
-    """The foreign networks of a folder; None where it is not foreign."""
+def find(folder: PathLike) -> StoredModel | None:
+    """The networks of a folder in a published layout; None of any other."""
     where = files.located(folder, "weights")
     try:
-        if (where / layout_diffusers.INDEX).exists():
-            return layout_diffusers.read(where)
-        if layout_original.is_one(where):
-            return layout_original.read(where)
+        for family in FAMILIES:
+            for layout in family.layouts:
+                if layout.recognizes(where):
+                    return open_model(where, family, layout)
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"weights folder {os.fspath(folder)!r}: a config or an index in it lacks a "

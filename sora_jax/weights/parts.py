@@ -12,11 +12,10 @@ from jax.sharding import Mesh
 
 from sora_jax import sharding
 from sora_jax.config import RULES, ModelConfig
+from sora_jax.families import OURS, Family
 from sora_jax.models.tokenizer import Tokenizer
 
 T = TypeVar("T")
-# The transformer of the steps below `boundary`, where there are two.
-DIT_LOW = "dit_low"
 
 
 class Parts:
@@ -48,9 +47,10 @@ class Weights:
     Attributes:
       config: which networks, of which size, and how they are sampled by default.
       tokenizer: text to token ids.
-      parts: "vae", "dit", "text_encoder" and, with two transformers, "dit_low".
+      parts: its networks, by the names that the family gives them.
       digest: of the files that they are loaded from.
       mesh: of the devices that they lie on; None where there is one.
+      family: of the model.
     """
 
     config: ModelConfig
@@ -58,6 +58,7 @@ class Weights:
     parts: Parts
     digest: str = ""
     mesh: Mesh | None = None
+    family: Family = OURS
 
     def on_mesh(self) -> AbstractContextManager[Any]:
         """Make the mesh current."""
@@ -79,8 +80,13 @@ class Weights:
 
 
 def in_memory(
-    config: ModelConfig, tokenizer: Tokenizer, **networks: nnx.Module
+    config: ModelConfig,
+    tokenizer: Tokenizer,
+    *,
+    family: Family = OURS,
+    **networks: nnx.Module,
 ) -> Weights:
     """Weights of networks that are there already."""
     loaders = {name: lambda held=network: held for name, network in networks.items()}
-    return Weights(config=config, tokenizer=tokenizer, parts=Parts(loaders))
+    parts = Parts(loaders)
+    return Weights(config=config, tokenizer=tokenizer, parts=parts, family=family)

@@ -12,10 +12,12 @@ from flax import nnx
 from sora_jax import cli
 from sora_jax.config import DiTRun, ModelConfig, SamplingConfig, SeenConfig
 from sora_jax.data.records import Records
+from sora_jax.families import OURS
 from sora_jax.files import located
 from sora_jax.models.tokenizer import words_of
 from sora_jax.models.vae import VAE
-from sora_jax.weights import published, workdirs
+from sora_jax.weights import bundle, workdirs
+from sora_jax.weights.modules import parameters
 from sora_jax.weights.parts import in_memory
 
 # Captions of more words are of a language, not of a small world.
@@ -47,7 +49,7 @@ def publish(arguments: Arguments) -> None:
         latents.
     """
     out, _ = located(arguments.out, "--out"), located(arguments.vae, "--vae")
-    files = ("config.json", *published.FILES)
+    files = ("config.json", *map(bundle.file_of, OURS.networks))
     if taken := [name for name in files if (out / name).exists()]:
         raise ValueError(
             f"--out {arguments.out!r} holds {taken[0]} already: name another folder"
@@ -76,7 +78,7 @@ def publish(arguments: Arguments) -> None:
         dit=trained.dit,
         text_encoder=trained.text_encoder,
     )
-    published.save(out, weights)
+    bundle.save(out, weights)
     print(f"{out}: step {trained.step} of {arguments.run}")
 
 
@@ -119,11 +121,11 @@ def same_latents(folder: str, own: VAE) -> VAE:
     if not workdirs.same_encoder(own, other):
         raise ValueError(
             f"--vae {folder!r} makes other latents than those the run was trained on: "
-            "give a VAE trained from it with decoder_only"
+            "give a VAE trained from it with trainable 'decoder'"
         )
-    ours, theirs = published.parameters(own), published.parameters(other)
+    kept, decoder = parameters(own), parameters(other)["decoder"]
     graphdef, state = nnx.split(own)
-    nnx.replace_by_pure_dict(state, {**ours, "decoder": theirs["decoder"]})
+    nnx.replace_by_pure_dict(state, {**kept, "decoder": decoder})
     return nnx.merge(graphdef, state)
 
 

@@ -12,6 +12,7 @@ import numpy as np
 from etils import epath
 from flax import nnx
 
+from sora_jax import parameter_trees as trees
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
 from sora_jax.files import PathLike, located
@@ -19,15 +20,18 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.weights import folders, native, published
+from sora_jax.steps import Steps
+from sora_jax.weights import bundle, folders, safetensors_io
+from sora_jax.weights.descriptions import COPY, exists, read_description, refuse_changed
+from sora_jax.weights.modules import abstract_of, parameters
 from sora_jax.workdir import read_json
 
 _logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Trained:
-    """What a DiT run has made.
+class TrainedRun:
+    """What a DiT run has trained.
 
     Attributes:
       run: its config.
@@ -53,31 +57,36 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
       ValueError: there is no VAE.
     """
     where = located(folder, field)
-    if published.exists(where, "vae.safetensors"):
-        published.refuse_changed(where, "vae.safetensors")
-        if published.exists(where, "vae.json"):
-            data, _ = published.read_description(where / "vae.json")
+    if exists(where, "vae.safetensors"):
+        refuse_changed(where, "vae.safetensors")
+        if exists(where, "vae.json"):
+            data, _ = read_description(where / "vae.json")
             config = from_json(VAEConfig, data, whole=True)
         else:
-            config = published.describe(folder).vae
-        return published.fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
+            config = bundle.describe(folder).vae
+        return bundle.fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
     if folders.find(folder) is not None:
         return cast(VAE, folders.network(folder, "vae"))
-    if not published.exists(where, "checkpoints"):
+    if not exists(where, "checkpoints"):
         raise ValueError(
             f"{field}: {str(folder)!r} holds neither vae.safetensors nor "
             "checkpoints; give the workdir of a VAE run (configs/playground_vae.py) or "
             "a weights folder"
         )
-    run = from_json(VAERun, read_json(where / "config.json", published.COPY))
-    graphdef, abstract = published.abstract_of(lambda r: VAE(run.vae, rngs=r))
+    run = from_json(VAERun, read_json(where / "config.json", COPY))
+    graphdef, abstract = abstract_of(lambda r: VAE(run.vae, rngs=r))
+    trained, kept = trees.split_trainable({"vae": abstract}, run.trainable)
     with Checkpoints(folder) as checkpoints:
-        restored = checkpoints.restore(None, {"ema": {"vae": abstract}})
+        restored = checkpoints.restore(None, {"ema": trained})
     if restored.step < run.steps:
         _logger.warning(
             "the VAE of %s is at step %d of %d", folder, restored.step, run.steps
         )
-    return nnx.merge(graphdef, restored.state["ema"]["vae"])
+    params = restored.state["ema"]
+    if kept:
+        start = {"vae": parameters(load_vae(run.start_from, "start_from"))}
+        params = trees.merge(start, params)
+    return nnx.merge(graphdef, params["vae"])
 
 
 def run_of(folder: PathLike, field: str) -> DiTRun:
@@ -93,31 +102,35 @@ def run_of(folder: PathLike, field: str) -> DiTRun:
             "that of a DiT run (configs/playground_dit.py)"
         )
     try:
-        return from_json(DiTRun, read_json(path, published.COPY))
+        return from_json(DiTRun, read_json(path, COPY))
     except ValueError as error:
         raise ValueError(f"{field} {str(folder)!r}: {error}") from error
 
 
-def load_trained(folder: PathLike, field: str) -> Trained:
+def load_trained(folder: PathLike, field: str) -> TrainedRun:
     """Load the averaged networks of a DiT run from its newest checkpoint.
 
     Raises:
       ValueError: the folder is no workdir, or has no whole checkpoint.
     """
     run = run_of(folder, field)
-    dit, dit_shapes = published.abstract_of(lambda r: DiT(run.dit, rngs=r))
-    text, text_shapes = published.abstract_of(lambda r: TextEncoder(run.text, rngs=r))
-    wanted: dict[str, Any] = {"ema": {"dit": dit_shapes}}
+    dit, dit_shapes = abstract_of(lambda r: DiT(run.dit, rngs=r))
+    text, text_shapes = abstract_of(lambda r: TextEncoder(run.text, rngs=r))
+    shapes: dict[str, Any] = {"dit": dit_shapes}
     if not run.text_from:
-        wanted["ema"]["text_encoder"] = text_shapes
+        shapes["text_encoder"] = text_shapes
+    trained, kept = trees.split_trainable(shapes, run.trainable)
     with Checkpoints(folder) as checkpoints:
-        restored = checkpoints.restore(None, wanted)
+        restored = checkpoints.restore(None, {"ema": trained})
     if restored.step < run.steps:
         _logger.warning(
             "the run of %s is at step %d of %d", folder, restored.step, run.steps
         )
     ema = restored.state["ema"]
-    return Trained(
+    if kept:
+        start = load_networks(run.start_from, tuple(shapes), "start_from")
+        ema = trees.merge(start, ema)
+    return TrainedRun(
         run=run,
         dit=nnx.merge(dit, ema["dit"]),
         text_encoder=cast(TextEncoder, folders.network(run.text_from, "text_encoder"))
@@ -128,11 +141,28 @@ def load_trained(folder: PathLike, field: str) -> Trained:
     )
 
 
+def is_workdir(folder: PathLike, field: str) -> bool:
+    """Whether a folder is a run's, and not one of weights."""
+    path = located(folder, field) / "config.json"
+    return path.exists() and "kind" in read_json(path, COPY)
+
+
+def load_networks(
+    folder: PathLike, names: tuple[str, ...], field: str
+) -> dict[str, Any]:
+    """Parameters of the named networks of a DiT run, averaged, or of weights."""
+    if is_workdir(folder, field):
+        trained = load_trained(folder, field)
+        return {name: parameters(getattr(trained, name)) for name in names}
+    load = partial(folders.network, folder, exact=True)
+    return {name: parameters(load(name)) for name in names}
+
+
 def tokenizer_of(run: DiTRun) -> Tokenizer:
     """The tokenizer that reads a run's captions."""
     if run.text_from:
         return folders.tokenizer(run.text_from)
-    return published.load_tokenizer(run.latents)
+    return bundle.load_tokenizer(run.latents)
 
 
 def clips_of(folder: PathLike) -> EncodeRun:
@@ -147,7 +177,7 @@ def clips_of(folder: PathLike) -> EncodeRun:
             f"{str(folder)!r} holds no encoded clips, it has no config.json: run "
             "train.py with an encode config first (configs/playground_encode.py)"
         )
-    return from_json(EncodeRun, read_json(path, published.COPY))
+    return from_json(EncodeRun, read_json(path, COPY))
 
 
 def same_encoder(one: VAE, other: VAE) -> bool:
@@ -157,9 +187,9 @@ def same_encoder(one: VAE, other: VAE) -> bool:
     """
     if one.config != other.config:
         return False
-    ours, theirs = (published.parameters(vae)["encoder"] for vae in (one, other))
+    encoders = [parameters(vae)["encoder"] for vae in (one, other)]
     close = partial(np.allclose, rtol=1e-2, atol=1e-3)
-    return jax.tree.all(jax.tree.map(close, ours, theirs))
+    return jax.tree.all(jax.tree.map(close, *encoders))
 
 
 def sources_of(run: DiTRun) -> dict[str, str]:
@@ -170,7 +200,19 @@ def sources_of(run: DiTRun) -> dict[str, str]:
         hashes[f"set of clips of more_latents[{number}]"] = clips
     if run.text_from:
         hashes["text encoder"] = folders.digest(run.text_from)
+    if run.trainable != "all":
+        hashes["start_from"] = start_digest(run.start_from)
     return hashes
+
+
+def start_digest(folder: PathLike) -> str:
+    """What ties a run to the folder that holds the parameters it leaves as they are."""
+    where = located(folder, "start_from")
+    if newest := Steps(where).complete()[-1:]:
+        return safetensors_io.file_hash(Steps(where).path(newest[0]) / "manifest.json")
+    if exists(where, "vae.json"):
+        return safetensors_io.file_hash(where / "vae.safetensors")
+    return folders.digest(folder)
 
 
 def source_hashes(folder: PathLike) -> dict[str, str]:
@@ -178,4 +220,6 @@ def source_hashes(folder: PathLike) -> dict[str, str]:
     files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
     files["set of clips"] = "config.json"
     where = epath.Path(folder)
-    return {name: native.file_hash(where / file) for name, file in files.items()}
+    return {
+        name: safetensors_io.file_hash(where / file) for name, file in files.items()
+    }

@@ -12,28 +12,29 @@ from etils import epath
 from flax import nnx
 
 from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.families import WAN
+from sora_jax.families.family import TensorFiles
+from sora_jax.families.wan import network_json
 from sora_jax.types import Context, Tokens
-from sora_jax.weights import layout_diffusers, wan_json
-from sora_jax.weights.foreign import Network
-from sora_jax.weights.shards import find, read_headers
+from sora_jax.weights.network import StoredNetwork, read_headers
 
 CLOSE = 1e-4
 GRADIENT = 1e-3
 CLASS = "WanTransformer3DModel"
 
 
-def load(module, config, folder, statistics=None):
+def load(name, module, config, folder, constants=None):
     """Save a module of the reference and load it as ours."""
     module.save_pretrained(folder, safe_serialization=True)
-    stored = read_headers(find(folder))
-    network = Network(
+    spec = WAN.networks[name]
+    return StoredNetwork(
         where=str(folder),
+        spec=spec,
         config=config,
         layout="diffusers",
-        stored=stored,
-        statistics=statistics,
-    )
-    return network.load()
+        stored=read_headers(TensorFiles(folder=epath.Path(folder)), spec),
+        constants=constants or {},
+    ).load()
 
 
 def error(ours, theirs):
@@ -51,14 +52,14 @@ def channels_last(x):
 def test_transformer(extra, per_token, tmp_path):
     made, grid = 4, (3, 3, 5)
     theirs = reference.transformer(made, extra)
-    config = wan_json.read_dit(dict(theirs.config), made)
-    written = wan_json.write_dit(config)
+    config = network_json.read_dit(dict(theirs.config), made)
+    written = network_json.write_dit(config)
     assert {**theirs.config, **written, "patch_size": 0} == {
         **theirs.config,
         "_class_name": CLASS,
         "patch_size": 0,
     }
-    ours = load(theirs, config, tmp_path)
+    ours = load("dit", theirs, config, tmp_path)
     rng = np.random.default_rng(0)
     x = rng.normal(size=(1, made + extra, 3, 6, 10)).astype(np.float32)
     text = rng.normal(size=(1, 7, reference.TEXT_WIDTH)).astype(np.float32)
@@ -96,9 +97,9 @@ def test_transformer_drifts_less_in_bfloat16(tmp_path, capsys):
     drifts = []
     for seed in range(4):
         theirs = reference.transformer(made, seed=seed)
-        config = wan_json.read_dit(dict(theirs.config), made)
+        config = network_json.read_dit(dict(theirs.config), made)
         config = dataclasses.replace(config, dtype="bfloat16")
-        ours = load(theirs, config, tmp_path / str(seed))
+        ours = load("dit", theirs, config, tmp_path / str(seed))
 
         def run(module, dtype):
             inputs = (torch.tensor(a).to(dtype) for a in (x, text))
@@ -144,11 +145,12 @@ def tokens_of(latents, made, grid, clean):
 def vaes(request, tmp_path_factory):
     data = getattr(reference, request.param)
     theirs = reference.vae(data)
-    config = wan_json.read_vae(theirs.config)
+    config = network_json.read_vae(theirs.config)
     statistics = (data["latents_mean"], data["latents_std"])
-    written = wan_json.write_vae(config, *statistics)
-    assert wan_json.read_vae(written) == config
-    ours = load(theirs, config, tmp_path_factory.mktemp("vae"), statistics)
+    written = network_json.write_vae(config, *statistics)
+    assert network_json.read_vae(written) == config
+    constants = dict(zip(("latent_mean", "latent_std"), statistics, strict=True))
+    ours = load("vae", theirs, config, tmp_path_factory.mktemp("vae"), constants)
     return nnx.split(ours), theirs, [np.float32(s) for s in statistics]
 
 
@@ -189,11 +191,8 @@ def test_vae(vaes, frames):
 
 def test_text_encoder(tmp_path):
     theirs = reference.text_encoder(64)
-    config = wan_json.read_text(theirs.config.to_dict(), 24)
-    theirs.save_pretrained(tmp_path)
-    ours = layout_diffusers.network(
-        epath.Path(tmp_path.parent), tmp_path.name, config
-    ).load()
+    config = network_json.read_text(theirs.config.to_dict(), 24)
+    ours = load("text_encoder", theirs, config, tmp_path)
     ids = np.random.default_rng(0).integers(2, 64, (2, 24)).astype(np.int32)
     ids[0, 9:] = [1] + [0] * 14
     mask = torch.tensor(ids != 0)

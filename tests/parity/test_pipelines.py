@@ -12,9 +12,9 @@ from reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
 from sora_jax.data import video
 from sora_jax.diffusion import conditioning, solvers
+from sora_jax.families.wan.tokenizer_json import as_transformers_reads
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import load
-from sora_jax.weights.tokenizer_json import as_transformers_reads
 
 
 def velocity(x, sigma):

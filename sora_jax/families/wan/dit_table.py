@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from sora_jax.config import DiTConfig
-from sora_jax.weights.table import (
+from sora_jax.families.table import (
     ALL,
     FIRST_OF_ONE,
-    LAYOUTS,
     LINEAR,
     SAME,
     Entry,
-    Turn,
+    Transform,
     grouped,
     grouped_bias,
     halves,
     patches,
     then,
 )
+from sora_jax.families.wan.layouts import LAYOUTS
 
 # (our module, its name in diffusers' layout, its name in the original layout)
 OUTER = (
@@ -63,7 +63,9 @@ def dit_table(config: DiTConfig, layout: str = "diffusers") -> list[Entry]:
         *linear(
             TIME_TABLE[which], "time_table", weight=grouped(6), bias=grouped_bias(6)
         ),
-        Entry(name=HEAD_MODULATION[which], path="head_modulation", turn=FIRST_OF_ONE),
+        Entry(
+            name=HEAD_MODULATION[which], path="head_modulation", transform=FIRST_OF_ONE
+        ),
     ]
     for path, *names in OUTER:
         entries += linear(names[which], path)
@@ -83,7 +85,7 @@ def block_entries(config: DiTConfig, layer: int, which: int) -> list[Entry]:
             name=f"{block}.{MODULATION[which]}",
             path="blocks/modulation",
             index=at,
-            turn=FIRST_OF_ONE,
+            transform=FIRST_OF_ONE,
         )
     ]
     for path, *names in INNER:
@@ -105,7 +107,7 @@ def block_entries(config: DiTConfig, layer: int, which: int) -> list[Entry]:
             at,
             part,
         )
-    for name, path, turn in (
+    for name, path, transform in (
         (f"{self_name}.norm_q", "self_attention/norm_q", turned),
         (f"{self_name}.norm_k", "self_attention/norm_k", turned),
         (f"{cross_name}.norm_q", "cross_attention/norm_q", SAME),
@@ -117,7 +119,7 @@ def block_entries(config: DiTConfig, layer: int, which: int) -> list[Entry]:
                 name=f"{block}.{name}.weight",
                 path=f"blocks/{path}/scale",
                 index=at,
-                turn=turn,
+                transform=transform,
             )
         )
     entries.append(
@@ -125,7 +127,7 @@ def block_entries(config: DiTConfig, layer: int, which: int) -> list[Entry]:
             name=f"{block}.{NORM_CROSS[which]}.bias",
             path="blocks/norm_cross/bias",
             index=at,
-            turn=SAME,
+            transform=SAME,
         )
     )
     return entries
@@ -136,8 +138,8 @@ def linear(
     path: str,
     at: tuple[int, ...] = (),
     part: int | None = None,
-    weight: Turn = LINEAR,
-    bias: Turn = SAME,
+    weight: Transform = LINEAR,
+    bias: Transform = SAME,
 ) -> list[Entry]:
     """Weight and bias of a linear map, perhaps one part of a fused one."""
     inside = () if part is None else (part,)
@@ -146,9 +148,12 @@ def linear(
             name=f"{name}.weight",
             path=f"{path}/kernel",
             index=(*at, *((ALL, *inside) if inside else ())),
-            turn=weight,
+            transform=weight,
         ),
         Entry(
-            name=f"{name}.bias", path=f"{path}/bias", index=(*at, *inside), turn=bias
+            name=f"{name}.bias",
+            path=f"{path}/bias",
+            index=(*at, *inside),
+            transform=bias,
         ),
     ]

@@ -1,8 +1,8 @@
-"""What the configs in foreign folders may say: each field's type and bounds.
+"""What the configs in published folders may say: each field's type and bounds.
 
 They are checked before anything is built, so that a wrong one is told by its name and
-costs neither time nor memory. Fields that are not listed here do not matter to us, or
-are looked at elsewhere.
+costs neither time nor memory. Fields that are not listed here do not matter, or are
+looked at elsewhere.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ class Pipeline(msgspec.Struct):
     expand_timesteps: bool | None = None
 
 
-class Ours(msgspec.Struct):
+class Extras(msgspec.Struct):
     """`sora_jax.json`, which our exports add."""
 
     name: str

@@ -1,6 +1,6 @@
 """The configs of Wan's networks in diffusers' layout, read and written.
 
-What our networks cannot do, or theirs cannot, is refused by the field's name.
+What our networks, or Wan's classes, cannot do is refused by the field's name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 
 from sora_jax import files
 from sora_jax.config import DiTConfig, TextConfig, VAEConfig
-from sora_jax.weights import fields
+from sora_jax.families.wan import json_fields
 
 Json = Mapping[str, Any]
 
@@ -27,25 +27,25 @@ DIT_FIXED = {
 }
 VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
-# And what ours must say for their code to be it.
-THEIRS = {
+# And what our config must say for Wan's classes to be the same network.
+EXPRESSIBLE = {
     "dit": {"position_embedding": False, "theta": 10_000.0},
     "vae": {"temporal_padding": "zeros"},
     "text": {},
 }
 
 
-def read_dit(data: Json, made: int) -> DiTConfig:
-    """A `transformer/config.json`; `made` channels of its input are the latents."""
+def read_dit(data: Json, latents: int) -> DiTConfig:
+    """A `transformer/config.json`; `latents` channels of its input are noisy."""
     require_fixed("transformer", data, DIT_FIXED)
-    told = fields.checked("transformer", data, fields.Transformer)
+    told = json_fields.checked("transformer", data, json_fields.Transformer)
     width = told.attention_head_dim * told.num_attention_heads
-    fields.within("transformer", "attention_head_dim x num_attention_heads", width)
+    json_fields.within("transformer", "attention_head_dim x num_attention_heads", width)
     token = math.prod(told.patch_size) * told.in_channels
-    fields.within("transformer", "patch_size x in_channels", token)
+    json_fields.within("transformer", "patch_size x in_channels", token)
     return DiTConfig(
-        channels=made,
-        extra_channels=told.in_channels - made,
+        channels=latents,
+        extra_channels=told.in_channels - latents,
         patch=told.patch_size,
         width=width,
         heads=told.num_attention_heads,
@@ -78,7 +78,7 @@ def write_dit(config: DiTConfig) -> dict[str, Any]:
 def read_vae(data: Json) -> VAEConfig:
     """A `vae/config.json`."""
     require_fixed("vae", data, VAE_FIXED)
-    told = fields.checked("vae", data, fields.VAE)
+    told = json_fields.checked("vae", data, json_fields.VAE)
     wrong = [
         f"vae: {name} must be {told.z_dim} numbers, got {len(getattr(told, name))}"
         for name in ("latents_mean", "latents_std")
@@ -90,7 +90,7 @@ def read_vae(data: Json) -> VAEConfig:
         raise ValueError("\n".join(wrong))
     decoder = told.decoder_base_dim or told.base_dim
     widest = max(told.base_dim, decoder) * max(told.dim_mult)
-    fields.within("vae", "base_dim x dim_mult", widest)
+    json_fields.within("vae", "base_dim x dim_mult", widest)
     return VAEConfig(
         patch=told.patch_size or 1,
         channels=told.z_dim,
@@ -105,10 +105,15 @@ def read_vae(data: Json) -> VAEConfig:
     )
 
 
+def latent_statistics(data: Json) -> dict[str, Sequence[float]]:
+    """Mean and deviation of the latents, from a `vae/config.json`."""
+    return {"latent_mean": data["latents_mean"], "latent_std": data["latents_std"]}
+
+
 def write_vae(
     config: VAEConfig, mean: Sequence[float], std: Sequence[float]
 ) -> dict[str, Any]:
-    """Undo `read_vae`; the latents' statistics are part of their config."""
+    """Undo `read_vae`; the latents' statistics are fields of the config."""
     pixels = 3 * config.patch**2
     return {
         "_class_name": "AutoencoderKLWan",
@@ -134,8 +139,8 @@ def write_vae(
 def read_text(data: Json, pad_to: int) -> TextConfig:
     """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
     require_fixed("text_encoder", data, TEXT_FIXED)
-    told = fields.checked("text_encoder", data, fields.Text)
-    fields.within("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
+    told = json_fields.checked("text_encoder", data, json_fields.Text)
+    json_fields.within("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
     return TextConfig(
         vocabulary=told.vocab_size,
         width=told.d_model,
@@ -194,6 +199,6 @@ def problems_for_wan(section: str, config: Any) -> list[str]:
     fields = dataclasses.asdict(config)
     return [
         f"{section}.{name} must be {value!r} for Wan's classes, got {fields[name]!r}"
-        for name, value in THEIRS[section].items()
+        for name, value in EXPRESSIBLE[section].items()
         if fields[name] != value
     ]

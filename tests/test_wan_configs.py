@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from sora_jax.families.wan.text_table import ALIASES
 from sora_jax.sampling import flags, job
 from sora_jax.weights import folders
-from sora_jax.weights.layout_diffusers import SHARED, TIED
 
+((TIED, SHARED),) = ALIASES.items()
 DIT = "transformer/diffusion_pytorch_model.safetensors"
 
 

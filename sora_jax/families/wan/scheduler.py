@@ -13,10 +13,10 @@ import msgspec
 from etils import epath
 
 from sora_jax import files
-from sora_jax.weights.foreign import COPY
+from sora_jax.families.wan.layouts import COPY
 from sora_jax.workdir import read_json
 
-# diffusers' names of solvers, and ours.
+# Solvers by diffusers' names of them.
 SOLVERS = {
     "UniPCMultistepScheduler": "unipc",
     "FlowMatchEulerDiscreteScheduler": "euler",

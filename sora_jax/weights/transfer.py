@@ -1,4 +1,4 @@
-"""Others' weights into our parameters and back, as a table says.
+"""Tensors of published files into our parameters and back, as a table says.
 
 Import: the headers of the files are held against the table, then host memory of the
 size of our parameters is filled, file by file, by several threads. A parameter goes to
@@ -21,9 +21,11 @@ from jax.typing import DTypeLike
 from jaxtyping import Array
 
 from sora_jax import sharding
+from sora_jax.families.table import Entry
 from sora_jax.sharding import nest
-from sora_jax.weights import native, shards
-from sora_jax.weights.table import Entry
+from sora_jax.weights.headers import StoredTensor
+from sora_jax.weights.mapped import Mapped, mapped
+from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
 
 ALIGNMENT = 64  # bytes
 BLOCK = 256  # columns that are turned at once
@@ -33,17 +35,17 @@ Shapes = Mapping[str, jax.ShapeDtypeStruct]
 def check(
     where: str,
     table: Sequence[Entry],
-    stored: Mapping[str, shards.Stored],
-    ours: Shapes,
+    stored: Mapping[str, StoredTensor],
+    parameters: Shapes,
 ) -> None:
     """Hold what is stored against what a table expects.
 
     Raises:
       ValueError: lists every tensor that is missing, unexpected or of another shape.
     """
-    problems = native.differences(
+    problems = differences(
         {name: tensor.shape for name, tensor in stored.items()},
-        {entry.name: entry.their_shape(ours[entry.path].shape) for entry in table},
+        {entry.name: entry.file_shape(parameters[entry.path].shape) for entry in table},
     )
     if problems:
         raise ValueError(
@@ -55,8 +57,8 @@ def check(
 def load(
     where: str,
     table: Sequence[Entry],
-    stored: Mapping[str, shards.Stored],
-    ours: Shapes,
+    stored: Mapping[str, StoredTensor],
+    parameters: Shapes,
 ) -> dict[str, Any]:
     """Read every tensor of a table into our parameters.
 
@@ -64,7 +66,7 @@ def load(
       where: the folder, for messages.
       table: the model's tensors.
       stored: where they lie.
-      ours: shape, dtype and (perhaps) sharding of our parameters, by path.
+      parameters: shape, dtype and (perhaps) sharding of our parameters, by path.
 
     Returns:
       Our parameters as nested dicts.
@@ -72,7 +74,7 @@ def load(
     Raises:
       ValueError: the files hold other tensors than the table, or what is no number.
     """
-    check(where, table, stored, ours)
+    check(where, table, stored, parameters)
     by_file: dict[epath.Path, list[Entry]] = defaultdict(list)
     for entry in table:
         by_file[stored[entry.name].file].append(entry)
@@ -84,9 +86,9 @@ def load(
         for path, entries in by_file.items():
             for entry in entries:
                 if entry.path not in hosted:
-                    shape = ours[entry.path]
+                    shape = parameters[entry.path]
                     hosted[entry.path] = aligned(shape.shape, shape.dtype)
-            with shards.mapped(path) as file:
+            with mapped(path) as file:
                 jobs = [
                     pool.submit(fill, hosted[e.path][e.index], file, stored[e.name], e)
                     for e in entries
@@ -97,9 +99,9 @@ def load(
             missing.subtract(entry.path for entry in entries)
             for name in [name for name in hosted if not missing[name]]:
                 params[name] = sharding.place(
-                    hosted.pop(name), ours[name].sharding, may_alias=True
+                    hosted.pop(name), parameters[name].sharding, may_alias=True
                 )
-    native.refuse_infinite(where, infinite)
+    refuse_infinite(where, infinite)
     return nest({tuple(path.split("/")): value for path, value in params.items()})
 
 
@@ -112,16 +114,14 @@ def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
     return raw[start : start + size].view(kind).reshape(shape)
 
 
-def fill(
-    part: np.ndarray, file: shards.Mapped, stored: shards.Stored, entry: Entry
-) -> bool:
-    """Turn a tensor into its place, in blocks: a plain transposed copy is slow.
+def fill(part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry) -> bool:
+    """Transform a tensor into its place, in blocks: a plain transposed copy is slow.
 
     Returns:
       Whether all of it is numbers.
     """
-    tensor = entry.turn.ours(file.tensor(stored))
-    is_finite = True
+    tensor = entry.transform.forward(file.tensor(stored))
+    all_finite = True
     kind = part.dtype
     if kind == tensor.dtype:
         # NumPy copies plain integers faster than the types that it does not know.
@@ -131,10 +131,10 @@ def fill(
         piece = tensor[block]
         # In the order in which it lies; then it is in the cache, to be turned.
         lies = piece.T if piece.T.flags.c_contiguous else piece
-        is_finite = is_finite and native.is_finite(lies)
+        all_finite = all_finite and is_finite(lies)
         part[block].view(kind)[...] = piece.view(kind) if kind != part.dtype else piece
     file.forget(stored)
-    return is_finite
+    return all_finite
 
 
 def export(
@@ -154,5 +154,5 @@ def export(
         for entry in entries:
             yield (
                 entry.name,
-                np.ascontiguousarray(entry.turn.theirs(whole[entry.index])),
+                np.ascontiguousarray(entry.transform.inverse(whole[entry.index])),
             )

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from sora_jax.config import TextConfig
-from sora_jax.weights.table import ALL, LAYOUTS, LINEAR, SAME, Entry, Index
+from sora_jax.families.table import ALL, LINEAR, SAME, Entry, Index
+from sora_jax.families.wan.layouts import LAYOUTS
 
 ATTENTION = ("layer.0.SelfAttention", "attn")
 # (our path, index behind the layer, name in Hugging Face's layout, in the original)
@@ -27,6 +28,8 @@ OTHERS = (
 )
 BLOCK = ("encoder.block", "blocks")
 EMBEDDING = ("shared.weight", "token_embedding.weight")
+# T5's decoder would share the embedding of its encoder, so that it has two names.
+ALIASES = {"encoder.embed_tokens.weight": "shared.weight"}
 LAST_NORM = ("encoder.final_layer_norm.weight", "norm.weight")
 
 
@@ -39,8 +42,8 @@ def text_table(config: TextConfig, layout: str = "diffusers") -> list[Entry]:
     """
     which = LAYOUTS.index(layout)
     entries = [
-        Entry(name=EMBEDDING[which], path="embedding", turn=SAME),
-        Entry(name=LAST_NORM[which], path="norm/scale", turn=SAME),
+        Entry(name=EMBEDDING[which], path="embedding", transform=SAME),
+        Entry(name=LAST_NORM[which], path="norm/scale", transform=SAME),
     ]
     for layer in range(config.depth):
         block = f"{BLOCK[which]}.{layer}"
@@ -50,7 +53,7 @@ def text_table(config: TextConfig, layout: str = "diffusers") -> list[Entry]:
                     name=f"{block}.{names[which]}.weight",
                     path=f"layers/{path}/kernel",
                     index=(layer, *index),
-                    turn=LINEAR,
+                    transform=LINEAR,
                 )
             )
         for path, *names in OTHERS:
@@ -59,7 +62,7 @@ def text_table(config: TextConfig, layout: str = "diffusers") -> list[Entry]:
                     name=f"{block}.{names[which]}",
                     path=f"layers/{path}",
                     index=(layer,),
-                    turn=SAME,
+                    transform=SAME,
                 )
             )
     return entries

@@ -17,10 +17,10 @@ from etils import epath
 
 from sora_jax import files, limits
 from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
-from sora_jax.weights import fields, shards, wan_json
-from sora_jax.weights.foreign import COPY, Folder, Network, conditioning_of
-from sora_jax.weights.parts import DIT_LOW
-from sora_jax.weights.shards import Stored
+from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
+from sora_jax.families.wan import json_fields, network_json
+from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
+from sora_jax.families.wan.tokenizer_json import as_transformers_reads
 from sora_jax.workdir import read_json
 
 HIGH, LOW = "high_noise_model", "low_noise_model"
@@ -31,7 +31,7 @@ FIXED = {"eps": 1e-6, "qk_norm": True, "cross_attn_norm": True}
 TOKENIZER = ("google", "umt5-xxl", "spiece.model")
 
 
-def is_one(where: epath.Path) -> bool:
+def recognizes(where: epath.Path) -> bool:
     """Whether a folder has this layout."""
     path = where / "config.json"
     if (where / HIGH / "config.json").exists():
@@ -39,42 +39,45 @@ def is_one(where: epath.Path) -> bool:
     return path.exists() and read_json(path, COPY).get("_class_name") == "WanModel"
 
 
-def read(where: epath.Path) -> Folder:
-    """Find the networks of a folder.
+def locate(where: epath.Path) -> dict[str, TensorFiles]:
+    """Where the files of each network lie: a transformer's lie among others."""
+    two = (where / HIGH).exists()
+    first = where / HIGH if two else where
+    found = {
+        "vae": TensorFiles(folder=where, begins=VAE, single=True),
+        "text_encoder": TensorFiles(folder=where, begins=TEXT, single=True),
+        "dit": TensorFiles(folder=first, begins=TRANSFORMER),
+    }
+    if two:
+        found[DIT_LOW] = TensorFiles(folder=where / LOW, begins=TRANSFORMER)
+    return found
+
+
+def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
+    """The model of a folder, and what is done by default.
 
     Raises:
-      ValueError: a file is missing, is a pickle, or is of a kind not built here.
+      ValueError: something is missing, or is of a kind that is not built here.
     """
     two = (where / HIGH).exists()
     first = where / HIGH if two else where
     data = read_json(first / "config.json", COPY)
-    vae_file, text_file = only(where, VAE), only(where, TEXT)
-    vae_stored = shards.read_headers([vae_file])
-    text_stored = shards.read_headers([text_file])
-    vae = vae_sizes(vae_stored)
-    told = fields.checked("transformer", data, fields.Original)
-    text = text_sizes(text_stored, told.text_len)
+    vae = vae_sizes(shapes["vae"])
+    told = json_fields.checked("transformer", data, json_fields.Original)
+    text = text_sizes(shapes["text_encoder"], told.text_len)
     dit = read_dit(data, text.width)
     conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
-    published = wan.closest(dit, conditioning, 0.5 if two else None)
+    closest = wan.closest(dit, conditioning, 0.5 if two else None)
     config = ModelConfig(
-        name=published.name if published.dit == dit else where.name,
+        name=closest.name if closest.dit == dit else where.name,
         vae=vae,
         dit=dit,
         text=text,
-        sampling=published.sampling,
+        sampling=closest.sampling,
         fps=None,
         conditioning=conditioning,
-        boundary=published.boundary,
+        boundary=closest.boundary,
     )
-    networks = {
-        "text_encoder": network(text_file, text, text_stored),
-        "dit": network(first, dit, transformer(first)),
-        "vae": dataclasses.replace(
-            network(vae_file, vae, vae_stored),
-            statistics=statistics(vae),
-        ),
-    }
     if two:
         low = read_json(where / LOW / "config.json", COPY)
         if read_dit(low, text.width) != dit:
@@ -82,67 +85,38 @@ def read(where: epath.Path) -> Folder:
                 f"weights folder {str(where)!r}: {LOW} is of another kind or size than "
                 f"{HIGH}: {COPY}"
             )
-        networks[DIT_LOW] = network(where / LOW, dit, transformer(where / LOW))
-    return Folder(
-        config=config, networks=networks, tokenizer=where.joinpath(*TOKENIZER)
+    return Description(
+        config=config,
+        tokenizer=where.joinpath(*TOKENIZER),
+        constants={"vae": latent_statistics(vae)},
     )
 
 
-def network(where: epath.Path, config: Any, stored: Mapping[str, Stored]) -> Network:
-    """A network of this layout."""
-    return Network(where=str(where), config=config, layout="original", stored=stored)
-
-
-def transformer(folder: epath.Path) -> dict[str, Stored]:
-    """The tensors of a transformer, whose shards lie among other files."""
-    return shards.read_headers(shards.find(folder, TRANSFORMER))
-
-
-def only(where: epath.Path, pattern: str) -> epath.Path:
-    """The one safetensors file of that name.
-
-    Raises:
-      ValueError: there is none, or a pickle in its place.
-    """
-    files = sorted(where.glob(f"{pattern}.safetensors"))
-    if len(files) > 1:
-        raise ValueError(
-            f"weights folder {str(where)!r} holds {len(files)} files {pattern}: leave "
-            "the one that is meant"
-        )
-    if files:
-        return files[0]
-    shards.refuse_pickles(where, pattern)
-    raise ValueError(
-        f"weights folder {str(where)!r} lacks {pattern}.safetensors: " + COPY
-    )
-
-
-def statistics(vae: VAEConfig) -> tuple[Sequence[float], Sequence[float]]:
+def latent_statistics(vae: VAEConfig) -> dict[str, Sequence[float]]:
     """Mean and standard deviation of the latents, which the files do not hold.
 
     Raises:
       ValueError: the VAE is none of the published ones.
     """
-    found = wan.LATENTS_22 if vae.shortcuts else wan.LATENTS_21
-    if len(found[0]) != vae.channels:
+    mean, std = wan.LATENTS_22 if vae.shortcuts else wan.LATENTS_21
+    if len(mean) != vae.channels:
         raise ValueError(
-            f"vae: the latents' mean and deviation are known for {len(found[0])} "
+            f"vae: the latents' mean and deviation are known for {len(mean)} "
             f"channels, got {vae.channels}: give the folder in diffusers' layout, "
             "whose vae/config.json holds them"
         )
-    return found
+    return {"latent_mean": mean, "latent_std": std}
 
 
 def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
     """The transformer, from its `config.json`."""
-    told = fields.checked("transformer", data, fields.Original)
+    told = json_fields.checked("transformer", data, json_fields.Original)
     if told.model_type not in ("t2v", "ti2v"):
         raise ValueError(
             f"transformer: model_type {files.quoted(told.model_type)} is not built "
             "here; t2v and ti2v are"
         )
-    wan_json.require_fixed("transformer", data, FIXED)
+    network_json.require_fixed("transformer", data, FIXED)
     return DiTConfig(
         channels=told.out_dim,
         extra_channels=told.in_dim - told.out_dim,
@@ -155,26 +129,26 @@ def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
     )
 
 
-def vae_sizes(stored: Mapping[str, Stored]) -> VAEConfig:
+def vae_sizes(shapes: Shapes) -> VAEConfig:
     """The sizes of a VAE, off the shapes of its tensors."""
-    width, pixels = sizes("vae", stored, "encoder.conv1.weight", 5)[:2]
-    channels = sizes("vae", stored, "conv2.weight", 5)[0]
-    last = sizes("vae", stored, "decoder.head.2.weight", 5)[1]
+    width, pixels = sizes("vae", shapes, "encoder.conv1.weight", 5)[:2]
+    channels = sizes("vae", shapes, "conv2.weight", 5)[0]
+    last = sizes("vae", shapes, "decoder.head.2.weight", 5)[1]
     kind = wan.VAE_22 if pixels > 3 else wan.VAE_21
     return dataclasses.replace(
         kind, channels=channels, encoder_width=width, decoder_width=last
     )
 
 
-def text_sizes(stored: Mapping[str, Stored], pad_to: int) -> TextConfig:
+def text_sizes(shapes: Shapes, pad_to: int) -> TextConfig:
     """The sizes of an umT5 encoder, off the shapes of its tensors."""
-    layers = {m[1] for name in stored if (m := re.match(r"blocks\.(\d+)\.", name))}
+    layers = {m[1] for name in shapes if (m := re.match(r"blocks\.(\d+)\.", name))}
     if len(layers) > limits.LAYERS:
         raise ValueError(
             f"text_encoder has {len(layers)} layers, more than {limits.LAYERS}: this "
             "is no umT5 encoder of Wan's"
         )
-    part = functools.partial(sizes, "text_encoder", stored)
+    part = functools.partial(sizes, "text_encoder", shapes)
     vocabulary, width = part("token_embedding.weight", 2)
     buckets, heads = part("blocks.0.pos_embedding.embedding.weight", 2)
     inner, _ = part("blocks.0.attn.q.weight", 2)
@@ -192,20 +166,27 @@ def text_sizes(stored: Mapping[str, Stored], pad_to: int) -> TextConfig:
     )
 
 
-def sizes(
-    network: str, stored: Mapping[str, Stored], name: str, axes: int
-) -> tuple[int, ...]:
+def sizes(network: str, shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
     """The shape of a tensor that tells the sizes of its network.
 
     Raises:
       ValueError: it is missing, or has another number of axes, or no sensible lengths.
     """
-    if name not in stored:
+    if name not in shapes:
         raise ValueError(f"{network}: {name!r} is missing: this is none of Wan's")
-    shape = stored[name].shape
+    shape = shapes[name]
     if len(shape) != axes or not all(1 <= size <= limits.FEATURES for size in shape):
         raise ValueError(
             f"{network}: {name} must have {axes} axes of 1 to {limits.FEATURES}, got "
             f"{files.quoted(list(shape))}: this is none of Wan's"
         )
     return shape
+
+
+LAYOUT = Layout(
+    name="original",
+    recognizes=recognizes,
+    locate=locate,
+    describe=describe,
+    tokenizer_model=as_transformers_reads,
+)

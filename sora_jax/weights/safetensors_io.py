@@ -1,7 +1,6 @@
-"""Our own published weights: safetensors files beside a `config.json`, in one folder.
+"""Nested dicts of arrays to safetensors files and back.
 
-In flow nested dicts of arrays with plain keys (`nnx.to_pure_dict`); out flow the
-same, checked against the shapes that the model expects.
+What is read is checked against the shapes that a model expects.
 """
 
 from __future__ import annotations
@@ -10,7 +9,7 @@ import contextlib
 import hashlib
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import jax.numpy as jnp
@@ -21,17 +20,18 @@ from etils import epath
 
 from sora_jax import files, sharding
 from sora_jax.files import PathLike
+from sora_jax.weights.modules import PureDict, flatten
+from sora_jax.weights.tensor_checks import (
+    differences,
+    is_finite,
+    listed,
+    refuse_infinite,
+)
 from sora_jax.workdir import write_bytes
-
-PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
-
-Shapes = Mapping[str, Sequence[int]]  # of tensors, by name
 
 PICKLES = (".pt", ".pth", ".pkl", ".pickle", ".ckpt", ".bin")
 # What safetensors calls floating-point types.
 FLOATS = ("F64", "F32", "F16", "BF16")
-_SHOWN = 20  # names of each kind in an error
-_BLOCK = 2**17  # numbers that are looked at at once
 
 
 def save_tensors(
@@ -83,7 +83,7 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
             n for n, x in wanted.items() if jnp.issubdtype(x.dtype, np.floating)
         }
         kinds = {name: part.get_dtype() for name, part in slices.items()}
-        problems += _listed(
+        problems += listed(
             "of another type",
             (
                 f"{name}: {kinds[name]} in the file, {wanted[name].dtype} wanted"
@@ -116,40 +116,6 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
         filled = fill(abstract, "")
     refuse_infinite(os.fspath(path), infinite)
     return filled
-
-
-def is_finite(array: np.ndarray) -> bool:
-    """Whether an array of any floating-point type holds no infinity and no NaN."""
-    if not jnp.issubdtype(array.dtype, np.floating):
-        return True
-    size = array.dtype.itemsize
-    flat = np.ascontiguousarray(array).reshape(-1)
-    # What is no number has the greatest bits of its sign: as integers, read with a
-    # sign and without, two maxima tell. They are fast in every type, in blocks that
-    # stay in the cache.
-    positive, negative = np.array([np.inf, -np.inf], array.dtype)
-    views = [
-        (flat.view(f"i{size}"), positive.view(f"i{size}")),
-        (flat.view(f"u{size}"), negative.view(f"u{size}")),
-    ]
-    return not any(
-        integers[start : start + _BLOCK].max() >= least
-        for start in range(0, flat.size, _BLOCK)
-        for integers, least in views
-    )
-
-
-def refuse_infinite(where: str, names: Sequence[str]) -> None:
-    """Refuse tensors that hold infinities or NaN.
-
-    Raises:
-      ValueError: lists them, if there are any.
-    """
-    if names:
-        raise ValueError(
-            f"weights {where!r} hold what is no number (NaN or infinity); copy or "
-            "download them again:\n" + "\n".join(_listed("in", names))
-        )
 
 
 def file_hash(path: PathLike) -> str:
@@ -196,40 +162,3 @@ def _require_safetensors(path: epath.Path) -> None:
             f"weights {os.fspath(path)!r} must be a .safetensors file, "
             f"got {path.suffix or 'no suffix'!r}"
         )
-
-
-def differences(stored: Shapes, wanted: Shapes) -> list[str]:
-    """Lines that tell which tensors are missing, unexpected or of another shape."""
-    misshapen = (
-        f"{name}: {list(stored[name])} in the file, {list(wanted[name])} wanted"
-        for name in stored.keys() & wanted.keys()
-        if tuple(stored[name]) != tuple(wanted[name])
-    )
-    return [
-        *_listed("missing", wanted.keys() - stored.keys()),
-        *_listed("unexpected", stored.keys() - wanted.keys()),
-        *_listed("of another shape", misshapen),
-    ]
-
-
-def _listed(kind: str, names: Iterable[str]) -> list[str]:
-    """Lines of an error that list names of a kind, but not too many."""
-    lines = sorted(name if name.isprintable() else files.quoted(name) for name in names)
-    if not lines:
-        return []
-    more = [f"    and {len(lines) - _SHOWN} more"] if len(lines) > _SHOWN else []
-    return [f"  {kind}:", *(f"    {line}" for line in lines[:_SHOWN]), *more]
-
-
-def flatten(node: PureDict, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts by paths with slashes."""
-    flat: dict[str, Any] = {}
-    for key, child in node.items():
-        name = f"{prefix}{key}"
-        if "/" in str(key):
-            raise ValueError(f"parameter name {name!r} must not contain '/' in a key")
-        if isinstance(child, Mapping):
-            flat |= flatten(child, f"{name}/")
-        else:
-            flat[name] = child
-    return flat

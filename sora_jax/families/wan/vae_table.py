@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from sora_jax.config import VAEConfig
-from sora_jax.weights.table import (
+from sora_jax.families.table import (
     CONV_2D,
     CONV_3D,
-    LAYOUTS,
     POINT_2D,
     POINT_3D,
     SAME,
     Entry,
-    Turn,
+    Transform,
     squeezed,
 )
+from sora_jax.families.wan.layouts import LAYOUTS
 
-# Names of the parts of a residual block: ours, diffusers', the original's.
+# The latents' statistics, which lie in diffusers' config.json.
+CONSTANTS = ("latent_mean", "latent_std")
+# Parts of a residual block: our path, its name in diffusers' layout, in the original.
 RESIDUAL = (
     ("norm_1", "norm1", "residual.0"),
     ("conv_1", "conv1", "residual.2"),
@@ -25,7 +27,7 @@ RESIDUAL = (
     ("conv_2", "conv2", "residual.6"),
     ("project", "conv_shortcut", "shortcut"),
 )
-# Names of what surrounds the stages.
+# What surrounds the stages, likewise.
 ENDS = {
     "encoder": (
         ("conv_in", "encoder.conv_in", "encoder.conv1"),
@@ -44,7 +46,7 @@ FRAME_GAMMA = squeezed(0, 1, 1)
 
 
 def vae_table(config: VAEConfig, layout: str = "diffusers") -> list[Entry]:
-    """Every tensor of a Wan VAE of these sizes; the latents' statistics are no tensors.
+    """Every tensor of a Wan VAE of these sizes, but for `CONSTANTS`.
 
     Args:
       config: the VAE.
@@ -82,7 +84,7 @@ def middle(side: str, which: int) -> list[Entry]:
     ]
 
 
-Part = tuple[str, str, str]  # our path, their name, and what it is
+Part = tuple[str, str, str]  # our path, its name in the files, and what it is
 
 
 def encoder_stages(config: VAEConfig, which: int) -> Iterator[Part]:
@@ -161,26 +163,26 @@ def part(name: str, path: str, kind: str, which: int) -> list[Entry]:
 def residual(name: str, path: str, which: int, projects: bool = False) -> list[Entry]:
     """The tensors of a residual block."""
     entries: list[Entry] = []
-    for mine, *theirs in RESIDUAL:
-        their, our = f"{name}.{theirs[which]}", f"{path}/{mine}"
-        if mine.startswith("norm"):
-            entries.append(scale(their, our, GAMMA))
-        elif mine != "project":
-            entries += convolution(their, our)
+    for role, *names in RESIDUAL:
+        stored, parameter = f"{name}.{names[which]}", f"{path}/{role}"
+        if role.startswith("norm"):
+            entries.append(scale(stored, parameter, GAMMA))
+        elif role != "project":
+            entries += convolution(stored, parameter)
         elif projects:
-            entries += convolution(their, our, POINT_3D)
+            entries += convolution(stored, parameter, POINT_3D)
     return entries
 
 
-def convolution(name: str, path: str, turn: Turn = CONV_3D) -> list[Entry]:
-    """Weight and bias of a convolution; one of a single pixel is linear to us."""
-    kernel = "filters" if turn in (CONV_3D, CONV_2D) else "kernel"
+def convolution(name: str, path: str, transform: Transform = CONV_3D) -> list[Entry]:
+    """Weight and bias of a convolution; one of a single pixel is a linear map."""
+    kernel = "filters" if transform in (CONV_3D, CONV_2D) else "kernel"
     return [
-        Entry(name=f"{name}.weight", path=f"{path}/{kernel}", turn=turn),
-        Entry(name=f"{name}.bias", path=f"{path}/bias", turn=SAME),
+        Entry(name=f"{name}.weight", path=f"{path}/{kernel}", transform=transform),
+        Entry(name=f"{name}.bias", path=f"{path}/bias", transform=SAME),
     ]
 
 
-def scale(name: str, path: str, turn: Turn) -> Entry:
+def scale(name: str, path: str, transform: Transform) -> Entry:
     """The scale of a norm."""
-    return Entry(name=f"{name}.gamma", path=f"{path}/scale", turn=turn)
+    return Entry(name=f"{name}.gamma", path=f"{path}/scale", transform=transform)

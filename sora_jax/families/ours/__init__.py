@@ -1,0 +1,28 @@
+"""The models that are trained here; their weights lie in our own folders alone."""
+
+from __future__ import annotations
+
+from sora_jax.config import ModelConfig
+from sora_jax.families.family import Family, NetworkSpec
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.vae import VAE
+
+
+def summary(config: ModelConfig) -> str:
+    """The size of the transformer."""
+    return f"a transformer of width {config.dit.width} and depth {config.dit.depth}"
+
+
+OURS = Family(
+    name="ours",
+    config=ModelConfig,
+    networks={
+        "vae": NetworkSpec(module=VAE, config="vae"),
+        "dit": NetworkSpec(module=DiT, config="dit"),
+        "text_encoder": NetworkSpec(module=TextEncoder, config="text"),
+    },
+    contexts={"text": "text_encoder"},
+    heads=lambda config: config.dit.heads,
+    summary=summary,
+)

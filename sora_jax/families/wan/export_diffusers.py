@@ -1,0 +1,133 @@
+"""What a folder in diffusers' layout holds, for those that are written.
+
+What Wan's classes in `diffusers` and `transformers` can express is written for them:
+`diffusers.WanPipeline.from_pretrained(out)` then makes the same videos.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+from flax import nnx
+
+from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.families.family import Exporter
+from sora_jax.families.wan import network_json, scheduler
+from sora_jax.families.wan.layouts import DIT_LOW
+from sora_jax.families.wan.tokenizer_json import tokenizer_files
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.models.vae import VAE
+
+INDEX = "model_index.json"
+# What diffusers has no place for, in folders that we export.
+EXTRAS = "sora_jax.json"
+# Our names of the networks, their folders, and how their files begin.
+NETWORKS = {
+    "text_encoder": ("text_encoder", "model"),
+    "dit": ("transformer", "diffusion_pytorch_model"),
+    DIT_LOW: ("transformer_2", "diffusion_pytorch_model"),
+    "vae": ("vae", "diffusion_pytorch_model"),
+}
+CLASSES = {
+    "text_encoder": ["transformers", "UMT5EncoderModel"],
+    "transformer": ["diffusers", "WanTransformer3DModel"],
+    "transformer_2": ["diffusers", "WanTransformer3DModel"],
+    "vae": ["diffusers", "AutoencoderKLWan"],
+}
+
+
+def problems(config: ModelConfig) -> list[str]:
+    """Lines that name what Wan's classes have no field for."""
+    found = [
+        line
+        for section in ("dit", "vae", "text")
+        for line in network_json.problems_for_wan(section, getattr(config, section))
+    ]
+    names = [name for name, _ in config.dit.contexts]
+    if names != ["text"]:
+        found.append(f"dit.contexts must be text alone, got {names}")
+    if config.vae.shortcuts and len(set(config.vae.multipliers[-2:])) > 1:
+        found.append(
+            "vae.multipliers must end in two equal ones for Wan's shortcuts, got "
+            f"{config.vae.multipliers}"
+        )
+    if config.sampling.solver == "heun":
+        found.append("sampling.solver must be euler or unipc, got heun")
+    return found
+
+
+def files(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
+    """Tokenizer, scheduler, what is ours alone, and the index, by path."""
+    contents, tokenizer_class = tokenizer_files(tokenizer, config.text.pad_to)
+    scheduler_class, told = scheduler_json(config.sampling)
+    extras = {"name": config.name, "fps": config.fps, "mid_clip": config.mid_clip}
+    extras["sampling"] = dataclasses.asdict(config.sampling)
+    return {
+        **{f"tokenizer/{name}": content for name, content in contents.items()},
+        "scheduler/scheduler_config.json": told,
+        EXTRAS: extras,
+        INDEX: index_json(config, tokenizer_class, scheduler_class),
+    }
+
+
+def config_json(module: VAE | DiT | TextEncoder) -> dict[str, Any]:
+    """The config of a network as Wan's classes read it."""
+    if isinstance(module, VAE):
+        mean, std = decimals(module.latent_mean), decimals(module.latent_std)
+        return network_json.write_vae(module.config, mean, std)
+    if isinstance(module, DiT):
+        return network_json.write_dit(module.config)
+    return network_json.write_text(module.config)
+
+
+def decimals(values: nnx.Variable) -> list[float]:
+    """Numbers as short as they can be told, as a config is read by people too."""
+    return [float(str(value)) for value in np.asarray(values[...], np.float32)]
+
+
+def scheduler_json(sampling: SamplingConfig) -> tuple[str, dict[str, Any]]:
+    """The solver's class and config."""
+    names = {solver: name for name, solver in scheduler.SOLVERS.items()}
+    name = names[sampling.solver]
+    data = {"_class_name": name, "num_train_timesteps": 1000}
+    if sampling.solver == "euler":
+        return name, data | {"shift": sampling.shift}
+    return name, data | {
+        "flow_shift": sampling.shift,
+        "prediction_type": "flow_prediction",
+        "use_flow_sigmas": True,
+        "solver_order": 2,
+        "solver_type": "bh2",
+        "predict_x0": True,
+        "lower_order_final": True,
+        "final_sigmas_type": "zero",
+    }
+
+
+def index_json(
+    config: ModelConfig, tokenizer_class: str, scheduler_class: str
+) -> dict[str, Any]:
+    """The pipeline: which classes, and how its transformers share the work."""
+    from_image = config.conditioning == "channels"
+    index: dict[str, Any] = {
+        "_class_name": "WanImageToVideoPipeline" if from_image else "WanPipeline",
+        "boundary_ratio": config.boundary,
+        "expand_timesteps": config.conditioning == "tokens",
+        "tokenizer": ["transformers", tokenizer_class],
+        "scheduler": ["diffusers", scheduler_class],
+        **CLASSES,
+    }
+    if config.boundary is None:
+        index["transformer_2"] = [None, None]
+    if from_image:
+        index |= {"image_encoder": [None, None], "image_processor": [None, None]}
+    return index
+
+
+EXPORTER = Exporter(
+    problems=problems, files=files, networks=NETWORKS, network_json=config_json
+)

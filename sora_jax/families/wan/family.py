@@ -1,0 +1,43 @@
+"""Wan 2.1 and 2.2: text to video, text and image to video, one or two transformers."""
+
+from __future__ import annotations
+
+from sora_jax.config import ModelConfig, wan
+from sora_jax.families.family import Family, NetworkSpec
+from sora_jax.families.ours import summary
+from sora_jax.families.wan import layout_diffusers, layout_original
+from sora_jax.families.wan.dit_table import dit_table
+from sora_jax.families.wan.layouts import DIT_LOW, guess_model
+from sora_jax.families.wan.text_table import ALIASES, text_table
+from sora_jax.families.wan.vae_table import CONSTANTS, vae_table
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.vae import VAE
+
+WAN = Family(
+    name="wan",
+    config=ModelConfig,
+    networks={
+        "vae": NetworkSpec(
+            module=VAE, config="vae", table=vae_table, constants=CONSTANTS
+        ),
+        "dit": NetworkSpec(
+            module=DiT, config="dit", table=dit_table, guess=guess_model
+        ),
+        DIT_LOW: NetworkSpec(
+            module=DiT,
+            config="dit",
+            is_used=lambda config: config.boundary is not None,
+            table=dit_table,
+            guess=guess_model,
+        ),
+        "text_encoder": NetworkSpec(
+            module=TextEncoder, config="text", table=text_table, aliases=ALIASES
+        ),
+    },
+    contexts={"text": "text_encoder"},
+    layouts=(layout_diffusers.LAYOUT, layout_original.LAYOUT),
+    models=wan.MODELS,
+    heads=lambda config: config.dit.heads,
+    summary=summary,
+)

@@ -1,0 +1,155 @@
+"""Wan's models in diffusers' layout: model_index.json and a folder for each network."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from sora_jax import files
+from sora_jax.config import (
+    DiTConfig,
+    ModelConfig,
+    SamplingConfig,
+    TextConfig,
+    VAEConfig,
+    from_json,
+    wan,
+    with_new_names,
+)
+from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
+from sora_jax.families.wan import export_diffusers, json_fields, network_json
+from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
+from sora_jax.families.wan.scheduler import scheduling
+from sora_jax.families.wan.tokenizer_json import as_transformers_reads
+from sora_jax.workdir import read_json
+
+PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
+
+
+def recognizes(where: epath.Path) -> bool:
+    """Whether a folder has this layout."""
+    return (where / export_diffusers.INDEX).exists()
+
+
+def read_index(where: epath.Path) -> dict[str, Any]:
+    """The pipeline that a folder is of.
+
+    Raises:
+      ValueError: it is of a kind that is not built here.
+    """
+    index = read_json(where / export_diffusers.INDEX, COPY)
+    if index.get("_class_name") not in PIPELINES:
+        raise ValueError(
+            f"weights folder {str(where)!r} is of a "
+            f"{files.quoted(index.get('_class_name'))}; known are "
+            f"{', '.join(PIPELINES)}"
+        )
+    return index
+
+
+def pipeline(index: Mapping[str, Any]) -> json_fields.Pipeline:
+    """The fields of the index that matter."""
+    return json_fields.checked(export_diffusers.INDEX, index, json_fields.Pipeline)
+
+
+def locate(where: epath.Path) -> dict[str, TensorFiles]:
+    """Where the files of each network lie."""
+    two = pipeline(read_index(where)).boundary_ratio is not None
+    return {
+        name: TensorFiles(folder=where / folder)
+        for name, (folder, _) in export_diffusers.NETWORKS.items()
+        if two or name != DIT_LOW
+    }
+
+
+def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
+    """The model of a folder, and what is done by default.
+
+    Raises:
+      ValueError: something is missing, or is of a kind that is not built here.
+    """
+    del shapes  # the configs say all
+    index = read_index(where)
+    vae_json = read_config(where, "vae")
+    vae = network_json.read_vae(vae_json)
+    dit = network_json.read_dit(read_config(where, "transformer"), vae.channels)
+    config = model_config(where, index, vae, dit)
+    if config.boundary is not None:
+        second = read_config(where, "transformer_2")
+        if network_json.read_dit(second, vae.channels) != dit:
+            raise ValueError(
+                f"weights folder {str(where)!r}: transformer_2 is of another kind or "
+                f"size than transformer: {COPY}"
+            )
+    return Description(
+        config=config,
+        tokenizer=where / "tokenizer" / "spiece.model",
+        constants={"vae": network_json.latent_statistics(vae_json)},
+    )
+
+
+def model_config(
+    where: epath.Path, index: Mapping[str, Any], vae: VAEConfig, dit: DiTConfig
+) -> ModelConfig:
+    """The model, with the publishers' defaults for its kind or the folder's own."""
+    told = pipeline(index)
+    boundary = told.boundary_ratio
+    conditioning = conditioning_of(dit.extra_channels, bool(told.expand_timesteps))
+    closest = wan.closest(dit, conditioning, boundary)
+    name = closest.name if closest.dit == dit else where.name
+    sampling, fps, mid_clip = closest.sampling, closest.fps, False
+    if (where / export_diffusers.EXTRAS).exists():
+        extras = read_extras(where)
+        sampling = from_json(SamplingConfig, extras.sampling, whole=True)
+        name, fps, mid_clip = extras.name, extras.fps, extras.mid_clip
+    # Who changes the scheduler of an export means it.
+    sampling = dataclasses.replace(sampling, **scheduling(where, index))
+    return ModelConfig(
+        name=name,
+        vae=vae,
+        dit=dit,
+        text=read_text(where),
+        sampling=sampling,
+        fps=fps,
+        conditioning=conditioning,
+        mid_clip=mid_clip,
+        boundary=boundary,
+    )
+
+
+def read_extras(where: epath.Path) -> json_fields.Extras:
+    """What our exports say beyond diffusers' configs."""
+    name = export_diffusers.EXTRAS
+    told = with_new_names(name, read_json(where / name, COPY))
+    return json_fields.checked(name, told, json_fields.Extras)
+
+
+def read_config(where: epath.Path, name: str) -> dict[str, Any]:
+    """The config of a network."""
+    return read_json(where / name / "config.json", COPY)
+
+
+def read_text(where: epath.Path) -> TextConfig:
+    """The text encoder; its tokenizer may know how long a text becomes."""
+    longest = None
+    path = where / "tokenizer" / "tokenizer_config.json"
+    if path.exists():
+        data = read_json(path, COPY)
+        told = json_fields.checked("tokenizer", data, json_fields.Tokenizing)
+        longest = told.model_max_length
+    pad_to = int(min(longest or wan.UMT5_XXL.pad_to, wan.UMT5_XXL.pad_to))
+    return network_json.read_text(read_config(where, "text_encoder"), pad_to)
+
+
+LAYOUT = Layout(
+    name="diffusers",
+    index=export_diffusers.INDEX,
+    recognizes=recognizes,
+    locate=locate,
+    describe=describe,
+    tokenizer_model=as_transformers_reads,
+    exporter=export_diffusers.EXPORTER,
+)

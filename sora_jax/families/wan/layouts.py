@@ -1,0 +1,40 @@
+"""What the two layouts of Wan's weights share: their names, columns of the tables."""
+
+from __future__ import annotations
+
+from sora_jax.config import wan
+from sora_jax.config.weights import Conditioning
+from sora_jax.families.family import Shapes
+
+# diffusers' (and transformers') names of tensors, and those of the publishers' code.
+LAYOUTS = ("diffusers", "original")
+# The transformer of the steps below `boundary`, where there are two.
+DIT_LOW = "dit_low"
+COPY = "copy or download the folder again"
+
+
+def conditioning_of(extra_channels: int, is_image_too: bool) -> Conditioning:
+    """How a model takes given pixels: one of text and image takes clean tokens."""
+    if extra_channels:
+        return "channels"
+    return "tokens" if is_image_too else "nothing"
+
+
+def guess_model(shapes: Shapes) -> str:
+    """What a transformer seems to be, by its tensors; nothing where it is none."""
+    embed = shapes.get("patch_embedding.weight", ())
+    if len(embed) < 2:
+        return ""
+    width, channels = embed[:2]
+    layers = {name.split(".")[1] for name in shapes if name.startswith("blocks.")}
+    names = [
+        name
+        for name, model in wan.MODELS.items()
+        if (model.dit.width, model.dit.depth) == (width, len(layers))
+        and model.dit.channels + model.dit.extra_channels == channels
+    ]
+    known = f", as {' and '.join(names)}" if names else ""
+    return (
+        f"\nwhat is there looks like a transformer of width {width}, depth "
+        f"{len(layers)} and {channels} input channels{known}"
+    )

@@ -1,0 +1,173 @@
+"""A folder of weights of our own: what training leaves and sampling loads.
+
+config.json         which family and networks, of which size, with which sampling
+                    defaults, and a hash of each of the other files
+<network>.safetensors  of each network of the family (vae, dit, text_encoder)
+tokenizer.model
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import jax
+from etils import epath
+from flax import nnx
+from jax.sharding import Mesh
+
+from sora_jax import files, hashes, sharding
+from sora_jax.config import RULES, ModelConfig, from_json
+from sora_jax.families import FAMILIES, OURS, Family
+from sora_jax.files import PathLike
+from sora_jax.models.tokenizer import Tokenizer
+from sora_jax.models.vae import VAE
+from sora_jax.weights import safetensors_io
+from sora_jax.weights.descriptions import (
+    exists,
+    read_description,
+    refuse_changed,
+    write_description,
+)
+from sora_jax.weights.modules import abstract_of, parameters
+from sora_jax.weights.parts import Weights, in_memory
+from sora_jax.workdir import write_bytes
+
+M = TypeVar("M", bound=nnx.Module)
+
+ASSETS = epath.resource_path("sora_jax") / "assets"
+TOKENIZER = "tokenizer.model"
+
+
+def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
+    """Load a folder of weights, onto a mesh if there is one.
+
+    Raises:
+      ValueError: the folder is not one, or a file in it is missing or damaged.
+    """
+    family, config = describe_family(folder)
+    where = epath.Path(folder)
+    needed = (*map(file_of, family.used(config)), TOKENIZER)
+    missing = [name for name in needed if not exists(where, name)]
+    if missing:
+        raise ValueError(
+            f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
+            "it again with python -m sora_jax.weights.publish"
+        )
+    networks = {name: network(folder, name, mesh) for name in family.used(config)}
+    weights = in_memory(config, load_tokenizer(folder), family=family, **networks)
+    return dataclasses.replace(weights, digest=digest(folder), mesh=mesh)
+
+
+def network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
+    """Load one network of a folder, onto a mesh if there is one."""
+    family, config = describe_family(folder)
+    refuse_changed(folder, file_of(name))
+    build = family.networks[name].build(config)
+    return fill(epath.Path(folder) / file_of(name), build, mesh)
+
+
+def file_of(name: str) -> str:
+    """The file of a network."""
+    return f"{name}.safetensors"
+
+
+def load_tokenizer(folder: PathLike) -> Tokenizer:
+    """Load the tokenizer of a folder of weights, or of encoded clips."""
+    refuse_changed(folder, TOKENIZER)
+    return Tokenizer.load(epath.Path(folder) / TOKENIZER)
+
+
+def digest(folder: PathLike) -> str:
+    """Of the files that networks are loaded from."""
+    where = epath.Path(folder)
+    family, config = describe_family(folder)
+    names = map(file_of, family.used(config))
+    return "-".join(safetensors_io.file_hash(where / name)[:8] for name in names)
+
+
+def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
+    """Write a folder of weights; `config.json` comes last, so that it is whole."""
+    where = epath.Path(folder)
+    kept = {TOKENIZER: hashes.of_bytes(weights.tokenizer.model)}
+    for name in weights.family.used(weights.config):
+        content = safetensors_io.packed(parameters(weights.parts[name]), dtype)
+        kept[file_of(name)] = hashes.of_bytes(content)
+        write_bytes(where / file_of(name), content)
+    weights.tokenizer.save(where / TOKENIZER)
+    config = dataclasses.asdict(weights.config)
+    kind = {"format": "sora_jax", "family": weights.family.name}
+    write_description(where / "config.json", {**kind, **config}, kept)
+
+
+def save_vae(folder: PathLike, vae: VAE) -> None:
+    """Write a folder that holds a VAE alone, in float32."""
+    where, name = epath.Path(folder), "vae.safetensors"
+    content = safetensors_io.packed(parameters(vae), dtype=None)
+    kept = {name: hashes.of_bytes(content)}
+    # The tensors come last: where they are, the folder is whole.
+    write_description(where / "vae.json", dataclasses.asdict(vae.config), kept)
+    write_bytes(where / name, content)
+
+
+def save_tokenizer(folder: PathLike, tokenizer: Tokenizer) -> None:
+    """Write a tokenizer beside a VAE of `save_vae`."""
+    path = epath.Path(folder) / "vae.json"
+    data, kept = read_description(path)
+    kept[TOKENIZER] = hashes.of_bytes(tokenizer.model)
+    write_description(path, data, kept)
+    tokenizer.save(epath.Path(folder) / TOKENIZER)
+
+
+def describe(folder: PathLike) -> ModelConfig:
+    """Read the description of a weights folder; see `describe_family`."""
+    return describe_family(folder)[1]
+
+
+def describe_family(folder: PathLike) -> tuple[Family, Any]:
+    """Read of which family a weights folder's model is, and its config.
+
+    Raises:
+      ValueError: the folder has none, or it is of another kind or version.
+    """
+    path = epath.Path(folder) / "config.json"
+    if not path.parent.is_dir():
+        raise ValueError(f"weights folder {str(folder)!r} is no folder: check the name")
+    if not path.exists():
+        raise ValueError(
+            f"weights folder {str(folder)!r} has neither model_index.json nor "
+            "config.json: give a folder of weights, ours or Wan's"
+        )
+    config, _ = read_description(path)
+    kind = config.pop("format", None)
+    if kind != "sora_jax":
+        raise ValueError(
+            f"{path} does not describe sora_jax weights (its 'format' is {kind!r}); of "
+            "a download in diffusers' layout, give the folder with model_index.json"
+        )
+    # Version 0.1 knew one family.
+    name = config.pop("family", OURS.name)
+    families = {family.name: family for family in FAMILIES}
+    if not isinstance(name, str) or name not in families:
+        raise ValueError(
+            f"{path}: family must be one of {', '.join(families)}, got "
+            f"{files.quoted(name)}: update sora_jax, or copy the folder again"
+        )
+    family = families[name]
+    return family, from_json(family.config, config, whole=True)
+
+
+def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None) -> M:
+    """Make a module with the parameters of a file, on a mesh if there is one."""
+    graphdef, abstract = abstract_of(make)
+    if mesh is not None:
+        module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+        with sharding.use(mesh, RULES):
+            placed = sharding.parameter_shardings(module, mesh)
+        abstract = jax.tree.map(
+            lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
+            abstract,
+            placed,
+        )
+    return nnx.merge(graphdef, safetensors_io.load_tensors(path, abstract))

@@ -1,0 +1,136 @@
+"""The headers of safetensors files: which tensors there are, and where each lies.
+
+They say all that is wrong with a folder before anything large is read.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from typing import Annotated
+
+import jax.numpy as jnp
+import msgspec
+import numpy as np
+from etils import epath
+
+from sora_jax import files, limits
+
+DTYPES = {"F32": jnp.float32, "BF16": jnp.bfloat16, "F16": jnp.float16}
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
+
+
+class _Tensor(msgspec.Struct):
+    dtype: str
+    shape: Annotated[list[_Count], msgspec.Meta(max_length=limits.AXES)]
+    data_offsets: tuple[_Count, _Count]
+
+
+@dataclasses.dataclass(frozen=True)
+class StoredTensor:
+    """A tensor that lies in a file."""
+
+    file: epath.Path
+    shape: tuple[int, ...]
+    dtype: str
+    # Where it begins in the file, in bytes.
+    begin: int
+
+    @property
+    def numpy_dtype(self) -> np.dtype:
+        """Its type as NumPy names it."""
+        return jnp.dtype(DTYPES[self.dtype])
+
+    @property
+    def bytes(self) -> int:
+        """What it takes on disk."""
+        return math.prod(self.shape) * self.numpy_dtype.itemsize
+
+
+def read_headers(paths: list[epath.Path]) -> dict[str, StoredTensor]:
+    """What tensors there are; of each file only its header is read.
+
+    Raises:
+      ValueError: a file is damaged, or holds tensors of a type that is no weight.
+    """
+    found: dict[str, StoredTensor] = {}
+    for path in paths:
+        for name, tensor in tensors_in(path).items():
+            if name in found:
+                raise ValueError(
+                    f"tensor {name!r} is in {found[name].file} and in {path}: leave "
+                    "the one file that is meant"
+                )
+            found[name] = tensor
+    odd = sorted({item.dtype for item in found.values()} - set(DTYPES))
+    if odd:
+        told = files.quoted(", ".join(odd))
+        raise ValueError(
+            f"weights in {str(paths[0].parent)!r} are of type {told}; "
+            "give a folder of float32, bfloat16 or float16 weights"
+        )
+    return found
+
+
+def tensors_in(path: epath.Path) -> dict[str, StoredTensor]:
+    """Where the tensors of a file lie.
+
+    Raises:
+      ValueError: its header does not fit its length, or a tensor its shape.
+    """
+    header, begin = read_header(path)
+    length = files.existing(path, "weights").stat().length
+    found, end = {}, 0
+    # Whoever writes a file leaves nothing between the tensors, and nothing twice.
+    for name, item in sorted(header.items(), key=lambda pair: pair[1].data_offsets):
+        first, last = item.data_offsets
+        tensor = StoredTensor(path, tuple(item.shape), item.dtype, begin + first)
+        known = tensor.dtype in DTYPES  # others are refused by who reads them
+        if first != end or last < first:
+            told = f"{files.quoted(name)} is said to be at {first} to {last}"
+            raise damaged(path, f"{told}, and the one before ends at {end}")
+        if known and tensor.bytes != last - first:
+            told = files.quoted(item.shape)
+            raise damaged(path, f"{name} has {last - first} bytes for {told}")
+        found[name], end = tensor, last
+    if begin + end != length:
+        raise damaged(path, f"it has {length} bytes in the place of {begin + end}")
+    return found
+
+
+def read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int]:
+    """The header of a safetensors file, and where its tensors begin.
+
+    Raises:
+      ValueError: there is none.
+    """
+    with files.existing(path, "weights").open("rb") as file:
+        size = int.from_bytes(file.read(8), "little")
+        if not 2 <= size <= limits.HEADER_BYTES:
+            raise damaged(path, "it does not begin like a safetensors file")
+        text = file.read(size)
+    try:
+        # Counted before anything is made of it. A tensor takes four colons, and what
+        # stands beside the tensors some more.
+        if text.count(b":") > 10 * limits.TENSORS:
+            raise ValueError(f"it lists more than {limits.TENSORS} tensors")
+        # Item by item: what stands beside the tensors is of another kind.
+        items = files.decode_json(text, dict[str, msgspec.Raw])
+        items.pop("__metadata__", None)
+        if len(items) > limits.TENSORS:
+            raise ValueError(f"it lists more than {limits.TENSORS} tensors")
+        if text.count(b'"data_offsets"') > len(items):
+            raise ValueError("a name stands twice")
+        tensors = {n: files.decode_json(item, _Tensor) for n, item in items.items()}
+    except ValueError as error:
+        raise damaged(path, f"its header is not as it must be: {error}") from error
+    return tensors, 8 + size
+
+
+def damaged(path: epath.Path, how: str) -> ValueError:
+    """An error that tells what is wrong with a file, and the remedy."""
+    return ValueError(
+        f"weights {str(path)!r} are damaged or cut short ({how}); copy or download the "
+        "file again"
+    )

@@ -1,0 +1,48 @@
+"""Safetensors files as pages of memory, read tensor by tensor."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import mmap
+import os
+import tempfile
+from collections.abc import Iterator
+
+import numpy as np
+from etils import epath
+
+from sora_jax.weights.headers import StoredTensor
+
+
+class Mapped:
+    """The tensors of a file, as views of its pages."""
+
+    def __init__(self, pages: mmap.mmap):
+        self.pages = pages
+
+    def tensor(self, stored: StoredTensor) -> np.ndarray:
+        """A tensor; it is read when it is looked at."""
+        count = math.prod(stored.shape)
+        flat = np.frombuffer(self.pages, stored.numpy_dtype, count, stored.begin)
+        return flat.reshape(stored.shape)
+
+    def forget(self, stored: StoredTensor) -> None:
+        """Give back the memory of a tensor's pages, where the system can."""
+        if hasattr(self.pages, "madvise"):
+            start = -(-stored.begin // mmap.PAGESIZE) * mmap.PAGESIZE
+            length = (stored.begin + stored.bytes - start) // mmap.PAGESIZE
+            if length > 0:
+                self.pages.madvise(mmap.MADV_DONTNEED, start, length * mmap.PAGESIZE)
+
+
+@contextlib.contextmanager
+def mapped(path: epath.Path) -> Iterator[Mapped]:
+    """Open a file, wherever it is."""
+    with contextlib.ExitStack() as stack:
+        if "://" in os.fspath(path):
+            folder = stack.enter_context(tempfile.TemporaryDirectory())
+            path = path.copy(epath.Path(folder) / path.name)
+        file = stack.enter_context(open(os.fspath(path), "rb"))
+        # Closed when the last view of it is gone.
+        yield Mapped(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))

@@ -1,0 +1,161 @@
+"""A published network on disk: its config, its table of tensors and its files."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax.sharding import Mesh
+
+from sora_jax import sharding
+from sora_jax.config import RULES
+from sora_jax.families.family import NetworkSpec, TensorFiles
+from sora_jax.families.table import Entry
+from sora_jax.nn.parameters import metadata
+from sora_jax.nn.precision import compute_dtype
+from sora_jax.weights import headers, shards, transfer
+from sora_jax.weights.headers import StoredTensor
+from sora_jax.weights.modules import abstract_of, flatten
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredNetwork:
+    """A network on disk.
+
+    Attributes:
+      where: its files, for messages.
+      spec: what its family says of it.
+      config: its sizes.
+      layout: the name of the layout.
+      stored: its tensors, by their names in the files.
+      constants: values of parameters that are no tensors in the files.
+    """
+
+    where: str
+    spec: NetworkSpec
+    config: Any
+    layout: str
+    stored: Mapping[str, StoredTensor]
+    constants: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def table(self) -> list[Entry]:
+        """Its tensors beside our parameters."""
+        if self.spec.table is None:
+            raise ValueError(f"weights {self.where!r}: their layout has no table")
+        return self.spec.table(self.config, self.layout)
+
+    def bytes(self, mesh: Mesh | None = None, exact: bool = False) -> int:
+        """What its parameters take on a device (see `load`)."""
+        _, parameters = self.abstract(mesh, exact)
+        return sum(
+            math.prod(x.sharding.shard_shape(x.shape) if x.sharding else x.shape)
+            * x.dtype.itemsize
+            for x in parameters.values()
+        )
+
+    def abstract(
+        self, mesh: Mesh | None = None, exact: bool = False
+    ) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:
+        """The structure of the module, and its parameters by path, without memory."""
+
+        def make(rngs: nnx.Rngs) -> nnx.Module:
+            return self.spec.module(self.config, rngs=rngs)
+
+        graphdef, shapes = abstract_of(make)
+        module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+        exactly = flatten(metadata(module, "keep_float32", False))
+        dtype = compute_dtype(self.config.dtype)
+        kinds = self.stored_dtypes()
+        placed: dict[str, Any] = {}
+        if mesh is not None:
+            with sharding.use(mesh, RULES):
+                placed = flatten(sharding.parameter_shardings(module, mesh))
+        described = {}
+        for path, shape in flatten(shapes).items():
+            kept = kinds.get(path, shape.dtype)
+            if not exact and not exactly[path]:
+                kept = min(kept, dtype, key=lambda kind: jnp.dtype(kind).itemsize)
+            described[path] = jax.ShapeDtypeStruct(
+                shape.shape, kept, sharding=placed.get(path)
+            )
+        return graphdef, described
+
+    def stored_dtypes(self) -> dict[str, jnp.dtype]:
+        """The type in which each of our parameters lies in the files."""
+        kinds: dict[str, jnp.dtype] = {}
+        for entry in self.table:
+            if entry.name in self.stored:
+                kind = self.stored[entry.name].numpy_dtype
+                kinds[entry.path] = jnp.promote_types(kinds.get(entry.path, kind), kind)
+        return kinds
+
+    def check(self) -> None:
+        """Hold the headers of the files against the table.
+
+        Raises:
+          ValueError: lists every tensor that is missing, unexpected or misshapen.
+        """
+        guess = self.spec.guess(shapes_of(self.stored))
+        depth = getattr(self.config, "depth", 0)
+        if depth > len(self.stored):  # too many to list one by one
+            raise ValueError(
+                f"weights {self.where!r} are not those of the model that its config "
+                f"describes: it has {depth} layers, and the files "
+                f"{len(self.stored)} tensors{guess}"
+            )
+        _, parameters = self.abstract()
+        try:
+            transfer.check(self.where, self.table, self.stored, parameters)
+        except ValueError as error:
+            raise ValueError(f"{error}{guess}") from error
+
+    def load(self, mesh: Mesh | None = None, *, exact: bool = False) -> nnx.Module:
+        """Read the network, onto a mesh if there is one.
+
+        Args:
+          mesh: where the parameters lie.
+          exact: keep the types of the files; else what is computed in bfloat16 is also
+            held so.
+        """
+        graphdef, parameters = self.abstract(mesh, exact)
+        params = transfer.load(self.where, self.table, self.stored, parameters)
+        for name, values in self.constants.items():
+            params[name] = jnp.asarray(values, jnp.float32)
+        return nnx.merge(graphdef, params)
+
+
+def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTensor]:
+    """The tensors of a network's files, each by its first name.
+
+    Raises:
+      ValueError: a tensor has two names and two shapes.
+    """
+    stored = headers.read_headers(shards.find(files))
+    for alias, name in spec.aliases.items():
+        if alias not in stored:
+            continue
+        second = stored.pop(alias)
+        first = stored.setdefault(name, second)
+        if first.shape != second.shape:
+            raise ValueError(
+                f"weights {place_of(files)!r}: {name} {list(first.shape)} and {alias} "
+                f"{list(second.shape)} must be the same: copy or download the folder "
+                "again"
+            )
+    return stored
+
+
+def place_of(files: TensorFiles) -> str:
+    """A network's folder, or its one file, for messages."""
+    return str(shards.find(files)[0] if files.single else files.folder)
+
+
+def shapes_of(stored: Mapping[str, StoredTensor]) -> dict[str, tuple[int, ...]]:
+    """The shapes of tensors."""
+    return {name: tensor.shape for name, tensor in stored.items()}

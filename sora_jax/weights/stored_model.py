@@ -1,0 +1,107 @@
+"""A folder in a layout that a family knows: its configs and headers, read at once."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from etils import epath
+
+from sora_jax.families.family import Family, Layout
+from sora_jax.models.tokenizer import check_file
+from sora_jax.weights.network import StoredNetwork, place_of, read_headers, shapes_of
+
+HASHED = 2**20  # bytes at each end of a file
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class StoredModel:
+    """A folder of published weights.
+
+    Attributes:
+      family: of the model.
+      layout: of the folder.
+      config: what it holds.
+      networks: by name.
+      tokenizer: the SentencePiece model.
+    """
+
+    family: Family
+    layout: Layout
+    config: Any
+    networks: Mapping[str, StoredNetwork]
+    tokenizer: epath.Path
+
+    @property
+    def digest(self) -> str:
+        """Of the length, the beginning and the end of each file.
+
+        To hash all of them would take longer than to load them.
+        """
+        files = {
+            item.file
+            for network in self.networks.values()
+            for item in network.stored.values()
+        }
+        digest = hashlib.sha256()
+        for path in sorted(files, key=str):
+            length = path.stat().length
+            digest.update(f"{path.name} {length}".encode())
+            with path.open("rb") as file:
+                digest.update(file.read(HASHED))
+                file.seek(max(0, length - HASHED))
+                digest.update(file.read(HASHED))
+        return digest.hexdigest()[:16]
+
+    def check(self) -> None:
+        """Look at all files without reading any tensor.
+
+        Raises:
+          ValueError: tells all that is wrong, of every network.
+        """
+        problems = []
+        for network in self.networks.values():
+            try:
+                network.check()
+            except ValueError as error:
+                problems.append(str(error))
+        try:
+            check_file(self.tokenizer)
+        except ValueError as error:
+            problems.append(f"{error}; copy or download the folder again")
+        if problems:
+            raise ValueError("\n".join(problems))
+
+
+def open_model(where: epath.Path, family: Family, layout: Layout) -> StoredModel:
+    """Read configs and headers of a folder.
+
+    Raises:
+      ValueError: something is missing, or is of a kind that is not built here.
+    """
+    located = layout.locate(where)
+    stored = {
+        name: read_headers(files, family.networks[name])
+        for name, files in located.items()
+    }
+    described = layout.describe(where, {n: shapes_of(x) for n, x in stored.items()})
+    networks = {
+        name: StoredNetwork(
+            where=place_of(located[name]),
+            spec=spec,
+            config=spec.sizes(described.config),
+            layout=layout.name,
+            stored=stored[name],
+            constants=described.constants.get(name, {}),
+        )
+        for name, spec in family.used(described.config).items()
+    }
+    return StoredModel(
+        family=family,
+        layout=layout,
+        config=described.config,
+        networks=networks,
+        tokenizer=described.tokenizer,
+    )
