@@ -19,17 +19,13 @@ jax.config.update("jax_disable_most_optimizations", True)
 
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
+from packed import packed  # noqa: E402
 
 from sora_jax import cli, sharding  # noqa: E402
 from sora_jax.config import AttentionPlan, DiTRun  # noqa: E402
-from sora_jax.data.packing import Sample, pack_row  # noqa: E402
-from sora_jax.data.patches import coordinates  # noqa: E402
-from sora_jax.data.pipeline import join  # noqa: E402
 from sora_jax.training import dit  # noqa: E402
 from sora_jax.training.state import TrainState  # noqa: E402
 from sora_jax.training.step import train_step  # noqa: E402
-
-SHAPES = ((3, 2, 2), (1, 4, 4), (2, 3, 2), (5, 2, 2))  # of packed samples
 
 
 def config(debug: DiTRun) -> DiTRun:
@@ -44,35 +40,6 @@ def config(debug: DiTRun) -> DiTRun:
     return dataclasses.replace(
         debug, dit=model, text=text, packing=packing, optim=optim
     )
-
-
-def packed(run: DiTRun):
-    """Rows of samples of several shapes, with padding."""
-    rng = np.random.default_rng(0)
-
-    def sample(grid):
-        count, text = int(np.prod(grid)), run.text.pad_to
-        vocabulary = run.text.vocabulary
-        return Sample(
-            x=rng.normal(size=(count, run.dit.patch_features)).astype(np.float32),
-            extra=rng.normal(size=(count, run.dit.extra_features)).astype(np.float32),
-            coords=coordinates(grid),
-            clean=np.arange(count) < count // 4,
-            captions=rng.integers(3, vocabulary, (1, text), np.int32),
-            caption_ids=np.zeros(count, np.int32),
-        )
-
-    room = run.packing
-    rows = [
-        pack_row(
-            [sample(SHAPES[(i + j) % len(SHAPES)]) for j in range(2)],
-            room.tokens,
-            room.samples,
-            run.text.pad_to,
-        )
-        for i in range(room.rows)
-    ]
-    return join(rows)
 
 
 def begin(abstract: TrainState) -> TrainState:
