@@ -27,9 +27,10 @@ from sora_jax.config.training import (
     OptimConfig,
     RunConfig,
 )
-from sora_jax.config.weights import ModelConfig, SeenConfig
+from sora_jax.config.weights import AdapterConfig, ModelConfig, SeenConfig
 
 __all__ = [
+    "AdapterConfig",
     "AttentionPlan",
     "CriticConfig",
     "DiTConfig",

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from typing import Literal
 
+from sora_jax import limits
 from sora_jax.config.models import DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.sampling import SamplingConfig
+from sora_jax.files import quoted
 
 Conditioning = Literal["channels", "tokens", "nothing"]
 
@@ -22,6 +25,47 @@ class SeenConfig:
 
     # Words of its captions, in lower case; none: unknown, or a language.
     words: tuple[str, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class AdapterConfig:
+    """Factors of low rank beside kernels (LoRA, arXiv 2106.09685)."""
+
+    # Regular expressions of the linear maps that get factors; each has to match a
+    # whole path, such as blocks/self_attention/qkv.
+    targets: tuple[str, ...] = ("blocks/.*",)
+    # Columns of the first factor and rows of the second.
+    rank: int = 16
+    # The product of the factors counts alpha / rank times.
+    alpha: float = 16.0
+
+    def __post_init__(self):
+        require_within(
+            "adapter.",
+            self,
+            {"rank": (1, limits.FEATURES)},
+            (
+                0 < self.alpha < math.inf,
+                f"adapter.alpha must be > 0, got {self.alpha}",
+            ),
+            (
+                len(self.targets) >= 1,
+                "adapter.targets must name at least one path, got none",
+            ),
+        )
+        for target in self.targets:
+            try:
+                re.compile(target)
+            except (re.error, RecursionError) as error:
+                raise ValueError(
+                    "adapter.targets must be regular expressions, got "
+                    f"{quoted(target)} ({error})"
+                ) from error
+
+    @property
+    def scale(self) -> float:
+        """What the product of the factors is multiplied by."""
+        return self.alpha / self.rank
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -105,6 +105,24 @@ def read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int]:
     Raises:
       ValueError: there is none.
     """
+    tensors, begin, _ = _read_header(path)
+    return tensors, begin
+
+
+def read_metadata(path: epath.Path) -> dict[str, str]:
+    """What stands beside the tensors in the header of a safetensors file.
+
+    Raises:
+      ValueError: there is no header, or the metadata are no strings by name.
+    """
+    _, _, metadata = _read_header(path)
+    try:
+        return files.decode_json(metadata, dict[str, str])
+    except ValueError as error:
+        raise damaged(path, f"its metadata are not as they must be: {error}") from error
+
+
+def _read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int, bytes]:
     with files.existing(path, "weights").open("rb") as file:
         size = int.from_bytes(file.read(8), "little")
         if not 2 <= size <= limits.HEADER_BYTES:
@@ -117,7 +135,7 @@ def read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int]:
             raise ValueError(f"it lists more than {limits.TENSORS} tensors")
         # Item by item: what stands beside the tensors is of another kind.
         items = files.decode_json(text, dict[str, msgspec.Raw])
-        items.pop("__metadata__", None)
+        metadata = bytes(items.pop("__metadata__", b"{}"))
         if len(items) > limits.TENSORS:
             raise ValueError(f"it lists more than {limits.TENSORS} tensors")
         if text.count(b'"data_offsets"') > len(items):
@@ -125,7 +143,7 @@ def read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int]:
         tensors = {n: files.decode_json(item, _Tensor) for n, item in items.items()}
     except ValueError as error:
         raise damaged(path, f"its header is not as it must be: {error}") from error
-    return tensors, 8 + size
+    return tensors, 8 + size, metadata
 
 
 def damaged(path: epath.Path, how: str) -> ValueError:

@@ -47,7 +47,7 @@ def save_tensors(
       dtype: how floating-point arrays are stored; None keeps their own.
     """
     target = epath.Path(path)
-    _require_safetensors(target)
+    require_safetensors(target)
     write_bytes(target, packed(tensors, dtype))
 
 
@@ -132,7 +132,7 @@ def _opened(path: PathLike) -> Iterator[Any]:
     """Open a safetensors file, wherever it is, or says what is wrong with it."""
     target = epath.Path(path)
     named = f"weights {os.fspath(path)!r}"
-    _require_safetensors(target)
+    require_safetensors(target)
     if not target.exists():
         raise ValueError(f"{named} do not exist; check the spelling of --weights")
     files.existing(target, "weights")
@@ -151,7 +151,12 @@ def _opened(path: PathLike) -> Iterator[Any]:
         yield file
 
 
-def _require_safetensors(path: epath.Path) -> None:
+def require_safetensors(path: epath.Path) -> None:
+    """Refuse a file of another kind by its name.
+
+    Raises:
+      ValueError: says what to do.
+    """
     if path.suffix in PICKLES:
         raise ValueError(
             f"weights {os.fspath(path)!r} may be a pickle, which can run any code; "
