@@ -54,6 +54,7 @@ def finish(process):
     return output
 
 
+@pytest.mark.slow
 def test_a_killed_run_ends_like_one_that_was_not(tmp_path):
     steps = "--config.steps=6"
     finish(train(tmp_path / "whole", steps))

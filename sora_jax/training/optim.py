@@ -10,7 +10,7 @@ Muon trains hidden matrices, and AdamW the others (Jordan et al. 2024).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Hashable, Mapping
 from typing import Any
 
 import jax
@@ -97,7 +97,8 @@ def by_network(
     def labels(params: Params) -> Params:
         return _by_path(lambda path, _: path[0], params)
 
-    return optax.partition(transforms, labels)
+    by_label: dict[Hashable, optax.GradientTransformation] = {**transforms}
+    return optax.partition(by_label, labels)
 
 
 def matrix_axes(group: str | None, ndim: int) -> contrib.MuonDimensionNumbers | None:
