@@ -90,8 +90,11 @@ def test_adapters_alone_are_trained(monkeypatch):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name", CASES)
-def test_sharded_is_single(name):
+# All is computed in float64, but for the critic, which is in float32.
+@pytest.mark.parametrize(
+    ("name", "bound"), [("flow matching", 1e-9), ("reconstruction", 1e-5)]
+)
+def test_sharded_is_single(name, bound):
     ran = subprocess.run(
         [sys.executable, str(TESTS / "objective_cases.py"), name],
         capture_output=True,
@@ -100,4 +103,4 @@ def test_sharded_is_single(name):
         env={**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_X64": "1"},
     )
     assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout.splitlines()[-1]) < 1e-9
+    assert json.loads(ran.stdout.splitlines()[-1]) < bound

@@ -71,7 +71,7 @@ def train(
     Raises:
       ValueError: the workdir belongs to a run with another config.
       FloatingPointError: loss or gradient are no longer numbers.
-      KeyboardInterrupt: someone asked to leave; the last step is saved.
+      KeyboardInterrupt: the run was preempted; its last step is saved.
       OSError: there is no room to save, or another run has taken the workdir over.
     """
     check_shared(workdir)
@@ -91,7 +91,7 @@ def run(
         setup = set_up(mesh)
         program = setup.program
         data = setup.data()
-        asked_to_leave = stack.enter_context(preemption.listening(lock.is_lost))
+        is_preempted = stack.enter_context(preemption.listening(lock.is_lost))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
         restored = checkpoints.restore_latest(as_dict(program.state.abstract), data)
         if restored is None:
@@ -132,9 +132,9 @@ def run(
             if pending is not None:
                 read(report, *pending)
             pending = (step, metrics)
-            is_leaving = asked_to_leave()
-            saves = is_leaving or is_due(step, config.checkpoint_every)
-            evaluates = not is_leaving and is_due(step, config.eval_every)
+            is_ending = is_preempted()
+            saves = is_ending or is_due(step, config.checkpoint_every)
+            evaluates = not is_ending and is_due(step, config.eval_every)
             if saves or evaluates:
                 read(report, *pending)
                 pending = None
@@ -144,7 +144,7 @@ def run(
                     lock.check()
                 about = {"config": to_json(config), "sources": setup.sources}
                 checkpoints.save(step, as_dict(state), data, about)
-            if is_leaving:
+            if is_ending:
                 raise KeyboardInterrupt
             if evaluates:
                 evaluate(state, step)
