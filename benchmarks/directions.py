@@ -23,7 +23,7 @@ from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, grid_of, patchify
 from sora_jax.data.pipeline import join
 from sora_jax.sampling.model import Model
-from sora_jax.training.networks import Networks, flow_loss
+from sora_jax.training.objectives.flow_matching import loss_at
 from sora_jax.types import Batch
 from sora_jax.worlds.playground.source import Playground
 from sora_jax.worlds.playground.world import Body, Stretch
@@ -143,7 +143,7 @@ def batch(model: Model, latents: np.ndarray, captions: list[str]) -> Batch:
 def mean_loss(model: Model, one: Batch, level: float) -> float:
     """The loss of all clips at one level of noise, over a few seeds."""
     parts = model.weights.parts
-    networks = (parts["dit"], parts["text_encoder"])
+    networks = {name: parts[name] for name in ("dit", "text_encoder")}
     # The level of clean tokens, which there are none of, comes first.
     levels = jnp.full_like(one.tokens.levels, level).at[:, 0].set(0.0)
     keys = map(jax.random.key, range(SEEDS))
@@ -151,9 +151,9 @@ def mean_loss(model: Model, one: Batch, level: float) -> float:
 
 
 @nnx.jit
-def loss(networks: tuple, one: Batch, levels: jax.Array, key: jax.Array) -> jax.Array:
+def loss(networks: dict, one: Batch, levels: jax.Array, key: jax.Array) -> jax.Array:
     """The loss with one draw of noise."""
-    return flow_loss(Networks(*networks), one, levels, key)
+    return loss_at(networks, one, levels, key)
 
 
 if __name__ == "__main__":

@@ -78,7 +78,7 @@ def flop_of_a_step(workdir: Path) -> float:
     from sora_jax.data import planning
     from sora_jax.training.dit import work_of_a_step
     from sora_jax.training.latents import open_latents
-    from sora_jax.training.rows import row_builder
+    from sora_jax.training.packed_rows import row_builder
 
     config = from_json(DiTRun, json.loads((workdir / "config.json").read_text()))
     found = open_latents(config)

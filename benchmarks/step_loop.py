@@ -16,6 +16,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import tyro
+from flax import nnx
 
 from sora_jax import cli
 from sora_jax.sharding import MeshPlan
@@ -38,25 +39,23 @@ def main(steps: int = 4000) -> None:
         times.append(time.thread_time())
         return {}, {}
 
-    def make_job(mesh_plan: MeshPlan) -> loop.Job:
-        program = dit.program(config, mesh_plan)
+    def set_up(mesh_plan: MeshPlan) -> loop.TrainSetup:
+        program = dit.train_program(config, mesh_plan)
         rows = grain.MapDataset.range(9).map(lambda i: np.full((2, 9), i, np.float32))
 
-        def loss(params: Any, batch: jax.Array, *_: Any) -> tuple[jax.Array, dict]:
-            total = sum(jnp.sum(leaf) for leaf in jax.tree.leaves(params))
-            return total * jnp.mean(batch) * 1e-6, {}
+        def objective(networks: Any, batch: Any, *_: Any) -> tuple[jax.Array, dict]:
+            leaves = jax.tree.leaves([nnx.state(each) for each in networks.values()])
+            return sum(map(jnp.sum, leaves)) * jnp.mean(batch) * 1e-6, {}
 
-        return loop.Job(
-            blueprint=program.blueprint,
-            loss=loss,
-            optimization=program.optimization,
+        return loop.TrainSetup(
+            program=dataclasses.replace(program, objective=objective),
             data=lambda: iter(rows.repeat().to_iter_dataset()),
             evaluate=evaluate,
             work={"clips": 2.0, "FLOP": 1.0},
         )
 
     with tempfile.TemporaryDirectory() as workdir:
-        loop.train(config, workdir, make_job)
+        loop.train(config, workdir, set_up)
     spent = (times[2] - times[0]) / (2 * every)
     print(f"{1e3 * spent:.2f} ms of the host for a step of {leaves[0]} arrays")
 

@@ -21,7 +21,8 @@ from sora_jax.config import DiTRun
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates
 from sora_jax.data.pipeline import join
-from sora_jax.training import dit, networks, state
+from sora_jax.training import dit
+from sora_jax.training.step import jitted_train_step
 from sora_jax.types import Batch
 
 SIDE = 2048
@@ -63,19 +64,19 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
     run = cli.load_config(config)
     runtime.set_cpu_matmul_dtype("bfloat16")
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "context": 1, "tensor": 1})
-    program = dit.program(run, sharding.MeshPlan(mesh, run.rules))
+    program = dit.train_program(run, sharding.MeshPlan(mesh, run.rules))
     batch = packed_batch(run)
     row = jax.tree.map(lambda x: x[:1], batch)
-    model_flops = networks.model_flops(run, row)
+    model_flops = dit.model_flops(run, row)
 
     def step_with(products: str) -> Callable[[], None]:
-        update = state.jitted_update(
+        update = jitted_train_step(
             program.loss, program.optimization, run.seed, products
         )
-        box = [program.blueprint.initial()]
+        box = [program.state.initialize()]
 
         def step() -> None:
-            box[0], metrics = update(box[0], batch)
+            box[0], metrics = update(box[0], {}, batch)
             jax.block_until_ready(metrics)
 
         return step

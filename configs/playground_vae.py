@@ -56,7 +56,7 @@ def get_config(name: str = "smooth") -> VAERun:
         batch=stage.batch,
         window=stage.window,
         start_from=stage.start,
-        decoder_only=name == "decoder",
+        trainable="decoder" if name == "decoder" else "all",
         vae=VAEConfig(temporal_padding="first" if smooth else "zeros"),
         kl=2e-3 if smooth else 1e-4,
         data=PlaygroundConfig(frames=((stage.frames, 1.0),), sizes=(((64, 64), 1.0),)),

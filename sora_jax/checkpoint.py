@@ -246,7 +246,10 @@ class Checkpoints:
             items[_DATA] = data_iterator
         try:
             # Orbax takes an empty dict for "everything".
-            state = ocp.load_checkpointables(path, items) if items else {}
+            with _may_hold_more():
+                state = ocp.load_checkpointables(path, items) if items else {}
+            if lacking := _not_loaded(state):
+                raise ValueError(f"it holds no {', '.join(lacking[:4])}")
         except Exception as error:
             # Its files are whole, so it is the asker that differs.
             raise ValueError(
@@ -287,6 +290,23 @@ def _tell(tell: Callable[..., Any], kind: Any, error: Any, trace: Any) -> None:
 
 def _is_first() -> bool:
     return jax.process_index() == 0
+
+
+def _may_hold_more() -> ocp.Context:
+    """Let a step hold parameters that are not asked for, which then are not read."""
+    context = ocp.Context()
+    context.pytree.loading.partial_load = True
+    return context
+
+
+def _not_loaded(state: Mapping[str, Any]) -> list[str]:
+    """What Orbax leaves as it was asked for, since the step does not hold it."""
+    leaves = jax.tree_util.tree_leaves_with_path(dict(state))
+    return [
+        jax.tree_util.keystr(path, simple=True, separator="/")
+        for path, leaf in leaves
+        if isinstance(leaf, jax.ShapeDtypeStruct)
+    ]
 
 
 def _placed(leaf: Any) -> jax.ShapeDtypeStruct:

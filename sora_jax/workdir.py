@@ -8,7 +8,7 @@ import json
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import jax
@@ -26,6 +26,7 @@ def refuse_other_config(
     config: Mapping[str, Any],
     may_differ: tuple[str, ...] = (),
     defaults: Mapping[str, Any] | None = None,
+    update: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
 ) -> None:
     """Refuses to continue a run with another config; changes nothing.
 
@@ -34,6 +35,7 @@ def refuse_other_config(
       config: nested dicts of what JSON can hold.
       may_differ: dotted fields, with all below them, that may change in a run.
       defaults: of fields that a run of an earlier version does not know.
+      update: gives the fields of an earlier version their names of today.
 
     Raises:
       ValueError: the run was started with other values; lists them all.
@@ -41,11 +43,11 @@ def refuse_other_config(
     path = epath.Path(workdir) / "config.json"
     now = json.loads(json.dumps(config))
     if path.exists():
-        before = read_json(
-            path,
+        remedy = (
             "give another --workdir, or delete that file if you are sure that the "
-            "config is the run's",
+            "config is the run's"
         )
+        before = update(read_json(path, remedy))
         known = dict(_leaves(json.loads(json.dumps(defaults)))) if defaults else {}
         lines = _differences(known | dict(_leaves(before)), now, may_differ)
         if lines:

@@ -25,7 +25,8 @@ from sora_jax.config import DiTRun, EncodeRun, TextConfig, to_json
 from sora_jax.data import footage, outputs, pictures, records, storyboard
 from sora_jax.limits import LIMITS
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.sampling import checks, flags, job, media, spellings
+from sora_jax.sampling import checks, flags, job, spellings
+from sora_jax.sampling.media import read_noise
 from sora_jax.weights import bundle, folders, safetensors_io, workdirs
 from sora_jax.weights.export import export
 from sora_jax.workdir import write_json
@@ -117,7 +118,7 @@ def read_array(folder: Path, content: bytes) -> None:
     path = folder / "a.npy"
     path.write_bytes(content)
     refusing(footage.read, path, fps=8, size=(8, 8))
-    media.read_noise(os.fspath(path), "--init-noise", LIMITS)
+    read_noise(os.fspath(path), "--init-noise", LIMITS)
 
 
 def media(folder: Path) -> st.SearchStrategy:

@@ -20,16 +20,16 @@ jax.config.update("jax_disable_most_optimizations", True)
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
+from packed import packed  # noqa: E402
 
 from sora_jax import cli, sharding  # noqa: E402
 from sora_jax.config import AttentionPlan, DiTRun  # noqa: E402
-from sora_jax.data.packing import Sample, pack_row  # noqa: E402
-from sora_jax.data.patches import coordinates  # noqa: E402
-from sora_jax.data.pipeline import join  # noqa: E402
 from sora_jax.nn.attention import attention  # noqa: E402
 from sora_jax.nn.flash import Meta  # noqa: E402
 from sora_jax.nn.kv_cache import KVCache  # noqa: E402
-from sora_jax.training import dit, state  # noqa: E402
+from sora_jax.training import dit  # noqa: E402
+from sora_jax.training.state import TrainState  # noqa: E402
+from sora_jax.training.step import train_step  # noqa: E402
 
 SHAPES = ((3, 2, 2), (1, 4, 4), (2, 3, 2), (5, 2, 2))  # of packed samples
 
@@ -48,36 +48,7 @@ def config(debug: DiTRun) -> DiTRun:
     )
 
 
-def packed(run: DiTRun):
-    """Rows of samples of several shapes, with padding."""
-    rng = np.random.default_rng(0)
-
-    def sample(grid):
-        count, text = int(np.prod(grid)), run.text.pad_to
-        vocabulary = run.text.vocabulary
-        return Sample(
-            x=rng.normal(size=(count, run.dit.patch_features)).astype(np.float32),
-            extra=rng.normal(size=(count, run.dit.extra_features)).astype(np.float32),
-            coords=coordinates(grid),
-            clean=np.arange(count) < count // 4,
-            captions=rng.integers(3, vocabulary, (1, text), np.int32),
-            caption_ids=np.zeros(count, np.int32),
-        )
-
-    room = run.packing
-    rows = [
-        pack_row(
-            [sample(SHAPES[(i + j) % len(SHAPES)]) for j in range(2)],
-            room.tokens,
-            room.samples,
-            run.text.pad_to,
-        )
-        for i in range(room.rows)
-    ]
-    return join(rows)
-
-
-def begin(abstract: state.TrainState) -> state.TrainState:
+def begin(abstract: TrainState) -> TrainState:
     """A state on its devices, without compiling one: no parameter is zero."""
     rng = np.random.default_rng(1)
 
@@ -90,8 +61,8 @@ def begin(abstract: state.TrainState) -> state.TrainState:
         return jax.device_put(np.zeros(x.shape, x.dtype), x.sharding)
 
     params = jax.tree.map(draw, abstract.params)
-    rest = jax.tree.map(zeros, abstract)
-    return dataclasses.replace(rest, params=params, ema=params)
+    others = jax.tree.map(zeros, abstract)
+    return dataclasses.replace(others, params=params, ema=params)
 
 
 # Its state is the gradient that the optimizer was given.
@@ -105,9 +76,9 @@ def step(run: DiTRun, shape: dict[str, int], devices: list, *, with_step: bool) 
     """Loss, gradient and, if asked for, parameters after a step, on a mesh."""
     mesh = sharding.make_mesh(shape, devices)
     mesh_plan = sharding.MeshPlan(mesh, run.rules)
-    program = dit.program(run, mesh_plan)
+    program = dit.train_program(run, mesh_plan)
     batch = sharding.to_device(packed(run), mesh_plan)
-    abstract, transform = program.blueprint.abstract, program.optimization.transform
+    abstract, transform = program.state.abstract, program.optimization.transform
     if not with_step:
         abstract = dataclasses.replace(abstract, opt_state=optax.EmptyState())
         transform = optax.set_to_zero()
@@ -116,9 +87,8 @@ def step(run: DiTRun, shape: dict[str, int], devices: list, *, with_step: bool) 
     optimization = dataclasses.replace(
         program.optimization, transform=optax.chain(KEPT, transform)
     )
-    after, metrics = jax.jit(partial(state.update, program.loss, optimization, 0))(
-        begun, batch
-    )
+    take_step = partial(train_step, program.loss, optimization, 0)
+    after, metrics = jax.jit(take_step)(begun, {}, batch)
     found = {"loss": metrics["loss"], "gradient": after.opt_state[0]}
     found |= streamed(run.dit.attention, mesh_plan)
     if with_step:

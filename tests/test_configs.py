@@ -36,7 +36,7 @@ BAD = [
     (VAERun, {"window": 96}),
     (VAERun, {"keep": 1}),
     (VAERun, {"batch": 0}),
-    (VAERun, {"decoder_only": True}),
+    (VAERun, {"trainable": "decoder"}),
     (EncodeRun, {"vocabulary": 10}),
     (EncodeRun, {"conditioned": 1.5}),
     (PlaygroundConfig, {"length": 0}),

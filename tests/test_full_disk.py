@@ -87,7 +87,7 @@ def test_curves_without_room_do_not_end_a_run(tmp_path):
         for step in range(1, 40):
             with room_for(0 if 10 <= step < 30 else 2**20):
                 report.step(step, {"loss": float(step)})
-                report._board.flush()
+                report._tensorboard.flush()
     told = scalars(tmp_path)
     assert {1, 9, 30, 39} <= told.keys() and told[39] == [39.0]
 

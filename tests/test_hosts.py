@@ -63,6 +63,7 @@ def finish(*started):
     return outputs
 
 
+@pytest.mark.slow
 def test_two_hosts_train_evaluate_and_continue_as_one(tmp_path):
     command = ["train.py", "--config=configs/vae_debug.py", "--config.batch=4"]
     command += ["--config.steps=6", "--config.eval_every=4"]
@@ -89,6 +90,7 @@ def test_two_hosts_train_evaluate_and_continue_as_one(tmp_path):
     assert np.diff(values).min() > 1e-3 * values[-1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("hosts", [1, 2])
 def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
     command = ["train.py", "--config=configs/vae_debug.py", "--config.batch=4"]
@@ -111,6 +113,7 @@ def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
     assert Checkpoints(tmp_path).steps() == [max(scalars(tmp_path))]
 
 
+@pytest.mark.slow
 def test_two_hosts_make_the_video_of_one(exported, tmp_path):
     video = {"steps": 2, "frames": 5, "seed": 1}
     command = ["sample.py", f"--weights={exported}", "--prompt=a red ball"]

@@ -39,11 +39,11 @@ def test_the_second_run_is_refused_until_the_first_is_killed(tmp_path):
         with pytest.raises(ValueError, match=told), only_run(workdir):
             raise AssertionError("two runs in one workdir")
 
-        def make_job(mesh):
+        def set_up(mesh):
             raise AssertionError("heavy work before the refusal")
 
         with pytest.raises(ValueError, match=told):
-            loop.train(VAERun(), str(workdir), make_job)
+            loop.train(VAERun(), str(workdir), set_up)
         process.send_signal(signal.SIGSTOP)  # asleep is not dead
         with pytest.raises(ValueError, match=told), only_run(workdir):
             raise AssertionError("two runs in one workdir")

@@ -46,6 +46,7 @@ def on_many_devices(script, meshes, *arguments):
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("meshes", "measures"),
     [

@@ -9,26 +9,28 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
+from flax.traverse_util import flatten_dict
 
 from sora_jax import runtime
 from sora_jax.config import (
     OptimConfig,
 )
-from sora_jax.training import optim, state
+from sora_jax.training import optim, state, step
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
 def test_accumulating_halves_equals_the_whole_batch(name):
     params = {"up": {"kernel": jnp.eye(4)}, "scale": jnp.ones(4)}
+    groups = {("up", "kernel"): "hidden", ("scale",): None}
     config = OptimConfig(name=name, lr=1e-2, warmup=1, clip=None)
 
     def loss(params, x):
         return jnp.mean((x @ params["up"]["kernel"] * params["scale"][None] - 1) ** 2)
 
     x = jax.random.normal(jax.random.key(0), (8, 4))
-    whole = optim.optimizer(config, 10)
+    whole = optim.optimizer(config, 10, groups)
     update, _ = whole.update(jax.grad(loss)(params, x), whole.init(params), params)
-    halves = optim.optimizer(dataclasses.replace(config, accumulate=2), 10)
+    halves = optim.optimizer(dataclasses.replace(config, accumulate=2), 10, groups)
     state_ = halves.init(params)
     for part in (x[:4], x[4:]):
         parted, state_ = halves.update(jax.grad(loss)(params, part), state_, params)
@@ -38,7 +40,7 @@ def test_accumulating_halves_equals_the_whole_batch(name):
 
 def test_a_run_that_accumulates_still_decays_to_zero():
     config = OptimConfig(lr=1e-2, warmup=1, decay=0.5, accumulate=4, weight_decay=0.0)
-    transform, params = optim.optimizer(config, 40), {"w": jnp.ones(2)}
+    transform, params = optim.optimizer(config, 40, {("w",): None}), {"w": jnp.ones(2)}
     carried, sizes = transform.init(params), []
     for _ in range(40):
         update, carried = transform.update({"w": jnp.ones(2)}, carried, params)
@@ -47,28 +49,14 @@ def test_a_run_that_accumulates_still_decays_to_zero():
     assert abs(sizes[-1]) < 0.3 * abs(sizes[3])
 
 
-def test_muon_orthogonalises_matrices_and_leaves_the_rest_to_adam():
-    params = {
-        "blocks": {"qkv": {"kernel": jnp.zeros((2, 4, 3, 4)), "bias": jnp.zeros((2,))}},
-        "conv": {"filters": jnp.zeros((3, 3, 3, 4, 8))},
-        "embedding": jnp.zeros((9, 4)),
-    }
-    dimensions = optim.muon_dimensions(params)
-    assert dimensions["blocks"]["qkv"]["kernel"].reduction_axis == 1
-    assert dimensions["conv"]["filters"].reduction_axis == (0, 1, 2, 3)
-    assert dimensions["embedding"] is None
-    assert dimensions["blocks"]["qkv"]["bias"] is None
-
-
-@pytest.mark.parametrize("outer", ["embed", "time", "time_table", "head"])
-def test_muon_leaves_matrices_that_touch_data_to_adam(outer):
-    params = {outer: {"up": {"kernel": jnp.zeros((4, 4))}}, "conv": {}}
-    params["conv"][outer] = {"filters": jnp.zeros((1, 1, 1, 4, 4))}
-    dimensions = optim.muon_dimensions(params)
-    assert dimensions[outer]["up"]["kernel"] is None
-    # A VAE's convolutions over time are hidden layers; its head is none.
-    is_hidden = dimensions["conv"][outer]["filters"] is not None
-    assert is_hidden == (outer != "head")
+def test_muon_orthogonalises_matrices_and_leaves_the_others_to_adam():
+    stacked = optim.matrix_axes("hidden", 4)  # (layers, in, 3, out)
+    filters = optim.matrix_axes("hidden_filters", 5)
+    assert stacked.reduction_axis == 1 and stacked.output_axis == -1
+    assert optim.matrix_axes("hidden", 2).reduction_axis == 0
+    assert filters.reduction_axis == (0, 1, 2, 3) and filters.output_axis == -1
+    assert optim.matrix_axes("outer", 2) is None
+    assert optim.matrix_axes(None, 1) is None
 
 
 @pytest.mark.parametrize("name", ["adamw", "muon"])
@@ -78,7 +66,10 @@ def test_weights_decay_and_biases_scales_and_statistics_do_not(name):
         "norm": {"scale": jnp.ones((2, 4))},
         "latent_mean": jnp.ones(4),
     }
-    transform = optim.optimizer(OptimConfig(name=name, warmup=1, weight_decay=0.5), 10)
+    groups = {path: None for path in flatten_dict(params)}
+    groups["blocks", "up", "kernel"] = "hidden"
+    config = OptimConfig(name=name, warmup=1, weight_decay=0.5)
+    transform = optim.optimizer(config, 10, groups)
     still = jax.tree.map(jnp.zeros_like, params)
     carried = transform.init(params)
     update, _ = transform.update(still, carried, params)
@@ -88,10 +79,10 @@ def test_weights_decay_and_biases_scales_and_statistics_do_not(name):
 
 
 def test_the_average_follows_the_parameters():
-    optimization = state.Optimization(transform=optax.sgd(0.1), ema_decay=0.9)
+    optimization = step.Optimization(transform=optax.sgd(0.1), ema_decay=0.9)
 
-    def loss(params, batch, key, step):
-        del key, step
+    def loss(params, frozen, batch, key, step):
+        del frozen, key, step
         return jnp.sum(params["w"] * batch), {}
 
     start = state.TrainState(
@@ -100,7 +91,7 @@ def test_the_average_follows_the_parameters():
         ema={"w": jnp.ones(3)},
         opt_state=optimization.transform.init({"w": jnp.ones(3)}),
     )
-    after, metrics = state.update(loss, optimization, 0, start, jnp.ones(3))
+    after, metrics = step.train_step(loss, optimization, 0, start, {}, jnp.ones(3))
     np.testing.assert_allclose(after.params["w"], 0.9)
     np.testing.assert_allclose(after.ema["w"], 0.99)
     assert int(after.step) == 1001
@@ -111,14 +102,14 @@ def test_products_of_rounded_factors_move_parameters_nearly_as_exact_ones(monkey
     monkeypatch.delenv("ONEDNN_DEFAULT_FPMATH_MODE", raising=False)
     runtime.set_cpu_matmul_dtype("bfloat16")
     assert os.environ["ONEDNN_DEFAULT_FPMATH_MODE"] == "BF16"
-    optimization = state.Optimization(transform=optax.sgd(1.0), ema_decay=0.9)
+    optimization = step.Optimization(transform=optax.sgd(1.0), ema_decay=0.9)
     x = jax.random.normal(jax.random.key(0), (64, 128))
 
-    def loss(params, x, key, step):
-        del key, step
+    def loss(params, frozen, x, key, step):
+        del frozen, key, step
         return jnp.mean((x @ params["w"]) ** 2), {}
 
-    def step(products):
+    def one_step(products):
         """How parameters move, and the program that moves them."""
         w = {"w": jax.random.normal(jax.random.key(1), (128, 96))}
         start = state.TrainState(
@@ -127,13 +118,13 @@ def test_products_of_rounded_factors_move_parameters_nearly_as_exact_ones(monkey
             ema=jax.tree.map(jnp.copy, w),
             opt_state=optimization.transform.init(w),
         )
-        update = state.jitted_update(loss, optimization, 0, products)
+        update = step.jitted_train_step(loss, optimization, 0, products)
         before = np.asarray(w["w"])
-        program = update.lower(start, x).compile()
-        after, _ = program(start, x)
+        program = update.lower(start, {}, x).compile()
+        after, _ = program(start, {}, x)
         return np.asarray(after.params["w"]) - before, program.as_text()
 
-    (exact, plain), (rounded, told) = step("float32"), step("bfloat16")
+    (exact, plain), (rounded, told) = one_step("float32"), one_step("bfloat16")
     difference = np.linalg.norm(rounded - exact) / np.linalg.norm(exact)
     assert difference < 2**-8  # eight bits of a factor
     # Who multiplies depends on what is asked; whether it rounds, on the processor.

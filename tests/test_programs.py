@@ -10,7 +10,7 @@ import sora_jax
 from sora_jax.commands import doctor, program, train
 from sora_jax.config import DiTRun, EncodeRun, VAERun
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.training import loop, starts, vae
+from sora_jax.training import loop, vae, warm_start
 from sora_jax.training.latents import open_latents
 from sora_jax.weights import export, publish, workdirs
 from sora_jax.worlds.playground.judge import command as evaluation
@@ -68,7 +68,7 @@ ENTRIES = (
     ("latents: folder", lambda at: open_latents(DiTRun(latents=at))),
     ("more_latents: folder", lambda at: open_latents(DiTRun(more_latents=(at,)))),
     ("start_from", lambda at: vae.load_start(VAERun(start_from=at))),
-    ("start_from", lambda at: starts.check_start(DiTRun(start_from=at))),
+    ("start_from", lambda at: warm_start.check_start(DiTRun(start_from=at))),
     ("vae", lambda at: workdirs.load_vae(at)),
     ("tokenizer", lambda at: Tokenizer.load(at)),
     ("--weights", lambda at: export.main(["--out", "unused", "--weights", at])),

@@ -28,8 +28,8 @@ from sora_jax.data.sources.protocol import ClipSpec
 from sora_jax.models.vae import VAE
 from sora_jax.training import encode, loop
 from sora_jax.training.latents import open_latents
+from sora_jax.training.program import plan_program
 from sora_jax.training.report import Report
-from sora_jax.training.state import Optimization, plan_state
 from sora_jax.weights import bundle, publish
 from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained
@@ -140,11 +140,11 @@ def test_clips_in_another_format_are_refused(latents):
 def test_a_refused_first_try_leaves_nothing(tmp_path):
     config = DiTRun(latents=str(tmp_path / "missing"))
 
-    def make_job(mesh):
+    def set_up(mesh):
         open_latents(config)
 
     with pytest.raises(ValueError, match="holds no encoded clips"):
-        loop.train(config, str(tmp_path / "run"), make_job)
+        loop.train(config, str(tmp_path / "run"), set_up)
     assert not (tmp_path / "run").exists()
 
 
@@ -153,21 +153,28 @@ class Scale(nnx.Module):
         self.w = nnx.Param(jnp.ones(2), axes=(None,))
 
 
-def scale_job(evaluate):
-    optimization = Optimization(transform=optax.sgd(0.1), ema_decay=0.9)
-
-    def make_job(mesh):
+def scale_setup(evaluate):
+    def set_up(mesh):
         numbers = grain.MapDataset.range(9).map(lambda i: np.full(2, i, np.float32))
-        return loop.Job(
-            blueprint=plan_state(lambda key: Scale(), optimization, 0, mesh),
-            loss=lambda params, batch, key, step: (jnp.sum(params["w"] * batch), {}),
-            optimization=optimization,
+        program = plan_program(
+            VAERun(),
+            mesh,
+            build=lambda rngs: {"scale": Scale()},
+            objective=lambda networks, batch, key, step: (
+                jnp.sum(networks["scale"].w[...] * batch),
+                {},
+            ),
+            optimizer=lambda groups: optax.sgd(0.1),
+            dtypes={},
+        )
+        return loop.TrainSetup(
+            program=program,
             data=lambda: iter(numbers.to_iter_dataset()),
             evaluate=evaluate,
             work={"clips": 1.0, "FLOP": 1.0},
         )
 
-    return make_job
+    return set_up
 
 
 def test_a_save_comes_before_its_evaluation_which_is_made_up_for(tmp_path):
@@ -182,9 +189,9 @@ def test_a_save_comes_before_its_evaluation_which_is_made_up_for(tmp_path):
         return {"loss": 0.0}, {}
 
     with pytest.raises(RuntimeError, match="killed here"):
-        loop.train(config, str(tmp_path), scale_job(fail))
+        loop.train(config, str(tmp_path), scale_setup(fail))
     for _ in range(2):
-        state = loop.train(config, str(tmp_path), scale_job(evaluate))
+        state = loop.train(config, str(tmp_path), scale_setup(evaluate))
         assert int(state.step) == 2
     assert evaluated == [2]
 
@@ -262,7 +269,7 @@ def test_other_hosts_than_the_first_say_nothing(tmp_path, monkeypatch, capfd):
 def test_who_loses_the_workdir_stops_at_once_and_saves_nothing(tmp_path, monkeypatch):
     monkeypatch.setattr(locking, "PULSE", 0.05)
     config = VAERun(steps=10**6, checkpoint_every=10**6, eval_every=10**6)
-    job = scale_job(lambda state: ({}, {}))
+    scale = scale_setup(lambda state: ({}, {}))
 
     def batches():
         yield np.ones(2, np.float32)
@@ -271,9 +278,9 @@ def test_who_loses_the_workdir_stops_at_once_and_saves_nothing(tmp_path, monkeyp
         while True:
             yield np.ones(2, np.float32)
 
-    def make_job(mesh):
-        return dataclasses.replace(job(mesh), data=batches)
+    def set_up(mesh):
+        return dataclasses.replace(scale(mesh), data=batches)
 
     with pytest.raises(OSError, match="was taken over by .*: nothing more is saved"):
-        loop.train(config, str(tmp_path), make_job)
+        loop.train(config, str(tmp_path), set_up)
     assert not list((tmp_path / "checkpoints").glob("*"))

@@ -1,5 +1,6 @@
 """Each solver reproduces a known path, and converges at its order."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -78,3 +79,48 @@ def test_shifting_moves_towards_noise_and_keeps_the_ends():
     t = jnp.array([0.0, 0.5, 1.0])
     moved = shifted(t, jnp.array([3.0, 3.0, 3.0]))
     np.testing.assert_allclose(moved, [0.0, 0.75, 1.0], atol=1e-6)
+
+
+def flow_map(x, sigma, mean=0.5, std=0.5):
+    """The velocity of a perfect few-step model of normal data: x - sigma v is data."""
+    spread = np.sqrt(((1 - sigma) * std) ** 2 + sigma**2)
+    data = mean + std / spread * (x - (1 - sigma) * mean)
+    return (x - data) / sigma
+
+
+def sample_by_renoising(steps, key, count=100_000):
+    first, *keys = jax.random.split(key, steps + 1)
+    table = solvers.renoising_table(shifted(np.linspace(1.0, 0.0, steps + 1), 3.0))
+    stack = solvers.begin(jax.random.normal(first, (count,)), table)
+    for i, sigma in enumerate(table.sigmas):
+        stack = solvers.advance(
+            stack,
+            jnp.float32(flow_map(np.asarray(stack[0], np.float64), sigma)),
+            jnp.float32(table.matrices[i]),
+            jnp.float32(table.noise[i]),
+            jax.random.normal(keys[i], (count,)),
+        )
+    assert table.is_stochastic == (steps > 1)
+    return np.asarray(stack[0])
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 4, 8])
+def test_renoising_keeps_mean_and_variance_at_every_number_of_steps(steps):
+    samples = sample_by_renoising(steps, jax.random.key(steps))
+    # Five standard errors.
+    error = 5 / np.sqrt(len(samples))
+    np.testing.assert_allclose(samples.mean(), 0.5, atol=0.5 * error)
+    np.testing.assert_allclose(samples.std(), 0.5, rtol=error)
+    again = sample_by_renoising(steps, jax.random.key(steps))
+    np.testing.assert_array_equal(samples, again)
+
+
+@pytest.mark.parametrize("solver", solvers.SOLVERS)
+def test_a_deterministic_solver_ignores_noise(solver):
+    table = solvers.make_table(solver, 4, 3.0)
+    assert not table.is_stochastic
+    x, v, noise = jax.random.normal(jax.random.key(0), (3, 50))
+    stack, matrix = solvers.begin(x, table), jnp.float32(table.matrices[1])
+    plain = solvers.advance(stack, v, matrix)
+    noisy = solvers.advance(stack, v, matrix, jnp.float32(table.noise[1]), noise)
+    np.testing.assert_array_equal(plain, noisy)

@@ -43,11 +43,11 @@ def train(config: object, workdir: str) -> None:
             encode.encode(config, workdir, sources)
         case VAERun():
             sources = open_sources(config.data, vae.HELD_OUT_CLIPS)
-            make_job = partial(vae.make_job, config, sources=sources)
-            loop.train(config, workdir, make_job)
+            set_up = partial(vae.set_up, config, sources=sources)
+            loop.train(config, workdir, set_up)
         case DiTRun():
             sample = partial(sample_media, config)
-            loop.train(config, workdir, partial(dit.make_job, config, sample=sample))
+            loop.train(config, workdir, partial(dit.set_up, config, sample=sample))
         case _:
             raise ValueError(
                 f"get_config() returned {type(config).__name__}, which is no run: "

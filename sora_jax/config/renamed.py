@@ -24,6 +24,10 @@ def with_new_names(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
       kind: the name of the config's type, or of the file that holds it.
       data: its fields.
     """
+    if "decoder_only" in data and kind == "VAERun":  # 0.1 to 0.2
+        trainable = "decoder" if data["decoder_only"] else "all"
+        data = {n: x for n, x in data.items() if n != "decoder_only"}
+        data = {"trainable": trainable, **data}
     table = RENAMED.get(kind) or (RENAMED["Run"] if kind.endswith("Run") else {})
     return {
         new if (new := table.get(name, name)) not in data else name: value

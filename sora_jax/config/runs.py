@@ -38,9 +38,6 @@ class VAERun(RunConfig):
     window: int = 0
     # A VAE to start from: the workdir of a run on images, or a weights folder.
     start_from: str = ""
-    # Train the decoder alone, starting from the VAE in the folder of encoded clips:
-    # latents stay as they are, and with them every DiT that was trained on them.
-    decoder_only: bool = False
     # Weight of the squared error beside L1; it finds colours early.
     squares: float = 2.0
     # Weight of the error of gradients beside L1; it sharpens late.
@@ -63,11 +60,6 @@ class VAERun(RunConfig):
             self,
             {"batch": (1, math.inf), **{name: (0, math.inf) for name in weights}},
             train_split(self.data),
-            (
-                bool(self.start_from) or not self.decoder_only,
-                "decoder_only must be False without a trained encoder (start_from), "
-                "got True",
-            ),
             (len(frames) == 1, f"data.frames {one}, got {frames}"),
             (len(sizes) == 1, f"data.sizes {one}, got {sizes}"),
             (

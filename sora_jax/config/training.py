@@ -7,6 +7,7 @@ import math
 from typing import Literal
 
 from sora_jax.config.plain import require, require_within
+from sora_jax.parameter_trees import compiled
 
 # From logical axes to those of the mesh.
 Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
@@ -143,6 +144,12 @@ class RunConfig:
     # float32).
     # With units for bfloat16 (Intel's AMX) a step then takes two thirds.
     cpu_matmul_dtype: Literal["float32", "bfloat16"] = "float32"
+    # Folder that this run starts from; what it may be depends on the run.
+    start_from: str = ""
+    # What is trained: "all", "adapters", of a VAE "decoder", the name of a network, or
+    # a regular expression of paths such as "dit/blocks/.*". All else stays as it is in
+    # `start_from`.
+    trainable: str = "all"
     # The optimizer.
     optim: OptimConfig = OptimConfig()
     # How devices are laid out.
@@ -155,10 +162,16 @@ class RunConfig:
         least = {"steps": 1, "log_every": 1, "eval_every": 1, "checkpoint_every": 1}
         least |= {"keep": 2, "seed": 0}
         bounds = {name: (low, math.inf) for name, low in least.items()}
+        compiled(self.trainable)
         require_within(
             "",
             self,
             bounds,
+            (
+                self.trainable == "all" or bool(self.start_from),
+                f"trainable must be 'all' without start_from, got {self.trainable!r}: "
+                "what is not trained would be random",
+            ),
             (
                 self.optim.accumulate <= self.steps,
                 f"optim.accumulate must be at most steps ({self.steps}), got "

@@ -1,9 +1,9 @@
-"""Which pixels are known: masks, and the channels that carry them beside the noise.
+"""Masks of the given pixels, and the conditioning channels beside the noise.
 
-Every task is a mask over (time, height, width), and training draws the same masks that
-tasks build. Known values are encoded from known pixels alone: the clip with its unknown
-pixels grey goes through the VAE, so that nothing of what is to be made leaks into what
-is given.
+Every task is a mask over (time, height, width), 1 where a pixel is given, and training
+draws the same masks that tasks build. Conditions are encoded from given pixels alone:
+the clip goes through the VAE with all others grey, so that nothing of what is generated
+leaks into its condition.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _DRAWN = {
 
 
 def nothing(frames: int, height: int, width: int) -> Mask:
-    """Text alone: every pixel is to be made."""
+    """Text alone: no pixel is given."""
     return np.zeros((frames, height, width), np.float32)
 
 
 def frames_known(frames: int, height: int, width: int, known: list[int]) -> Mask:
-    """Keyframes, beginnings, endings: whole frames are known."""
+    """Keyframes, beginnings, endings: whole frames are given."""
     mask = nothing(frames, height, width)
     mask[known] = 1
     return mask
@@ -44,7 +44,7 @@ def frames_known(frames: int, height: int, width: int, known: list[int]) -> Mask
 def region_unknown(
     frames: int, height: int, width: int, box: tuple[int, int, int, int]
 ) -> Mask:
-    """Inpainting: all but the box (top, left, bottom, right) is known."""
+    """Inpainting: all but the box (top, left, bottom, right) is given."""
     top, left, bottom, right = box
     mask = np.ones((frames, height, width), np.float32)
     mask[:, top:bottom, left:right] = 0
@@ -54,18 +54,18 @@ def region_unknown(
 def region_known(
     frames: int, height: int, width: int, box: tuple[int, int, int, int]
 ) -> Mask:
-    """Outpainting: only the box (top, left, bottom, right) is known."""
+    """Outpainting: only the box (top, left, bottom, right) is given."""
     return 1 - region_unknown(frames, height, width, box)
 
 
 def beginning(mask: Mask) -> int | None:
-    """How many frames are known where those at the beginning are, and nothing else."""
+    """How many frames are given, if those at the beginning are and nothing else."""
     count = int(mask.all(axis=(1, 2)).argmin()) if not mask.all() else len(mask)
     return None if mask[count:].any() else count
 
 
 def draw_mask(rng: np.random.Generator, frames: int, height: int, width: int) -> Mask:
-    """Draw what is known, as the tasks would ask for it (never nothing at all)."""
+    """Draw the mask of a condition, as tasks build them (never an empty one)."""
     kinds = ["inside", "outside"] if frames == 1 else list(_DRAWN)
     odds = np.array([_DRAWN[kind] for kind in kinds])
     kind = kinds[rng.choice(len(kinds), p=odds / odds.sum())]
@@ -76,12 +76,12 @@ def draw_mask(rng: np.random.Generator, frames: int, height: int, width: int) ->
 
 
 def draw_known_frames(rng: np.random.Generator, frames: int, kind: str) -> list[int]:
-    """Draw which whole frames are known."""
+    """Draw which whole frames are given."""
     span = int(rng.integers(1, frames))
     split = int(rng.integers(0, span + 1))  # of frames at both ends
     count = int(rng.integers(1, min(3, frames) + 1))
     keyframes = rng.choice(frames, count, replace=False).tolist()
-    # Of a long video, keyframes may come after what was made before.
+    # Of a long video, keyframes may come after frames of an earlier window.
     before = span // 2 if rng.random() < 0.25 else 0
     return {
         "first": [0],
@@ -96,9 +96,9 @@ def draw_known_frames(rng: np.random.Generator, frames: int, kind: str) -> list[
 def draw_region(
     rng: np.random.Generator, frames: int, height: int, width: int, inside: bool
 ) -> Mask:
-    """Draw a box that may move, unknown inside or outside.
+    """Draw a box that may move, whose inside or outside is generated.
 
-    Where it is part of a longer video, what was made before is known besides.
+    In a window of a longer video, the frames of the window before are given besides.
     """
     start, stop = (np.array(draw_box(rng, height, width)) for _ in range(2))
     moves = rng.random() < 0.5
@@ -128,7 +128,7 @@ def draw_box(
 
 
 def hide(pixels: Float[Any, "t h w c"], mask: Mask) -> Condition:
-    """Grey out what is unknown."""
+    """Grey out the pixels that are not given."""
     return Condition(pixels=pixels * mask[..., None], mask=mask)
 
 
@@ -138,7 +138,7 @@ def fold_mask(
     """Bring a mask to latent resolution: Wan's layout, one channel per pixel frame.
 
     The first latent frame is one pixel frame, repeated; each later one is
-    `time_factor` frames. A cell's value is the share of its pixels that is known.
+    `time_factor` frames. A cell's value is the share of its pixels that is given.
     """
     mask = np.concatenate([np.repeat(mask[:1], time_factor - 1, axis=0), mask])
     t, h, w = (
@@ -153,11 +153,11 @@ def fold_mask(
 def channels(
     mask: Mask, latents: Float[np.ndarray, "t2 h2 w2 z"], time_factor: int
 ) -> Float[np.ndarray, "t2 h2 w2 q"]:
-    """Join mask and latents of the known pixels; zeros where nothing is known.
+    """Join the mask and the latents of the given pixels; zeros where none is given.
 
     Args:
       mask: of the pixels.
-      latents: of the clip whose unknown pixels are grey.
+      latents: of the clip whose other pixels are grey.
       time_factor: frames in each latent frame but the first.
     """
     folded = fold_mask(mask, time_factor, mask.shape[1] // latents.shape[1])

@@ -2,8 +2,9 @@
 
 Every solver here is linear: what it keeps (the sample, earlier samples, earlier
 predictions) is a stack of arrays, and one step replaces the stack by linear
-combinations of itself and the new velocity. So a solver is a list of noise levels and
-matrices, computed once in float64, and one jitted step runs them all.
+combinations of itself, the new velocity and, where a sampler is stochastic, fresh
+noise. So a solver is a list of noise levels and matrices, computed once in float64, and
+one jitted step runs them all.
 """
 
 from __future__ import annotations
@@ -31,11 +32,19 @@ class Table:
       matrices: for each evaluation, how the next stack is made of this one and, in
         the last column, the velocity; the first entry of the stack is where the model
         is evaluated next.
+      noise: for each evaluation, how much fresh noise each entry of the next stack
+        gets; a deterministic solver has zeros.
     """
 
     sigmas: Float[np.ndarray, " r"]
     times: Float[np.ndarray, " r"]
     matrices: Float[np.ndarray, "r s s2"]
+    noise: Float[np.ndarray, "r s"]
+
+    @property
+    def is_stochastic(self) -> bool:
+        """Whether any step adds fresh noise."""
+        return bool(self.noise.any())
 
     @property
     def size(self) -> int:
@@ -76,13 +85,39 @@ def make_table(
     sigmas = noise_levels(solver, steps, shift)
     sigmas = sigmas[steps - round(strength * steps) :]
     if len(sigmas) == 1:
-        return Table(sigmas=sigmas[:0], times=sigmas[:0], matrices=np.zeros((0, 1, 2)))
+        return deterministic(sigmas[:0], sigmas[:0], np.zeros((0, 1, 2)))
     evaluated, matrices = {"euler": _euler, "heun": _heun, "unipc": _unipc}[solver](
         sigmas
     )
     # With UniPC, Wan's models are told whole thousandths; ours do not mind.
     times = np.trunc(evaluated * 1000) / 1000 if solver == "unipc" else evaluated
-    return Table(sigmas=evaluated, times=times, matrices=matrices)
+    return deterministic(evaluated, times, matrices)
+
+
+def deterministic(
+    sigmas: Float[np.ndarray, " r"],
+    times: Float[np.ndarray, " r"],
+    matrices: Float[np.ndarray, "r s s2"],
+) -> Table:
+    """The table of a solver that adds no noise."""
+    noise = np.zeros(matrices.shape[:2])
+    return Table(sigmas=sigmas, times=times, matrices=matrices, noise=noise)
+
+
+def renoising_table(sigmas: Float[np.ndarray, " r"]) -> Table:
+    """Write down the sampler of few-step models, from levels that end at 0.
+
+    Such a model predicts data that is a sample, not a mean. Each step predicts it, and
+    puts it back at the next level with fresh noise: x = (1 - t) x_0 + t noise
+    (Song et al. 2023, algorithm 1; Yin et al. 2024).
+    """
+    steps = [
+        # From the stack and the velocity: x_0 is x - sigma velocity.
+        ([[1 - after, -(1 - after) * before]], [after])
+        for before, after in _pairs(sigmas)
+    ]
+    matrices, noise = map(np.array, zip(*steps, strict=True))
+    return Table(sigmas=sigmas[:-1], times=sigmas[:-1], matrices=matrices, noise=noise)
 
 
 def begin(x: Float[Array, "..."], table: Table) -> Float[Array, "s ..."]:
@@ -94,11 +129,24 @@ def advance(
     stack: Float[Array, "s ..."],
     velocity: Float[Array, "..."],
     matrix: Float[Array, "s s2"],
+    noise_weights: Float[Array, " s"] | None = None,
+    noise: Float[Array, "..."] | None = None,
 ) -> Float[Array, "s ..."]:
-    """Take one step of a table."""
+    """Take one step of a table.
+
+    Args:
+      stack: what the solver keeps.
+      velocity: at the first entry of the stack.
+      matrix: of the step.
+      noise_weights: the step's row of `Table.noise`; without it no noise is added.
+      noise: fresh, standard normal, of the sample's shape.
+    """
     terms = jnp.concatenate([stack, velocity[None]])
     # Exact sums also where the hardware's fast matrix product is coarse.
-    return jnp.einsum("ij,j...->i...", matrix, terms, precision="highest")
+    stepped = jnp.einsum("ij,j...->i...", matrix, terms, precision="highest")
+    if noise_weights is None or noise is None:
+        return stepped
+    return stepped + jnp.einsum("i,...->i...", noise_weights, noise)
 
 
 def _euler(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

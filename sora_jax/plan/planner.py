@@ -117,8 +117,8 @@ def mesh_of(config: MeshConfig, machine: Machine, heads: int) -> Mesh:
 
 def held_in_training(config: DiTRun, mesh_plan: MeshPlan) -> dict[str, float]:
     """What a device holds between steps."""
-    program = programs.dit.program(config, mesh_plan)
-    state = program.blueprint.abstract
+    program = programs.dit.train_program(config, mesh_plan)
+    state = program.state.abstract
     frozen = {"frozen": shard_bytes(program.frozen)} if program.frozen else {}
     return {
         **frozen,

@@ -28,7 +28,8 @@ from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
 from sora_jax.sampling.request import Request, check
 from sora_jax.sharding import MeshPlan
-from sora_jax.training import dit, state
+from sora_jax.training import dit
+from sora_jax.training.step import jitted_train_step
 from sora_jax.types import Context
 
 
@@ -52,10 +53,10 @@ def train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     """
     text = dataclasses.replace(config.text, dtype="bfloat16")
     config = dataclasses.replace(config, dit=on_accelerator(config.dit), text=text)
-    program = dit.program(config, mesh_plan)
-    update = state.jitted_update(program.loss, program.optimization, config.seed)
+    program = dit.train_program(config, mesh_plan)
+    update = jitted_train_step(program.loss, program.optimization, config.seed)
     batch = batch_of(config, mesh_plan)
-    return update.lower(program.blueprint.abstract, batch, *program.frozen)
+    return update.lower(program.state.abstract, program.frozen, batch)
 
 
 def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:

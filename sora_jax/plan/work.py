@@ -25,8 +25,8 @@ from sora_jax.plan.programs import chunk_of
 from sora_jax.sampling import codec
 from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE
+from sora_jax.training.dit import countable, model_flops
 from sora_jax.training.flops import count_flops
-from sora_jax.training.networks import countable, model_flops
 from sora_jax.types import Tokens
 
 # Products of queries and keys, or of scores and values: forward both; backward the

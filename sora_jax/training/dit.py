@@ -1,81 +1,65 @@
-"""The DiT's job: packed rows of encoded clips in, the flow-matching loss out.
+"""The training of a DiT: packed rows of encoded clips in, velocities out.
 
-The text encoder is trained with it, unless another's reads. Its evaluation is the
-held-out loss at fixed times for each clip shape, and whatever `sample` makes: sampling
-is handed in, since it stands beside training and not below it.
+The text encoder is trained with it, unless `text_from` names a frozen one. Its
+evaluation is the held-out loss at fixed times for each clip shape, and whatever
+`sample` makes: sampling is handed in, since it stands beside training and not below it.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 from flax import nnx
 from jaxtyping import Array
 
 from sora_jax import compiling, sharding
-from sora_jax.config import DiTRun
+from sora_jax.config import DiTConfig, DiTRun
 from sora_jax.data import pipeline, planning
 from sora_jax.data.packing import statistics
-from sora_jax.diffusion import flow
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.parameter_trees import Params, Path
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import optim
 from sora_jax.training.latents import Latents, open_latents
-from sora_jax.training.loop import Job
-from sora_jax.training.networks import (
-    Networks,
-    Trained,
-    flow_loss,
-    frozen_text,
-    load_frozen,
-    model_flops,
-)
+from sora_jax.training.loop import TrainSetup
+from sora_jax.training.networks import Networks
+from sora_jax.training.objectives.flow_matching import FlowMatching, loss_at
+from sora_jax.training.packed_rows import held_out_batches, row_builder
+from sora_jax.training.program import TrainProgram, gradient_flops, plan_program
 from sora_jax.training.report import Media
-from sora_jax.training.rows import held_out_batches, row_builder
-from sora_jax.training.starts import check_start, load_start
-from sora_jax.training.state import (
-    Blueprint,
-    Loss,
-    Metrics,
-    Optimization,
-    Params,
-    TrainState,
-    plan_state,
-    started,
-)
+from sora_jax.training.state import TrainState, load_frozen
+from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.types import Batch
+from sora_jax.weights import folders
+from sora_jax.weights.modules import parameters
 
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
-# module -> moving pictures by name
-SampleFn = Callable[[Networks], dict[str, Media]]
+# networks, and where they lie -> moving pictures by name
+SampleFn = Callable[[Networks, MeshPlan], dict[str, Media]]
 
 
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Program:
-    """What is compiled to train.
-
-    Attributes:
-      blueprint: of the state.
-      optimization: how it moves.
-      loss: by which it moves.
-      networks: from parameters, and those that are frozen, to what they are of.
-      frozen: shapes and places of what the loss reads and nothing moves.
-    """
-
-    blueprint: Blueprint
-    optimization: Optimization
-    loss: Loss
-    networks: Callable[..., Networks]
-    frozen: tuple[Any, ...]
+def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
+    """The networks of a run; their names are those of its checkpoints."""
+    return {
+        "dit": DiT(config.dit, rngs=rngs),
+        "text_encoder": TextEncoder(config.text, rngs=rngs),
+    }
 
 
-def program(config: DiTRun, mesh_plan: MeshPlan) -> Program:
+def read_only(config: DiTRun) -> tuple[str, ...]:
+    """Networks that are frozen whatever else is trained."""
+    return ("text_encoder",) if config.text_from else ()
+
+
+def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
     """The training of a config on a mesh, without data and without memory.
 
     Raises:
@@ -89,103 +73,90 @@ def program(config: DiTRun, mesh_plan: MeshPlan) -> Program:
         ("dit.mlp", config.dit.mlp, "mlp"),
     ):
         sharding.check_shares(name, length, axis, mesh_plan)
-    optimization = Optimization(
-        transform=optim.optimizer(config.optim, config.steps),
-        ema_decay=config.optim.ema_decay,
-        accumulate=config.optim.accumulate,
-    )
-    blueprint = plan_state(
-        lambda key: Trained(config, rngs=nnx.Rngs(key)),
-        optimization,
-        config.seed,
+
+    def optimizer(
+        groups: Mapping[Path, str | None],
+    ) -> optax.GradientTransformation:
+        return optim.optimizer(config.optim, config.steps, groups)
+
+    return plan_program(
+        config,
         mesh_plan,
-    )
-    text, frozen = frozen_text(config, mesh_plan)
-
-    def networks(params: Params, *frozen: Params) -> Networks:
-        trained = nnx.merge(blueprint.graphdef, params)
-        reads = nnx.merge(text, frozen[0]) if frozen else trained.text_encoder
-        return Networks(trained.dit, reads, mesh_plan)
-
-    def loss(
-        params: Params, batch: Batch, key: Array, step: Array, *frozen: Params
-    ) -> tuple[Array, Metrics]:
-        del step
-        levels_key, noise_key = jax.random.split(key)
-        levels = flow.draw_levels(levels_key, batch.tokens, config.flow)
-        return flow_loss(networks(params, *frozen), batch, levels, noise_key), {}
-
-    return Program(
-        blueprint=blueprint,
-        optimization=optimization,
-        loss=loss,
-        networks=networks,
-        frozen=frozen,
+        build=partial(build, config),
+        objective=FlowMatching(config.flow, mesh_plan),
+        optimizer=optimizer,
+        dtypes={"dit": config.dit.dtype, "text_encoder": config.text.dtype},
+        read_only=read_only(config),
     )
 
 
-def make_job(
+def set_up(
     config: DiTRun, mesh_plan: MeshPlan, sample: SampleFn | None = None
-) -> Job:
-    """Build the DiT's job on a mesh.
+) -> TrainSetup:
+    """Set the training of a DiT up on a mesh.
 
     Raises:
       ValueError: the latents folder is incomplete, or of another kind than the config,
         or the mesh cannot share its rows.
     """
-    compiled = program(config, mesh_plan)
-    blueprint = compiled.blueprint
+    program = train_program(config, mesh_plan)
     latents = open_latents(config)
     if config.start_from:
         check_start(config)
-    plan = planning.plan(
-        latents.train.index, config.dit.patch, config.packing, config.seed
-    )
+        start = program.state.starting_from(partial(load_start, config, latents))
+        program = dataclasses.replace(program, state=start)
+    plan = planning.plan(latents.train, config.dit.patch, config.packing, config.seed)
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
-    frozen = load_frozen(config, compiled.frozen)
-    return Job(
-        blueprint=started(blueprint, partial(load_start, config, latents))
-        if config.start_from
-        else blueprint,
-        loss=compiled.loss,
-        optimization=compiled.optimization,
+    frozen = load_frozen(program.frozen, partial(load_kept, config, latents))
+    return TrainSetup(
+        program=program,
+        frozen=frozen,
         data=lambda: pipeline.batches(
             build, plan.rows, config.seed, sharding.host_share(mesh_plan)
         ),
-        evaluate=evaluation(config, compiled, frozen, latents, sample),
+        evaluate=evaluation(config, program, frozen, latents, mesh_plan, sample),
         work=work_of_a_step(config, plan, build),
         sources=latents.hashes,
-        frozen=frozen,
     )
+
+
+def load_kept(config: DiTRun, latents: Latents) -> Params:
+    """The networks of which a run keeps parameters as they are."""
+    loaded: Params = {}
+    if config.trainable != "all":
+        loaded = load_start(config, latents)
+    if config.text_from:
+        text_encoder = folders.network(config.text_from, "text_encoder")
+        loaded["text_encoder"] = parameters(text_encoder)
+    return loaded
 
 
 def evaluation(
     config: DiTRun,
-    compiled: Program,
-    frozen: tuple[Params, ...],
+    program: TrainProgram,
+    frozen: Params,
     latents: Latents,
+    mesh_plan: MeshPlan,
     sample: SampleFn | None,
 ) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
     """The held-out loss at fixed times for each clip shape, and samples."""
     held_out = held_out_batches(config, latents)
 
     @partial(jax.jit, compiler_options=compiling.options(jax.default_backend()))
-    def loss_at(
-        params: Params, frozen: tuple[Params, ...], batch: Batch, t: Array
-    ) -> Array:
+    def loss_at_time(params: Params, frozen: Params, batch: Batch, t: Array) -> Array:
         levels = jnp.full_like(batch.tokens.levels, t).at[:, 0].set(0.0)
-        networks = compiled.networks(params, *frozen)
-        return flow_loss(networks, batch, levels, jax.random.key(0))
+        networks = program.networks(params, frozen)
+        return loss_at(networks, batch, levels, jax.random.key(0), mesh_plan)
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], dict[str, Media]]:
         scalars = {}
         for name, batch in held_out.items():
-            values = [float(loss_at(state.ema, frozen, batch, t)) for t in TIMES]
+            values = [float(loss_at_time(state.ema, frozen, batch, t)) for t in TIMES]
             scalars[f"loss {name}"] = float(np.mean(values))
         scalars["loss"] = float(np.mean(list(scalars.values())))
         if sample is None:
             return scalars, {}
-        return scalars, sample(compiled.networks(state.ema, *frozen))
+        return scalars, sample(program.networks(state.ema, frozen), mesh_plan)
 
     return evaluate
 
@@ -202,3 +173,26 @@ def work_of_a_step(
         "tokens": rows * room * (1 - padding),
         "FLOP": model_flops(config, first),
     }
+
+
+def model_flops(config: DiTRun, row: Batch) -> float:
+    """FLOPs of a step's gradient, without what a remat policy does again.
+
+    Args:
+      config: of the run.
+      row: a batch of one row, or its shapes.
+    """
+    plain = dataclasses.replace(config, dit=countable(config.dit))
+    return config.packing.rows * gradient_flops(
+        partial(build, plain),
+        FlowMatching(plain.flow),
+        row,
+        config.trainable,
+        read_only(config),
+    )
+
+
+def countable(config: DiTConfig) -> DiTConfig:
+    """A transformer that computes nothing twice, and no product inside a kernel."""
+    plan = dataclasses.replace(config.attention, kernel="xla", most_scores=2**62)
+    return dataclasses.replace(config, attention=plan, remat="none", unroll=1)

@@ -1,30 +1,34 @@
-"""The corridor of every training run: data in, steps, then reports and checkpoints.
+"""The loop of every training: data in, steps, then reports and checkpoints.
 
-A `Job` says what is trained; the loop says how. Metrics of a step are read after the
-next one has been dispatched, so that the device never waits for the host.
+A `TrainSetup` says what is trained; the loop says how. Metrics of a step are read after
+the next one has been dispatched, so that the device never waits for the host.
 """
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import json
 import math
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import jax
 
 from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
-from sora_jax.config import RunConfig, to_json
+from sora_jax.config import RunConfig, from_json, to_json
 from sora_jax.locking import Lock, only_run
+from sora_jax.parameter_trees import Params
 from sora_jax.sharding import MeshPlan
-from sora_jax.training import leaving
-from sora_jax.training import state as states
+from sora_jax.training import preemption
 from sora_jax.training.flops import peak_flops
+from sora_jax.training.program import TrainProgram
 from sora_jax.training.report import Media, Report
 from sora_jax.training.state import TrainState
+from sora_jax.training.step import jitted_train_step
 from sora_jax.workdir import check_shared, keep_config, refuse_other_config
 
 # What may change between the parts of one run without making it another run.
@@ -39,72 +43,74 @@ MAY_DIFFER += (
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Job:
-    """What is trained.
+class TrainSetup:
+    """All that the loop needs of a training.
 
     Attributes:
-      blueprint: the state that is to be made or restored.
-      loss: see `training.state.Loss`.
-      optimization: optimizer and average.
+      program: what is compiled.
+      frozen: parameters that the objective reads and nothing moves.
       data: makes a fresh Grain iterator of host batches.
       evaluate: state -> scalars and media; called by every host.
       work: model FLOPs (no recompute), tokens and clips of one step.
       sources: a hash of each input that must stay the same while a run lasts.
-      frozen: parameters that the loss reads and nothing moves.
     """
 
-    blueprint: states.Blueprint
-    loss: states.Loss
-    optimization: states.Optimization
+    program: TrainProgram
     data: Callable[[], Iterator[Any]]
     evaluate: Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]
     work: dict[str, float]
+    frozen: Params = dataclasses.field(default_factory=dict)
     sources: dict[str, str] = dataclasses.field(default_factory=dict)
-    frozen: tuple[states.Params, ...] = ()
 
 
 def train(
-    config: RunConfig, workdir: str, make_job: Callable[[MeshPlan], Job]
+    config: RunConfig, workdir: str, set_up: Callable[[MeshPlan], TrainSetup]
 ) -> TrainState:
-    """Run a job to its end, continuing from the workdir's newest checkpoint.
+    """Train to the end, continuing from the workdir's newest checkpoint.
 
     Raises:
       ValueError: the workdir belongs to a run with another config.
       FloatingPointError: loss or gradient are no longer numbers.
-      KeyboardInterrupt: someone asked to leave; the last step is saved.
+      KeyboardInterrupt: the run was preempted; its last step is saved.
       OSError: there is no room to save, or another run has taken the workdir over.
     """
-    defaults = to_json(type(config)())
     check_shared(workdir)
     with only_run(workdir, jax.process_index() == 0) as lock:
-        refuse_other_config(workdir, to_json(config), MAY_DIFFER, defaults)
-        return run(config, workdir, make_job, lock)
+        update = partial(config_of_today, type(config))
+        refuse_other_config(workdir, to_json(config), MAY_DIFFER, update=update)
+        return run(config, workdir, set_up, lock)
 
 
 def run(
-    config: RunConfig, workdir: str, make_job: Callable[[MeshPlan], Job], lock: Lock
+    config: RunConfig,
+    workdir: str,
+    set_up: Callable[[MeshPlan], TrainSetup],
+    lock: Lock,
 ) -> TrainState:
     """Make what is left of a run, alone in its workdir; see `train`."""
     # --- mesh, then a state born on it, or restored to it -----------------------------
     mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), heads=config.heads)
     mesh_plan = MeshPlan(mesh, config.rules)
     with contextlib.ExitStack() as stack:
-        job = make_job(mesh_plan)
-        data = job.data()
-        asked_to_leave = stack.enter_context(leaving.listening(lock.is_lost))
+        setup = set_up(mesh_plan)
+        program = setup.program
+        data = setup.data()
+        is_preempted = stack.enter_context(preemption.listening(lock.is_lost))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
-        restored = checkpoints.restore_latest(as_dict(job.blueprint.abstract), data)
+        restored = checkpoints.restore_latest(as_dict(program.state.abstract), data)
         if restored is None:
-            state = job.blueprint.initial()
+            state = program.state.initialize()
         else:
-            refuse_other_sources(workdir, restored.metadata.get("sources"), job.sources)
+            refuse_other_sources(
+                workdir, restored.metadata.get("sources"), setup.sources
+            )
             state = TrainState(**restored.state)
         keep_config(workdir, to_json(config))
         report = stack.enter_context(Report(workdir, config))
         first = int(state.step)
-        report.start(first, job.work, peak_flops())
-        step_fn = states.jitted_update(
-            job.loss, job.optimization, config.seed, config.cpu_matmul_dtype
+        report.start(first, setup.work, peak_flops())
+        step_fn = jitted_train_step(
+            program.loss, program.optimization, config.seed, config.cpu_matmul_dtype
         )
 
         def is_due(step: int, every: int) -> bool:
@@ -112,7 +118,7 @@ def run(
 
         def evaluate(state: TrainState, step: int) -> None:
             started = time.perf_counter()
-            report.evaluation(step, *job.evaluate(state))
+            report.evaluation(step, *setup.evaluate(state))
             report.pause(time.perf_counter() - started)
 
         # A run may have been killed between a save and the evaluation of its step.
@@ -126,13 +132,13 @@ def run(
         pending = None
         for step in range(first + 1, config.steps + 1):
             batch = sharding.to_device(next(data), mesh_plan)
-            state, metrics = step_fn(state, batch, *job.frozen)
+            state, metrics = step_fn(state, setup.frozen, batch)
             if pending is not None:
                 read(report, *pending)
             pending = (step, metrics)
-            is_leaving = asked_to_leave()
-            saves = is_leaving or is_due(step, config.checkpoint_every)
-            evaluates = not is_leaving and is_due(step, config.eval_every)
+            is_ending = is_preempted()
+            saves = is_ending or is_due(step, config.checkpoint_every)
+            evaluates = not is_ending and is_due(step, config.eval_every)
             if saves or evaluates:
                 read(report, *pending)
                 pending = None
@@ -140,13 +146,24 @@ def run(
             if saves:
                 with sharding.fail_together():
                     lock.check()
-                about = {"config": to_json(config), "sources": job.sources}
+                about = {"config": to_json(config), "sources": setup.sources}
                 checkpoints.save(step, as_dict(state), data, about)
-            if is_leaving:
+            if is_ending:
                 raise KeyboardInterrupt
             if evaluates:
                 evaluate(state, step)
         return state
+
+
+def config_of_today(kind: type[RunConfig], data: dict[str, Any]) -> dict[str, Any]:
+    """A config of an earlier version with today's names, and with defaults.
+
+    What is of no version is left as it is, for its fields to be told.
+    """
+    try:
+        return json.loads(json.dumps(to_json(from_json(kind, data))))
+    except ValueError:
+        return data
 
 
 def refuse_other_sources(

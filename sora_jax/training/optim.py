@@ -1,22 +1,26 @@
-"""The optimizer: clipping, AdamW or Muon, a schedule, and gradient accumulation."""
+"""The optimizer: clipping, AdamW or Muon, a schedule, and gradient accumulation.
+
+How a parameter moves is said where it is declared, by `optimizer_group`:
+  "hidden": a matrix of a hidden layer, or a stack of them: (..., in, ..., out).
+  "hidden_filters": the filters of a hidden convolution: (t, h, w, in, out).
+  "outer": a matrix that touches data, noise levels or latents.
+  none: biases, scales and other vectors, which never decay.
+Muon trains hidden matrices, and AdamW the others (Jordan et al. 2024).
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable, Hashable, Mapping
+from typing import Any
 
 import jax
 import optax
 from optax import contrib
 
 from sora_jax.config import OptimConfig
+from sora_jax.parameter_trees import Params, Path
 
-# Muon is meant for the matrices of hidden layers, which end in these names, unless
-# they touch data, noise levels or latents; AdamW trains the rest (Jordan et al. 2024).
-OUTER = {
-    "kernel": frozenset(("embed", "place", "time", "time_table", "head")),
-    "filters": frozenset(("conv_in", "moments", "latents", "head")),
-}
-# Weight decay is for matrices: never for biases, norms, or the latents' statistics.
-# Beside Muon, the matrices that AdamW trains do not decay either.
-DECAYED = frozenset((*OUTER, "embedding"))
+Groups = Mapping[Path, str | None]
 
 
 def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
@@ -33,8 +37,23 @@ def schedule(config: OptimConfig, steps: int) -> optax.Schedule:
     )
 
 
-def optimizer(config: OptimConfig, steps: int) -> optax.GradientTransformation:
-    """Build the optimizer of a run of `steps` batches."""
+def optimizer(
+    config: OptimConfig, steps: int, groups: Groups
+) -> optax.GradientTransformation:
+    """Build the optimizer of a run.
+
+    Args:
+      config: which, and how it moves.
+      steps: batches of the run.
+      groups: the optimizer group of every parameter, by its path.
+    """
+
+    def decayed(params: optax.Params) -> optax.Params:
+        return _by_path(lambda path, _: groups[path] is not None, params)
+
+    def muon_dimensions(params: optax.Params) -> optax.Params:
+        return _by_path(lambda path, x: matrix_axes(groups[path], x.ndim), params)
+
     rate = schedule(config, steps // config.accumulate)
     if config.name == "muon":
         update = contrib.muon(
@@ -70,33 +89,36 @@ def accumulated(
     return optax.MultiSteps(transform, batches).gradient_transformation()
 
 
-def decayed(params: optax.Params) -> optax.Params:
-    """Say which parameters decay."""
-    return jax.tree_util.tree_map_with_path(
-        lambda path, _: _names(path)[-1] in DECAYED, params
-    )
+def by_network(
+    transforms: Mapping[str, optax.GradientTransformation],
+) -> optax.GradientTransformation:
+    """Let each network follow an optimizer of its own."""
+
+    def labels(params: Params) -> Params:
+        return _by_path(lambda path, _: path[0], params)
+
+    by_label: dict[Hashable, optax.GradientTransformation] = {**transforms}
+    return optax.partition(by_label, labels)
 
 
-def muon_dimensions(params: optax.Params) -> optax.Params:
-    """Say which axes of each parameter are inputs and outputs; None means AdamW.
+def matrix_axes(group: str | None, ndim: int) -> contrib.MuonDimensionNumbers | None:
+    """Which axes of a parameter are inputs and outputs to Muon; None means AdamW.
 
     A stack of layers, or of fused projections, is many matrices: the leading axis and
     the middle axis are left alone, so that each is orthogonalised by itself.
     """
-
-    def dimensions(
-        path: tuple, value: jax.Array
-    ) -> contrib.MuonDimensionNumbers | None:
-        *modules, kind = _names(path)
-        if kind not in OUTER or OUTER[kind].intersection(modules):
+    match group:
+        case "hidden_filters":
+            return contrib.MuonDimensionNumbers(tuple(range(ndim - 1)), -1)
+        case "hidden":
+            # Of more than two axes it is stacked: (layers, in, ..., out).
+            return contrib.MuonDimensionNumbers(0 if ndim == 2 else 1, -1)
+        case _:
             return None
-        if kind == "filters":
-            return contrib.MuonDimensionNumbers(tuple(range(value.ndim - 1)), -1)
-        # A kernel of more than two axes is stacked: (layers, in, ..., out).
-        return contrib.MuonDimensionNumbers(0 if value.ndim == 2 else 1, -1)
-
-    return jax.tree_util.tree_map_with_path(dimensions, params)
 
 
-def _names(path: tuple) -> list[str]:
-    return [str(getattr(key, "key", key)) for key in path]
+def _by_path(function: Callable[[Path, jax.Array], Any], params: Any) -> Any:
+    """Map each parameter with its path."""
+    return jax.tree_util.tree_map_with_path(
+        lambda path, x: function(tuple(getattr(k, "key", k) for k in path), x), params
+    )

@@ -19,8 +19,8 @@ from jaxtyping import UInt8
 from sora_jax import files
 from sora_jax.config import RunConfig
 from sora_jax.data import animations, pictures
-from sora_jax.training.board import Board
 from sora_jax.training.flops import chips
+from sora_jax.training.tensorboard import TensorBoardWriter
 from sora_jax.workdir import roomy, write_bytes
 
 # Who reads the progress may be gone before the run: Ctrl-C ends `| tee` too, and a
@@ -42,7 +42,7 @@ class Report:
         self._steps, self._every = config.steps, config.log_every
         self._workdir = epath.Path(workdir)
         self._is_silent = jax.process_index() > 0
-        self._board: Any = None
+        self._tensorboard: Any = None
 
     def __enter__(self) -> Report:
         self._bar = tqdm.tqdm(
@@ -56,8 +56,8 @@ class Report:
     def __exit__(self, *_) -> None:
         with _while_read:
             self._bar.close()
-        if self._board is not None:
-            self._board.close()
+        if self._tensorboard is not None:
+            self._tensorboard.close()
 
     def say(self, text: str) -> None:
         """Print a line above the progress bar."""
@@ -80,7 +80,9 @@ class Report:
             self.say(f"continuing {self._workdir} from step {step}")
         self._forget_after(step)
         # What an earlier part of the run drew beyond this step is drawn anew.
-        self._board = Board(self._workdir / "tensorboard", purge_step=step + 1)
+        self._tensorboard = TensorBoardWriter(
+            self._workdir / "tensorboard", purge_step=step + 1
+        )
         self._bar.reset(total=self._steps)
         self._bar.n = self._bar.initial = self._bar.last_print_n = step
         self._bar.set_postfix_str("compiling the step")
@@ -102,7 +104,9 @@ class Report:
         utilisation = rates["FLOP/s"] / self._peak
         rates["FLOP/s per chip"] = rates.pop("FLOP/s") / chips()
         scalars = {**metrics, **rates, "MFU": utilisation, "seconds/step": seconds}
-        self._board.scalars({f"train/{n}": value for n, value in scalars.items()}, step)
+        self._tensorboard.scalars(
+            {f"train/{n}": value for n, value in scalars.items()}, step
+        )
         shown = "  ".join(f"{short(value)} {name}" for name, value in rates.items())
         with _while_read:
             self._bar.set_postfix_str(
@@ -115,11 +119,15 @@ class Report:
         """Record an evaluation: numbers, pictures and moving pictures."""
         if self._is_silent:
             return
-        self._board.scalars({f"eval/{n}": value for n, value in scalars.items()}, step)
+        self._tensorboard.scalars(
+            {f"eval/{n}": value for n, value in scalars.items()}, step
+        )
         for name, frames in media.items():
             size = (frames.shape[1], frames.shape[2])
-            self._board.picture(f"eval/{name}", encode_picture(frames), size, step)
-        self._board.flush()
+            self._tensorboard.picture(
+                f"eval/{name}", encode_picture(frames), size, step
+            )
+        self._tensorboard.flush()
         line = json.dumps({"step": step, **scalars}) + "\n"
         with roomy(self._evaluations, len(line)), self._evaluations.open("a") as file:
             file.write(line)

@@ -1,9 +1,9 @@
-"""The VAE's job: clips in, a reconstruction loss out."""
+"""The training of a VAE: clips in, their reconstructions out."""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
 import jax
@@ -18,40 +18,52 @@ from sora_jax.config import VAERun
 from sora_jax.data import pipeline, video
 from sora_jax.data.sources.protocol import ClipSource, Sources
 from sora_jax.models.critic import Critic
-from sora_jax.models.vae import VAE, sample_posterior
-from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
-from sora_jax.training import losses, optim
-from sora_jax.training.flops import count_flops
-from sora_jax.training.loop import Job
+from sora_jax.models.vae import VAE
+from sora_jax.parameter_trees import Params, Path
+from sora_jax.sharding import MeshPlan
+from sora_jax.training import optim
+from sora_jax.training.loop import TrainSetup
+from sora_jax.training.objectives import reconstruction_losses as losses
+from sora_jax.training.objectives.reconstruction import Reconstruction
+from sora_jax.training.program import TrainProgram, gradient_flops, plan_program
 from sora_jax.training.report import Media, tile
-from sora_jax.training.state import (
-    Metrics,
-    Optimization,
-    Params,
-    TrainState,
-    plan_state,
-    started,
-)
+from sora_jax.training.state import TrainState, load_frozen
 from sora_jax.weights import workdirs
 from sora_jax.weights.modules import parameters
 
 HELD_OUT_CLIPS = 8
-# Settings that a run need not share with the VAE that it starts from; a run of the
-# decoder alone keeps the latents as they are, and so shares what makes them.
+# Settings that a run need not share with the VAE that it starts from. One that keeps
+# parameters as they are must go on computing the same with them.
 MAY_DIFFER = ("dtype", "temporal_padding")
 
 
-class Trained(nnx.Module):
+def build(config: VAERun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """The VAE and, when it is switched on, its critic."""
+    networks: dict[str, nnx.Module] = {"vae": VAE(config.vae, rngs=rngs)}
+    if config.critic.weight > 0:
+        networks["critic"] = Critic(config.critic.width, rngs=rngs)
+    return networks
 
-    def __init__(self, config: VAERun, *, rngs: nnx.Rngs):
-        self.vae = VAE(config.vae, rngs=rngs)
-        on = config.critic.weight > 0
-        self.critic = Critic(config.critic.width, rngs=rngs) if on else None
+
+def train_program(config: VAERun, mesh_plan: MeshPlan) -> TrainProgram:
+    """The training of a config on a mesh, without data and without memory.
+
+    Raises:
+      ValueError: the mesh cannot share the batch.
+    """
+    sharding.check_batch("batch", config.batch, mesh_plan)
+    return plan_program(
+        config,
+        mesh_plan,
+        build=partial(build, config),
+        objective=Reconstruction(config, mesh_plan),
+        optimizer=partial(optimizer, config),
+        dtypes={"vae": config.vae.dtype},
+    )
 
 
-def make_job(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> Job:
-    """Build the VAE's job on a mesh.
+def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
+    """Set the training of a VAE up on a mesh.
 
     Args:
       config: the run.
@@ -59,68 +71,54 @@ def make_job(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> Job:
       sources: clips of one shape.
 
     Raises:
-      ValueError: the mesh cannot share the batch.
+      ValueError: the mesh cannot share the batch, or there is nothing to start from.
     """
-    sharding.check_batch("batch", config.batch, mesh_plan)
-    optimization = Optimization(
-        transform=transform(config),
-        ema_decay=config.optim.ema_decay,
-        accumulate=config.optim.accumulate,
-    )
+    program = train_program(config, mesh_plan)
+
+    def load() -> Params:
+        return {"vae": parameters(load_start(config))}
+
     if config.start_from:
         load_start(config)  # refused before any work, and read again only to begin
-    blueprint = plan_state(
-        lambda key: Trained(config, rngs=nnx.Rngs(key)),
-        optimization,
-        config.seed,
-        mesh_plan,
-    )
-
-    def loss(
-        params: Params, pixels: Array, key: Array, step: Array
-    ) -> tuple[Array, Metrics]:
-        trained = nnx.merge(blueprint.graphdef, params)
-        return vae_loss(config, trained, pixels, key, step, mesh_plan)
-
+        state = program.state.starting_from(load)
+        program = dataclasses.replace(program, state=state)
+    frozen = load_frozen(program.frozen, load)
     held_out = held_out_clips(sources.held_out)
     side = config.window
     size = (side, side) if side else held_out.shape[2:4]
-    shape = (config.batch, held_out.shape[1], *size, 3)
-    gradient = jax.grad(loss, has_aux=True)
-    flops = count_flops(
-        gradient,
-        blueprint.abstract.params,
-        jax.ShapeDtypeStruct(shape, jnp.float32),
-        jax.random.key(0),
-        0,
+    batch = jax.ShapeDtypeStruct(
+        (config.batch, held_out.shape[1], *size, 3), jnp.float32
     )
-    return Job(
-        blueprint=started(blueprint, lambda: {"vae": parameters(load_start(config))})
-        if config.start_from
-        else blueprint,
-        loss=loss,
-        optimization=optimization,
+    flops = gradient_flops(
+        partial(build, config), Reconstruction(config), batch, config.trainable
+    )
+    return TrainSetup(
+        program=program,
+        frozen=frozen,
         data=lambda: clips(config, sources, sharding.host_share(mesh_plan)),
-        evaluate=evaluation(blueprint.graphdef, held_out),
+        evaluate=evaluation(program, frozen, held_out),
         work={"clips": config.batch, "FLOP": flops},
+        sources={"start_from": workdirs.start_digest(config.start_from)}
+        if frozen
+        else {},
     )
 
 
 def evaluation(
-    graphdef: nnx.GraphDef, held_out: Float[np.ndarray, "b t h w c"]
+    program: TrainProgram, frozen: Params, held_out: Float[np.ndarray, "b t h w c"]
 ) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
     """PSNR of held-out clips, and the clips above their reconstructions."""
 
     @jax.jit
-    def reconstruct(params: Params) -> Array:
-        vae = nnx.merge(graphdef, params).vae
+    def reconstruct(params: Params, frozen: Params) -> Array:
+        vae = program.networks(params, frozen)["vae"]
         mean, _, _ = vae.posterior(held_out)
         return jnp.clip(vae.reconstruct(mean)[0], -1, 1)
 
     def evaluate(state: TrainState) -> tuple[dict[str, float], dict[str, Media]]:
-        made = reconstruct(state.ema)
-        both = np.concatenate([held_out, sharding.fetch(made)], axis=2)
-        scalars = {"psnr": float(losses.psnr(made, jnp.asarray(held_out)))}
+        decoded = reconstruct(state.ema, frozen)
+        both = np.concatenate([held_out, sharding.fetch(decoded)], axis=2)
+        scalars = {"psnr": float(losses.psnr(decoded, jnp.asarray(held_out)))}
         return scalars, {"reconstructions": tile(video.to_uint8(both))}
 
     return evaluate
@@ -133,7 +131,7 @@ def load_start(config: VAERun) -> VAE:
       ValueError: there is none, or its size is not the run's; names what differs.
     """
     start = workdirs.load_vae(config.start_from, "start_from")
-    free = MAY_DIFFER[:1] if config.decoder_only else MAY_DIFFER
+    free = MAY_DIFFER if config.trainable == "all" else MAY_DIFFER[:1]
     lines = [
         f"vae.{field.name} must be {getattr(start.config, field.name)} to start from "
         f"{config.start_from!r}, got {getattr(config.vae, field.name)}"
@@ -146,71 +144,16 @@ def load_start(config: VAERun) -> VAE:
     return start
 
 
-def transform(config: VAERun) -> optax.GradientTransformation:
-    """One optimizer for the VAE; the critic follows its own constant rate."""
-    vae = optim.optimizer(config.optim, config.steps)
-    if config.critic.weight == 0 and not config.decoder_only:
+def optimizer(
+    config: VAERun, groups: Mapping[Path, str | None]
+) -> optax.GradientTransformation:
+    """The VAE's optimizer; the critic follows its own constant rate."""
+    vae = optim.optimizer(config.optim, config.steps, groups)
+    if config.critic.weight == 0 and config.trainable == "all":
         return vae
     critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
     critic = optim.accumulated(critic, config.optim.accumulate)
-    transforms: dict[Hashable, optax.GradientTransformation]
-    transforms = {"vae": vae, "critic": critic, "frozen": optax.set_to_zero()}
-    return optax.partition(transforms, partial(by_network, config))
-
-
-def by_network(config: VAERun, params: Params) -> Params:
-    """Label each parameter with what moves it."""
-    labels = {
-        name: jax.tree.map(partial(_constant, name), branch)
-        for name, branch in params.items()
-    }
-    if config.decoder_only:
-        encoder = jax.tree.map(partial(_constant, "frozen"), params["vae"]["encoder"])
-        labels["vae"] = {**labels["vae"], "encoder": encoder}
-    return labels
-
-
-def _constant(name: str, _: Array) -> str:
-    return name
-
-
-def vae_loss(
-    config: VAERun,
-    trained: Trained,
-    pixels: Float[Array, "b t h w 3"],
-    key: Array,
-    step: Array,
-    mesh_plan: MeshPlan = SINGLE_DEVICE,
-) -> tuple[Array, Metrics]:
-    """L1, squares, edges and KL; with a critic, the hinge losses of both sides."""
-    mean, log_variance, _ = trained.vae.posterior(pixels, mesh_plan=mesh_plan)
-    if config.decoder_only:
-        mean, log_variance = jax.lax.stop_gradient((mean, log_variance))
-    made, _ = trained.vae.reconstruct(
-        sample_posterior(key, mean, log_variance), mesh_plan=mesh_plan
-    )
-    parts = {
-        "l1": losses.l1(made, pixels),
-        "squares": losses.squares(made, pixels),
-        "edges": losses.edges(made, pixels),
-        "kl": losses.kl(mean, log_variance),
-    }
-    total = (
-        parts["l1"]
-        + config.squares * parts["squares"]
-        + config.edges * parts["edges"]
-        + config.kl * parts["kl"]
-    )
-    if trained.critic is not None:
-        # Each side sees the other as a constant.
-        graphdef, params = nnx.split(trained.critic)
-        frozen = nnx.merge(graphdef, jax.lax.stop_gradient(params))
-        fake = trained.critic(jax.lax.stop_gradient(made), mesh_plan)
-        parts["critic"] = losses.hinge_critic(trained.critic(pixels, mesh_plan), fake)
-        parts["maker"] = losses.hinge_maker(frozen(made, mesh_plan))
-        weight = jnp.where(step >= config.critic.start, config.critic.weight, 0.0)
-        total += parts["critic"] + weight * parts["maker"]
-    return total, {**parts, "psnr": losses.psnr(made, pixels)}
+    return optim.by_network({"vae": vae, "critic": critic})
 
 
 def clips(

@@ -121,7 +121,7 @@ def same_latents(folder: str, own: VAE) -> VAE:
     if not workdirs.same_encoder(own, other):
         raise ValueError(
             f"--vae {folder!r} makes other latents than those the run was trained on: "
-            "give a VAE trained from it with decoder_only"
+            "give a VAE trained from it with trainable 'decoder'"
         )
     kept, decoder = parameters(own), parameters(other)["decoder"]
     graphdef, state = nnx.split(own)

@@ -12,6 +12,7 @@ import numpy as np
 from etils import epath
 from flax import nnx
 
+from sora_jax import parameter_trees as trees
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
 from sora_jax.files import PathLike, located
@@ -19,6 +20,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.steps import Steps
 from sora_jax.weights import bundle, folders, safetensors_io
 from sora_jax.weights.descriptions import COPY, exists, read_description, refuse_changed
 from sora_jax.weights.modules import abstract_of, parameters
@@ -73,13 +75,18 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
         )
     run = from_json(VAERun, read_json(where / "config.json", COPY))
     graphdef, abstract = abstract_of(lambda r: VAE(run.vae, rngs=r))
+    trained, kept = trees.split_trainable({"vae": abstract}, run.trainable)
     with Checkpoints(folder) as checkpoints:
-        restored = checkpoints.restore(None, {"ema": {"vae": abstract}})
+        restored = checkpoints.restore(None, {"ema": trained})
     if restored.step < run.steps:
         _logger.warning(
             "the VAE of %s is at step %d of %d", folder, restored.step, run.steps
         )
-    return nnx.merge(graphdef, restored.state["ema"]["vae"])
+    params = restored.state["ema"]
+    if kept:
+        start = {"vae": parameters(load_vae(run.start_from, "start_from"))}
+        params = trees.merge(start, params)
+    return nnx.merge(graphdef, params["vae"])
 
 
 def run_of(folder: PathLike, field: str) -> DiTRun:
@@ -109,16 +116,20 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
     run = run_of(folder, field)
     dit, dit_shapes = abstract_of(lambda r: DiT(run.dit, rngs=r))
     text, text_shapes = abstract_of(lambda r: TextEncoder(run.text, rngs=r))
-    wanted: dict[str, Any] = {"ema": {"dit": dit_shapes}}
+    shapes: dict[str, Any] = {"dit": dit_shapes}
     if not run.text_from:
-        wanted["ema"]["text_encoder"] = text_shapes
+        shapes["text_encoder"] = text_shapes
+    trained, kept = trees.split_trainable(shapes, run.trainable)
     with Checkpoints(folder) as checkpoints:
-        restored = checkpoints.restore(None, wanted)
+        restored = checkpoints.restore(None, {"ema": trained})
     if restored.step < run.steps:
         _logger.warning(
             "the run of %s is at step %d of %d", folder, restored.step, run.steps
         )
     ema = restored.state["ema"]
+    if kept:
+        start = load_networks(run.start_from, tuple(shapes), "start_from")
+        ema = trees.merge(start, ema)
     return TrainedRun(
         run=run,
         dit=nnx.merge(dit, ema["dit"]),
@@ -128,6 +139,23 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
         step=restored.step,
         sources=restored.metadata.get("sources", {}),
     )
+
+
+def is_workdir(folder: PathLike, field: str) -> bool:
+    """Whether a folder is a run's, and not one of weights."""
+    path = located(folder, field) / "config.json"
+    return path.exists() and "kind" in read_json(path, COPY)
+
+
+def load_networks(
+    folder: PathLike, names: tuple[str, ...], field: str
+) -> dict[str, Any]:
+    """Parameters of the named networks of a DiT run, averaged, or of weights."""
+    if is_workdir(folder, field):
+        trained = load_trained(folder, field)
+        return {name: parameters(getattr(trained, name)) for name in names}
+    load = partial(folders.network, folder, exact=True)
+    return {name: parameters(load(name)) for name in names}
 
 
 def tokenizer_of(run: DiTRun) -> Tokenizer:
@@ -172,7 +200,19 @@ def sources_of(run: DiTRun) -> dict[str, str]:
         hashes[f"set of clips of more_latents[{number}]"] = clips
     if run.text_from:
         hashes["text encoder"] = folders.digest(run.text_from)
+    if run.trainable != "all":
+        hashes["start_from"] = start_digest(run.start_from)
     return hashes
+
+
+def start_digest(folder: PathLike) -> str:
+    """What ties a run to the folder that holds the parameters it leaves as they are."""
+    where = located(folder, "start_from")
+    if newest := Steps(where).complete()[-1:]:
+        return safetensors_io.file_hash(Steps(where).path(newest[0]) / "manifest.json")
+    if exists(where, "vae.json"):
+        return safetensors_io.file_hash(where / "vae.safetensors")
+    return folders.digest(folder)
 
 
 def source_hashes(folder: PathLike) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Leave a run before its end, with its last step saved.
+"""End a run before its last step, with the step under way saved.
 
 Ctrl-C asks for it, SIGTERM from a queue or a machine that is soon taken away, and a
 terminal that closes; on several hosts it is enough that one is asked.
@@ -25,13 +25,13 @@ _HEARD = b"\nstopping after this step, which is saved; Ctrl-C once more stops at
 def listening(
     must: Callable[[], bool] = lambda: False,
 ) -> Iterator[Callable[[], bool]]:
-    """Listen while a run lasts.
+    """Listen for requests to end while a run lasts.
 
     Args:
-      must: whether there is another reason to leave; the caller knows which.
+      must: whether there is another reason to end; the caller knows which.
 
     Yields:
-      A function that all hosts call after every step: whether to leave now. On several
+      A function that all hosts call after every step: whether to end now. On several
       hosts it tells what was so at the call before, so that none waits for its devices.
 
     Raises:
@@ -57,14 +57,14 @@ def listening(
                 before[number] = signal.signal(number, hear)
     votes: list[bool | jax.Array] = []
 
-    def asked() -> bool:
+    def is_preempted() -> bool:
         if jax.process_count() == 1:
             return bool(heard) or must()
         votes.append(sharding.any_host(bool(heard) or must()))
         return len(votes) > 1 and bool(votes.pop(0))
 
     try:
-        yield asked
+        yield is_preempted
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

@@ -1,4 +1,4 @@
-"""What the VAE is trained on: L1, edges at several scales, KL, and a critic."""
+"""The terms of a VAE's loss: L1, edges at several scales, KL, and a critic's hinge."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ def halve(x: Float[Array, "b t h w c"]) -> Float[Array, "b t h2 w2 c"]:
 def hinge_critic(
     real: Float[Array, "*b"], fake: Float[Array, "*b"]
 ) -> Float[Array, ""]:
-    """The critic's loss (Lim & Ye 2017): real scores above 1, made ones below -1."""
+    """The critic's loss (Lim & Ye 2017): real scores above 1, fake below -1."""
     return jnp.mean(jax.nn.relu(1 - real)) + jnp.mean(jax.nn.relu(1 + fake))
 
 
-def hinge_maker(fake: Float[Array, "*b"]) -> Float[Array, ""]:
-    """The maker's loss: raise the critic's score."""
+def hinge_generator(fake: Float[Array, "*b"]) -> Float[Array, ""]:
+    """The generator's loss: raise the critic's score."""
     return -jnp.mean(fake)
 
 

@@ -30,7 +30,7 @@ def tag(name: str) -> str:
     return re.sub(r"[^-/\w.]", "_", name)
 
 
-class Board:
+class TensorBoardWriter:
     """Scalars and pictures by step."""
 
     def __init__(self, folder: epath.Path, purge_step: int):

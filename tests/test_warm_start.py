@@ -21,7 +21,7 @@ from sora_jax.config import (
 from sora_jax.models.vae import VAE
 from sora_jax.training import dit, loop, vae
 from sora_jax.training.latents import open_latents
-from sora_jax.training.starts import check_start, load_start
+from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.weights import bundle, publish
 from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained, source_hashes
@@ -48,12 +48,12 @@ def tiny_run(latents, **fields):
 def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
     first = tiny_run(latents)
     ended = loop.train(
-        first, str(tmp_path / "first"), lambda mesh: dit.make_job(first, mesh)
+        first, str(tmp_path / "first"), lambda mesh: dit.set_up(first, mesh)
     )
     second = tiny_run(latents, start_from=str(tmp_path / "first"), steps=9)
     mesh = sharding.make_mesh({"data": -1})
     mesh_plan = sharding.MeshPlan(mesh, second.rules)
-    begun = dit.make_job(second, mesh_plan).blueprint.initial()
+    begun = dit.set_up(second, mesh_plan).program.state.initialize()
     jax.tree.map(np.testing.assert_array_equal, begun.params, ended.ema)
     jax.tree.map(np.testing.assert_array_equal, begun.ema, ended.ema)
     assert int(begun.step) == 0
@@ -76,7 +76,7 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
     vae_config = dataclasses.replace(theirs.config.vae, channels=8)
     bundle.save_vae(latents, make(VAE, vae_config))
     run = tiny_run(latents, dit=model, text=text, text_from=str(folder))
-    ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.make_job(run, mesh))
+    ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.set_up(run, mesh))
     assert set(ended.params) == set(ended.ema) == {"dit"}
     trained = load_trained(tmp_path / "run", "--run")
     before, after = (

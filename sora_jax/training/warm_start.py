@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from sora_jax.config import DiTRun
-from sora_jax.files import located
 from sora_jax.models.vae import VAE
 from sora_jax.training.latents import Latents, differences, refuse
 from sora_jax.weights import folders, workdirs
-from sora_jax.weights.descriptions import COPY
 from sora_jax.weights.modules import parameters
-from sora_jax.workdir import read_json
 
 
 def check_start(config: DiTRun) -> None:
@@ -21,7 +17,7 @@ def check_start(config: DiTRun) -> None:
     Raises:
       ValueError: there are none, or they are others; names what differs.
     """
-    if is_workdir(config.start_from):
+    if workdirs.is_workdir(config.start_from, "start_from"):
         start = workdirs.run_of(config.start_from, "start_from")
     else:
         try:
@@ -34,12 +30,6 @@ def check_start(config: DiTRun) -> None:
     refuse([f"{line} ({config.start_from!r})" for line in problems])
 
 
-def is_workdir(folder: str) -> bool:
-    """Whether a folder is a run's, and not one of weights."""
-    path = located(folder, "start_from") / "config.json"
-    return path.exists() and "kind" in read_json(path, COPY)
-
-
 def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
     """Parameters of the run, or of the weights, that this one starts from.
 
@@ -47,10 +37,9 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
       ValueError: they were trained on other latents or tokens.
     """
     names = ("dit",) if config.text_from else ("dit", "text_encoder")
-    if not is_workdir(config.start_from):
+    if not workdirs.is_workdir(config.start_from, "start_from"):
         check_weights(config, latents)
-        load = partial(folders.network, config.start_from, exact=True)
-        return {name: parameters(load(name)) for name in names}
+        return workdirs.load_networks(config.start_from, names, "start_from")
     start = workdirs.load_trained(config.start_from, "start_from")
     others = [
         f"start_from {config.start_from!r} was trained on another {name} than "

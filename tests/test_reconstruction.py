@@ -1,0 +1,92 @@
+"""The VAE's objective: its terms, its critic, and a decoder that is trained alone."""
+
+import dataclasses
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from flax import nnx
+
+from sora_jax import parameter_trees as trees
+from sora_jax import sharding
+from sora_jax.config import CriticConfig, OptimConfig, VAEConfig, VAERun
+from sora_jax.training import vae
+from sora_jax.training.objectives import reconstruction_losses as losses
+from sora_jax.training.state import TrainState
+from sora_jax.training.step import train_step
+
+TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4, multipliers=(1,) * 3)
+
+
+def program_of(config):
+    mesh = sharding.make_mesh({"data": 1}, jax.devices()[:1])
+    with sharding.use(mesh, config.rules):
+        return vae.train_program(config, mesh)
+
+
+def drawn(config):
+    """Parameters of the networks of a run, none of which is zero."""
+    modules = vae.build(config, nnx.Rngs(0))
+    params = {name: nnx.to_pure_dict(nnx.state(m)) for name, m in modules.items()}
+    return jax.tree.map(lambda x: x + 0.01, params)
+
+
+def test_the_critic_is_a_switch():
+    config = VAERun(vae=TINY)
+    assert program_of(config).abstract.params.keys() == {"vae"}
+    critic = CriticConfig(weight=0.1, width=4)
+    program = program_of(dataclasses.replace(config, critic=critic))
+    assert program.abstract.params.keys() == {"vae", "critic"}
+    moments = program.state.abstract.opt_state.inner_states
+    (adam, _) = moments["critic"].inner_state
+    assert jax.tree.structure(adam.mu["critic"]) == jax.tree.structure(
+        program.abstract.params["critic"]
+    )
+    assert not jax.tree.leaves(adam.mu["vae"])
+
+
+def test_a_decoder_alone_learns_and_the_encoder_stays():
+    optimizer = OptimConfig(name="muon", weight_decay=0.5, warmup=1)
+    config = VAERun(vae=TINY, start_from="some", trainable="decoder", optim=optimizer)
+    program = program_of(config)
+    params, frozen = trees.split_trainable(drawn(config), config.trainable)
+    assert params["vae"].keys() == {"decoder"}
+    assert frozen["vae"].keys() == {"encoder", "latent_mean", "latent_std"}
+    pixels = jax.random.uniform(jax.random.key(0), (1, 1, 16, 16, 3), minval=-1)
+    start = TrainState(
+        step=jnp.int32(0),
+        params=params,
+        ema=params,
+        opt_state=program.optimization.transform.init(params),
+    )
+    step = jax.jit(partial(train_step, program.loss, program.optimization, 0))
+    after = step(start, frozen, pixels)[0].params
+    moved = jax.tree.map(lambda a, b: float(jnp.abs(a - b).max()), after, params)
+    assert min(jax.tree.leaves(moved)) > 0
+
+
+def test_the_critic_teaches_the_vae_only_after_its_start():
+    config = VAERun(vae=TINY, critic=CriticConfig(weight=0.5, width=4, start=10))
+    program, params = program_of(config), drawn(config)
+    pixels = jax.random.uniform(jax.random.key(0), (1, 5, 16, 16, 3), minval=-1)
+
+    @jax.jit
+    def gradients(step):
+        key = jax.random.key(1)
+        grads, _ = jax.grad(program.loss, has_aux=True)(params, {}, pixels, key, step)
+        return grads["vae"]["decoder"]["head"]["conv"]["filters"], grads["critic"]
+
+    (vae_before, critic_before), (vae_after, critic_after) = gradients(9), gradients(10)
+    assert float(jnp.abs(vae_after - vae_before).max()) > 1e-5
+    jax.tree.map(np.testing.assert_array_equal, critic_before, critic_after)
+    assert float(optax.tree.norm(critic_after)) > 1e-3
+
+
+def test_edges_see_what_l1_does_not():
+    sharp = jnp.zeros((1, 1, 8, 8, 1)).at[..., 4:, :].set(1.0)
+    shifted = sharp + 0.1
+    blurred = jnp.linspace(0, 1, 8)[None, None, None, :, None] + jnp.zeros_like(sharp)
+    assert float(losses.edges(sharp, shifted)) < 1e-6
+    assert float(losses.edges(sharp, blurred)) > 0.05
