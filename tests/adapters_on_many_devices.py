@@ -21,6 +21,7 @@ from flax import nnx  # noqa: E402
 from sora_jax import sharding  # noqa: E402
 from sora_jax.config import RULES, AdapterConfig, TextConfig  # noqa: E402
 from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan  # noqa: E402
 from sora_jax.weights import adapters  # noqa: E402
 
 CONFIG = AdapterConfig(targets=("layers/.*",), rank=4, alpha=8.0)
@@ -38,7 +39,7 @@ def drawn():
     )
 
 
-def encode(module, mesh_plan=sharding.SINGLE_DEVICE):
+def encode(module, mesh_plan=SINGLE_DEVICE):
     """States, and the gradient of a number that depends on all of them."""
     ids = jnp.asarray(np.random.default_rng(3).integers(2, 64, (8, 12)), jnp.int32)
     graphdef, state = nnx.split(module)
@@ -72,33 +73,27 @@ def main(meshes):
     base = adapters.detach(module)
     expected = encode(module)
     for shape in meshes:
-        mesh = sharding.make_mesh(shape, heads=TEXT.heads)
-        mesh_plan = sharding.MeshPlan(mesh, RULES)
-        graphdef, state = nnx.split(base)
+        mesh_plan = MeshPlan(sharding.make_mesh(shape, heads=TEXT.heads), RULES)
         placed = sharding.parameter_shardings(base, mesh_plan)
+        graphdef, state = nnx.split(base)
         pure = jax.tree.map(sharding.place, nnx.to_pure_dict(state), placed)
         model = adapters.insert(nnx.merge(graphdef, pure), adapter)
-        wanted = sharding.parameter_shardings(model, mesh_plan)
         lie = jax.tree.map(
             lambda x, where: x.sharding.is_equivalent_to(where, x.ndim),
             nnx.to_pure_dict(nnx.state(model)),
-            wanted,
+            sharding.parameter_shardings(model, mesh_plan),
         )
-        spread = len(model.layers.up.lora_up[...].sharding.device_set)
         merged = adapters.merge(model)
-        print(
-            json.dumps(
-                {
-                    "mesh": shape,
-                    "unmerged": distance(encode(model, mesh_plan), expected),
-                    "merged": distance(encode(merged, mesh_plan)[:1], expected[:1]),
-                    "lie": bool(jax.tree.all(lie)),
-                    "stays": merged.layers.up.kernel[...].sharding
-                    == model.layers.up.kernel[...].sharding,
-                    "devices": spread,
-                }
-            )
-        )
+        up, kernel = model.layers.up.lora_up[...], model.layers.up.kernel[...]
+        found = {
+            "mesh": shape,
+            "unmerged": distance(encode(model, mesh_plan), expected),
+            "merged": distance(encode(merged, mesh_plan)[:1], expected[:1]),
+            "lie": bool(jax.tree.all(lie)),
+            "stays": merged.layers.up.kernel[...].sharding == kernel.sharding,
+            "devices": len(up.sharding.device_set),
+        }
+        print(json.dumps(found))
 
 
 if __name__ == "__main__":
