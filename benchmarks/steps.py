@@ -17,6 +17,7 @@ from sora_jax.config import Solver
 from sora_jax.evals import harness, results
 from sora_jax.evals.statistics import percent
 from sora_jax.evals.subject import Subject
+from sora_jax.sampling.tasks import Generate
 from sora_jax.weights import bundle
 from sora_jax.worlds.playground.judge.cases.prompts import EVERYTHING
 from sora_jax.worlds.playground.judge.command import Options, check, load, suites
@@ -94,9 +95,10 @@ def speed(options: Options, model: Subject) -> float:
     for _ in range(2):
         started = time.perf_counter()
         model.perform(
-            "generate",
+            Generate(frames=options.frames),
             prompts,
-            {"frames": options.frames, "size": (64, 64), "fps": 8.0},
+            size=(64, 64),
+            fps=8.0,
             seed=0,
             steps=options.steps,
             solver=options.solver,

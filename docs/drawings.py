@@ -32,15 +32,18 @@ TIP = (
 # What each room holds, for the drawing.
 HOLDS = {
     "commands": "sora-jax and its programs",
-    "evals": "judges that read pixels",
+    "loading": "sora_jax.load",
+    "worlds": "the playground: clips with truth, their judge",
+    "evals": "one harness, metrics, tables",
     "plan": "steps compiled for machines that are not here",
     "training": "programs, the loop, encoding clips",
-    "sampling": "tasks, windows, denoising, decoding",
-    "weights": "folders of weights: ours and Wan's",
+    "sampling": "tasks, segments, windows, denoising",
+    "weights": "folders of weights, adapters",
+    "families": "ours, Wan: tables, layouts, defaults",
     "models": "VAE, DiT, text encoder, tokenizer",
     "nn": "layers, attention",
     "diffusion": "flow matching, solvers, conditions",
-    "data": "playground, video files, packing",
+    "data": "sources of clips, video files, packing",
 }
 WIDE, HIGH, GAP = 132, 46, 34
 

@@ -38,7 +38,7 @@ def drawn():
     )
 
 
-def encode(module):
+def encode(module, mesh_plan=sharding.SINGLE_DEVICE):
     """States, and the gradient of a number that depends on all of them."""
     ids = jnp.asarray(np.random.default_rng(3).integers(2, 64, (8, 12)), jnp.int32)
     graphdef, state = nnx.split(module)
@@ -46,7 +46,7 @@ def encode(module):
     @jax.jit
     def run(state, ids):
         def loss(state):
-            states = nnx.merge(graphdef, state)(ids)
+            states = nnx.merge(graphdef, state)(ids, mesh_plan)
             return jnp.sum(jnp.sin(states)), states
 
         return jax.value_and_grad(loss, has_aux=True)(state)
@@ -73,32 +73,32 @@ def main(meshes):
     expected = encode(module)
     for shape in meshes:
         mesh = sharding.make_mesh(shape, heads=TEXT.heads)
-        with sharding.use(mesh, RULES):
-            graphdef, state = nnx.split(base)
-            placed = sharding.parameter_shardings(base, mesh)
-            pure = jax.tree.map(sharding.place, nnx.to_pure_dict(state), placed)
-            model = adapters.insert(nnx.merge(graphdef, pure), adapter)
-            wanted = sharding.parameter_shardings(model, mesh)
-            lie = jax.tree.map(
-                lambda x, where: x.sharding.is_equivalent_to(where, x.ndim),
-                nnx.to_pure_dict(nnx.state(model)),
-                wanted,
+        mesh_plan = sharding.MeshPlan(mesh, RULES)
+        graphdef, state = nnx.split(base)
+        placed = sharding.parameter_shardings(base, mesh_plan)
+        pure = jax.tree.map(sharding.place, nnx.to_pure_dict(state), placed)
+        model = adapters.insert(nnx.merge(graphdef, pure), adapter)
+        wanted = sharding.parameter_shardings(model, mesh_plan)
+        lie = jax.tree.map(
+            lambda x, where: x.sharding.is_equivalent_to(where, x.ndim),
+            nnx.to_pure_dict(nnx.state(model)),
+            wanted,
+        )
+        spread = len(model.layers.up.lora_up[...].sharding.device_set)
+        merged = adapters.merge(model)
+        print(
+            json.dumps(
+                {
+                    "mesh": shape,
+                    "unmerged": distance(encode(model, mesh_plan), expected),
+                    "merged": distance(encode(merged, mesh_plan)[:1], expected[:1]),
+                    "lie": bool(jax.tree.all(lie)),
+                    "stays": merged.layers.up.kernel[...].sharding
+                    == model.layers.up.kernel[...].sharding,
+                    "devices": spread,
+                }
             )
-            spread = len(model.layers.up.lora_up[...].sharding.device_set)
-            merged = adapters.merge(model)
-            print(
-                json.dumps(
-                    {
-                        "mesh": shape,
-                        "unmerged": distance(encode(model), expected),
-                        "merged": distance(encode(merged)[:1], expected[:1]),
-                        "lie": bool(jax.tree.all(lie)),
-                        "stays": merged.layers.up.kernel[...].sharding
-                        == model.layers.up.kernel[...].sharding,
-                        "devices": spread,
-                    }
-                )
-            )
+        )
 
 
 if __name__ == "__main__":

@@ -21,8 +21,9 @@ OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx
 def sample(argv, needs):
     arguments = spellings.parse(argv)
     if not needs:
-        checks.refuse(arguments)
-        assert job.prepare(arguments).outs
+        asked = checks.read(arguments)
+        asked.refuse()
+        assert job.prepare(asked).outs
 
 
 def train(argv, needs):

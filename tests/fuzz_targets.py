@@ -25,7 +25,7 @@ from sora_jax.config import DiTRun, EncodeRun, TextConfig, to_json
 from sora_jax.data import footage, outputs, pictures, records, storyboard
 from sora_jax.limits import LIMITS
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.sampling import checks, flags, inputs, job, spellings
+from sora_jax.sampling import checks, flags, job, media, spellings
 from sora_jax.weights import bundle, folders, safetensors_io, workdirs
 from sora_jax.weights.export import export
 from sora_jax.workdir import write_json
@@ -93,7 +93,7 @@ def run_flags(argv: list[str], folder: Path) -> None:
     sink = io.StringIO()
     with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         arguments = spellings.parse(argv)
-        checks.refuse(arguments)
+        checks.read(arguments).refuse()
         job.prepare(dataclasses.replace(arguments, out=f"{folder}/videos/"))
 
 
@@ -117,7 +117,7 @@ def read_array(folder: Path, content: bytes) -> None:
     path = folder / "a.npy"
     path.write_bytes(content)
     refusing(footage.read, path, fps=8, size=(8, 8))
-    inputs.read_noise(os.fspath(path), LIMITS)
+    media.read_noise(os.fspath(path), "--init-noise", LIMITS)
 
 
 def media(folder: Path) -> st.SearchStrategy:

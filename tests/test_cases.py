@@ -6,15 +6,17 @@ import collections
 import functools
 import itertools
 import math
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from sora_jax.evals import tasks
 from sora_jax.evals.case import Case
 from sora_jax.evals.harness import draw
-from sora_jax.sampling.model import size_of
+from sora_jax.evals.subject import perform
+from sora_jax.sampling.model import Model, load
+from sora_jax.sampling.segments import FollowUp, Sampled, Segment, all_sampled
+from sora_jax.sampling.tasks import TASKS
+from sora_jax.sampling.window_sampler import silent
 from sora_jax.worlds.playground.judge import tracking
 from sora_jax.worlds.playground.judge.command import SUITES, Options, suites
 
@@ -43,7 +45,7 @@ def drawn(name: str) -> list[Case]:
 
 
 def test_every_task_has_a_case():
-    assert {suite.task for suite in ALL.values()} == set(tasks.TASKS)
+    assert {drawn(name)[0].task.name for name in ALL} == set(TASKS)
 
 
 def test_nothing_is_far_from_everything():
@@ -103,19 +105,27 @@ def test_every_measure_passes_the_truth_alone(name):
         assert min(found[row] for found in bad) <= 0.7, (name, row, bad)
 
 
+class Asked(Model):
+    """The default model, but nothing is sampled."""
+
+    def sample(self, segments, progress=silent):
+        frames = sum(length(segment) for segment in segments)
+        (size, *_) = {each.request.settings.size for each in all_sampled(segments)}
+        return iter([np.zeros((1, frames, *size, 3), np.float32)])
+
+
+def length(segment: Segment) -> int:
+    """How many frames a segment shows."""
+    if isinstance(segment, FollowUp):
+        return sum(length(each) for each in segment.dry())
+    if isinstance(segment, Sampled):
+        return segment.stop - segment.start
+    return len(segment)
+
+
 @pytest.mark.parametrize("name", ALL)
 def test_models_are_asked_as_they_can_be(name):
-    case, task = drawn(name)[0], ALL[name].task
-    answer = case.baseline if case.truth is None else case.truth
-
-    def perform(asked, prompts, **options):
-        assert asked.name == task and prompts == [case.prompt]
-        assert {"seed": 3, "steps": 2}.items() <= options.items()
-        size = options.get("size", size_of(asked) or answer.shape[1:3])
-        assert getattr(asked, "outpaint", size) == answer.shape[1:3]
-        return iter([answer[None]])
-
-    model = SimpleNamespace(perform=perform)
-    settings = {"seed": 3, "steps": 2}
-    (made,) = tasks.perform(model, task, [case.prompt], case.arguments, **settings)
+    (case, *_), model = drawn(name), Asked(load().weights, rewords=False)
+    settings = {"seed": 3, "steps": 2, **case.settings}
+    (made,) = perform(model, case.task, [case.prompt], **settings)
     assert made.shape == case.baseline.shape == (*case.given.shape, 3)

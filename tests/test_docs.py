@@ -129,7 +129,7 @@ def test_prompts_that_work_are_of_words_that_were_read():
 def test_walks_pass_through_functions_that_there_are():
     text = (pages.DOCS / "architecture.md").read_text()
     hops = re.findall(r"`([\w/]+\.py):([\w.]+)`", text)
-    assert len(hops) > 50
+    assert len(hops) > 30
     missing = [
         f"{file}:{name}"
         for file, name in hops
@@ -150,4 +150,5 @@ def test_the_pages_leave_nothing_out():
     assert [name for name in kinds if f"sora_jax.config.{name}\n" not in python] == []
     (members,) = re.findall(r"TaskMethods\n   :members: (.+)", python)
     public = {name for name in vars(TaskMethods) if not name.startswith("_")}
+    public -= {"perform"}  # of `Model`
     assert set(members.split(", ")) == public - {"run"}

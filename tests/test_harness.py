@@ -31,7 +31,7 @@ class Oracle:
             space_unit=8,
         )
 
-    def perform(self, task, prompts, arguments, **settings):
+    def perform(self, task, prompts, **settings):
         self.settings.append(settings)
         return [self.videos[prompt] for prompt in prompts]
 

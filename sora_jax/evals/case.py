@@ -9,6 +9,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from jaxtyping import Bool, Float32
 
+from sora_jax.sampling.tasks import Task
+
 Clip: TypeAlias = Float32[np.ndarray, "t h w 3"]
 
 
@@ -42,7 +44,8 @@ class Case:
     Attributes:
       index: of the clip in its source.
       prompt: what the model is told.
-      arguments: of the suite's task, beside the prompt.
+      task: what the model does; equal for all cases of a batch.
+      settings: fields of `SamplingConfig` that differ from the weights' own.
       fps: frames per second.
       truth: the source's own video; None where it has none.
       given: the pixels of the video that the model is given.
@@ -55,7 +58,8 @@ class Case:
 
     index: int
     prompt: str
-    arguments: Mapping[str, Any]
+    task: Task
+    settings: Mapping[str, Any]
     fps: float
     truth: Clip | None
     given: Bool[np.ndarray, "t h w"]
@@ -67,20 +71,18 @@ class Case:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Suite:
-    """Cases of one task.
+    """Cases of one kind.
 
     Attributes:
-      task: a name in `tasks.TASKS`.
       cases: draws them one by one, for a seed.
-      batch: how many are performed at once. Only `generate` takes more than one, whose
-        arguments must be the same in all cases.
+      batch: how many are performed at once: more than one where the task and the
+        settings are the same in all cases.
       every: one case is drawn of so many that are asked for, where each takes long.
       shuffles: whether videos are scored by another prompt too, in the place of the
         baseline.
       rows: measures in the table's order; others follow in the order they are found.
     """
 
-    task: str
     cases: Callable[[int], Iterator[Case]]
     batch: int = 1
     every: int = 1

@@ -82,7 +82,7 @@ def _cases_with_videos(
         videos: Sequence[Clip | None] = [None] * size
         if subject is not None and subject.perform is not None:
             settings = {"seed": options.seed + done, **settings_asked(options)}
-            videos = _perform(subject.perform, suite.task, full, settings)
+            videos = _perform(subject.perform, full, settings)
         seconds = (time.monotonic() - start) / len(batch)
         kept: Sequence[Clip | None] = [None] * size
         if subject is not None and batch[0].truth is not None and done < controls:
@@ -99,7 +99,6 @@ def _cases_with_videos(
 
 def _perform(
     perform: Callable[..., list[np.ndarray]],
-    task: str,
     cases: Sequence[Case],
     settings: dict[str, Any],
 ) -> list[Clip]:
@@ -109,11 +108,12 @@ def _perform(
       ValueError: a video is not of the shape that was asked for.
     """
     prompts = [case.prompt for case in cases]
-    clips = perform(task, prompts, cases[0].arguments, **settings)
+    task = cases[0].task
+    clips = perform(task, prompts, **cases[0].settings, **settings)
     for case, clip in zip(cases, clips, strict=True):
         if clip.shape != case.baseline.shape:
             raise ValueError(
-                f"{task} made {clip.shape} of clip {case.index}, where "
+                f"{task.name} made {clip.shape} of clip {case.index}, where "
                 f"{case.baseline.shape} was asked for: this is a fault of the task"
             )
     return [np.clip(np.asarray(clip, np.float32), -1.0, 1.0) for clip in clips]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from sora_jax import runtime
-from sora_jax.evals import tasks
 from sora_jax.evals.case import Clip
 from sora_jax.sampling import codec
+from sora_jax.sampling.model import Model
 from sora_jax.sampling.model import load as load_model
+from sora_jax.sampling.tasks import Task
 from sora_jax.weights import bundle, workdirs
 
 
@@ -21,7 +23,8 @@ class Subject:
     """What is evaluated.
 
     Attributes:
-      perform: does a task: see `tasks.perform`; None where there is only a VAE.
+      perform: makes a video for each prompt, see `perform`; None where there is only
+        a VAE.
       reconstruct: encodes and decodes `[b t h w 3]`.
       time_factor: videos have 1 + so many times k frames.
       space_unit: heights and widths are multiples of it.
@@ -55,11 +58,26 @@ def load(weights: str, *, vae_only: bool = False) -> Subject | None:
     model = load_model(folder, rewords=False)
     config = model.config
     return Subject(
-        perform=functools.partial(tasks.perform, model),
+        perform=functools.partial(perform, model),
         reconstruct=model.reconstruct,
         time_factor=config.vae.time_factor,
         space_unit=config.vae.space_factor * max(config.dit.patch[1:]),
     )
+
+
+def perform(
+    model: Model, task: Task, prompts: Sequence[str], **settings: Any
+) -> list[np.ndarray]:
+    """Perform a task once for each prompt, together.
+
+    Args:
+      model: what performs it.
+      task: what is done.
+      prompts: what each video shows.
+      **settings: the seed, and what differs from the weights' own settings.
+    """
+    texts = [""] * len(prompts) if task.prompt == "none" else list(prompts)
+    return list(np.concatenate(list(model.perform(task, texts, **settings)), axis=1))
 
 
 def through_vae(subject: Subject, clips: Sequence[Clip]) -> list[Clip]:

@@ -15,6 +15,7 @@ from sora_jax.data import video
 from sora_jax.data.sources.protocol import ClipSource
 from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Clip, Finding, still
+from sora_jax.sampling.tasks import Task
 from sora_jax.worlds.playground import captions, world
 from sora_jax.worlds.playground.source import Playground
 
@@ -117,7 +118,8 @@ def case(
     sample: Sample,
     given: Bool[np.ndarray, "t h w"],
     score: Callable[[np.ndarray], list[Finding]],
-    **arguments: Any,
+    task: Task,
+    **settings: Any,
 ) -> Case:
     """A case in which pixels of a clip are given, and the clip is the truth.
 
@@ -126,13 +128,15 @@ def case(
       sample: the clip.
       given: which of its pixels the model is given.
       score: looks at a video.
-      **arguments: of the task.
+      task: what the model does.
+      **settings: fields of `SamplingConfig` that differ from the weights' own.
     """
     pixels = sample.pixels
     return Case(
         index=index,
         prompt=sample.prompt,
-        arguments=arguments,
+        task=task,
+        settings=settings,
         fps=sample.fps,
         truth=pixels,
         given=given,

@@ -9,6 +9,7 @@ import numpy as np
 
 from sora_jax.data import video
 from sora_jax.evals.case import Case, Finding, Suite, all_of
+from sora_jax.sampling.tasks import Edit, build
 from sora_jax.worlds.playground import captions, chance, render, world
 from sora_jax.worlds.playground.judge import facts, tracking
 from sora_jax.worlds.playground.judge.cases import clips
@@ -41,7 +42,8 @@ def edit(index: int, sample: Sample, strength: float) -> Case:
     return Case(
         index=index,
         prompt=told.text,
-        arguments={"video": pixels, "strength": strength},
+        task=build(Edit, {"video": pixels, "strength": strength}),
+        settings={},
         fps=clips.FPS,
         truth=video.to_float(video.to_uint8(truth)),
         given=np.zeros(pixels.shape[:3], bool),
@@ -81,7 +83,6 @@ def _path(clip: np.ndarray, body: world.Body) -> Finding:
 
 SUITES = {
     f"edit-{strength}": Suite(
-        task="edit",
         cases=clips.cases(
             lambda seed: clips.find(seed, SHORT),
             functools.partial(edit, strength=strength),

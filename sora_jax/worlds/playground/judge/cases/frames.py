@@ -12,7 +12,16 @@ import numpy as np
 
 from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Clip, Finding, Suite
-from sora_jax.evals.tasks import Keyframe
+from sora_jax.sampling.tasks import (
+    Animate,
+    Connect,
+    Extend,
+    Insert,
+    Keyframe,
+    Remove,
+    Task,
+    build,
+)
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
@@ -51,13 +60,13 @@ def beside(
     sample: Sample,
     given: Iterable[int],
     joins: dict[int, str],
-    **arguments: object,
+    task: Task,
 ) -> Case:
     """A case in which frames are given, and those and the joins are scored."""
     frames = list(given)
     score = score_joins(sample.pixels, sample.scene, frames, joins)
     mask = mask_of(sample.pixels, frames)
-    return case(index, sample, mask, score, **arguments)
+    return case(index, sample, mask, score, task)
 
 
 def animate(index: int, sample: Sample, given: tuple[int, ...] = (0,)) -> Case:
@@ -72,36 +81,36 @@ def animate(index: int, sample: Sample, given: tuple[int, ...] = (0,)) -> Case:
         return score_frames(clip) + facts.judge_as(observe(clip, clips.FPS), *told)
 
     keys = [Keyframe(picture=pixels[[frame]], frame=frame) for frame in given]
-    images = keys if len(keys) > 1 else pixels[:1]
-    arguments = dict(image=images, frames=len(pixels))
-    return case(index, sample, mask_of(pixels, given), score, **arguments)
+    task = build(Animate, {"image": keys, "frames": len(pixels)})
+    return case(index, sample, mask_of(pixels, given), score, task)
 
 
 def extend_forward(index: int, sample: Sample) -> Case:
     """The second half of a clip."""
-    arguments = dict(video=sample.pixels[:9], frames=8)
-    return beside(index, sample, range(9), {9: "seam"}, **arguments)
+    task = build(Extend, {"video": sample.pixels[:9], "frames": 8})
+    return beside(index, sample, range(9), {9: "seam"}, task)
 
 
 def extend_backward(index: int, sample: Sample) -> Case:
     """The first half of a clip."""
-    arguments = dict(video=sample.pixels[8:], frames=8, direction="backward")
-    return beside(index, sample, range(8, SHORT), {8: "seam"}, **arguments)
+    given = {"video": sample.pixels[8:], "frames": 8, "direction": "backward"}
+    task = build(Extend, given)
+    return beside(index, sample, range(8, SHORT), {8: "seam"}, task)
 
 
 def connect(index: int, sample: Sample) -> Case:
     """The middle of a clip."""
     pixels, given = sample.pixels, [*range(9), *range(24, LONG)]
-    arguments = dict(video=(pixels[:9], pixels[24:]), frames=15)
-    return beside(index, sample, given, {9: "seam", 24: "seam"}, **arguments)
+    task = build(Connect, {"video": (pixels[:9], pixels[24:]), "frames": 15})
+    return beside(index, sample, given, {9: "seam", 24: "seam"}, task)
 
 
 def insert(index: int, sample: Sample) -> Case:
     """A second that is missing."""
     given = [*range(13), *range(21, LONG)]
-    spans = [(13 / clips.FPS, 21 / clips.FPS)]
-    arguments = dict(video=sample.pixels[given], span=spans)
-    return beside(index, sample, given, {13: "seam", 21: "seam"}, **arguments)
+    span = [(13 / clips.FPS, 21 / clips.FPS)]
+    task = build(Insert, {"video": sample.pixels[given], "span": span})
+    return beside(index, sample, given, {13: "seam", 21: "seam"}, task)
 
 
 def remove(index: int, sample: Sample) -> Case:
@@ -109,23 +118,22 @@ def remove(index: int, sample: Sample) -> Case:
     pixels, given = sample.pixels, [*range(13), *range(17, LONG)]
     upside_down = pixels[:8, ::-1]
     spoilt = np.concatenate([pixels[:13], upside_down, pixels[17:]])
-    arguments = dict(video=spoilt, span=[(13 / clips.FPS, 21 / clips.FPS)])
-    return beside(index, sample, given, {13: "seam", 17: "seam"}, **arguments)
+    span = [(13 / clips.FPS, 21 / clips.FPS)]
+    task = build(Remove, {"video": spoilt, "span": span})
+    return beside(index, sample, given, {13: "seam", 17: "seam"}, task)
 
 
-def _suite(task: str, frames: int, build: Callable[[int, Sample], Case]) -> Suite:
+def _suite(frames: int, build: Callable[[int, Sample], Case]) -> Suite:
     found = clips.cases(lambda seed: clips.lively(clips.find(seed, frames)), build)
-    return Suite(task=task, cases=found)
+    return Suite(cases=found)
 
 
 SUITES = {
-    "animate": _suite("animate", SHORT, animate),
-    "animate-ends": _suite(
-        "animate", SHORT, lambda *found: animate(*found, given=(0, SHORT - 1))
-    ),
-    "extend-forward": _suite("extend", SHORT, extend_forward),
-    "extend-backward": _suite("extend", SHORT, extend_backward),
-    "connect": _suite("connect", LONG, connect),
-    "insert": _suite("insert", LONG, insert),
-    "remove": _suite("remove", LONG, remove),
+    "animate": _suite(SHORT, animate),
+    "animate-ends": _suite(SHORT, lambda *found: animate(*found, given=(0, SHORT - 1))),
+    "extend-forward": _suite(SHORT, extend_forward),
+    "extend-backward": _suite(SHORT, extend_backward),
+    "connect": _suite(LONG, connect),
+    "insert": _suite(LONG, insert),
+    "remove": _suite(LONG, remove),
 }

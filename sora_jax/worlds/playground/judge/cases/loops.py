@@ -9,6 +9,7 @@ import numpy as np
 
 from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Clip, Finding, Suite, all_of, still
+from sora_jax.sampling.tasks import Generate, Loop, build
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
@@ -18,8 +19,9 @@ from sora_jax.worlds.playground.judge.observation import Observation, observe
 
 _WRAP = {0: "seam where it wraps around"}
 # Windows of the length that the default weights take.
-_ROLLING = {"frames": 69, "window": 29, "context": 9}
-_MINUTE = {"frames": 481}  # at 8 fps
+_WINDOWS = {"window": 29, "context": 9}
+_ROLLING = 69  # frames
+_MINUTE = 481  # frames, at 8 fps
 _SHAPE = {"size": clips.SIZE, "fps": clips.FPS}
 _BATCH = 4
 _END = 33  # frames: the last four seconds, from picture to picture
@@ -49,8 +51,8 @@ def _endless(
 def loop_circle(index: int, sample: Sample) -> Case:
     """The second half of a circle."""
     period = _period(sample)
-    arguments = dict(video=period.pixels[:9], frames=7)
-    return beside(index, period, range(9), {9: "seam", **_WRAP}, **arguments)
+    task = build(Loop, {"video": period.pixels[:9], "frames": 7})
+    return beside(index, period, range(9), {9: "seam", **_WRAP}, task)
 
 
 def loop_prompt(index: int, sample: Sample) -> Case:
@@ -61,7 +63,8 @@ def loop_prompt(index: int, sample: Sample) -> Case:
         return [metrics.seam(clip, *join) for join in _WRAP.items()]
 
     given = clips.mask_of(period.pixels, ())
-    return clips.case(index, period, given, score, frames=SHORT - 1)
+    task = build(Loop, {"frames": SHORT - 1})
+    return clips.case(index, period, given, score, task)
 
 
 def loop_any(index: int, sample: Sample) -> Case:
@@ -73,7 +76,8 @@ def loop_any(index: int, sample: Sample) -> Case:
     return Case(
         index=index,
         prompt=sample.prompt,
-        arguments={"video": pixels, "frames": 8},
+        task=build(Loop, {"video": pixels, "frames": 8}),
+        settings={},
         fps=clips.FPS,
         truth=None,
         given=given,
@@ -89,14 +93,15 @@ def _period(sample: Sample) -> Sample:
 
 def rolling(index: int, sample: Sample) -> Case:
     """Nine seconds in three windows."""
-    step = _ROLLING["window"] - _ROLLING["context"]
-    edges = range(_ROLLING["window"], _ROLLING["frames"], step)
+    step = _WINDOWS["window"] - _WINDOWS["context"]
+    edges = range(_WINDOWS["window"], _ROLLING, step)
 
     def score(clip: np.ndarray) -> list[Finding]:
         return [metrics.seam(clip, edge, "seam of windows") for edge in edges]
 
     given = clips.mask_of(sample.pixels, ())
-    return clips.case(index, sample, given, score, **_ROLLING, **_SHAPE)
+    task = build(Generate, {"frames": _ROLLING})
+    return clips.case(index, sample, given, score, task, **_WINDOWS, **_SHAPE)
 
 
 def minute(index: int, sample: Sample) -> Case:
@@ -112,7 +117,8 @@ def minute(index: int, sample: Sample) -> Case:
         return [*found, all_of(found), away]
 
     given = clips.mask_of(sample.pixels, ())
-    return clips.case(index, sample, given, score, **_MINUTE, **_SHAPE)
+    task = build(Generate, {"frames": _MINUTE})
+    return clips.case(index, sample, given, score, task, **_SHAPE)
 
 
 def _moves(observations: Sequence[Observation]) -> Finding:
@@ -145,33 +151,26 @@ def _steady(drift: float) -> Finding:
 
 SUITES = {
     "loop-circle": Suite(
-        task="loop",
         cases=clips.cases(
             lambda seed: clips.lively(clips.find(seed, SHORT, is_circle)), loop_circle
         ),
     ),
     "loop-prompt": Suite(
-        task="loop",
         cases=clips.cases(
             lambda seed: clips.lively(_endless(seed, SHORT, is_circle)), loop_prompt
         ),
     ),
     "loop-any": Suite(
-        task="loop",
         cases=clips.cases(
             lambda seed: clips.lively(clips.find(seed, SHORT, is_no_circle)), loop_any
         ),
     ),
     "rolling": Suite(
-        task="generate",
-        cases=clips.cases(
-            lambda seed: clips.lively(_endless(seed, _ROLLING["frames"])), rolling
-        ),
+        cases=clips.cases(lambda seed: clips.lively(_endless(seed, _ROLLING)), rolling),
         batch=_BATCH,
     ),
     "minute": Suite(
-        task="generate",
-        cases=clips.cases(lambda seed: _endless(seed, _MINUTE["frames"]), minute),
+        cases=clips.cases(lambda seed: _endless(seed, _MINUTE), minute),
         batch=_BATCH,
         every=4,
     ),

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sora_jax.evals.case import Case, Finding, Suite
+from sora_jax.sampling.tasks import Extend, build
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import tracking
 from sora_jax.worlds.playground.judge.cases import clips
@@ -83,9 +84,9 @@ def _extended(
 ) -> Case:
     """A case in which the first frames are given."""
     pixels = sample.pixels
-    arguments = dict(video=pixels[:given], frames=SHORT - given)
+    task = build(Extend, {"video": pixels[:given], "frames": SHORT - given})
     mask = clips.mask_of(pixels, range(given))
-    return clips.case(index, sample, mask, score, **arguments)
+    return clips.case(index, sample, mask, score, task)
 
 
 def _colour(blobs: Sequence[Blob]) -> str:
@@ -98,11 +99,9 @@ def _colour(blobs: Sequence[Blob]) -> str:
 
 SUITES = {
     "predict": Suite(
-        task="extend",
         cases=clips.cases(lambda seed: clips.find(seed, SHORT, is_determined), predict),
     ),
     "behind": Suite(
-        task="extend",
         cases=clips.cases(lambda seed: clips.find(seed, SHORT, kind="behind"), behind),
     ),
 }

@@ -12,6 +12,7 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data.sources.protocol import ClipSource
 from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Finding, Suite, all_of
+from sora_jax.sampling.tasks import Generate, build
 from sora_jax.worlds.playground import captions, world
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.judge import facts
@@ -87,7 +88,7 @@ class Prompts:
 def suite(drawn: Callable[[int], Iterator[Case]]) -> Suite:
     """Return the suite of some `cases`, which are drawn for a seed."""
     rows = (*facts.FACTS, EVERYTHING, *_FIDELITY)
-    return Suite(task="generate", cases=drawn, batch=_BATCH, shuffles=True, rows=rows)
+    return Suite(cases=drawn, batch=_BATCH, shuffles=True, rows=rows)
 
 
 def cases(source: ClipSource, indices: Iterable[int]) -> Iterator[Case]:
@@ -120,7 +121,8 @@ def case(index: int, sample: Sample) -> Case:
     return Case(
         index=index,
         prompt=sample.prompt,
-        arguments={"frames": frames, "size": (height, width), "fps": sample.fps},
+        task=build(Generate, {"frames": frames}),
+        settings={"size": (height, width), "fps": sample.fps},
         fps=sample.fps,
         truth=pixels,
         given=np.zeros((frames, height, width), bool),

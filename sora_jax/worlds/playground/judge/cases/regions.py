@@ -11,6 +11,7 @@ from sora_jax.data import video
 from sora_jax.diffusion import conditioning
 from sora_jax.evals import metrics
 from sora_jax.evals.case import Case, Finding, Suite
+from sora_jax.sampling.tasks import Inpaint, Outpaint, Upscale, build
 from sora_jax.worlds.playground import render, world
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.judge import facts
@@ -39,7 +40,8 @@ def inpaint(index: int, sample: Sample) -> Case:
         return kept + facts.judge_as(observe(clip, clips.FPS), *told)
 
     hidden = np.where(given[..., None], pixels, np.float32(0))
-    return clips.case(index, sample, given, score, video=hidden, mask=1 - mask)
+    task = build(Inpaint, {"video": hidden, "mask": 1 - mask})
+    return clips.case(index, sample, given, score, task)
 
 
 def box_of(scene: world.Scene) -> tuple[int, int, int, int]:
@@ -74,8 +76,8 @@ def outpaint(index: int, sample: Sample) -> Case:
             Finding(measure="surroundings, dB", value=psnr),
         ]
 
-    arguments = dict(video=inner, outpaint=(height, width))
-    return clips.case(index, sample, given, score, **arguments)
+    task = build(Outpaint, {"video": inner, "outpaint": (height, width)})
+    return clips.case(index, sample, given, score, task)
 
 
 def upscale(index: int, sample: Sample) -> Case:
@@ -100,7 +102,8 @@ def upscale(index: int, sample: Sample) -> Case:
     return Case(
         index=index,
         prompt=sample.prompt,
-        arguments={"video": pixels, "size": _LARGE},
+        task=build(Upscale, {"video": pixels}),
+        settings={"size": _LARGE},
         fps=clips.FPS,
         truth=truth,
         given=np.zeros(truth.shape[:3], bool),
@@ -119,15 +122,12 @@ def _gradients(clip: Float32[np.ndarray, "t h w 3"]) -> float:
 
 SUITES = {
     "inpaint": Suite(
-        task="inpaint",
         cases=clips.cases(lambda seed: clips.find(seed, SHORT, is_local), inpaint),
     ),
     "outpaint": Suite(
-        task="outpaint",
         cases=clips.cases(lambda seed: clips.find(seed, SHORT), outpaint),
     ),
     "upscale": Suite(
-        task="upscale",
         cases=clips.cases(lambda seed: clips.find(seed, SHORT), upscale),
     ),
 }

@@ -7,7 +7,7 @@ import functools
 import numpy as np
 
 from sora_jax.evals.case import Case, Finding, Suite
-from sora_jax.evals.tasks import Stretch
+from sora_jax.sampling.tasks import Storyboard, Stretch, build
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
@@ -46,13 +46,13 @@ def storyboard(index: int, sample: Sample, cut: bool) -> Case:
         return found
 
     given = clips.mask_of(sample.pixels, ())
-    arguments = dict(storyboard=stretches, frames=LONG, size=clips.SIZE, fps=clips.FPS)
-    return clips.case(index, sample, given, score, **arguments)
+    task = build(Storyboard, {"storyboard": stretches, "frames": LONG})
+    shape = {"size": clips.SIZE, "fps": clips.FPS}
+    return clips.case(index, sample, given, score, task, **shape)
 
 
 SUITES = {
     f"storyboard-{name}": Suite(
-        task="storyboard",
         cases=clips.cases(
             lambda seed: clips.find(seed, LONG, has_halves, kind="cut"),
             functools.partial(storyboard, cut=cut),
