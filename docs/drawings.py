@@ -116,7 +116,7 @@ def arrow(start: Box, end: Box) -> str:
 
 def flow() -> str:
     """Clips to a gradient step, and a prompt to a file."""
-    clips = Box(at=(0, 0), title="clips, captions", below="data/playground")
+    clips = Box(at=(0, 0), title="clips, captions", below="data/sources")
     encode = Box(at=(1, 0), title="VAE encoder", below="latents", kind="net")
     cache = Box(at=(2, 0), title="encoded clips", below="on disk", kind="disk")
     pack = Box(at=(3, 0), title="packed rows", below="tokens, noise levels")

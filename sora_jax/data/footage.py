@@ -51,7 +51,7 @@ class Footage:
 
 @dataclasses.dataclass(kw_only=True)
 class _Reel:
-    """What is made of a file's frames on the way to another rate."""
+    """The frames of a file, as far as they are brought to another rate."""
 
     views: list[Any] = dataclasses.field(default_factory=list)
     picks: list[int] = dataclasses.field(default_factory=list)
@@ -62,7 +62,7 @@ class _Reel:
     def extend(
         self, count: int, view: Callable[[Any], Any], shown: Any, most: Number
     ) -> None:
-        """Goes on with the newest frame until there are so many, or one too many."""
+        """Repeats the newest frame for `count` views in all, at most `most` + 1."""
         missing = int(min(count, most + 1)) - len(self.views)
         if missing > 0:
             self.views += [view(shown)] * missing
@@ -166,11 +166,11 @@ def read_mask(
     field: str = "--mask",
     limits: Limits = LIMITS,
 ) -> Float[np.ndarray, "t h w"]:
-    """Reads which pixels of a clip are known (1), and which are made anew (0).
+    """Reads which pixels of a clip are given (1), and which are generated (0).
 
-    What is lighter than mid grey is made anew. A video of as many frames as the clip's
+    What is lighter than mid grey is generated. A video of as many frames as the clip's
     file goes with it frame by frame, another one of the same length by time. Bars,
-    where `fit` makes some, are known.
+    where `fit` adds some, are given.
 
     Args:
       path: a picture, which serves every frame, or a video.
@@ -183,11 +183,11 @@ def read_mask(
 
     Raises:
       ValueError: the file cannot be read, is of another size or length than the clip's,
-        or leaves nothing to be made.
+        or leaves nothing to generate.
     """
     named, wanted = f"{field} {quoted(path)}", footage.source_size
 
-    def is_made(
+    def is_target(
         frames: Float[np.ndarray, "f rows columns 3"], shown: tuple[int, int]
     ) -> Bool[np.ndarray, "f h w"]:
         require(
@@ -200,30 +200,31 @@ def read_mask(
 
     if pictures.is_still(path, field=field):
         image = pictures.read_image(path, field=field, limits=limits)
-        made = is_made(image, image.shape[1:3])
-        made = np.repeat(made, len(footage.picks), axis=0)
+        target = is_target(image, image.shape[1:3])
+        target = np.repeat(target, len(footage.picks), axis=0)
     else:
-        made = np.concatenate(_moving_mask(path, footage, fps, is_made, field, limits))
+        views = _moving_mask(path, footage, fps, is_target, field, limits)
+        target = np.concatenate(views)
     require(
-        bool(made.any()),
-        f"{named} has no white where the video is seen, so nothing would be made anew: "
-        "paint white what is to be made",
+        bool(target.any()),
+        f"{named} has no white where the video is seen, so nothing would be generated: "
+        "paint white what is to be generated",
     )
-    return (~made).astype(np.float32)
+    return (~target).astype(np.float32)
 
 
 def _moving_mask(
     path: PathLike,
     footage: Footage,
     fps: Number,
-    is_made: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
+    is_target: Callable[[np.ndarray, tuple[int, int]], np.ndarray],
     field: str,
     limits: Limits,
 ) -> list[Bool[np.ndarray, "1 h w"]]:
-    """What is to be made of each frame of a clip."""
+    """Reads what is to be generated in each frame of a clip."""
 
     def view(shown: decoding.Shown) -> np.ndarray:
-        return is_made(video.to_float(shown.pixels())[None], shown.size)
+        return is_target(video.to_float(shown.pixels())[None], shown.size)
 
     def frames() -> Iterator[decoding.Shown]:
         return decoding.decode(path, field=field, limits=limits)
@@ -243,8 +244,8 @@ def _moving_mask(
         "or a picture, which serves every frame",
     )
     length = len(footage.picks)
-    made = _at_rate(frames(), fps, view, length).views
-    return (made + made[-1:] * length)[:length]
+    views = _at_rate(frames(), fps, view, length).views
+    return (views + views[-1:] * length)[:length]
 
 
 def _at_rate(

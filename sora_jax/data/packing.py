@@ -27,7 +27,7 @@ class Sample:
       x: patchified clean latents.
       extra: conditioning channels.
       coords: position of each token.
-      clean: tokens that are given, not made.
+      clean: tokens that are given, at noise level 0.
       captions: one text for each stretch of time, as token ids.
       caption_ids: which of the captions each token reads.
     """
@@ -74,7 +74,8 @@ def plan_rows(
     enough = min(0.97 * tokens, tokens - lengths.min(initial=tokens) + 1)
 
     def is_full(row: list[int]) -> bool:
-        # Of captions too: samples that wait for room that never comes slow all down.
+        # A row without room for another caption is full, too: to wait for a sample
+        # that fits would only make the planning slow.
         told = int(captions[row].sum())
         return bool(lengths[row].sum() >= enough) or told >= most_captions
 
@@ -84,8 +85,8 @@ def plan_rows(
     while order:
         waiting += order[:WINDOW]
         del order[:WINDOW]
-        made = best_fit(waiting, lengths, captions, tokens, most_captions)
-        full = [r for r in made if not order or is_full(r)]
+        candidates = best_fit(waiting, lengths, captions, tokens, most_captions)
+        full = [r for r in candidates if not order or is_full(r)]
         rows += full
         used = {index for row in full for index in row}
         waiting = [index for index in waiting if index not in used]

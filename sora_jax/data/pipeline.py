@@ -159,13 +159,13 @@ def shuffled(
 
     Args:
       source: random access.
-      make: what is made of an element, with luck that no other element shares.
+      make: turns an element into a sample, with a generator of its own.
       batch: elements of a step.
-      seed: of order and luck.
-      share: of a step that is made here.
+      seed: of order and generators.
+      share: the part of a step that this host makes.
       join: puts elements together; by default their arrays are stacked.
     """
-    # The luck is drawn before the hosts part, or they would all draw the same.
+    # Generators are seeded before hosts take their shares, or all would draw the same.
     dataset = grain.MapDataset.source(source).seed(seed).shuffle().random_map(make)
     part, parts = share
     mine = dataset.repeat(EPOCHS).batch(batch // parts, batch_fn=join)[part::parts]

@@ -1,4 +1,4 @@
-"""The playground's luck: the same on every machine, for every index.
+"""Random numbers that are the same on every machine, for every index.
 
 Only `Generator.random` is ever drawn from, because NumPy may change how its other
 methods use the random bits.

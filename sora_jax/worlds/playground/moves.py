@@ -50,7 +50,7 @@ class Stage:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Room:
-    """Where the centre of one body may be, and the body's own luck in [0, 1]."""
+    """Where the centre of one body may be, and random numbers in [0, 1] for it."""
 
     left: float
     right: float
@@ -75,14 +75,14 @@ class Room:
         return self.top + self.up * (self.bottom - self.top)
 
 
-def room_of(stage: Stage, look: Look, radius: float, luck: np.ndarray) -> Room:
-    """Return where on a stage a body has room; `luck` is four numbers in [0, 1]."""
+def room_of(stage: Stage, look: Look, radius: float, draws: np.ndarray) -> Room:
+    """Return where on a stage a body has room; `draws` is four numbers in [0, 1]."""
     shape = world.SHAPES[look.shape]
     side, head, foot = shape.side, shape.head, shape.foot
     if look.motion == "spin":
         side = head = foot = shape.reach
     stands = stage.has_floor and world.MOTIONS[look.motion].stands
-    share, across, up, pace = luck
+    share, across, up, pace = draws
     return Room(
         left=stage.left + side * radius,
         right=stage.right - side * radius,

@@ -1,8 +1,8 @@
-"""What people say and what captions of the playground say instead, as tables.
+"""Tables of everyday phrases and what the playground's captions say instead.
 
-Each row is a pattern of what is said and what is read, tried in this order. The numbers
-are of 16 videos of the default model each: how many showed it as it is said, and how
-many as it is read.
+Each row is a pattern and its replacement, tried in this order. The numbers beside rows
+count, of 16 videos by the default model, those that showed the phrase as it was said,
+and those that showed it when rewritten.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""What people say, in the words that captions of the playground say it with.
+"""Rewrites prompts into the words of the playground's captions.
 
-The tables are `sayings`. A row counts where a model has read all words of what it leads
-to: no other model's prompts are touched, and what captions say stays as it is, but for
-a passage behind a wall whose direction is not said.
+The tables are in `rewrite_tables`. A row applies if the model was trained on all words
+of its result, so prompts of other models stay as they are. Captions stay as they are,
+except a passage behind a wall whose direction is not said.
 """
 
 from __future__ import annotations

@@ -77,10 +77,10 @@ def _play_collision(
     speed = space / max(at, duration - at) * (0.8 + 0.2 * rng.random())
     speeds = choose(rng, ((speed, -speed), (speed, 0.0), (0.0, -speed)))
     tracks = physics.collide((touch - left, touch + right), speeds, at, stage.time)
-    luck = np.full(4, rng.random())  # the same height for both
+    draws = np.full(4, rng.random())  # the same height for both
     bodies = []
     for look, x in zip(looks, tracks, strict=True):
-        y = moves.room_of(stage, look, radius, luck).y(
+        y = moves.room_of(stage, look, radius, draws).y(
             world.SHAPES[look.shape].foot * radius
         )
         bodies.append(moves.body_of(look, len(x), x, y, radius))

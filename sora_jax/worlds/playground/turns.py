@@ -37,17 +37,17 @@ def turn(
       at: the frame at which it turns.
     """
     radius = world.DIAMETERS[look.size] / 2
-    luck = rng.random(4)
-    room = moves.room_of(stage, look, radius, luck)
+    draws = rng.random(4)
+    room = moves.room_of(stage, look, radius, draws)
     before, after = (
         np.array(world.MOTIONS[name].direction) for name in (look.motion, then)
     )
     corners = np.array([[room.left, room.top], [room.right, room.bottom]])
-    turning = _turning_point(corners, np.sign(before - after), luck[1:3])
+    turning = _turning_point(corners, np.sign(before - after), draws[1:3])
     if room.ground is not None:
         turning[1] = room.y(world.SHAPES[look.shape].foot * radius)
-    start = turning - before * _way(corners, turning, -before) * _covered(luck[0])
-    stop = turning + after * _way(corners, turning, after) * _covered(luck[3])
+    start = turning - before * _way(corners, turning, -before) * _covered(draws[0])
+    stop = turning + after * _way(corners, turning, after) * _covered(draws[3])
     # The frame of the turn is the second stretch's first.
     first = physics.line(start, turning, physics.phase(stage.time[: at + 1]))[:at]
     second = physics.line(
@@ -60,18 +60,18 @@ def turn(
     )
 
 
-def _covered(luck: float) -> float:
-    return _LEAST + (1 - _LEAST) * luck
+def _covered(draw: float) -> float:
+    return _LEAST + (1 - _LEAST) * draw
 
 
 def _turning_point(
     corners: Float[np.ndarray, "2 2"],
     pull: Int[np.ndarray, " 2"],
-    luck: Float[np.ndarray, " 2"],
+    draws: Float[np.ndarray, " 2"],
 ) -> Float[np.ndarray, " 2"]:
     """Turn near the edge that the body runs up to, or away from; else anywhere."""
-    near = _NEAR_EDGE * luck
-    share = np.select([pull > 0, pull < 0], [1 - near, near], luck)
+    near = _NEAR_EDGE * draws
+    share = np.select([pull > 0, pull < 0], [1 - near, near], draws)
     return corners[0] + share * (corners[1] - corners[0])
 
 
