@@ -105,7 +105,9 @@ def set_up(
         check_start(config)
         start = program.state.starting_from(partial(load_start, config, latents))
         program = dataclasses.replace(program, state=start)
-    plan = planning.plan(latents.train, config.dit.patch, config.packing, config.seed)
+    plan = planning.plan(
+        latents.train.index, config.dit.patch, config.packing, config.seed
+    )
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
     frozen = load_frozen(program.frozen, partial(load_kept, config, latents))
     return TrainSetup(
