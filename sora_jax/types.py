@@ -15,7 +15,11 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from sora_jax.condition import Condition
 
-__all__ = ["AnyArray", "Batch", "Clip", "Condition", "Context", "Tokens"]
+__all__ = ["AnyArray", "Batch", "Clip", "Condition", "Context", "ContextInputs"]
+__all__ += ["TEXT", "Tokens"]
+
+# The context that captions and prompts are.
+TEXT = "text"
 
 if TYPE_CHECKING:
     AnyArray = Any
@@ -103,15 +107,27 @@ class Context:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ContextInputs:
+    """What a context encoder reads of packed rows.
+
+    Attributes:
+      inputs: of each row, several; for text, the token ids of its captions.
+      ids: which of them each video token reads, from 1; 0 reads none.
+    """
+
+    inputs: Int[AnyArray, "b s l"]
+    ids: Int[AnyArray, "b n"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Packed rows as the data pipeline makes them: clean tokens, captions unread.
+    """Packed rows as the data pipeline makes them: clean tokens, contexts unread.
 
     Attributes:
       tokens: `x` holds clean latents; `levels` are zeros until times are drawn.
-      text: token ids of the row's captions.
-      text_ids: which caption each video token reads, from 1; 0 reads none.
+      contexts: what the context encoders read, by the names of the contexts.
     """
 
     tokens: Tokens
-    text: Int[AnyArray, "b s l"]
-    text_ids: Int[AnyArray, "b n"]
+    contexts: dict[str, ContextInputs]

@@ -41,8 +41,7 @@ def plan(config, devices=1):
     """The program of a run, on so many devices that share the batch."""
     mesh = sharding.make_mesh({"data": devices}, jax.devices()[:devices])
     module = MODULES[type(config)]
-    with sharding.use(mesh, config.rules):
-        return module.train_program(config, mesh)
+    return module.train_program(config, sharding.MeshPlan(mesh, config.rules))
 
 
 def drawn(params, seed=0):
@@ -69,14 +68,14 @@ def gradients(program, config, devices=1):
     """((loss, metrics), gradients) of a batch."""
     mesh = sharding.make_mesh({"data": devices}, jax.devices()[:devices])
     params = drawn(program.abstract.params)
-    with sharding.use(mesh, config.rules):
-        trained, frozen = (
-            trees.restrict(params, part)
-            for part in (program.state.abstract.params, program.frozen)
-        )
-        batch = sharding.to_device(batch_of(config), mesh)
-        grad = jax.jit(jax.value_and_grad(program.loss, has_aux=True))
-        return grad(trained, frozen, batch, jax.random.key(0), jnp.int32(1))
+    trained, frozen = (
+        trees.restrict(params, part)
+        for part in (program.state.abstract.params, program.frozen)
+    )
+    mesh_plan = sharding.MeshPlan(mesh, config.rules)
+    batch = sharding.to_device(batch_of(config), mesh_plan)
+    grad = jax.jit(jax.value_and_grad(program.loss, has_aux=True))
+    return grad(trained, frozen, batch, jax.random.key(0), jnp.int32(1))
 
 
 def main(name):

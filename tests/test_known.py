@@ -87,7 +87,7 @@ def test_a_token_reads_the_text_of_its_stretch_alone(world, dit_config):
         jnp.asarray,
         sampler.rows(Window(frames=5, story=((0, None), (2, "a blue square")))),
     )
-    context = cache.context(batch)
+    context = cache.contexts(batch)["text"]
 
     def velocity(states):
         read = {"text": dataclasses.replace(context, states=states)}

@@ -13,6 +13,7 @@ from objective_cases import CASES, gradients, plan
 
 from sora_jax import parameter_trees as trees
 from sora_jax.config import AdapterConfig, DiTRun, VAERun, from_json
+from sora_jax.config.trainable import trainable_pattern
 from sora_jax.training import dit
 from sora_jax.training.objectives.objective import Objective
 from sora_jax.weights import adapters
@@ -37,7 +38,7 @@ def test_the_gradient_reaches_exactly_what_is_trained(name, trainable):
     trained = {*trees.names(program.state.abstract.params)}
     frozen = {*trees.names(program.frozen)}
     assert trained | frozen == everything and not trained & frozen
-    expected = trees.compiled(trainable)
+    expected = trainable_pattern(trainable)
     assert trained == {path for path in everything if expected.fullmatch(path)}
     assert isinstance(program.objective, Objective)
     (loss, metrics), grads = gradients(program, case)

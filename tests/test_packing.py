@@ -73,8 +73,8 @@ def test_samples_lie_side_by_side():
     np.testing.assert_array_equal(tokens.segments[0], [1, 1, 1, 2, 2, 0, 0])
     np.testing.assert_array_equal(tokens.level_ids[0], [0, 1, 1, 2, 2, 0, 0])
     np.testing.assert_array_equal(tokens.target_mask[0], [0, 1, 1, 1, 1, 0, 0])
-    np.testing.assert_array_equal(batch.text_ids[0], [1, 2, 2, 3, 3, 0, 0])
-    np.testing.assert_array_equal(batch.text[0, :, 0], [3, 3, 2, 0])
+    np.testing.assert_array_equal(batch.contexts["text"].ids[0], [1, 2, 2, 3, 3, 0, 0])
+    np.testing.assert_array_equal(batch.contexts["text"].inputs[0, :, 0], [3, 3, 2, 0])
 
 
 def test_what_no_other_sample_can_fill_waits_for_none(monkeypatch):

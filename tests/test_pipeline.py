@@ -88,7 +88,8 @@ def test_a_headless_crop_continues_something_and_keeps_its_captions(records):
                 assert not tokens.target_mask[row, here][0]
                 assert tokens.target_mask[row, here][-1]
                 assert np.all(tokens.extra[row, here] == 0)
-                caption = batch.text[row, batch.text_ids[row, here] - 1]
+                read = batch.contexts["text"]
+                caption = read.inputs[row, read.ids[row, here] - 1]
                 text = bytes(caption[-1].astype(np.uint8)).decode().strip()
                 number = int(tokens.x[row, here][0, 0])
                 dropped = text == ""

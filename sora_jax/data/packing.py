@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sora_jax.types import Batch, Tokens
+from sora_jax.types import TEXT, Batch, ContextInputs, Tokens
 
 # Samples are planned in windows of this many, shuffled, so that rows stay random.
 WINDOW = 512
@@ -151,7 +151,8 @@ def pack_row(
         level_ids=level_ids[None],
         target_mask=target_mask[None],
     )
-    return Batch(tokens=row, text=text[None], text_ids=text_ids[None])
+    captions = ContextInputs(inputs=text[None], ids=text_ids[None])
+    return Batch(tokens=row, contexts={TEXT: captions})
 
 
 def statistics(

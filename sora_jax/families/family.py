@@ -20,6 +20,11 @@ def _always(_: Any) -> bool:
     return True
 
 
+def _one_transformer(config: Any, time: float) -> str:
+    del config, time
+    return "dit"
+
+
 def _no_guess(_: Shapes) -> str:
     return ""
 
@@ -134,6 +139,8 @@ class Family:
       config: the type of its models' configs.
       networks: by name.
       contexts: the network that encodes each context of the transformer, by context.
+      autoencoder: the network between pixels and latents.
+      transformer_at: the network that predicts velocities at a time, of a config.
       layouts: in which its weights are published; our own folders need none.
       models: known ones with their sampling defaults, by name.
       heads: of attention, which a mesh may have to divide.
@@ -144,6 +151,8 @@ class Family:
     config: type
     networks: Mapping[str, NetworkSpec]
     contexts: Mapping[str, str]
+    autoencoder: str = "vae"
+    transformer_at: Callable[[Any, float], str] = _one_transformer
     layouts: tuple[Layout, ...] = ()
     models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     heads: Callable[[Any], int]

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
 from sora_jax.sampling.denoising import TOKEN
 from sora_jax.sharding import MeshPlan
-from sora_jax.types import Batch, Context, Tokens
+from sora_jax.types import TEXT, Batch, Context, ContextInputs, Tokens
 
 Axes = tuple[str | None, ...]
 BATCH: Axes = ("batch",)
@@ -25,8 +25,12 @@ def batch_of(config: DiTRun, mesh_plan: MeshPlan) -> Batch:
     rows, n, captions = packing.rows, packing.tokens, packing.samples
     return Batch(
         tokens=tokens_of(config.dit, rows, n, captions + 1, mesh_plan),
-        text=array(mesh_plan, (rows, captions, text.pad_to), jnp.int32),
-        text_ids=array(mesh_plan, (rows, n), jnp.int32),
+        contexts={
+            TEXT: ContextInputs(
+                inputs=array(mesh_plan, (rows, captions, text.pad_to), jnp.int32),
+                ids=array(mesh_plan, (rows, n), jnp.int32),
+            )
+        },
     )
 
 
@@ -60,7 +64,7 @@ def contexts_of(
         segments=array(mesh_plan, (rows, length), jnp.int32),
         ids=array(mesh_plan, (rows, n), jnp.int32, TOKEN[:2]),
     )
-    return {"text": text}
+    return {TEXT: text}
 
 
 def array(

@@ -28,7 +28,7 @@ def encode(weights: Weights, schedule: Schedule) -> tuple[Array | None, Extras]:
     """Encode conditions: a prefix of clean latents `[b t h w z]`, or channels."""
     if not schedule:
         return None, ()
-    vae, conditions = weights.parts["vae"], schedule[-1][1]
+    vae, conditions = weights.vae, schedule[-1][1]
     mesh_plan = weights.mesh_plan
     if len(schedule) == 1 and is_prefix(weights.config, conditions[0].mask):
         return clean_latents(vae, conditions, mesh_plan), ()

@@ -18,10 +18,9 @@ from sora_jax.compiling import jit
 from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
 from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
-from sora_jax.types import Batch, Context, Tokens
+from sora_jax.types import Context, ContextInputs, Tokens
 
 # Logical axes of what a token has, and of the solver's stack.
 TOKEN = ("batch", "tokens", None)
@@ -68,18 +67,18 @@ def place(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
     return dataclasses.replace(tokens, **{name: put(name) for name in axes})
 
 
-def encode_text(
-    encoder: TextEncoder, batch: Batch, mesh_plan: MeshPlan = SINGLE_DEVICE
+def encode_context(
+    encoder: nnx.Module, read: ContextInputs, mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Context:
-    """Encode the captions of rows, and wait, so that the encoder can go."""
+    """Encode what a context encoder reads, and wait, so that the encoder can go."""
     states, segments = jax.block_until_ready(
-        run_text_encoder(
+        run_context_encoder(
             *nnx.split(encoder),
-            mesh_plan.put(batch.text, "batch", None, None),
+            mesh_plan.put(read.inputs, "batch", None, None),
             mesh_plan=mesh_plan,
         )
     )
-    return Context(states=states, segments=segments, ids=batch.text_ids)
+    return Context(states=states, segments=segments, ids=read.ids)
 
 
 def ready(
@@ -92,11 +91,11 @@ def ready(
 
 
 @jit(static_argnames=("graphdef", "mesh_plan"))
-def run_text_encoder(
-    graphdef: nnx.GraphDef, params: Params, text: Array, *, mesh_plan: MeshPlan
+def run_context_encoder(
+    graphdef: nnx.GraphDef, params: Params, inputs: Array, *, mesh_plan: MeshPlan
 ) -> tuple[Array, Array]:
-    """Run the text encoder."""
-    return nnx.merge(graphdef, params).encode(text, mesh_plan)
+    """Run a `models.contexts.ContextEncoder`."""
+    return nnx.merge(graphdef, params).encode(inputs, mesh_plan)
 
 
 @jit(static_argnames=("graphdef", "mesh_plan"))

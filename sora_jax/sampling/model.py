@@ -153,7 +153,7 @@ class Model(TaskMethods):
         """Pass clips through the VAE."""
         pixels = converters.as_clips(pixels, "pixels")
         codec.check(self.config.vae, pixels.shape)
-        vae, mesh_plan = self.weights.parts["vae"], self.weights.mesh_plan
+        vae, mesh_plan = self.weights.vae, self.weights.mesh_plan
         return codec.reconstruct(vae, pixels, mesh_plan)
 
     def perform(

@@ -20,10 +20,9 @@ from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
 from sora_jax.data.pipeline import join
 from sora_jax.diffusion import solvers
-from sora_jax.families.wan.layouts import DIT_LOW
 from sora_jax.sampling import denoising
 from sora_jax.sampling.request import Request
-from sora_jax.types import AnyArray, Batch, Context, Tokens
+from sora_jax.types import AnyArray, Batch, Context, ContextInputs, Tokens
 from sora_jax.weights.parts import Weights
 
 # Turns numbers into something that shows progress, and says of what: (range, unit).
@@ -63,36 +62,42 @@ class Window:
 
 
 class PromptCache:
-    """Encoded prompts: text states, and the transformer's keys and values of them."""
+    """Encoded prompts: the contexts, and the transformer's keys and values of them."""
 
     def __init__(self, weights: Weights):
-        self.parts, self.mesh_plan = weights.parts, weights.mesh_plan
-        self._context: tuple[bytes, Context] | None = None
+        self.weights = weights
+        self._contexts: dict[str, tuple[bytes, Context]] = {}
         self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
 
-    def context(self, batch: Batch) -> Context:
-        """The states of the captions; encoded anew where they are not the last ones."""
-        key = batch.text.tobytes()
-        if self._context is None or self._context[0] != key:
-            encoder = self.parts["text_encoder"]
-            self._context = key, denoising.encode_text(encoder, batch, self.mesh_plan)
-        ids = self.mesh_plan.put(batch.text_ids, *denoising.TOKEN[:2])
-        return dataclasses.replace(self._context[1], ids=ids)
+    def contexts(self, batch: Batch) -> dict[str, Context]:
+        """Every context of a batch; encoded anew where it is not the last one."""
+        return {name: self._context(name, x) for name, x in batch.contexts.items()}
+
+    def _context(self, name: str, read: ContextInputs) -> Context:
+        mesh_plan, key = self.weights.mesh_plan, read.inputs.tobytes()
+        if name not in self._contexts or self._contexts[name][0] != key:
+            encoder = self.weights.parts[self.weights.family.contexts[name]]
+            context = denoising.encode_context(encoder, read, mesh_plan)
+            self._contexts[name] = key, context
+        ids = mesh_plan.put(read.ids, *denoising.TOKEN[:2])
+        return dataclasses.replace(self._contexts[name][1], ids=ids)
 
     def network(
         self, name: str, batch: Batch, contexts: dict[str, Context]
     ) -> denoising.Network:
-        """The transformer of a step, with the prompts' keys and values."""
-        key = name, batch.text.tobytes()
+        """The transformer of a step, with the contexts' keys and values."""
+        inputs = b"".join(x.inputs.tobytes() for x in batch.contexts.values())
+        key = name, inputs
         if self._network is None or self._network[0] != key:
             self._network = None  # goes before the other comes
-            dit = self.parts[name]
-            self._network = key, denoising.ready(dit, contexts, self.mesh_plan)
+            dit = self.weights.parts[name]
+            mesh_plan = self.weights.mesh_plan
+            self._network = key, denoising.ready(dit, contexts, mesh_plan)
         return self._network[1]
 
     def release_network(self) -> None:
         """Free the transformer's memory, where another network needs it."""
-        if not self.parts.keep:
+        if not self.weights.parts.keep:
             self._network = None
 
 
@@ -130,7 +135,7 @@ class WindowSampler:
         if window.source is not None and steps == 0:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
-        contexts = {"text": self.prompt_cache.context(batch)}
+        contexts = self.prompt_cache.contexts(batch)
         tokens = denoising.place(batch.tokens, self.weights.mesh_plan)
         schedule = [
             (until, self.with_channels(x, tokens)) for until, x in window.extras
@@ -168,10 +173,11 @@ class WindowSampler:
     def expert(self, time: float) -> tuple[str, float]:
         """The transformer that makes a step, and its guidance."""
         boundary, settings = self.config.boundary, self.request.settings
-        if boundary is None or time >= boundary:
-            return "dit", settings.guidance
+        name = self.weights.family.transformer_at(self.config, time)
         low = settings.guidance_low
-        return DIT_LOW, settings.guidance if low is None else low
+        if low is not None and boundary is not None and time < boundary:
+            return name, low
+        return name, settings.guidance
 
     def start(self, window: Window, tokens: Tokens) -> Float[Array, "b n p"]:
         """What denoising starts from: noise, over what is left of the source."""

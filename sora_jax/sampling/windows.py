@@ -109,9 +109,7 @@ def through_latents(sampler: WindowSampler, windows: list[Span]) -> Iterator[Fra
     prefix, extras = condition_encoding.encode(weights, schedule)
     source = None
     if request.source is not None:
-        source = codec.encode(
-            weights.parts["vae"], request.source[None], weights.mesh_plan
-        )[0]
+        source = codec.encode(weights.vae, request.source[None], weights.mesh_plan)[0]
     # On the host: on the device each length would be compiled for.
     sampled: list[np.ndarray] = []
     for number in counted(windows, sampler.progress):
@@ -152,9 +150,7 @@ def through_pixels(sampler: WindowSampler, windows: list[Span]) -> Iterator[Fram
         source = None
         if request.source is not None:
             clip = request.source[first : first + frames]
-            source = codec.encode(weights.parts["vae"], clip[None], weights.mesh_plan)[
-                0
-            ]
+            source = codec.encode(weights.vae, clip[None], weights.mesh_plan)[0]
         window = Window(
             number=number,
             frames=stop - start,
@@ -223,7 +219,7 @@ def decode(
     progress: Progress,
 ) -> Iterator[Frames]:
     """Decode a video, whole frames or tiles of them, as memory allows."""
-    vae, mesh_plan = weights.parts["vae"], weights.mesh_plan
+    vae, mesh_plan = weights.vae, weights.mesh_plan
     tile = request.settings.tile
     cells = tile and tile // vae.config.space_factor
     if tile is None:

@@ -22,8 +22,7 @@ from sora_jax import compiling, sharding
 from sora_jax.config import DiTConfig, DiTRun
 from sora_jax.data import pipeline, planning
 from sora_jax.data.packing import statistics
-from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.families import OURS
 from sora_jax.parameter_trees import Params, Path
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import optim
@@ -36,10 +35,13 @@ from sora_jax.training.program import TrainProgram, gradient_flops, plan_program
 from sora_jax.training.report import Media
 from sora_jax.training.state import TrainState, load_frozen
 from sora_jax.training.warm_start import check_start, load_start
-from sora_jax.types import Batch
+from sora_jax.types import TEXT, Batch
 from sora_jax.weights import folders
 from sora_jax.weights.modules import parameters
 
+# What is trained: a transformer and the encoders of its contexts.
+NETWORKS = ("dit", *OURS.contexts.values())
+TEXT_ENCODER = OURS.contexts[TEXT]
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
 # networks, and where they lie -> moving pictures by name
@@ -48,15 +50,13 @@ SampleFn = Callable[[Networks, MeshPlan], dict[str, Media]]
 
 def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """The networks of a run; their names are those of its checkpoints."""
-    return {
-        "dit": DiT(config.dit, rngs=rngs),
-        "text_encoder": TextEncoder(config.text, rngs=rngs),
-    }
+    networks = ((name, OURS.networks[name]) for name in NETWORKS)
+    return {name: spec.module(spec.sizes(config), rngs=rngs) for name, spec in networks}
 
 
 def read_only(config: DiTRun) -> tuple[str, ...]:
     """Networks that are frozen whatever else is trained."""
-    return ("text_encoder",) if config.text_from else ()
+    return (TEXT_ENCODER,) if config.text_from else ()
 
 
 def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
@@ -85,7 +85,7 @@ def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
         build=partial(build, config),
         objective=FlowMatching(config.flow, mesh_plan),
         optimizer=optimizer,
-        dtypes={"dit": config.dit.dtype, "text_encoder": config.text.dtype},
+        dtypes={n: OURS.networks[n].sizes(config).dtype for n in NETWORKS},
         read_only=read_only(config),
     )
 
@@ -128,8 +128,8 @@ def load_kept(config: DiTRun, latents: Latents) -> Params:
     if config.trainable != "all":
         loaded = load_start(config, latents)
     if config.text_from:
-        text_encoder = folders.network(config.text_from, "text_encoder")
-        loaded["text_encoder"] = parameters(text_encoder)
+        text_encoder = folders.network(config.text_from, TEXT_ENCODER)
+        loaded[TEXT_ENCODER] = parameters(text_encoder)
     return loaded
 
 

@@ -56,6 +56,11 @@ class Weights:
     mesh_plan: MeshPlan = SINGLE_DEVICE
     family: Family = OURS
 
+    @property
+    def vae(self) -> Any:
+        """The network between pixels and latents."""
+        return self.parts[self.family.autoencoder]
+
 
 def in_memory(
     config: ModelConfig,

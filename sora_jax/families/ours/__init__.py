@@ -7,6 +7,7 @@ from sora_jax.families.family import Family, NetworkSpec
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
+from sora_jax.types import TEXT
 
 
 def summary(config: ModelConfig) -> str:
@@ -22,7 +23,7 @@ OURS = Family(
         "dit": NetworkSpec(module=DiT, config="dit"),
         "text_encoder": NetworkSpec(module=TextEncoder, config="text"),
     },
-    contexts={"text": "text_encoder"},
+    contexts={TEXT: "text_encoder"},
     heads=lambda config: config.dit.heads,
     summary=summary,
 )
