@@ -91,7 +91,8 @@ def test_adapters_alone_are_trained(monkeypatch):
 
 
 @pytest.mark.slow
-# All is computed in float64, but for the critic, which is in float32.
+# All is computed in float64, but for the scores of the VAE's attention, which
+# jax.nn.dot_product_attention keeps in float32.
 @pytest.mark.parametrize(
     ("name", "bound"), [("flow matching", 1e-9), ("reconstruction", 1e-5)]
 )
