@@ -169,7 +169,7 @@ def our_step(
 ) -> tuple[float, np.ndarray]:
     """Seconds and result of a guided Euler step, the text's keys and values ready."""
     contexts = {"text": context}
-    network = denoising.ready(dit, contexts)
+    network = denoising.prepare_network(dit, contexts)
 
     def step() -> jax.Array:
         return jax.block_until_ready(

@@ -123,16 +123,16 @@ def inpaint(model: Model) -> Pair:
     """Where the object is."""
     sample = moving("still")
     clip = sample.clip.pixels[:17]
-    mask = conditioning.region_unknown(17, 64, 64, box_of(sample.scene))
-    given = conditioning.hide(clip, mask).pixels
+    mask = conditioning.outside_box_mask(17, 64, 64, box_of(sample.scene))
+    given = conditioning.grey_out(clip, mask).pixels
     return given, model.inpaint(clip, 1 - mask, sample.clip.caption)
 
 
 def outpaint(model: Model) -> Pair:
     """From 48 by 48 pixels to 64 by 64."""
     sample = moving("circle")
-    mask = conditioning.region_known(17, 64, 64, (8, 8, 56, 56))
-    given = conditioning.hide(sample.clip.pixels[:17], mask).pixels
+    mask = conditioning.inside_box_mask(17, 64, 64, (8, 8, 56, 56))
+    given = conditioning.grey_out(sample.clip.pixels[:17], mask).pixels
     clip = given[:, 8:56, 8:56]
     return given, model.outpaint(clip, sample.clip.caption, size=(64, 64))
 

@@ -21,7 +21,7 @@ OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx
 def sample(argv, needs):
     arguments = spellings.parse(argv)
     if not needs:
-        asked = checks.read(arguments)
+        asked = checks.check_flags(arguments)
         asked.refuse()
         assert job.prepare(asked).outs
 

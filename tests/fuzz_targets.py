@@ -73,7 +73,7 @@ YAML = (
 @st.composite
 def command_lines(draw: Callable) -> list[str]:
     """Flags, right and wrong, with values of every kind."""
-    names = [field.name for field in dataclasses.fields(flags.Arguments)]
+    names = [field.name for field in dataclasses.fields(flags.SampleFlags)]
     names = [*names, *spellings.FLAGS, "height", "width", "nonsense"]
     good = ["a ball", "9", "2", "64x64", "0.5", "upright.mp4", "extend", "unipc"]
     argv = []
@@ -94,7 +94,7 @@ def run_flags(argv: list[str], folder: Path) -> None:
     sink = io.StringIO()
     with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         arguments = spellings.parse(argv)
-        checks.read(arguments).refuse()
+        checks.check_flags(arguments).refuse()
         job.prepare(dataclasses.replace(arguments, out=f"{folder}/videos/"))
 
 

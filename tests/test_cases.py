@@ -16,7 +16,7 @@ from sora_jax.evals.subject import perform
 from sora_jax.sampling.model import Model, load
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment, all_sampled
 from sora_jax.sampling.tasks import TASKS
-from sora_jax.sampling.window_sampler import silent
+from sora_jax.sampling.window_sampler import no_progress
 from sora_jax.worlds.playground.judge import tracking
 from sora_jax.worlds.playground.judge.command import SUITES, Options, suites
 
@@ -108,7 +108,7 @@ def test_every_measure_passes_the_truth_alone(name):
 class Asked(Model):
     """The default model, but nothing is sampled."""
 
-    def sample(self, segments, progress=silent):
+    def sample(self, segments, progress=no_progress):
         frames = sum(length(segment) for segment in segments)
         (size, *_) = {each.request.settings.size for each in all_sampled(segments)}
         return iter([np.zeros((1, frames, *size, 3), np.float32)])

@@ -136,7 +136,7 @@ def damage_depth(folder):
 def test_damaged_folders_are_refused(copy, damage, message):
     damage(copy)
     with pytest.raises(ValueError, match=message):
-        job.prepare(flags.Arguments(prompt="a ball", weights=str(copy)))
+        job.prepare(flags.SampleFlags(prompt="a ball", weights=str(copy)))
 
 
 def test_experts_of_two_sizes_are_refused(original, tmp_path):
@@ -151,7 +151,7 @@ def test_experts_of_two_sizes_are_refused(original, tmp_path):
 
 
 def test_another_model_than_insisted_is_refused(exported):
-    asked = flags.Arguments(prompt="a ball", weights=str(exported), model="wan21_14b")
+    asked = flags.SampleFlags(prompt="a ball", weights=str(exported), model="wan21_14b")
     with pytest.raises(ValueError, match="width 5120 and depth 40; .* holds 'tiny'"):
         job.prepare(asked)
     with pytest.raises(ValueError, match="model must be one of"):

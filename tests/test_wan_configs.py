@@ -185,4 +185,4 @@ def test_sizes_that_are_read_off_shapes_are_checked(
 def test_a_damaged_folder_is_refused_before_a_video_is_made(copy):
     change(copy / "transformer/config.json", num_layers=10**9)
     with pytest.raises(ValueError, match="num_layers: Expected `int` <= 1000"):
-        job.prepare(flags.Arguments(prompt="a ball", weights=str(copy)))
+        job.prepare(flags.SampleFlags(prompt="a ball", weights=str(copy)))

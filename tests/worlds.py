@@ -32,10 +32,10 @@ class World:
 
     def given(self, clip, mask):
         """A window with channels for a mask, as training encodes them."""
-        shown = conditioning.hide(clip, mask)
+        shown = conditioning.grey_out(clip, mask)
         latents = np.asarray(encode_clip(self.vae, shown.pixels))
         factor = self.vae.config.time_factor
-        return window(self.latents(clip), conditioning.channels(mask, latents, factor))
+        return window(self.latents(clip), conditioning.conditioning_channels(mask, latents, factor))
 
     def model(self, *windows, **changes):
         """A model whose transformer is an oracle of those windows."""
@@ -56,7 +56,7 @@ def encode_clip(vae, pixels):
 
 
 def frames_mask(frames, known):
-    return conditioning.frames_known(frames, 32, 32, known)
+    return conditioning.given_frames_mask(frames, 32, 32, known)
 
 
 def assert_made(made, wanted):

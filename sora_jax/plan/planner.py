@@ -101,7 +101,7 @@ def plan_decoding(
     settings = config.sampling
     lowered = programs.decode_step(config, mesh_plan)
     done = work.of_decoding(config)
-    mesh = codec.on_frames(config.vae, settings.size, mesh_plan).mesh
+    mesh = codec.frame_mesh_plan(config.vae, settings.size, mesh_plan).mesh
     assert mesh is not None
     frames = (settings.frames - 1) // config.vae.time_factor
     chunks = frames / codec.frames_at_once(config.vae, settings.size)

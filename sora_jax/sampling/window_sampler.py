@@ -30,7 +30,7 @@ from sora_jax.weights.parts import Weights
 Progress = Callable[[Sequence[int], str], Iterable[int]]
 
 
-def silent(numbers: Sequence[int], unit: str) -> Iterable[int]:
+def no_progress(numbers: Sequence[int], unit: str) -> Iterable[int]:
     """Show no progress."""
     del unit
     return numbers
@@ -87,7 +87,7 @@ class PromptCache:
         if self._network is None or self._network[0] != key:
             self._network = None  # goes before the other comes
             dit = self.parts[name]
-            self._network = key, denoising.ready(dit, contexts, self.mesh_plan)
+            self._network = key, denoising.prepare_network(dit, contexts, self.mesh_plan)
         return self._network[1]
 
     def release_network(self) -> None:
@@ -108,7 +108,7 @@ class WindowSampler:
         weights: Weights,
         prompt_cache: PromptCache,
         request: Request,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         captions: int = 1,
     ):
         self.weights, self.captions = weights, captions
@@ -131,7 +131,7 @@ class WindowSampler:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
         contexts = {"text": self.prompt_cache.context(batch)}
-        tokens = denoising.place(batch.tokens, self.weights.mesh_plan)
+        tokens = denoising.place_tokens(batch.tokens, self.weights.mesh_plan)
         schedule = [
             (until, self.with_channels(x, tokens)) for until, x in window.extras
         ]

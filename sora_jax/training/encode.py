@@ -215,7 +215,7 @@ def encode_group(
     return [
         Record(
             latents=latents[i],
-            extra=conditioning.channels(conditions[i].mask, given[i], time),
+            extra=conditioning.conditioning_channels(conditions[i].mask, given[i], time),
             captions=captions_of(spec),
             stretches=stretches_of(spec, time),
         )
@@ -229,10 +229,10 @@ def draw_condition(
     """Draw which pixels of a clip are given: the same in every run of one seed."""
     rng = np.random.default_rng([config.seed, index])
     shape = pixels.shape[:3]
-    mask = conditioning.nothing(*shape)
+    mask = conditioning.empty_mask(*shape)
     if rng.random() < config.conditioned:
         mask = conditioning.draw_mask(rng, *shape)
-    return conditioning.hide(pixels, mask)
+    return conditioning.grey_out(pixels, mask)
 
 
 def captions_of(spec: ClipSpec) -> tuple[str, ...]:

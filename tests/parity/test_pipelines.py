@@ -79,7 +79,7 @@ def test_a_picture_comes_to_life(image_folder, tmp_path):
     shape = (ASKED["frames"], *ASKED["size"])
     clip = np.zeros((*shape, 3), np.float32)
     clip[0] = video.to_float(pixels)
-    condition = conditioning.hide(clip, conditioning.frames_known(*shape, [0]))
+    condition = conditioning.grey_out(clip, conditioning.given_frames_mask(*shape, [0]))
     made = model.generate(PROMPT, condition=condition, noise=noise, **ASKED)
     # What is known comes back as it was; theirs shows it through the VAE.
     np.testing.assert_array_equal(made[0, 0], clip[0])

@@ -31,7 +31,7 @@ def inpaint(index: int, sample: Sample) -> Case:
     """All of the places where an object is, as its caption says."""
     pixels = sample.pixels
     frames, height, width, _ = pixels.shape
-    mask = conditioning.region_unknown(frames, height, width, box_of(sample.scene))
+    mask = conditioning.outside_box_mask(frames, height, width, box_of(sample.scene))
     given = mask > 0
 
     def score(clip: np.ndarray) -> list[Finding]:
@@ -66,7 +66,7 @@ def outpaint(index: int, sample: Sample) -> Case:
     pixels = sample.pixels
     frames, height, width, _ = pixels.shape
     box = (_BORDER, _BORDER, height - _BORDER, width - _BORDER)
-    given = conditioning.region_known(frames, height, width, box) > 0
+    given = conditioning.inside_box_mask(frames, height, width, box) > 0
     inner = pixels[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
 
     def score(clip: np.ndarray) -> list[Finding]:
