@@ -214,7 +214,7 @@ def save(path: Path, videos: np.ndarray, fps: float) -> None:
     temporary = path.with_suffix(".part.webp")
     with temporary.open("wb") as file:
         frames = tile(clips, COLUMNS)
-        animations.write(file, frames, fps, "WEBP", quality=55, method=6)
+        animations.write_animation(file, frames, fps, "WEBP", quality=55, method=6)
     temporary.replace(path)
 
 

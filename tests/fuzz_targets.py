@@ -102,7 +102,7 @@ def read_storyboard(folder: Path, content: bytes) -> None:
     """Under both of its names."""
     for name in ("a.json", "a.yaml"):
         (folder / name).write_bytes(content)
-        refusing(storyboard.read, folder / name)
+        refusing(storyboard.read_storyboard, folder / name)
 
 
 # --- arrays, videos, pictures -------------------------------------------------------
@@ -117,7 +117,7 @@ def read_array(folder: Path, content: bytes) -> None:
     """As a clip and as noise."""
     path = folder / "a.npy"
     path.write_bytes(content)
-    refusing(footage.read, path, fps=8, size=(8, 8))
+    refusing(footage.read_footage, path, fps=8, size=(8, 8))
     read_noise(os.fspath(path), "--init-noise", LIMITS)
 
 
@@ -139,7 +139,7 @@ def read_media(folder: Path, content: bytes, suffix: str) -> None:
     path = folder / f"a{suffix}"
     path.write_bytes(content)
     refusing(pictures.read_image, path)
-    clip = refusing(footage.read, path, fps=8, size=(8, 8))
+    clip = refusing(footage.read_footage, path, fps=8, size=(8, 8))
     if clip is not None:
         refusing(footage.read_mask, path, clip, fps=8, size=(8, 8))
 

@@ -173,7 +173,7 @@ def sidecar_record(task: Task, fit: str) -> dict[str, Any]:
         said["fit"] = fit
     if isinstance(task, Storyboard):
         # The file may change, and holds the prompts.
-        said["story"] = storyboard.read_text(task.storyboard)
+        said["story"] = storyboard.read_storyboard_text(task.storyboard)
     return said
 
 

@@ -56,9 +56,9 @@ def _clips_and_pictures(task: Task) -> list[str]:
 def file_size(path: str, limits: Limits = LIMITS) -> tuple[int, int]:
     """The (height, width) of a picture or clip on a screen; one frame of it is read."""
     if path.endswith(".npy"):
-        return next(iter(arrays.frames_of(path, 1.0, limits=limits))).size
+        return next(iter(arrays.array_frames(path, 1.0, limits=limits))).size
     if pictures.is_still(path):
-        return pictures.size_of(path, limits=limits)
+        return pictures.picture_size(path, limits=limits)
     return next(iter(decoding.decode(path, limits=limits))).size
 
 

@@ -105,7 +105,7 @@ def set_up(
         check_start(config)
         start = program.state.starting_from(partial(load_start, config, latents))
         program = dataclasses.replace(program, state=start)
-    plan = planning.plan(
+    plan = planning.plan_epoch(
         latents.train.index, config.dit.patch, config.packing, config.seed
     )
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
@@ -164,7 +164,7 @@ def evaluation(
 
 
 def work_of_a_step(
-    config: DiTRun, plan: planning.Plan, build: pipeline.BuildRow
+    config: DiTRun, plan: planning.EpochPlan, build: pipeline.BuildRow
 ) -> dict[str, float]:
     """Clips, tokens and model FLOPs of one step, on the epoch's average."""
     rows, room = config.packing.rows, config.packing.tokens

@@ -180,7 +180,7 @@ def encode_picture(frames: Media) -> bytes:
     if len(frames) == 1:
         pictures.write_png(file, frames[0])
     else:
-        animations.write(file, frames, fps=8)
+        animations.write_animation(file, frames, fps=8)
     return file.getvalue()
 
 
