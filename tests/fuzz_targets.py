@@ -238,7 +238,7 @@ def of_runs(folder: Path) -> dict[str, Target]:
     def read_run(content: bytes) -> None:
         (run / "config.json").write_bytes(content)
         workdirs.run_of(run, "start_from")
-        workdirs.clips_of(run)
+        workdirs.encode_run_of(run)
 
     def read_index(content: bytes) -> None:
         (shards / "00000.json").write_bytes(content)

@@ -144,10 +144,10 @@ def test_experts_of_two_sizes_are_refused(original, tmp_path):
     path = folder / "low_noise_model" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"ffn_dim": 8}))
     with pytest.raises(ValueError, match="low_noise_model is of another kind or size"):
-        folders.load(folder)
+        folders.load_weights(folder)
     path.unlink()
     with pytest.raises(ValueError, match="low_noise_model.*config.json"):
-        folders.load(folder)
+        folders.load_weights(folder)
 
 
 def test_another_model_than_insisted_is_refused(exported):
@@ -161,4 +161,4 @@ def test_another_model_than_insisted_is_refused(exported):
 def test_too_little_memory_is_said_before_loading(exported, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda mesh: 1000)
     with pytest.raises(ValueError, match="takes .* and there are 0.00 GiB"):
-        folders.load(exported)
+        folders.load_weights(exported)

@@ -24,7 +24,7 @@ from sora_jax.sampling.model import Model, load
 from sora_jax.weights import bundle, folders, shards
 from sora_jax.weights.export import export, shards_of
 from sora_jax.weights.modules import abstract_of, flatten, parameters
-from sora_jax.weights.parts import Parts
+from sora_jax.weights.parts import LazyNetworks
 
 
 def same_parameters(a, b):
@@ -35,7 +35,7 @@ def same_parameters(a, b):
 
 
 def test_what_is_exported_comes_back(tiny, exported):
-    loaded = folders.load(exported)
+    loaded = folders.load_weights(exported)
     assert loaded.config == tiny.config
     text = "a red ball 猫"
     ids = loaded.tokenizer.encode(text, 16)
@@ -45,7 +45,7 @@ def test_what_is_exported_comes_back(tiny, exported):
 
 
 def test_the_original_layout_is_the_same_model(tiny, original):
-    loaded = folders.load(original)
+    loaded = folders.load_weights(original)
     assert loaded.config.dit == tiny.config.dit
     assert loaded.config.vae == tiny.config.vae
     assert loaded.config.sampling == wan.WAN22_A14B.sampling
@@ -67,7 +67,7 @@ def test_other_types_are_kept(tiny, copy, dtype):
     kind = jnp.dtype(dtype)
     safetensors.numpy.save_file({n: v.astype(kind) for n, v in tensors.items()}, path)
     kinds = {
-        x.dtype for x in jax.tree.leaves(nnx.state(folders.load(copy).parts["dit"]))
+        x.dtype for x in jax.tree.leaves(nnx.state(folders.load_weights(copy).parts["dit"]))
     }
     assert kinds == {kind}
 
@@ -79,7 +79,7 @@ def test_models_of_half_the_precision_make_videos(tiny, copy):
         safetensors.numpy.save_file(half, path)
     made, exact = (
         Model(weights).generate("a red ball", steps=2)
-        for weights in (folders.load(copy), tiny)
+        for weights in (folders.load_weights(copy), tiny)
     )
     assert made.shape == (1, 5, 32, 32, 3) and np.isfinite(made).all()
     assert 0 < np.abs(made - exact).mean() < 0.1
@@ -119,7 +119,7 @@ def test_networks_leave_where_they_do_not_fit_together():
     names = {name: lambda name=name: loads.append(name) or name for name in "ab"}
     for keep, expected in ((True, "ab"), (False, "aba")):
         loads.clear()
-        parts = Parts(names, keep=keep)
+        parts = LazyNetworks(names, keep=keep)
         assert [parts[name] for name in "aba"] == list("aba")
         assert "".join(loads) == expected
 
@@ -128,7 +128,7 @@ def test_the_default_model_cannot_be_exported_and_says_why(tmp_path):
     with pytest.raises(
         ValueError, match="(?s)dit.position_embedding.*dit.theta.*vae.temporal_padding"
     ):
-        export(str(tmp_path / "out"), folders.load(bundle.ASSETS))
+        export(str(tmp_path / "out"), folders.load_weights(bundle.ASSETS))
     assert not (tmp_path / "out").exists()
 
 
@@ -139,7 +139,7 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
     def stop():
         raise KeyboardInterrupt
 
-    broken = dataclasses.replace(tiny, parts=Parts({**tiny.parts.loaders, "vae": stop}))
+    broken = dataclasses.replace(tiny, parts=LazyNetworks({**tiny.parts.loaders, "vae": stop}))
     with pytest.raises(KeyboardInterrupt):
         export(str(tmp_path / "out"), broken)
     with pytest.raises(
@@ -157,8 +157,8 @@ def test_large_networks_are_split(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("sora_jax.weights.export.SHARD_BYTES", 20_000)
     export(str(tmp_path / "out"), tiny)
     written = TensorFiles(folder=epath.Path(tmp_path / "out" / "transformer"))
-    assert len(shards.find(written)) == len(groups)
-    same_parameters(folders.load(tmp_path / "out").parts["dit"], module)
+    assert len(shards.find_files(written)) == len(groups)
+    same_parameters(folders.load_weights(tmp_path / "out").parts["dit"], module)
 
 
 SHARDED = """

@@ -36,7 +36,7 @@ from sora_jax.sampling.tasks import (
 from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
 from sora_jax.sampling.windows import LatentSpan
 from sora_jax.types import Condition
-from sora_jax.weights.parts import Parts, in_memory
+from sora_jax.weights.parts import LazyNetworks, weights_in_memory
 
 
 def test_no_condition_lets_unknown_pixels_through(world):
@@ -72,7 +72,7 @@ def test_a_token_reads_the_text_of_its_stretch_alone(world, dit_config):
     # One block: further ones pass on what other tokens have read.
     config = dataclasses.replace(dit_config, depth=1)
     dit = make(DiT, config)
-    weights = in_memory(
+    weights = weights_in_memory(
         dataclasses.replace(world.config, dit=config),
         world.tokenizer,
         vae=world.vae,
@@ -153,7 +153,7 @@ def test_networks_make_room_for_one_another(world):
         return load
 
     names = ("vae", "dit", "text_encoder")
-    turns = Parts({name: loader(name) for name in names}, keep=False)
+    turns = LazyNetworks({name: loader(name) for name in names}, keep=False)
     model = Model(dataclasses.replace(parts, parts=turns))
     got = model.generate(PROMPT, frames=13)[0]
     assert_made(got[:9], made)

@@ -15,7 +15,7 @@ from sora_jax.sampling import command, flags, job
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Keyframe
 from sora_jax.sampling.window_sampler import no_progress
-from sora_jax.weights.parts import in_memory
+from sora_jax.weights.parts import weights_in_memory
 from sora_jax.worlds.playground.source import Playground
 
 FPS = 8
@@ -225,13 +225,13 @@ def test_a_task_that_a_model_cannot_do_is_refused(weights):
         conditioning="nothing",
         dit=dataclasses.replace(config.dit, extra_channels=0),
     )
-    model = Model(in_memory(from_text, weights.tokenizer))
+    model = Model(weights_in_memory(from_text, weights.tokenizer))
     with pytest.raises(ValueError, match="makes videos from text alone.*take weights"):
         model.extend(clip, frames=4)
     with pytest.raises(ValueError, match="cannot go on from them, got 21"):
         model.generate("a", frames=21)
     model = Model(
-        in_memory(
+        weights_in_memory(
             dataclasses.replace(from_text, conditioning="tokens"), weights.tokenizer
         )
     )

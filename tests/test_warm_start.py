@@ -85,7 +85,7 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
     )
     jax.tree.map(np.testing.assert_array_equal, before, after)
     out = tmp_path / "out"
-    publish.publish(publish.Arguments(run=str(tmp_path / "run"), out=str(out)))
+    publish.publish(publish.PublishOptions(run=str(tmp_path / "run"), out=str(out)))
     assert bundle.load(out).tokenizer == theirs.tokenizer
     seen = bundle.describe(out).seen
     assert seen == SeenConfig(sizes=((32, 32),), words=("a", "ball"))

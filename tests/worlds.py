@@ -9,7 +9,7 @@ from oracle import Oracle, window
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec
 from sora_jax.sampling.model import Model
-from sora_jax.weights.parts import in_memory
+from sora_jax.weights.parts import weights_in_memory
 
 PROMPT = "a red ball moves right"
 FRAMES = 29
@@ -40,7 +40,7 @@ class World:
     def model(self, *windows, **changes):
         """A model whose transformer is an oracle of those windows."""
         config = dataclasses.replace(self.config, **changes)
-        weights = in_memory(
+        weights = weights_in_memory(
             config,
             self.tokenizer,
             vae=self.vae,

@@ -272,5 +272,5 @@ def load(
     if not isinstance(rewords, bool):
         raise converters.argument_error("rewords", "True or False", rewords)
     where = files.located(folder, "folder")
-    weights = folders.load(where, mesh=mesh)
+    weights = folders.load_weights(where, mesh=mesh)
     return Model(weights, limits=limits, expander=expander, rewords=rewords)

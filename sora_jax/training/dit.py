@@ -128,7 +128,7 @@ def load_kept(config: DiTRun, latents: Latents) -> Params:
     if config.trainable != "all":
         loaded = load_start(config, latents)
     if config.text_from:
-        text_encoder = folders.network(config.text_from, "text_encoder")
+        text_encoder = folders.load_network(config.text_from, "text_encoder")
         loaded["text_encoder"] = parameters(text_encoder)
     return loaded
 

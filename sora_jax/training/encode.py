@@ -101,7 +101,7 @@ def _encode_alone(
 def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
     """Take the tokenizer that is named, or train one on captions."""
     if config.tokenizer:
-        return folders.tokenizer(config.tokenizer)
+        return folders.load_tokenizer(config.tokenizer)
     specs = _first_specs(source, config.tokenizer_clips)
     texts = (captions_of(spec)[0] for spec in specs)
     return train_tokenizer(texts, vocab_size=config.vocabulary)

@@ -43,7 +43,7 @@ def open_latents(config: DiTRun) -> Latents:
     more = [("more_latents", folder) for folder in config.more_latents]
     named = [("latents", config.latents), *more]
     refuse([line for name, folder in named for line in _unfinished(name, folder)])
-    hashes = workdirs.sources_of(config)
+    hashes = workdirs.source_hashes_of_run(config)
     tokenizer = workdirs.tokenizer_of(config)
     refuse(
         [line for name, folder in named for line in _unlike(config, name, folder)]
@@ -83,7 +83,7 @@ def differences(
 def _unfinished(field: str, folder: str) -> list[str]:
     """Why a folder cannot be read, or not yet."""
     try:
-        encoded = workdirs.clips_of(folder)
+        encoded = workdirs.encode_run_of(folder)
         parts = {"train": ("training", encoded.data.length)}
         if field == "latents":
             parts["held_out"] = ("held-out", encoded.held_out_clips)
@@ -130,7 +130,7 @@ def _strange(config: DiTRun, folder: str) -> list[str]:
             f"more_latents must be clips that the VAE of {config.latents!r} encoded, "
             f"got {folder!r}: encode it with vae {config.latents!r} (EncodeRun)"
         )
-    rates = [workdirs.clips_of(each).data.fps for each in (config.latents, folder)]
+    rates = [workdirs.encode_run_of(each).data.fps for each in (config.latents, folder)]
     if rates[0] != rates[1]:
         problems.append(
             f"more_latents must be clips of {rates[0]:g} frames per second, as those "

@@ -59,11 +59,11 @@ def check_weights(config: DiTRun, latents: Latents) -> None:
     """
     folder = config.start_from
     others = []
-    theirs = folders.network(folder, "vae")
+    theirs = folders.load_network(folder, "vae")
     assert isinstance(theirs, VAE)
     if not workdirs.same_encoder(workdirs.load_vae(config.latents), theirs):
         others.append(f"encode the clips with its VAE (EncodeRun, vae {folder!r})")
-    if not config.text_from and folders.tokenizer(folder) != latents.tokenizer:
+    if not config.text_from and folders.load_tokenizer(folder) != latents.tokenizer:
         others.append(
             f"encode the clips with its tokenizer (EncodeRun, tokenizer {folder!r})"
         )

@@ -31,7 +31,7 @@ FAMILY, LAYOUT = WAN, WAN.layouts[0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class ExportOptions:
     """Write weights for diffusers."""
 
     # The folder to write; it must be empty, or not be there yet.
@@ -97,7 +97,7 @@ def write_tensors(
     count, total, listed = len(groups), 0, {}
     for i, group in enumerate(groups, start=1):
         part = f"-{i:05}-of-{count:05}" if count > 1 else ""
-        tensors = dict(transfer.export(group, values))
+        tensors = dict(transfer.export_tensors(group, values))
         content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
         write_bytes(where / f"{begins}{part}.safetensors", content)
         listed |= dict.fromkeys(tensors, f"{begins}{part}.safetensors")
@@ -128,10 +128,10 @@ def shards_of(
 
 def main(argv: Sequence[str]) -> None:
     """Load, refuse or write, and say where."""
-    arguments = cli.parse(Arguments, argv)
+    arguments = cli.parse(ExportOptions, argv)
     located(arguments.out, "--out")
     folder = located(arguments.weights or ASSETS, "--weights")
-    weights = folders.load(folder, exact=True)
+    weights = folders.load_weights(folder, exact=True)
     export(arguments.out, weights)
     cli.say(arguments.out)
 

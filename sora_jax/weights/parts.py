@@ -14,7 +14,7 @@ from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 
-class Parts:
+class LazyNetworks:
     """Networks by name, each loaded when it is first asked for.
 
     Where they do not fit into memory together, only the last that was asked for stays;
@@ -51,13 +51,13 @@ class Weights:
 
     config: ModelConfig
     tokenizer: Tokenizer
-    parts: Parts
+    parts: LazyNetworks
     digest: str = ""
     mesh_plan: MeshPlan = SINGLE_DEVICE
     family: Family = OURS
 
 
-def in_memory(
+def weights_in_memory(
     config: ModelConfig,
     tokenizer: Tokenizer,
     *,
@@ -66,5 +66,5 @@ def in_memory(
 ) -> Weights:
     """Weights of networks that are there already."""
     loaders = {name: lambda held=network: held for name, network in networks.items()}
-    parts = Parts(loaders)
+    parts = LazyNetworks(loaders)
     return Weights(config=config, tokenizer=tokenizer, parts=parts, family=family)
