@@ -24,7 +24,7 @@ from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.training.report import tile
 from sora_jax.worlds.playground.judge.cases.regions import box_of
-from sora_jax.worlds.playground.source import Playground, Sample
+from sora_jax.worlds.playground.source import Playground, RenderedSample
 
 OUT = str(Path(__file__).with_name("gallery"))
 # What is given and what is made, of one length and size.
@@ -58,7 +58,7 @@ def known(clip: np.ndarray, frames: int, first: int = 0) -> np.ndarray:
     return canvas
 
 
-def moving(motion: str) -> Sample:
+def moving(motion: str) -> RenderedSample:
     """The first clip of 33 frames whose only object moves so, before a still camera."""
     world = source(33)
     for index in range(len(world)):

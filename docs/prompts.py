@@ -194,7 +194,7 @@ def page() -> str:
 def read(prompt: str) -> list[str]:
     """What the default model reads of a prompt, shot by shot."""
     known = bundle.describe(bundle.ASSETS).seen.words
-    return [rewrites.read(shot, known) for shot in rewrites.shots(prompt, known)]
+    return [rewrites.rewrite(shot, known) for shot in rewrites.shots(prompt, known)]
 
 
 def unread() -> set[str]:

@@ -27,7 +27,7 @@ from orbax.checkpoint import v1 as ocp
 from sora_jax import manifest, sharding
 from sora_jax.files import PathLike
 from sora_jax.steps import Steps
-from sora_jax.workdir import has_room, no_room, tells_no_room
+from sora_jax.workdir import has_room, no_room_message, is_full_disk
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
 
@@ -118,7 +118,7 @@ class Checkpoints:
                 step, items, force=True, overwrite=step in self._on_disk.found()
             )
         except Exception as error:
-            if not tells_no_room(error):
+            if not is_full_disk(error):
                 raise
             raise self._failure(step, error) from error
         text = json.dumps(dict(metadata or {}))  # as it is now, not when it is written
@@ -223,8 +223,8 @@ class Checkpoints:
     def _failure(self, step: int, error: Exception) -> OSError:
         self._failed = step
         reason = str(error).partition("\n")[0]
-        if tells_no_room(error):
-            reason = no_room(self._root / str(step), self._size)
+        if is_full_disk(error):
+            reason = no_room_message(self._root / str(step), self._size)
         return OSError(
             f"saving step {step} to {self._root} failed ({reason}); earlier "
             "checkpoints are untouched: mend the cause (make room, lift a quota), and "

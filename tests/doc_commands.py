@@ -35,7 +35,7 @@ def train(argv, needs):
 
 def module(name, argv):
     if name == "sora_jax.plan":
-        config, options = cli.parse_beside_config(argv, plan.Options)
+        config, options = cli.parse_beside_config(argv, plan.PlanOptions)
         assert re.fullmatch(r"\w+:\d+(x\d+)+", options.topology), options
         assert isinstance(config, plan.DiTRun | plan.ModelConfig)
     else:
@@ -59,7 +59,7 @@ def check(command, needs):
             names = {flag[2:].replace("-", "_") for flag in flags}
             assert names <= pages.names_in(pages.ROOT / first)
     elif program == "sora-jax" and argv[0] == "eval":
-        evaluation.check(tyro.cli(evaluation.Options, args=argv[1:]))
+        evaluation.check_options(tyro.cli(evaluation.JudgeOptions, args=argv[1:]))
     elif program == "pip":
         extras = re.findall(r"\[([\w,]+)\]", " ".join(argv))
         known = PROJECT["project"]["optional-dependencies"]

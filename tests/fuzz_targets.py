@@ -149,7 +149,7 @@ def refusing(read: Callable[..., Any], *args: Any, **options: Any) -> Any:
     try:
         return read(*args, **options)
     except ValueError as error:
-        if not cli.is_ours(error):
+        if not cli.raised_by_package(error):
             raise
         return None
 

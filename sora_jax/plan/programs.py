@@ -45,7 +45,7 @@ def vae_on_accelerator(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, vae=dataclasses.replace(config.vae, dtype=dtype))
 
 
-def train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
+def lower_train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of training.
 
     Raises:
@@ -59,7 +59,7 @@ def train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     return update.lower(program.state.abstract, program.frozen, batch)
 
 
-def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
+def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of denoising one video of the config's own frames and size.
 
     Raises:
@@ -96,7 +96,7 @@ def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     )
 
 
-def decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
+def lower_decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower the decoding of a chunk of frames, which goes on with a stream.
 
     Args:

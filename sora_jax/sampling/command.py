@@ -29,7 +29,7 @@ def main(asked: CheckedFlags, started: float, expander: Expander | None = None) 
     """
     speaks = runtime.join_hosts()
     if speaks:
-        runtime.tell()
+        runtime.show_log()
     with sharding.fail_together():
         job = prepare(asked)
     job = dataclasses.replace(job, seed=sharding.from_first_host(job.seed))

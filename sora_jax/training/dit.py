@@ -54,7 +54,7 @@ def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     }
 
 
-def read_only(config: DiTRun) -> tuple[str, ...]:
+def frozen_networks(config: DiTRun) -> tuple[str, ...]:
     """Networks that are frozen whatever else is trained."""
     return ("text_encoder",) if config.text_from else ()
 
@@ -86,7 +86,7 @@ def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
         objective=FlowMatching(config.flow, mesh_plan),
         optimizer=optimizer,
         dtypes={"dit": config.dit.dtype, "text_encoder": config.text.dtype},
-        read_only=read_only(config),
+        read_only=frozen_networks(config),
     )
 
 
@@ -109,7 +109,7 @@ def set_up(
         latents.train.index, config.dit.patch, config.packing, config.seed
     )
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
-    frozen = load_frozen(program.frozen, partial(load_kept, config, latents))
+    frozen = load_frozen(program.frozen, partial(load_untrained, config, latents))
     return TrainSetup(
         program=program,
         frozen=frozen,
@@ -122,7 +122,7 @@ def set_up(
     )
 
 
-def load_kept(config: DiTRun, latents: Latents) -> Params:
+def load_untrained(config: DiTRun, latents: Latents) -> Params:
     """The networks of which a run keeps parameters as they are."""
     loaded: Params = {}
     if config.trainable != "all":
@@ -184,17 +184,17 @@ def model_flops(config: DiTRun, row: Batch) -> float:
       config: of the run.
       row: a batch of one row, or its shapes.
     """
-    plain = dataclasses.replace(config, dit=countable(config.dit))
+    plain = dataclasses.replace(config, dit=without_remat(config.dit))
     return config.packing.rows * gradient_flops(
         partial(build, plain),
         FlowMatching(plain.flow),
         row,
         config.trainable,
-        read_only(config),
+        frozen_networks(config),
     )
 
 
-def countable(config: DiTConfig) -> DiTConfig:
+def without_remat(config: DiTConfig) -> DiTConfig:
     """A transformer that computes nothing twice, and no product inside a kernel."""
     plan = dataclasses.replace(config.attention, kernel="xla", most_scores=2**62)
     return dataclasses.replace(config, attention=plan, remat="none", unroll=1)

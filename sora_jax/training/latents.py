@@ -42,10 +42,10 @@ def open_latents(config: DiTRun) -> Latents:
     """
     more = [("more_latents", folder) for folder in config.more_latents]
     named = [("latents", config.latents), *more]
-    refuse([line for name, folder in named for line in _unfinished(name, folder)])
+    raise_problems([line for name, folder in named for line in _unfinished(name, folder)])
     hashes = workdirs.source_hashes_of_run(config)
     tokenizer = workdirs.tokenizer_of(config)
-    refuse(
+    raise_problems(
         [line for name, folder in named for line in _unlike(config, name, folder)]
         + [line for folder in config.more_latents for line in _strange(config, folder)]
         + _unread(config, tokenizer)
@@ -58,13 +58,13 @@ def open_latents(config: DiTRun) -> Latents:
     )
 
 
-def refuse(problems: list[str]) -> None:
+def raise_problems(problems: list[str]) -> None:
     """Raise a ValueError that tells all problems, if there are any."""
     if problems:
         raise ValueError("\n".join(problems))
 
 
-def differences(
+def config_differences(
     part: str,
     ours: DiTConfig | TextConfig,
     theirs: DiTConfig | TextConfig,
@@ -145,7 +145,7 @@ def _unread(config: DiTRun, tokenizer: Tokenizer) -> list[str]:
     problems = []
     if config.text_from:
         theirs = folders.describe(config.text_from).text
-        lines = differences("text", config.text, theirs, "read with")
+        lines = config_differences("text", config.text, theirs, "read with")
         problems += [f"{line} (text_from {config.text_from!r})" for line in lines]
     if config.text.vocabulary < tokenizer.vocab_size:
         problems.append(

@@ -135,5 +135,5 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    with cli.exits("stopped; --out is not whole without its config.json"):
+    with cli.exit_with_message("stopped; --out is not whole without its config.json"):
         main(sys.argv[1:])
