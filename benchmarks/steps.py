@@ -20,7 +20,12 @@ from sora_jax.evals.subject import Subject
 from sora_jax.sampling.tasks import Generate
 from sora_jax.weights import bundle
 from sora_jax.worlds.playground.judge.cases.prompts import EVERYTHING
-from sora_jax.worlds.playground.judge.command import JudgeOptions, check_options, load_subject, suites
+from sora_jax.worlds.playground.judge.command import (
+    JudgeOptions,
+    check_options,
+    load_subject,
+    suites,
+)
 from sora_jax.worlds.playground.judge.facts import FACTS
 
 STEPS = (4, 8, 16, 32)

@@ -27,7 +27,7 @@ from orbax.checkpoint import v1 as ocp
 from sora_jax import manifest, sharding
 from sora_jax.files import PathLike
 from sora_jax.steps import Steps
-from sora_jax.workdir import has_room, no_room_message, is_full_disk
+from sora_jax.workdir import has_room, is_full_disk, no_room_message
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
 

@@ -57,7 +57,9 @@ def require_match(params: Mapping[str, Any], trainable: str) -> None:
       ValueError: names the filter, and paths that are close to it.
     """
     if not split_trainable(params, trainable)[0]:
-        parts = {name.rsplit("/", cut)[0] for name in path_names(params) for cut in range(9)}
+        parts = {
+            name.rsplit("/", cut)[0] for name in path_names(params) for cut in range(9)
+        }
         close = difflib.get_close_matches(trainable, sorted(parts), 4, 0.0)
         raise ValueError(
             f"trainable {trainable!r} matches no parameter: there are, for example, "

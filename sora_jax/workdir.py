@@ -176,8 +176,8 @@ def explain_full_disk(path: epath.Path, size: int) -> Iterator[None]:
         if not is_full_disk(error):
             raise
         raise OSError(
-            f"{no_room_message(path, size)}: make room, or lift the quota, and start the same "
-            "command again"
+            f"{no_room_message(path, size)}: make room, or lift the quota, and start "
+            "the same command again"
         ) from error
 
 

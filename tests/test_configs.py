@@ -126,7 +126,10 @@ def test_a_config_gets_no_argument_that_it_does_not_take(tmp_path):
 
 
 def test_errors_of_ours_end_in_a_line_and_bugs_in_a_traceback():
-    with pytest.raises(SystemExit, match="error: fps must be"), cli.exit_with_message("stopped"):
+    with (
+        pytest.raises(SystemExit, match="error: fps must be"),
+        cli.exit_with_message("stopped"),
+    ):
         SamplingConfig(fps=-1.0)
     with pytest.raises(ValueError, match="reshape"), cli.exit_with_message("stopped"):
         np.zeros(3).reshape(2)

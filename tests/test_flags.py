@@ -107,7 +107,9 @@ def test_long_and_broken_prompts_are_not_echoed():
         assert len(str(caught.value)) < 300
         str(caught.value).encode()
     with pytest.raises(ValueError, match="--negative-prompt holds what is no UTF-8"):
-        checks.check_flags(flags.SampleFlags(prompt="a", negative_prompt="\udcff")).refuse()
+        checks.check_flags(
+            flags.SampleFlags(prompt="a", negative_prompt="\udcff")
+        ).refuse()
 
 
 def test_control_characters_do_not_reach_the_terminal():

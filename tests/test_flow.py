@@ -74,5 +74,7 @@ def test_what_is_hidden_leaves_no_trace():
     pixels = rng.uniform(-1, 1, (5, 8, 8, 3)).astype(np.float32)
     mask = conditioning.outside_box_mask(5, 8, 8, (2, 2, 6, 6))
     other = np.where(mask[..., None] > 0, pixels, rng.uniform(-1, 1, pixels.shape))
-    ours, theirs = (conditioning.grey_out(p.astype("f4"), mask) for p in (pixels, other))
+    ours, theirs = (
+        conditioning.grey_out(p.astype("f4"), mask) for p in (pixels, other)
+    )
     np.testing.assert_array_equal(ours.pixels, theirs.pixels)

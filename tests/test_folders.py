@@ -67,7 +67,8 @@ def test_other_types_are_kept(tiny, copy, dtype):
     kind = jnp.dtype(dtype)
     safetensors.numpy.save_file({n: v.astype(kind) for n, v in tensors.items()}, path)
     kinds = {
-        x.dtype for x in jax.tree.leaves(nnx.state(folders.load_weights(copy).parts["dit"]))
+        x.dtype
+        for x in jax.tree.leaves(nnx.state(folders.load_weights(copy).parts["dit"]))
     }
     assert kinds == {kind}
 
@@ -139,7 +140,9 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
     def stop():
         raise KeyboardInterrupt
 
-    broken = dataclasses.replace(tiny, parts=LazyNetworks({**tiny.parts.loaders, "vae": stop}))
+    broken = dataclasses.replace(
+        tiny, parts=LazyNetworks({**tiny.parts.loaders, "vae": stop})
+    )
     with pytest.raises(KeyboardInterrupt):
         export(str(tmp_path / "out"), broken)
     with pytest.raises(

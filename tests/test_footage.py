@@ -29,7 +29,9 @@ from sora_jax.data import decoding, footage, outputs, video
 @pytest.mark.parametrize("suffix", list(EXACT))
 def test_pixels_come_back_to_the_byte(tmp_path, suffix):
     frames = noise(5, 12, 18)
-    read = footage.read_footage(write(tmp_path / f"a{suffix}", frames, 8), fps=8, size=(12, 18))
+    read = footage.read_footage(
+        write(tmp_path / f"a{suffix}", frames, 8), fps=8, size=(12, 18)
+    )
     np.testing.assert_array_equal(read.clip.pixels, frames)
     assert (read.source_size, read.source_frames, read.clip.fps) == ((12, 18), 5, 8.0)
 
@@ -186,7 +188,9 @@ def test_what_memory_does_not_hold_is_refused_on_the_way(tmp_path, monkeypatch):
 def test_pictures_are_no_videos(tmp_path, suffix):
     Image.fromarray(noise(1, 8, 8)[0]).save(tmp_path / f"a{suffix}")
     with pytest.raises(ValueError, match="--clip .* is a picture.* give it as --image"):
-        footage.read_footage(tmp_path / f"a{suffix}", fps=8, size=(8, 8), field="--clip")
+        footage.read_footage(
+            tmp_path / f"a{suffix}", fps=8, size=(8, 8), field="--clip"
+        )
 
 
 def test_bad_videos(tmp_path):

@@ -12,7 +12,12 @@ from sora_jax import runtime
 from sora_jax.evals import harness, results
 from sora_jax.evals.subject import Subject
 from sora_jax.worlds.playground.judge.cases import prompts
-from sora_jax.worlds.playground.judge.command import JudgeOptions, check_options, main, suites
+from sora_jax.worlds.playground.judge.command import (
+    JudgeOptions,
+    check_options,
+    main,
+    suites,
+)
 
 
 class Oracle:
@@ -53,7 +58,9 @@ def counts(found: results.Results, measure: str, column: str) -> tuple[int, int]
 
 
 def test_videos_from_prompts_are_judged_beside_controls(tmp_path):
-    options = JudgeOptions(cases=5, frames=9, batch=4, save=str(tmp_path / "worst"), worst=2)
+    options = JudgeOptions(
+        cases=5, frames=9, batch=4, save=str(tmp_path / "worst"), worst=2
+    )
     found = run(options)
     results.save_worst(found, options)
     for column in ("model", "truth"):

@@ -50,7 +50,9 @@ def test_no_condition_lets_unknown_pixels_through(world):
         pair = [world.given(c, mask)[1] for c in (clip, changed)]
         np.testing.assert_array_equal(*pair)
         task = [
-            condition_encoding.encode_channels(world.vae, [Condition(pixels=c, mask=mask)])
+            condition_encoding.encode_channels(
+                world.vae, [Condition(pixels=c, mask=mask)]
+            )
             for c in (clip, changed)
         ]
         np.testing.assert_array_equal(*task)
@@ -120,7 +122,12 @@ def test_windows_tell_their_stretches(world):
     request = Request(prompts=(PROMPT,), settings=world.config.sampling, story=story)
     told = [
         windows.window_story(request, span, world.config)
-        for span in (LatentSpan(0, 3, 0), LatentSpan(1, 4, 2), LatentSpan(2, 5, 2), LatentSpan(5, 8, 2))
+        for span in (
+            LatentSpan(0, 3, 0),
+            LatentSpan(1, 4, 2),
+            LatentSpan(2, 5, 2),
+            LatentSpan(5, 8, 2),
+        )
     ]
     assert told == [
         ((0, None), (2, "second")),

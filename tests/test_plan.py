@@ -190,7 +190,9 @@ def test_products_of_queries_and_keys_grow_with_both():
 
     # What is left of twice the tokens without twice the work is attention.
     squares = (model(128) - 2 * model(64)) / 3
-    expected = work.attention_flops(run.dit, 128, 128) - 2 * work.attention_flops(run.dit, 64, 64)
+    expected = work.attention_flops(run.dit, 128, 128) - 2 * work.attention_flops(
+        run.dit, 64, 64
+    )
     text = 0.02 * expected  # the text encoder's share does not grow
     assert squares == pytest.approx(expected, abs=text + model(64))
 

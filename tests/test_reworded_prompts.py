@@ -109,7 +109,9 @@ def test_a_file_that_is_much_resized_is_told(speaking, tmp_path, caplog):
     small = str(tmp_path / "small.mp4")
     job.prepare(flags.SampleFlags(task="extend", video=(small,), **asked))
     assert not caplog.messages
-    assert "between grey bars" in resizing.describe_resizing((720, 1280), (64, 64), "pad")
+    assert "between grey bars" in resizing.describe_resizing(
+        (720, 1280), (64, 64), "pad"
+    )
     assert resizing.describe_resizing((1080, 1080), (64, 64), "crop") == (
         "is 1080x1080 and becomes 64x64"
     )

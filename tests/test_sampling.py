@@ -58,7 +58,9 @@ def test_what_lies_below_unknown_pixels_does_not_matter(model):
     pixels = np.full((5, 32, 32, 3), 0.5, np.float32)
 
     def seen(condition):
-        _, extras = condition_encoding.encode_conditions(model.weights, [(1.0, [condition])])
+        _, extras = condition_encoding.encode_conditions(
+            model.weights, [(1.0, [condition])]
+        )
         return extras[0][1]
 
     hidden = seen(conditioning.grey_out(pixels, mask))

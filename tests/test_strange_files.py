@@ -123,7 +123,9 @@ def test_gaps_in_time_are_not_filled_with_frames():
     with pytest.raises(ValueError, match=r"1e\+08 seconds after the one before"):
         footage.read_footage(FAULTS / "gap1e8.mkv", fps=1000, size=(8, 8))
     with pytest.raises(ValueError, match="is too long: at most"):
-        footage.read_footage(FAULTS / "gap1e8.mkv", fps=1000, size=(512, 512), limits=UNLIMITED)
+        footage.read_footage(
+            FAULTS / "gap1e8.mkv", fps=1000, size=(512, 512), limits=UNLIMITED
+        )
 
 
 def test_an_array_is_mapped_and_never_read_whole(tmp_path):

@@ -35,7 +35,10 @@ class World:
         shown = conditioning.grey_out(clip, mask)
         latents = np.asarray(encode_clip(self.vae, shown.pixels))
         factor = self.vae.config.time_factor
-        return window(self.latents(clip), conditioning.conditioning_channels(mask, latents, factor))
+        return window(
+            self.latents(clip),
+            conditioning.conditioning_channels(mask, latents, factor),
+        )
 
     def model(self, *windows, **changes):
         """A model whose transformer is an oracle of those windows."""

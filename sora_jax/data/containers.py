@@ -79,7 +79,9 @@ class Meter:
 
 
 @contextlib.contextmanager
-def open_container(source: epath.Path, limits: Limits = LIMITS) -> Iterator[OpenContainer]:
+def open_container(
+    source: epath.Path, limits: Limits = LIMITS
+) -> Iterator[OpenContainer]:
     """Opens a file, and gives its container and its video stream.
 
     Raises:

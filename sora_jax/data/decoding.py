@@ -134,7 +134,9 @@ def _animated(source: epath.Path, limits: Limits) -> Iterator[TimedFrame]:
         begin += picture.seconds
 
 
-def _timed(opened: containers.OpenContainer, named: str, limits: Limits) -> Iterator[TimedFrame]:
+def _timed(
+    opened: containers.OpenContainer, named: str, limits: Limits
+) -> Iterator[TimedFrame]:
     """Decodes frames; where timestamps are of no use, each follows the one before."""
     container, stream, meter = opened
     rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)

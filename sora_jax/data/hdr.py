@@ -80,7 +80,9 @@ def apply_ootf(scene: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
     return scene * luminance ** np.float32(0.2) * np.float32(PEAK / WHITE)
 
 
-def compress_highlights(light: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+def compress_highlights(
+    light: Float[np.ndarray, "h w 3"],
+) -> Float[np.ndarray, "h w 3"]:
     """Keeps what is dark as it is, and the order and hue of what is bright."""
     brightest = light.max(axis=-1, keepdims=True)
     room = np.float32(1 - KNEE)

@@ -44,7 +44,9 @@ def is_still(path: PathLike, *, field: str = "--video") -> bool:
         return False
 
 
-def check_picture(path: PathLike, field: str = "--image", limits: Limits = LIMITS) -> None:
+def check_picture(
+    path: PathLike, field: str = "--image", limits: Limits = LIMITS
+) -> None:
     """Refuse what is not one picture, as its header tells.
 
     Raises:

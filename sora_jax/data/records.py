@@ -26,7 +26,7 @@ from jaxtyping import Float
 from sora_jax import hashes, limits
 from sora_jax.data.planning import LatentSpec
 from sora_jax.files import PathLike
-from sora_jax.workdir import read_json, explain_full_disk, write_json
+from sora_jax.workdir import explain_full_disk, read_json, write_json
 
 FORMAT = "safetensors"  # of a record
 AGAIN = "delete that shard and its index, and start the encode command again"

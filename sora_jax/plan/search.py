@@ -61,14 +61,16 @@ class Workload(NamedTuple):
     """
 
     config: DiTConfig
-    count_parameters: int
+    parameters: int
     rows: int
     n: int
     policy: Remat | None
     compute: float
 
 
-def plan_likeliest(config: DiTRun | ModelConfig, machine: Machine, most: int) -> list[StepPlan]:
+def plan_likeliest(
+    config: DiTRun | ModelConfig, machine: Machine, most: int
+) -> list[StepPlan]:
     """Plan the likeliest ways to share a step; the fastest that fit come first."""
     plans = []
     for choice in likely(config, machine)[:most]:
@@ -169,7 +171,9 @@ def activations(task: Workload, data: int, fsdp: int, context: int) -> float:
     return math.ceil(task.n / context) * task.rows / (data * fsdp) * task.config.width
 
 
-def bytes_held(task: Workload, data: int, fsdp: int, context: int, tensor: int) -> float:
+def bytes_held(
+    task: Workload, data: int, fsdp: int, context: int, tensor: int
+) -> float:
     """State, the parameters of two layers, what is saved, and a layer at work."""
     config, held = task.config, task.parameters / tensor
     wide = activations(task, data, fsdp, context)
@@ -185,7 +189,9 @@ def bytes_held(task: Workload, data: int, fsdp: int, context: int, tensor: int) 
     return stored + gathered + config.depth * saved + 2 * layer
 
 
-def bytes_sent(task: Workload, data: int, fsdp: int, context: int, tensor: int) -> float:
+def bytes_sent(
+    task: Workload, data: int, fsdp: int, context: int, tensor: int
+) -> float:
     """Parameters, gathered in each pass, and what layers exchange about tokens."""
     config, held = task.config, task.parameters / tensor
     shares = fsdp * context

@@ -25,7 +25,7 @@ from sora_jax.plan.programs import chunk_of
 from sora_jax.sampling import codec
 from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE
-from sora_jax.training.dit import without_remat, model_flops
+from sora_jax.training.dit import model_flops, without_remat
 from sora_jax.training.flops import count_flops
 from sora_jax.types import Tokens
 

@@ -19,8 +19,8 @@ from sora_jax.limits import SEEDS, Limits
 from sora_jax.sampling import flags
 from sora_jax.sampling.limit_checks import (
     check_prompts,
-    limit_problems,
     is_utf8,
+    limit_problems,
     too_many,
 )
 from sora_jax.sampling.task_flags import build_task

@@ -71,7 +71,9 @@ def decode(
     while start < frames:
         stop = min(frames, start + step + (start == 0))
         chunk = (
-            pad_with_last_frame(latents[:, start:stop], step) if start else latents[:, :stop]
+            pad_with_last_frame(latents[:, start:stop], step)
+            if start
+            else latents[:, :stop]
         )
         pixels, cache = run_decoder(graphdef, params, chunk, cache, mesh_plan)
         count = (stop - start) * factor - (factor - 1 if start == 0 else 0)

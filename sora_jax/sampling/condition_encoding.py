@@ -24,7 +24,9 @@ Schedule = Sequence[tuple[int | float, Sequence[Condition]]]
 Extras = tuple[tuple[int | float, np.ndarray], ...]
 
 
-def encode_conditions(weights: Weights, schedule: Schedule) -> tuple[Array | None, Extras]:
+def encode_conditions(
+    weights: Weights, schedule: Schedule
+) -> tuple[Array | None, Extras]:
     """Encode conditions: a prefix of clean latents `[b t h w z]`, or channels."""
     if not schedule:
         return None, ()

@@ -57,7 +57,7 @@ class Job:
     weights: os.PathLike | str
     mesh: MeshConfig
     summary: str
-    sidecar_record: dict[str, Any]
+    record: dict[str, Any]
     limits: Limits
 
 
@@ -67,7 +67,9 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
     Raises:
       ValueError: names each flag that is wrong, its value and the remedy.
     """
-    asked = asked if isinstance(asked, checks.CheckedFlags) else checks.check_flags(asked)
+    asked = (
+        asked if isinstance(asked, checks.CheckedFlags) else checks.check_flags(asked)
+    )
     arguments, problems = asked.arguments, list(asked.problems)
     weights = arguments.weights or bundle.ASSETS
     try:

@@ -210,7 +210,9 @@ class Model(TaskMethods):
                 segments, self.config, self.expander, self._tell
             )
         tokenizer = self.weights.tokenizer
-        for line in unfamiliar.find_unfamiliar(segments, self.config, tokenizer, self.expander):
+        for line in unfamiliar.find_unfamiliar(
+            segments, self.config, tokenizer, self.expander
+        ):
             self._tell(line)
         return segments
 

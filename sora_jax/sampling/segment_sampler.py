@@ -42,7 +42,9 @@ class SegmentSampler:
         """Sample a segment and yield the frames of it that are shown."""
         request = dataclasses.replace(segment.request, part=next(self.numbers))
         at = 0
-        for chunk in sample_request(self.weights, self.prompt_cache, request, self.progress):
+        for chunk in sample_request(
+            self.weights, self.prompt_cache, request, self.progress
+        ):
             first, last = max(segment.start - at, 0), segment.stop - at
             at += chunk.shape[1]
             if first < min(last, chunk.shape[1]):

@@ -87,7 +87,10 @@ class PromptCache:
         if self._network is None or self._network[0] != key:
             self._network = None  # goes before the other comes
             dit = self.parts[name]
-            self._network = key, denoising.prepare_network(dit, contexts, self.mesh_plan)
+            self._network = (
+                key,
+                denoising.prepare_network(dit, contexts, self.mesh_plan),
+            )
         return self._network[1]
 
     def release_network(self) -> None:

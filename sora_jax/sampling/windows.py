@@ -83,7 +83,9 @@ def sample_request(
         start += chunk.shape[1]
 
 
-def most_stretches(request: Request, windows: list[LatentSpan], model: ModelConfig) -> int:
+def most_stretches(
+    request: Request, windows: list[LatentSpan], model: ModelConfig
+) -> int:
     """The most stretches of time in a window: with room for so many, one program."""
     return max(len(window_story(request, span, model)) for span in windows)
 
@@ -97,7 +99,9 @@ def continues_in_latents(request: Request, model: ModelConfig) -> bool:
     )
 
 
-def sample_in_latents(sampler: WindowSampler, windows: list[LatentSpan]) -> Iterator[Frames]:
+def sample_in_latents(
+    sampler: WindowSampler, windows: list[LatentSpan]
+) -> Iterator[Frames]:
     """Windows that join into one stream of latents, decoded once."""
     weights, request = sampler.weights, sampler.request
     videos = len(request.prompts)
@@ -132,7 +136,9 @@ def sample_in_latents(sampler: WindowSampler, windows: list[LatentSpan]) -> Iter
     yield from decode_video(weights, latents, request, sampler.progress)
 
 
-def sample_through_pixels(sampler: WindowSampler, windows: list[LatentSpan]) -> Iterator[Frames]:
+def sample_through_pixels(
+    sampler: WindowSampler, windows: list[LatentSpan]
+) -> Iterator[Frames]:
     """Windows to which the frames before them are given as any other pixels."""
     weights, request = sampler.weights, sampler.request
     videos = len(request.prompts)
@@ -145,7 +151,9 @@ def sample_through_pixels(sampler: WindowSampler, windows: list[LatentSpan]) -> 
         overlap = 1 + factor * (before - 1) if before else 0
         conditions = [given] * videos
         if last is not None:
-            conditions = [with_previous_frames(given, shown[-overlap:]) for shown in last]
+            conditions = [
+                with_previous_frames(given, shown[-overlap:]) for shown in last
+            ]
         is_given = any(np.asarray(c.mask).any() for c in conditions)
         schedule = [(1.0, conditions)] if is_given else []
         prefix, extras = condition_encoding.encode_conditions(weights, schedule)
@@ -201,7 +209,9 @@ def crop_condition(
     return Condition(pixels=pixels, mask=mask)
 
 
-def with_previous_frames(condition: Condition, before: Float[np.ndarray, "t h w 3"]) -> Condition:
+def with_previous_frames(
+    condition: Condition, before: Float[np.ndarray, "t h w 3"]
+) -> Condition:
     """The condition in which the first frames are also given, by the window before."""
     pixels, mask = np.array(condition.pixels), np.array(condition.mask)
     pixels[: len(before)], mask[: len(before)] = before, 1

@@ -215,7 +215,9 @@ def encode_group(
     return [
         Record(
             latents=latents[i],
-            extra=conditioning.conditioning_channels(conditions[i].mask, given[i], time),
+            extra=conditioning.conditioning_channels(
+                conditions[i].mask, given[i], time
+            ),
             captions=captions_of(spec),
             stretches=stretches_of(spec, time),
         )

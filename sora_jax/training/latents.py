@@ -42,7 +42,9 @@ def open_latents(config: DiTRun) -> Latents:
     """
     more = [("more_latents", folder) for folder in config.more_latents]
     named = [("latents", config.latents), *more]
-    raise_problems([line for name, folder in named for line in _unfinished(name, folder)])
+    raise_problems(
+        [line for name, folder in named for line in _unfinished(name, folder)]
+    )
     hashes = workdirs.source_hashes_of_run(config)
     tokenizer = workdirs.tokenizer_of(config)
     raise_problems(

@@ -129,7 +129,10 @@ class Report:
             )
         self._tensorboard.flush()
         line = json.dumps({"step": step, **scalars}) + "\n"
-        with explain_full_disk(self._evaluations, len(line)), self._evaluations.open("a") as file:
+        with (
+            explain_full_disk(self._evaluations, len(line)),
+            self._evaluations.open("a") as file,
+        ):
             file.write(line)
         text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
         self.say(f"step {step}: {text}")

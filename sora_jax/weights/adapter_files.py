@@ -17,7 +17,7 @@ from flax import nnx
 from sora_jax import files
 from sora_jax.config import AdapterConfig, from_json
 from sora_jax.files import PathLike
-from sora_jax.weights.adapters import Adapter, Factors, linears, factor_shapes
+from sora_jax.weights.adapters import Adapter, Factors, factor_shapes, linears
 from sora_jax.weights.headers import StoredTensor, read_headers, read_metadata
 from sora_jax.weights.mapped import map_file
 from sora_jax.weights.parts import Weights

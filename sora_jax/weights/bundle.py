@@ -58,7 +58,9 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
         )
     networks = {name: load_network(folder, name, mesh) for name in family.used(config)}
     mesh_plan = MeshPlan(mesh, RULES) if mesh else SINGLE_DEVICE
-    weights = weights_in_memory(config, load_tokenizer(folder), family=family, **networks)
+    weights = weights_in_memory(
+        config, load_tokenizer(folder), family=family, **networks
+    )
     return dataclasses.replace(weights, digest=digest(folder), mesh_plan=mesh_plan)
 
 
@@ -160,7 +162,9 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
     return family, from_json(family.config, config, whole=True)
 
 
-def load_module(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None) -> M:
+def load_module(
+    path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
+) -> M:
     """Make a module with the parameters of a file, on a mesh if there is one."""
     graphdef, abstract = abstract_of(make)
     if mesh is not None:

@@ -137,5 +137,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 if __name__ == "__main__":
-    with cli.exit_with_message("stopped; --out is not whole without its model_index.json"):
+    with cli.exit_with_message(
+        "stopped; --out is not whole without its model_index.json"
+    ):
         main(sys.argv[1:])

@@ -125,7 +125,9 @@ class StoredNetwork:
             held so.
         """
         graphdef, parameters = self.abstract(mesh, exact)
-        params = transfer.read_parameters(self.where, self.table, self.stored, parameters)
+        params = transfer.read_parameters(
+            self.where, self.table, self.stored, parameters
+        )
         for name, values in self.constants.items():
             params[name] = jnp.asarray(values, jnp.float32)
         return nnx.merge(graphdef, params)

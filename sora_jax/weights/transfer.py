@@ -90,7 +90,9 @@ def read_parameters(
                     hosted[entry.path] = aligned_buffer(shape.shape, shape.dtype)
             with map_file(path) as file:
                 jobs = [
-                    pool.submit(copy_tensor, hosted[e.path][e.index], file, stored[e.name], e)
+                    pool.submit(
+                        copy_tensor, hosted[e.path][e.index], file, stored[e.name], e
+                    )
                     for e in entries
                 ]
                 for entry, job in zip(entries, jobs, strict=True):
@@ -114,7 +116,9 @@ def aligned_buffer(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
     return raw[start : start + size].view(kind).reshape(shape)
 
 
-def copy_tensor(part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry) -> bool:
+def copy_tensor(
+    part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry
+) -> bool:
     """Transform a tensor into its place, in blocks: a plain transposed copy is slow.
 
     Returns:

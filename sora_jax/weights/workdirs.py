@@ -64,7 +64,9 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
             config = from_json(VAEConfig, data, whole=True)
         else:
             config = bundle.describe(folder).vae
-        return bundle.load_module(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
+        return bundle.load_module(
+            where / "vae.safetensors", lambda r: VAE(config, rngs=r)
+        )
     if folders.find_stored_model(folder) is not None:
         return cast(VAE, folders.load_network(folder, "vae"))
     if not exists(where, "checkpoints"):
@@ -133,7 +135,9 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
     return TrainedRun(
         run=run,
         dit=nnx.merge(dit, ema["dit"]),
-        text_encoder=cast(TextEncoder, folders.load_network(run.text_from, "text_encoder"))
+        text_encoder=cast(
+            TextEncoder, folders.load_network(run.text_from, "text_encoder")
+        )
         if run.text_from
         else nnx.merge(text, ema["text_encoder"]),
         step=restored.step,

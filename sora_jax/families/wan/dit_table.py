@@ -10,11 +10,11 @@ from sora_jax.families.table import (
     SAME,
     Entry,
     Transform,
+    chain,
     grouped,
     grouped_bias,
     halves,
     patches,
-    chain,
 )
 from sora_jax.families.wan.layouts import LAYOUTS
 

@@ -40,7 +40,9 @@ def dit_config(data: Json, latents: int) -> DiTConfig:
     require_fixed("transformer", data, DIT_FIXED)
     told = json_fields.parse_fields("transformer", data, json_fields.Transformer)
     width = told.attention_head_dim * told.num_attention_heads
-    json_fields.check_features("transformer", "attention_head_dim x num_attention_heads", width)
+    json_fields.check_features(
+        "transformer", "attention_head_dim x num_attention_heads", width
+    )
     token = math.prod(told.patch_size) * told.in_channels
     json_fields.check_features("transformer", "patch_size x in_channels", token)
     return DiTConfig(
@@ -140,7 +142,9 @@ def text_config(data: Json, pad_to: int) -> TextConfig:
     """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
     require_fixed("text_encoder", data, TEXT_FIXED)
     told = json_fields.parse_fields("text_encoder", data, json_fields.Text)
-    json_fields.check_features("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
+    json_fields.check_features(
+        "text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv
+    )
     return TextConfig(
         vocabulary=told.vocab_size,
         width=told.d_model,

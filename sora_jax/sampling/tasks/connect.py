@@ -97,7 +97,9 @@ def default_transition(context: TaskContext) -> int:
     return max(1, (context.model.sampling.frames - 1) // 2)
 
 
-def sample_transition(context: TaskContext, first: Clip, second: Clip, frames: int) -> Sampled:
+def sample_transition(
+    context: TaskContext, first: Clip, second: Clip, frames: int
+) -> Sampled:
     """The transition between two clips, which begins with a whole latent."""
     factor, overlap = context.model.vae.time_factor, context.overlap
     before = 1 + (min(len(first), overlap) - 1) // factor * factor

@@ -17,6 +17,7 @@ from sora_jax import cli
 from sora_jax.config import Direction
 from sora_jax.files import existing, quoted
 from sora_jax.sampling.converters import (
+    argument_error,
     as_array,
     as_choice,
     as_clip,
@@ -27,7 +28,6 @@ from sora_jax.sampling.converters import (
     as_size,
     as_text,
     items_of,
-    argument_error,
     shape_of,
 )
 from sora_jax.sampling.tasks.inputs import Keyframe, Stretch

@@ -34,7 +34,9 @@ class Edit(Task):
 
     def segments(self, context: TaskContext) -> list[Segment]:
         """The clip, denoised from part-way."""
-        return [denoise_partially(context, context.media.video(self.video), self.strength)]
+        return [
+            denoise_partially(context, context.media.video(self.video), self.strength)
+        ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -83,7 +85,9 @@ class Upscale(Task):
         return [FollowUp(sampled=draft, segments=refined)]
 
 
-def denoise_partially(context: TaskContext, clip: Clip, strength: int | float) -> Sampled:
+def denoise_partially(
+    context: TaskContext, clip: Clip, strength: int | float
+) -> Sampled:
     """A clip to which noise is added, and taken away again."""
     check_clips(clip)
     source = hold_last_frame(clip, context.whole(len(clip)))

@@ -24,9 +24,9 @@ def check_footage(path: str, field: str, limits: Limits) -> None:
             with containers.open_container(source, limits):
                 pass
     except Exception as error:  # as in `decoding.decode`
-        raise containers.unreadable_error(f"{field} {files.quoted(path)}", 0, error) from (
-            error
-        )
+        raise containers.unreadable_error(
+            f"{field} {files.quoted(path)}", 0, error
+        ) from (error)
 
 
 def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> None:

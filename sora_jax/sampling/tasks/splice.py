@@ -105,7 +105,9 @@ class Remove(Task):
         return [*segments, clip[begin:]]
 
 
-def spans_in_frames(context: TaskContext, spans: Sequence[Span]) -> list[tuple[int, int]]:
+def spans_in_frames(
+    context: TaskContext, spans: Sequence[Span]
+) -> list[tuple[int, int]]:
     """Spans of seconds as frames; spans that touch are one.
 
     Raises:

@@ -29,7 +29,12 @@ import numpy as np
 
 from sora_jax.config import Direction
 from sora_jax.limits import Limits
-from sora_jax.sampling.converters import as_condition, as_count, as_number, describe_value
+from sora_jax.sampling.converters import (
+    as_condition,
+    as_count,
+    as_number,
+    describe_value,
+)
 from sora_jax.sampling.segments import Segment
 from sora_jax.sampling.tasks import converters, file_checks
 from sora_jax.sampling.tasks.context import TaskContext

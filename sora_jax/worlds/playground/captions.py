@@ -77,7 +77,9 @@ def caption(
     text += _surroundings(stretch, stated, rng, is_terse)
     if detail == "long":
         text = _opening(text, stretch, rng) + text
-    return StatedCaption(start=stretch.start, stop=stretch.stop, text=text, stated=stated)
+    return StatedCaption(
+        start=stretch.start, stop=stretch.stop, text=text, stated=stated
+    )
 
 
 def joined(

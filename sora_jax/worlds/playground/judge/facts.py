@@ -85,7 +85,9 @@ def _equal(fact: str, stated: str, seen: str) -> Finding:
 
 
 def _judge_stretch(
-    observation: Observation | None, part: captions.StatedCaption, stretch: world.Stretch
+    observation: Observation | None,
+    part: captions.StatedCaption,
+    stretch: world.Stretch,
 ) -> list[Finding]:
     known = captions.facts(stretch)
     stated = {key: value for key, value in known.items() if key in part.stated}

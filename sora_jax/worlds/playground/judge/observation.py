@@ -128,7 +128,9 @@ def _interpret(seen: _Seen, start: int, fps: float) -> Observation:
     counts = [len(blobs) for blobs in seen.segments.blobs]
     shown = max(1, sum(count > 0 for count in counts))
     tracks = [
-        tracking.measure_track(chain) for chain in seen.chains if len(chain) > _OFTEN * shown
+        tracking.measure_track(chain)
+        for chain in seen.chains
+        if len(chain) > _OFTEN * shown
     ]
     return Observation(
         start=start,

@@ -78,7 +78,9 @@ def animate(index: int, sample: TrueClip, given: tuple[int, ...] = (0,)) -> Case
 
     def score(clip: np.ndarray) -> list[Finding]:
         told = (sample.captions, scene.stretches, _FACTS)
-        return score_frames(clip) + facts.judge_named_facts(observe(clip, clips.FPS), *told)
+        return score_frames(clip) + facts.judge_named_facts(
+            observe(clip, clips.FPS), *told
+        )
 
     keys = [Keyframe(picture=pixels[[frame]], frame=frame) for frame in given]
     task = build(Animate, {"image": keys, "frames": len(pixels)})
@@ -124,7 +126,9 @@ def remove(index: int, sample: TrueClip) -> Case:
 
 
 def _suite(frames: int, build: Callable[[int, TrueClip], Case]) -> Suite:
-    found = clips.clip_cases(lambda seed: clips.lively(clips.find_clips(seed, frames)), build)
+    found = clips.clip_cases(
+        lambda seed: clips.lively(clips.find_clips(seed, frames)), build
+    )
     return Suite(cases=found)
 
 

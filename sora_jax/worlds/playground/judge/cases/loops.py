@@ -152,7 +152,8 @@ def _steady(drift: float) -> Finding:
 SUITES = {
     "loop-circle": Suite(
         cases=clips.clip_cases(
-            lambda seed: clips.lively(clips.find_clips(seed, SHORT, is_circle)), loop_circle
+            lambda seed: clips.lively(clips.find_clips(seed, SHORT, is_circle)),
+            loop_circle,
         ),
     ),
     "loop-prompt": Suite(
@@ -162,11 +163,14 @@ SUITES = {
     ),
     "loop-any": Suite(
         cases=clips.clip_cases(
-            lambda seed: clips.lively(clips.find_clips(seed, SHORT, is_no_circle)), loop_any
+            lambda seed: clips.lively(clips.find_clips(seed, SHORT, is_no_circle)),
+            loop_any,
         ),
     ),
     "rolling": Suite(
-        cases=clips.clip_cases(lambda seed: clips.lively(_endless(seed, _ROLLING)), rolling),
+        cases=clips.clip_cases(
+            lambda seed: clips.lively(_endless(seed, _ROLLING)), rolling
+        ),
         batch=_BATCH,
     ),
     "minute": Suite(

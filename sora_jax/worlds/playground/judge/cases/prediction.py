@@ -80,7 +80,10 @@ def behind(index: int, sample: TrueClip) -> Case:
 
 
 def _extended(
-    index: int, sample: TrueClip, given: int, score: Callable[[np.ndarray], list[Finding]]
+    index: int,
+    sample: TrueClip,
+    given: int,
+    score: Callable[[np.ndarray], list[Finding]],
 ) -> Case:
     """A case in which the first frames are given."""
     pixels = sample.pixels
@@ -99,9 +102,13 @@ def _colour(blobs: Sequence[Blob]) -> str:
 
 SUITES = {
     "predict": Suite(
-        cases=clips.clip_cases(lambda seed: clips.find_clips(seed, SHORT, is_determined), predict),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT, is_determined), predict
+        ),
     ),
     "behind": Suite(
-        cases=clips.clip_cases(lambda seed: clips.find_clips(seed, SHORT, kind="behind"), behind),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT, kind="behind"), behind
+        ),
     ),
 }

@@ -122,7 +122,9 @@ def _gradients(clip: Float32[np.ndarray, "t h w 3"]) -> float:
 
 SUITES = {
     "inpaint": Suite(
-        cases=clips.clip_cases(lambda seed: clips.find_clips(seed, SHORT, is_local), inpaint),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT, is_local), inpaint
+        ),
     ),
     "outpaint": Suite(
         cases=clips.clip_cases(lambda seed: clips.find_clips(seed, SHORT), outpaint),
