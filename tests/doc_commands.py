@@ -39,8 +39,11 @@ def module(name, argv):
         assert re.fullmatch(r"\w+:\d+(x\d+)+", options.topology), options
         assert isinstance(config, plan.DiTRun | plan.ModelConfig)
     else:
-        known = {"sora_jax.weights.publish": publish, "sora_jax.weights.export": export}
-        tyro.cli(known[name].Arguments, args=argv)
+        options = {
+            "sora_jax.weights.publish": publish.PublishOptions,
+            "sora_jax.weights.export": export.ExportOptions,
+        }
+        tyro.cli(options[name], args=argv)
 
 
 def check(command, needs):

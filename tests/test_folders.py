@@ -23,8 +23,8 @@ from sora_jax.models.vae import VAE
 from sora_jax.sampling.model import Model, load
 from sora_jax.weights import bundle, folders, shards
 from sora_jax.weights.export import export, shards_of
+from sora_jax.weights.model_weights import LazyNetworks
 from sora_jax.weights.modules import abstract_of, flatten, parameters
-from sora_jax.weights.parts import LazyNetworks
 
 
 def same_parameters(a, b):
@@ -40,8 +40,8 @@ def test_what_is_exported_comes_back(tiny, exported):
     text = "a red ball 猫"
     ids = loaded.tokenizer.encode(text, 16)
     np.testing.assert_array_equal(ids, tiny.tokenizer.encode(text, 16))
-    for name in tiny.parts.loaders:
-        same_parameters(loaded.parts[name], tiny.parts[name])
+    for name in tiny.networks.loaders:
+        same_parameters(loaded.networks[name], tiny.networks[name])
 
 
 def test_the_original_layout_is_the_same_model(tiny, original):
@@ -51,13 +51,13 @@ def test_the_original_layout_is_the_same_model(tiny, original):
     assert loaded.config.sampling == wan.WAN22_A14B.sampling
     assert loaded.config.boundary == 0.875
     for name in ("dit", "dit_low", "text_encoder"):
-        same_parameters(loaded.parts[name], tiny.parts[name])
+        same_parameters(loaded.networks[name], tiny.networks[name])
     for part in ("encoder", "decoder"):
         same_parameters(
-            getattr(loaded.parts["vae"], part), getattr(tiny.parts["vae"], part)
+            getattr(loaded.networks["vae"], part), getattr(tiny.networks["vae"], part)
         )
     mean, _ = wan.LATENTS_21
-    np.testing.assert_allclose(loaded.parts["vae"].latent_mean[...], mean)
+    np.testing.assert_allclose(loaded.networks["vae"].latent_mean[...], mean)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -141,7 +141,7 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
         raise KeyboardInterrupt
 
     broken = dataclasses.replace(
-        tiny, parts=LazyNetworks({**tiny.parts.loaders, "vae": stop})
+        tiny, networks=LazyNetworks({**tiny.networks.loaders, "vae": stop})
     )
     with pytest.raises(KeyboardInterrupt):
         export(str(tmp_path / "out"), broken)
@@ -152,7 +152,7 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
 
 
 def test_large_networks_are_split(tiny, tmp_path, monkeypatch):
-    module = tiny.parts["dit"]
+    module = tiny.networks["dit"]
     values = flatten(parameters(module))
     table = WAN.networks["dit"].table(module.config, "diffusers")
     groups = shards_of(table, values, most=20_000)
@@ -169,7 +169,7 @@ import sys, jax, numpy as np
 from sora_jax.weights import folders
 from sora_jax.sampling.model import load
 model = load(sys.argv[1])
-kernel = model.weights.parts["dit"].blocks.up.kernel[...]
+kernel = model.weights.networks["dit"].blocks.up.kernel[...]
 assert len(kernel.sharding.device_set) == 4 and not kernel.is_fully_replicated
 np.save(sys.argv[2], model.generate("a red ball", seed=1, frames=1, steps=1))
 """

@@ -36,7 +36,7 @@ from sora_jax.sampling.tasks import (
 from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
 from sora_jax.sampling.windows import LatentSpan
 from sora_jax.types import Condition
-from sora_jax.weights.parts import LazyNetworks, weights_in_memory
+from sora_jax.weights.model_weights import LazyNetworks, weights_in_memory
 
 
 def test_no_condition_lets_unknown_pixels_through(world):
@@ -153,7 +153,7 @@ def test_networks_make_room_for_one_another(world):
         def load():
             gc.collect()
             crowds.append((name, len(alive)))
-            loaded = nnx.clone(parts.parts[name])
+            loaded = nnx.clone(parts.networks[name])
             alive.add(loaded)
             return loaded
 
@@ -161,7 +161,7 @@ def test_networks_make_room_for_one_another(world):
 
     names = ("vae", "dit", "text_encoder")
     turns = LazyNetworks({name: loader(name) for name in names}, keep=False)
-    model = Model(dataclasses.replace(parts, parts=turns))
+    model = Model(dataclasses.replace(parts, networks=turns))
     got = model.generate(PROMPT, frames=13)[0]
     assert_made(got[:9], made)
     assert [count for _, count in crowds] == [0] * len(crowds), crowds

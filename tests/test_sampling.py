@@ -82,7 +82,7 @@ def test_a_condition_of_another_shape_is_refused(model):
 def test_a_long_video_is_decoded_in_chunks_that_equal_the_whole(weights):
     rng = np.random.default_rng(0)
     # An opening of 9 latents, a chunk of 8, and a last one that is padded.
-    vae = weights.parts["vae"]
+    vae = weights.networks["vae"]
     latents = rng.normal(size=(1, 21, 2, 2, vae.config.channels))
     latents = jnp.asarray(latents, jnp.float32)
     chunks = list(codec.decode(vae, latents))
@@ -92,7 +92,7 @@ def test_a_long_video_is_decoded_in_chunks_that_equal_the_whole(weights):
 
 
 def test_large_frames_go_through_the_vae_few_at_a_time(monkeypatch):
-    vae = sora_jax.load().weights.parts["vae"]
+    vae = sora_jax.load().weights.networks["vae"]
     clip = smooth_clip(17)[None]
     whole = codec.encode(vae, clip)
     monkeypatch.setattr(codec, "MOST_PIXELS", 4 * 64 * 64)
@@ -102,7 +102,7 @@ def test_large_frames_go_through_the_vae_few_at_a_time(monkeypatch):
 
 
 def test_tiles_blend_into_the_whole_frame():
-    vae = sora_jax.load().weights.parts["vae"]
+    vae = sora_jax.load().weights.networks["vae"]
     clip = smooth_clip(9, 96, 160)[None]
     latents = codec.encode(vae, clip)
     whole = np.concatenate(list(codec.decode(vae, latents)), axis=1)

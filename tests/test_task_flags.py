@@ -15,7 +15,7 @@ from sora_jax.sampling import command, flags, job
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Keyframe
 from sora_jax.sampling.window_sampler import no_progress
-from sora_jax.weights.parts import weights_in_memory
+from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.worlds.playground.source import Playground
 
 FPS = 8

@@ -103,4 +103,4 @@ def test_tensors_that_hold_no_numbers_are_named(copy, value, kind):
     safetensors.numpy.save_file(tensors, path)
     weights = folders.load_weights(copy)
     with pytest.raises(ValueError, match="(?s)NaN.*proj_out.bias\n.*proj_out.weight"):
-        weights.parts["dit"]
+        weights.networks["dit"]

@@ -32,7 +32,7 @@ from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
 from sora_jax.models.vae import VAE  # noqa: E402
 from sora_jax.sampling.model import Model, load  # noqa: E402
 from sora_jax.weights import bundle  # noqa: E402
-from sora_jax.weights.parts import weights_in_memory  # noqa: E402
+from sora_jax.weights.model_weights import weights_in_memory  # noqa: E402
 
 PROMPT = "a red ball moves right"
 

@@ -9,7 +9,7 @@ from oracle import Oracle, window
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec
 from sora_jax.sampling.model import Model
-from sora_jax.weights.parts import weights_in_memory
+from sora_jax.weights.model_weights import weights_in_memory
 
 PROMPT = "a red ball moves right"
 FRAMES = 29

@@ -17,7 +17,7 @@ from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Condition
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 # Until which share of the steps a condition is held, and the condition of each video.
 Schedule = Sequence[tuple[int | float, Sequence[Condition]]]
@@ -30,7 +30,7 @@ def encode_conditions(
     """Encode conditions: a prefix of clean latents `[b t h w z]`, or channels."""
     if not schedule:
         return None, ()
-    vae, conditions = weights.parts["vae"], schedule[-1][1]
+    vae, conditions = weights.networks["vae"], schedule[-1][1]
     mesh_plan = weights.mesh_plan
     if len(schedule) == 1 and is_prefix(weights.config, conditions[0].mask):
         return encode_prefix(vae, conditions, mesh_plan), ()

@@ -35,7 +35,7 @@ from sora_jax.sampling.tasks.context import TaskContext
 from sora_jax.sampling.window_sampler import Progress, no_progress
 from sora_jax.sampling.windows import Frames
 from sora_jax.weights import bundle, folders
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 _logger = logging.getLogger(__name__)
 # What diffusers calls settings.
@@ -153,7 +153,7 @@ class Model(TaskMethods):
         """Pass clips through the VAE."""
         pixels = converters.as_clips(pixels, "pixels")
         codec.check_divisible(self.config.vae, pixels.shape)
-        vae, mesh_plan = self.weights.parts["vae"], self.weights.mesh_plan
+        vae, mesh_plan = self.weights.networks["vae"], self.weights.mesh_plan
         return codec.reconstruct(vae, pixels, mesh_plan)
 
     def perform(

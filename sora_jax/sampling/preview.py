@@ -12,7 +12,7 @@ from sora_jax.config import DiTRun, ModelConfig, SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.sampling.model import Model
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
-from sora_jax.weights.parts import weights_in_memory
+from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.weights.workdirs import encode_run_of, load_vae, tokenizer_of
 
 PROMPTS = (

@@ -12,7 +12,7 @@ from sora_jax import sharding
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
 from sora_jax.sampling.window_sampler import Progress, PromptCache
 from sora_jax.sampling.windows import Frames, sample_request
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 
 class SegmentSampler:

@@ -24,7 +24,7 @@ from sora_jax.families.wan.layouts import DIT_LOW
 from sora_jax.sampling import denoising
 from sora_jax.sampling.request import Request
 from sora_jax.types import AnyArray, Batch, Context, Tokens
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 # Turns numbers into something that shows progress, and says of what: (range, unit).
 Progress = Callable[[Sequence[int], str], Iterable[int]]
@@ -66,7 +66,7 @@ class PromptCache:
     """Encoded prompts: text states, and the transformer's keys and values of them."""
 
     def __init__(self, weights: Weights):
-        self.parts, self.mesh_plan = weights.parts, weights.mesh_plan
+        self.networks, self.mesh_plan = weights.networks, weights.mesh_plan
         self._context: tuple[bytes, Context] | None = None
         self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
 
@@ -74,7 +74,7 @@ class PromptCache:
         """The states of the captions; encoded anew where they are not the last ones."""
         key = batch.text.tobytes()
         if self._context is None or self._context[0] != key:
-            encoder = self.parts["text_encoder"]
+            encoder = self.networks["text_encoder"]
             self._context = key, denoising.encode_text(encoder, batch, self.mesh_plan)
         ids = self.mesh_plan.put(batch.text_ids, *denoising.TOKEN[:2])
         return dataclasses.replace(self._context[1], ids=ids)
@@ -86,7 +86,7 @@ class PromptCache:
         key = name, batch.text.tobytes()
         if self._network is None or self._network[0] != key:
             self._network = None  # goes before the other comes
-            dit = self.parts[name]
+            dit = self.networks[name]
             self._network = (
                 key,
                 denoising.prepare_network(dit, contexts, self.mesh_plan),
@@ -95,7 +95,7 @@ class PromptCache:
 
     def release_network(self) -> None:
         """Free the transformer's memory, where another network needs it."""
-        if not self.parts.keep:
+        if not self.networks.keep:
             self._network = None
 
 

@@ -28,7 +28,7 @@ from sora_jax.sampling.window_sampler import (
     WindowSampler,
 )
 from sora_jax.types import AnyArray, Condition
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 Frames = Float[np.ndarray, "_ _ _ _ 3"]  # [b t h w 3]
 
@@ -114,7 +114,7 @@ def sample_in_latents(
     source = None
     if request.source is not None:
         source = codec.encode(
-            weights.parts["vae"], request.source[None], weights.mesh_plan
+            weights.networks["vae"], request.source[None], weights.mesh_plan
         )[0]
     # On the host: on the device each length would be compiled for.
     sampled: list[np.ndarray] = []
@@ -160,9 +160,9 @@ def sample_through_pixels(
         source = None
         if request.source is not None:
             clip = request.source[first : first + frames]
-            source = codec.encode(weights.parts["vae"], clip[None], weights.mesh_plan)[
-                0
-            ]
+            source = codec.encode(
+                weights.networks["vae"], clip[None], weights.mesh_plan
+            )[0]
         window = Window(
             number=number,
             frames=stop - start,
@@ -233,7 +233,7 @@ def decode_video(
     progress: Progress,
 ) -> Iterator[Frames]:
     """Decode a video, whole frames or tiles of them, as memory allows."""
-    vae, mesh_plan = weights.parts["vae"], weights.mesh_plan
+    vae, mesh_plan = weights.networks["vae"], weights.mesh_plan
     tile = request.settings.tile
     cells = tile and tile // vae.config.space_factor
     if tile is None:

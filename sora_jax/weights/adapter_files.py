@@ -20,7 +20,7 @@ from sora_jax.files import PathLike
 from sora_jax.weights.adapters import Adapter, Factors, factor_shapes, linears
 from sora_jax.weights.headers import StoredTensor, read_headers, read_metadata
 from sora_jax.weights.mapped import map_file
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 from sora_jax.weights.safetensors_io import require_safetensors
 from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
 from sora_jax.workdir import write_bytes

@@ -31,8 +31,8 @@ from sora_jax.weights.descriptions import (
     refuse_changed,
     write_description,
 )
+from sora_jax.weights.model_weights import Weights, weights_in_memory
 from sora_jax.weights.modules import abstract_of, parameters
-from sora_jax.weights.parts import Weights, weights_in_memory
 from sora_jax.workdir import write_bytes
 
 M = TypeVar("M", bound=nnx.Module)
@@ -96,7 +96,7 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
     where = epath.Path(folder)
     kept = {TOKENIZER: hashes.of_bytes(weights.tokenizer.model)}
     for name in weights.family.used(weights.config):
-        content = safetensors_io.serialize(parameters(weights.parts[name]), dtype)
+        content = safetensors_io.serialize(parameters(weights.networks[name]), dtype)
         kept[file_of(name)] = hashes.of_bytes(content)
         write_bytes(where / file_of(name), content)
     weights.tokenizer.save(where / TOKENIZER)

@@ -21,8 +21,8 @@ from sora_jax.families.table import Entry
 from sora_jax.files import located
 from sora_jax.weights import folders, transfer
 from sora_jax.weights.bundle import ASSETS
+from sora_jax.weights.model_weights import Weights
 from sora_jax.weights.modules import flatten, parameters
-from sora_jax.weights.parts import Weights
 from sora_jax.workdir import write_bytes, write_json
 
 SHARD_BYTES = 2 * 2**30
@@ -60,9 +60,9 @@ def export(out: str, weights: Weights, layout: Layout = LAYOUT) -> None:
     last = {name: files.pop(name) for name in (layout.index,) if name in files}
     write_files(where, files)
     for name, spec in FAMILY.networks.items():
-        if name in weights.parts.loaders and spec.table is not None:
+        if name in weights.networks.loaders and spec.table is not None:
             folder, begins = exporter.networks[name]
-            module = weights.parts[name]
+            module = weights.networks[name]
             table = spec.table(spec.sizes(config), layout.name)
             values = flatten(parameters(module))
             write_tensors(where / folder, begins, table, values, values)

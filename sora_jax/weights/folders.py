@@ -18,7 +18,7 @@ from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer, check_file
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import bundle
-from sora_jax.weights.parts import LazyNetworks, Weights
+from sora_jax.weights.model_weights import LazyNetworks, Weights
 from sora_jax.weights.stored_model import StoredModel, open_model
 
 
@@ -98,7 +98,7 @@ def load_weights(
     return Weights(
         config=config,
         tokenizer=load_tokenizer(folder),
-        parts=LazyNetworks(loaders, keep=keep),
+        networks=LazyNetworks(loaders, keep=keep),
         digest=stored.digest,
         mesh_plan=MeshPlan(placed, RULES) if placed else SINGLE_DEVICE,
         family=family,

@@ -17,8 +17,8 @@ from sora_jax.files import located
 from sora_jax.models.tokenizer import words_of
 from sora_jax.models.vae import VAE
 from sora_jax.weights import bundle, workdirs
+from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.weights.modules import parameters
-from sora_jax.weights.parts import weights_in_memory
 
 # Captions of more words are of a language, not of a small world.
 MOST_WORDS = 1000

@@ -23,7 +23,7 @@ from sora_jax.models.vae import VAE
 from sora_jax.sampling.model import Model
 from sora_jax.weights import folders
 from sora_jax.weights.export import export
-from sora_jax.weights.parts import weights_in_memory
+from sora_jax.weights.model_weights import weights_in_memory
 
 
 def tensors_of(folder):
