@@ -27,7 +27,7 @@ from orbax.checkpoint import v1 as ocp
 from sora_jax import manifest, sharding
 from sora_jax.files import PathLike
 from sora_jax.steps import Steps
-from sora_jax.workdir import has_room, no_room, tells_no_room
+from sora_jax.workdir import has_room, is_full_disk, no_room_message
 
 State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
 
@@ -111,14 +111,14 @@ class Checkpoints:
             # Before Orbax begins: its threads fail one by one, and aloud.
             if _is_first() and not has_room(self._root, self._size):
                 raise self._failure(step, OSError(os.strerror(errno.ENOSPC)))
-            if _is_first() and step in self._on_disk.found():
-                self._on_disk.clear([step], goes_on=True)
+            if _is_first() and step in self._on_disk.all():
+                self._on_disk.clear([step], has_earlier=True)
         try:
             response = self._writer().save_checkpointables_async(
-                step, items, force=True, overwrite=step in self._on_disk.found()
+                step, items, force=True, overwrite=step in self._on_disk.all()
             )
         except Exception as error:
-            if not tells_no_room(error):
+            if not is_full_disk(error):
                 raise
             raise self._failure(step, error) from error
         text = json.dumps(dict(metadata or {}))  # as it is now, not when it is written
@@ -142,15 +142,15 @@ class Checkpoints:
           ValueError: there are steps, but none of them can be restored.
         """
         self.wait()
-        step, damaged = self._on_disk.newest_agreed()
+        step, damaged = self._on_disk.newest_on_all_hosts()
         is_lost = step is None and any(map(self._on_disk.is_complete, damaged))
         if sharding.from_first_host(is_lost):
-            raise self._on_disk.nothing_whole()
+            raise self._on_disk.no_step_error()
         restored = None
         if step is not None:
             restored = self._load(step, abstract_state, data_iterator)
         with sharding.fail_together():
-            self._on_disk.clear(damaged, goes_on=restored is not None)
+            self._on_disk.clear(damaged, has_earlier=restored is not None)
         return restored
 
     def restore(self, step: int | None, abstract_state: State) -> Restored:
@@ -164,7 +164,7 @@ class Checkpoints:
           ValueError: there is no such step, or it is damaged.
         """
         self.wait()
-        return self._load(self._on_disk.whole(step), abstract_state, None)
+        return self._load(self._on_disk.undamaged(step), abstract_state, None)
 
     def wait(self) -> None:
         """Blocks until the save under way, if any, is complete.
@@ -195,7 +195,7 @@ class Checkpoints:
                 with mute:
                     self._orbax.close()
             if self._failed and _is_first():
-                self._on_disk.clear_half(self._failed)
+                self._on_disk.clear_partial(self._failed)
 
     def __enter__(self) -> Checkpoints:
         """Return itself."""
@@ -212,7 +212,7 @@ class Checkpoints:
             _tell_once()
             # Any, since Orbax's own policy does not fit its own protocol.
             policies = ocp.training.preservation_policies
-            kept = policies.CustomSteps(self._on_disk.foreign())
+            kept = policies.CustomSteps(self._on_disk.not_checkpoints())
             newest = policies.LatestN(self._keep)
             policy: Any = policies.AnyPreservationPolicy([newest, kept])
             self._orbax = ocp.training.Checkpointer(
@@ -223,8 +223,8 @@ class Checkpoints:
     def _failure(self, step: int, error: Exception) -> OSError:
         self._failed = step
         reason = str(error).partition("\n")[0]
-        if tells_no_room(error):
-            reason = no_room(self._root / str(step), self._size)
+        if is_full_disk(error):
+            reason = no_room_message(self._root / str(step), self._size)
         return OSError(
             f"saving step {step} to {self._root} failed ({reason}); earlier "
             "checkpoints are untouched: mend the cause (make room, lift a quota), and "

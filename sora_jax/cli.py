@@ -33,7 +33,7 @@ FLAGS = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
 
 
 @contextlib.contextmanager
-def exits(stopped: str) -> Iterator[None]:
+def exit_with_message(stopped: str) -> Iterator[None]:
     """End a program with a line instead of a traceback: its error, or `stopped`.
 
     A ValueError that a library raises is a bug of ours and keeps its traceback.
@@ -47,7 +47,7 @@ def exits(stopped: str) -> Iterator[None]:
     except (FloatingPointError, OSError) as error:
         sys.exit(f"error: {printable(str(error))}")
     except ValueError as error:
-        if not is_ours(error):
+        if not raised_by_package(error):
             raise
         sys.exit(f"error: {printable(str(error))}")
     except KeyboardInterrupt:
@@ -108,7 +108,7 @@ def parse(options: type[T], argv: Sequence[str], about: str | None = None) -> T:
     return tyro.cli(options, args=argv, description=about)
 
 
-def near(name: str, names: Iterable[str]) -> str:
+def closest(name: str, names: Iterable[str]) -> str:
     """The one of some names that was probably meant; "" if none."""
     return next(iter(difflib.get_close_matches(name, list(names), 1)), "")
 
@@ -123,7 +123,7 @@ def printable(text: str) -> str:
     )
 
 
-def is_ours(error: BaseException) -> bool:
+def raised_by_package(error: BaseException) -> bool:
     """Whether this package, or a config file, raised an error.
 
     What is written in C has no frames: its errors seem to come from who called it, but

@@ -74,7 +74,7 @@ def refuse_changed(
     """
     names = [name for name in names if kept.get(name)]
     now = of_files(folder, names)
-    changed = [name for name in names if is_other(kept[name], now[name])]
+    changed = [name for name in names if differ(kept[name], now[name])]
     if changed:
         raise ValueError(
             f"{', '.join(changed)} in {files.quoted(folder)} "
@@ -83,7 +83,7 @@ def refuse_changed(
         )
 
 
-def is_other(kept: str, now: str) -> bool:
+def differ(kept: str, now: str) -> bool:
     """Whether hashes differ; those of different kinds cannot be compared.
 
     A folder that was copied from a bucket to a disk, or back, has hashes of a kind

@@ -127,7 +127,7 @@ def changes(folder: epath.Path, part: int = 0, parts: int = 1) -> str:
         now = hashes.of_files(folder, names)
     except (OSError, ValueError) as error:
         return f"a file cannot be read ({error})"
-    changed = [name for name in names if hashes.is_other(kept[name].hash, now[name])]
+    changed = [name for name in names if hashes.differ(kept[name].hash, now[name])]
     return f"{changed[0]} has other bytes than were written" if changed else ""
 
 

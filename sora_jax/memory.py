@@ -31,7 +31,7 @@ def available(mesh: Mesh | None = None) -> int | float:
     return min(rooms)
 
 
-def everywhere() -> int | float:
+def total_available() -> int | float:
     """Bytes that arrays may take, over the devices of all hosts."""
     if jax.local_devices()[0].platform == "cpu":
         return of_host() * jax.process_count()

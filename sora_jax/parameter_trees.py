@@ -20,7 +20,7 @@ Path = tuple[Any, ...]
 def split_trainable(params: Mapping[str, Any], trainable: str) -> tuple[Params, Params]:
     """The parameters that a filter chooses, and all others; either may be empty."""
     pattern, flat = trainable_pattern(trainable), flatten_dict(params)
-    chosen = {path for path in flat if pattern.fullmatch(written(path))}
+    chosen = {path for path in flat if pattern.fullmatch(path_name(path))}
     return (
         unflatten_dict({path: x for path, x in flat.items() if path in chosen}),
         unflatten_dict({path: x for path, x in flat.items() if path not in chosen}),
@@ -34,7 +34,9 @@ def require_match(params: Mapping[str, Any], trainable: str) -> None:
       ValueError: names the filter, and paths that are close to it.
     """
     if not split_trainable(params, trainable)[0]:
-        parts = {name.rsplit("/", cut)[0] for name in names(params) for cut in range(9)}
+        parts = {
+            name.rsplit("/", cut)[0] for name in path_names(params) for cut in range(9)
+        }
         close = difflib.get_close_matches(trainable, sorted(parts), 4, 0.0)
         raise ValueError(
             f"trainable {trainable!r} matches no parameter: there are, for example, "
@@ -57,11 +59,11 @@ def restrict(tree: Mapping[str, Any], like: Mapping[str, Any]) -> Params:
     return unflatten_dict({path: flat[path] for path in flat if path in wanted})
 
 
-def names(tree: Mapping[str, Any]) -> list[str]:
+def path_names(tree: Mapping[str, Any]) -> list[str]:
     """The paths of a tree as they are written."""
-    return [written(path) for path in flatten_dict(tree)]
+    return [path_name(path) for path in flatten_dict(tree)]
 
 
-def written(path: Path) -> str:
+def path_name(path: Path) -> str:
     """A path as filters and messages have it."""
     return "/".join(map(str, path))

@@ -108,7 +108,7 @@ class Printable(logging.Formatter):
         return cli.printable(super().format(record))
 
 
-def tell() -> None:
+def show_log() -> None:
     """Show what the package has to say about what it does."""
     logger, handler = logging.getLogger(__package__), logging.StreamHandler()
     handler.setFormatter(Printable("%(message)s"))

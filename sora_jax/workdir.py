@@ -153,7 +153,7 @@ def write_bytes(path: epath.Path, content: bytes) -> None:
     Raises:
       OSError: it cannot be written; where there is no room, says how much it takes.
     """
-    with roomy(path, len(content)):
+    with explain_full_disk(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
@@ -164,7 +164,7 @@ def write_bytes(path: epath.Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def roomy(path: epath.Path, size: int) -> Iterator[None]:
+def explain_full_disk(path: epath.Path, size: int) -> Iterator[None]:
     """Say of a write that finds no room how much it needs.
 
     Raises:
@@ -173,15 +173,15 @@ def roomy(path: epath.Path, size: int) -> Iterator[None]:
     try:
         yield
     except Exception as error:
-        if not tells_no_room(error):
+        if not is_full_disk(error):
             raise
         raise OSError(
-            f"{no_room(path, size)}: make room, or lift the quota, and start the same "
-            "command again"
+            f"{no_room_message(path, size)}: make room, or lift the quota, and start "
+            "the same command again"
         ) from error
 
 
-def no_room(path: epath.Path, size: int) -> str:
+def no_room_message(path: epath.Path, size: int) -> str:
     """What a message says of a disk that is full."""
     free = _free(path)
     told = "" if free is None else f", there is room for {free / 1e6:.2f} MB"
@@ -204,7 +204,7 @@ def _free(path: epath.Path) -> int | None:
         return None
 
 
-def tells_no_room(error: BaseException) -> bool:
+def is_full_disk(error: BaseException) -> bool:
     """Whether an error, of whatever library, comes of a full disk."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return True

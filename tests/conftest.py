@@ -41,7 +41,7 @@ from sora_jax.models.vae import VAE  # noqa: E402
 from sora_jax.sampling.model import Model  # noqa: E402
 from sora_jax.weights import bundle  # noqa: E402
 from sora_jax.weights.export import export  # noqa: E402
-from sora_jax.weights.parts import in_memory  # noqa: E402
+from sora_jax.weights.model_weights import weights_in_memory  # noqa: E402
 from sora_jax.workdir import keep_config  # noqa: E402
 from sora_jax.worlds.playground.source import Playground  # noqa: E402
 
@@ -112,7 +112,7 @@ def weights(vae_config, dit_config, text_config):
         fps=8.0,
         conditioning="channels",
     )
-    return in_memory(
+    return weights_in_memory(
         config,
         tokenizer,
         vae=make(VAE, vae_config),

@@ -21,7 +21,7 @@ OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx
 def sample(argv, needs):
     arguments = spellings.parse(argv)
     if not needs:
-        asked = checks.read(arguments)
+        asked = checks.check_flags(arguments)
         asked.refuse()
         assert job.prepare(asked).outs
 
@@ -35,12 +35,15 @@ def train(argv, needs):
 
 def module(name, argv):
     if name == "sora_jax.plan":
-        config, options = cli.parse_beside_config(argv, plan.Options)
+        config, options = cli.parse_beside_config(argv, plan.PlanOptions)
         assert re.fullmatch(r"\w+:\d+(x\d+)+", options.topology), options
         assert isinstance(config, plan.DiTRun | plan.ModelConfig)
     else:
-        known = {"sora_jax.weights.publish": publish, "sora_jax.weights.export": export}
-        tyro.cli(known[name].Arguments, args=argv)
+        options = {
+            "sora_jax.weights.publish": publish.PublishOptions,
+            "sora_jax.weights.export": export.ExportOptions,
+        }
+        tyro.cli(options[name], args=argv)
 
 
 def check(command, needs):
@@ -59,7 +62,7 @@ def check(command, needs):
             names = {flag[2:].replace("-", "_") for flag in flags}
             assert names <= pages.names_in(pages.ROOT / first)
     elif program == "sora-jax" and argv[0] == "eval":
-        evaluation.check(tyro.cli(evaluation.Options, args=argv[1:]))
+        evaluation.check_options(tyro.cli(evaluation.JudgeOptions, args=argv[1:]))
     elif program == "pip":
         extras = re.findall(r"\[([\w,]+)\]", " ".join(argv))
         known = PROJECT["project"]["optional-dependencies"]

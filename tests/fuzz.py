@@ -72,10 +72,10 @@ class Guard:
 
 
 def is_told_in_a_line(error: BaseException) -> bool:
-    """Whether `cli.exits` turns an error into a line."""
+    """Whether `cli.exit_with_message` turns an error into a line."""
     if isinstance(error, (OSError, FloatingPointError)):
         return True
-    return isinstance(error, ValueError) and cli.is_ours(error)
+    return isinstance(error, ValueError) and cli.raised_by_package(error)
 
 
 def attempt(read: Callable[[Any], None], value: Any, guard: Guard) -> None:

@@ -14,7 +14,7 @@ from PIL import Image
 import sora_jax
 from sora_jax import config
 from sora_jax.sampling import spellings
-from sora_jax.sampling.flags import Arguments
+from sora_jax.sampling.flags import SampleFlags
 from sora_jax.sampling.task_methods import TaskMethods
 from sora_jax.weights import bundle
 
@@ -143,7 +143,7 @@ def test_walks_pass_through_functions_that_there_are():
 
 def test_the_pages_leave_nothing_out():
     sampling = (pages.DOCS / "sampling.md").read_text()
-    flags = (field.name.replace("_", "-") for field in dataclasses.fields(Arguments))
+    flags = (field.name.replace("_", "-") for field in dataclasses.fields(SampleFlags))
     assert [flag for flag in flags if f"--{flag}" not in sampling] == []
     python = (pages.DOCS / "python.md").read_text()
     kinds = [name for name in config.__all__ if isinstance(vars(config)[name], type)]

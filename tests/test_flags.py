@@ -22,7 +22,7 @@ from sora_jax.worlds.playground.judge import command as evaluation
 ROOT = Path(__file__).parent.parent
 
 
-def parse(line: str) -> flags.Options:
+def parse(line: str) -> flags.SampleOptions:
     return spellings.parse(line.split())
 
 
@@ -97,17 +97,19 @@ BAD = {
 @pytest.mark.parametrize("message", BAD)
 def test_what_is_wrong_by_itself(message):
     with pytest.raises(ValueError, match=message):
-        checks.read(parse(BAD[message])).refuse()
+        checks.check_flags(parse(BAD[message])).refuse()
 
 
 def test_long_and_broken_prompts_are_not_echoed():
     for prompt in ("a" * 20_000, "a \udcff"):
         with pytest.raises(ValueError, match="^--prompt ") as caught:
-            checks.read(flags.Arguments(prompt=prompt)).refuse()
+            checks.check_flags(flags.SampleFlags(prompt=prompt)).refuse()
         assert len(str(caught.value)) < 300
         str(caught.value).encode()
     with pytest.raises(ValueError, match="--negative-prompt holds what is no UTF-8"):
-        checks.read(flags.Arguments(prompt="a", negative_prompt="\udcff")).refuse()
+        checks.check_flags(
+            flags.SampleFlags(prompt="a", negative_prompt="\udcff")
+        ).refuse()
 
 
 def test_control_characters_do_not_reach_the_terminal():
@@ -157,7 +159,7 @@ def test_every_limit_is_lifted_by_one_flag(folder):
         getattr(LIMITS, field.name) < getattr(UNLIMITED, field.name)
         for field in dataclasses.fields(Limits)
     )
-    asked = flags.Arguments(prompt="a", weights=str(folder), steps=1001)
+    asked = flags.SampleFlags(prompt="a", weights=str(folder), steps=1001)
     with pytest.raises(ValueError, match="--steps must be at most 1,000"):
         job.prepare(asked)
     lifted = dataclasses.replace(asked, unlimited=True)
@@ -167,7 +169,7 @@ def test_every_limit_is_lifted_by_one_flag(folder):
 def test_what_memory_cannot_hold_is_refused_before_it_is_held(folder, tmp_path):
     def refused(**fields):
         with pytest.raises(ValueError, match="of memory, and there are") as caught:
-            job.prepare(flags.Arguments(weights=str(folder), **fields))
+            job.prepare(flags.SampleFlags(weights=str(folder), **fields))
         return str(caught.value)
 
     large = {"size": "8192x8192", "frames": 2001 - 2000 % 4, "window": 1997}
@@ -180,14 +182,14 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_held(folder, tmp_path):
 
 def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
     (tmp_path / "prompts.txt").write_bytes(b"\xef\xbb\xbfa red ball\r\na star\r\n")
-    arguments = flags.Arguments(prompts=str(tmp_path / "prompts.txt"))
-    assert checks.read(arguments).prompts == ("a red ball", "a star")
+    arguments = flags.SampleFlags(prompts=str(tmp_path / "prompts.txt"))
+    assert checks.check_flags(arguments).prompts == ("a red ball", "a star")
 
 
 def test_all_seeds_of_variations_are_told(folder, tmp_path, capsys, monkeypatch):
     for name in ("join_hosts", "tell", "enable_compilation_cache"):
         monkeypatch.setattr(runtime, name, lambda: True)
-    arguments = flags.Arguments(
+    arguments = flags.SampleFlags(
         prompt="a",
         variations=3,
         seed=7,
@@ -196,7 +198,7 @@ def test_all_seeds_of_variations_are_told(folder, tmp_path, capsys, monkeypatch)
         frames=1,
         steps=1,
     )
-    command.main(checks.read(arguments), 0.0)
+    command.main(checks.check_flags(arguments), 0.0)
     assert "seeds 7 to 9, " in capsys.readouterr().out
     assert len(list(tmp_path.glob("*.png"))) == 3
 

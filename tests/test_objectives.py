@@ -34,9 +34,9 @@ def test_the_gradient_reaches_exactly_what_is_trained(name, trainable):
     if trainable != "all":
         fields["start_from"] = "some"
     program = plan(dataclasses.replace(case, **fields))
-    everything = {*trees.names(program.abstract.params)}
-    trained = {*trees.names(program.state.abstract.params)}
-    frozen = {*trees.names(program.frozen)}
+    everything = {*trees.path_names(program.abstract.params)}
+    trained = {*trees.path_names(program.state.abstract.params)}
+    frozen = {*trees.path_names(program.frozen)}
     assert trained | frozen == everything and not trained & frozen
     expected = trainable_pattern(trainable)
     assert trained == {path for path in everything if expected.fullmatch(path)}
@@ -45,7 +45,7 @@ def test_the_gradient_reaches_exactly_what_is_trained(name, trainable):
     for value in (loss, *metrics.values()):
         assert value.shape == () and np.isfinite(value)
     norms = {
-        trees.written(path): float(abs(x).max())
+        trees.path_name(path): float(abs(x).max())
         for path, x in trees.flatten_dict(grads).items()
     }
     assert norms.keys() == trained
@@ -84,10 +84,10 @@ def test_adapters_alone_are_trained(monkeypatch):
 
     monkeypatch.setattr(dit, "build", build)
     program = plan(case)
-    trained = trees.names(program.state.abstract.params)
+    trained = trees.path_names(program.state.abstract.params)
     assert trained and all("/lora_" in name for name in trained)
     _, grads = gradients(program, case)
-    assert sorted(trees.names(grads)) == sorted(trained)
+    assert sorted(trees.path_names(grads)) == sorted(trained)
 
 
 @pytest.mark.slow

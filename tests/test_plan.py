@@ -141,7 +141,7 @@ def test_recomputation_and_narrow_heads_cost_time():
 
     none, full, attention = (of(remat) for remat in ("none", "full", "attention"))
     assert none.model == full.model == attention.model
-    forward = 2 * work.products(run.dit, 64, 64)  # of two rows
+    forward = 2 * work.attention_flops(run.dit, 64, 64)  # of two rows
     assert none.attention == 3 * forward
     assert full.attention_done - none.attention_done == pytest.approx(forward)
     assert attention.attention_done == none.attention_done
@@ -190,7 +190,9 @@ def test_products_of_queries_and_keys_grow_with_both():
 
     # What is left of twice the tokens without twice the work is attention.
     squares = (model(128) - 2 * model(64)) / 3
-    expected = work.products(run.dit, 128, 128) - 2 * work.products(run.dit, 64, 64)
+    expected = work.attention_flops(run.dit, 128, 128) - 2 * work.attention_flops(
+        run.dit, 64, 64
+    )
     text = 0.02 * expected  # the text encoder's share does not grow
     assert squares == pytest.approx(expected, abs=text + model(64))
 

@@ -48,7 +48,7 @@ def test_the_doctor_tells_what_is_here(monkeypatch, capsys):
     told = capsys.readouterr().out
     for part in ("sora_jax 0", "jax 0", "devices: ", "host: ", "weights: whole"):
         assert part in told
-    assert list(doctor.report())
+    assert list(doctor.report_lines())
     with pytest.raises(SystemExit, match="doctor takes no arguments"):
         sora(monkeypatch, "doctor", "--all")
 

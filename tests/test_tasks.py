@@ -46,7 +46,7 @@ def test_flags_and_arguments_make_the_same_task(name):
     fields = {**given, **said}
     if isinstance(fields.get("video"), str):
         fields["video"] = (fields["video"],)
-    arguments = flags.Arguments(task=name, **fields)
+    arguments = flags.SampleFlags(task=name, **fields)
     assert task_flags.build_task(arguments) == tasks.build(TASKS[name], given)
 
 

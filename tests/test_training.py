@@ -18,7 +18,7 @@ from sora_jax import cli
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import OptimConfig, VAERun, from_json, to_json
 from sora_jax.training import networks, vae
-from sora_jax.training.loop import read
+from sora_jax.training.loop import read_metrics
 from sora_jax.training.report import Report
 
 ROOT = Path(__file__).parent.parent
@@ -109,7 +109,7 @@ def test_a_loss_or_gradient_that_is_no_number_stops_the_run(tmp_path, broken):
     metrics = {"loss": jnp.float32(1), "grad_norm": jnp.float32(1)}
     metrics[broken] = jnp.float32(np.nan)
     with pytest.raises(FloatingPointError, match="lower --config.optim.lr"):
-        read(Report(str(tmp_path), VAERun()), 3, metrics)
+        read_metrics(Report(str(tmp_path), VAERun()), 3, metrics)
 
 
 def test_a_config_survives_json():

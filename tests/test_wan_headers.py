@@ -101,6 +101,6 @@ def test_tensors_that_hold_no_numbers_are_named(copy, value, kind):
     for name in ("proj_out.weight", "proj_out.bias"):
         tensors[name].flat[-1] = value
     safetensors.numpy.save_file(tensors, path)
-    weights = folders.load(copy)
+    weights = folders.load_weights(copy)
     with pytest.raises(ValueError, match="(?s)NaN.*proj_out.bias\n.*proj_out.weight"):
-        weights.parts["dit"]
+        weights.networks["dit"]

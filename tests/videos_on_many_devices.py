@@ -32,7 +32,7 @@ from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
 from sora_jax.models.vae import VAE  # noqa: E402
 from sora_jax.sampling.model import Model, load  # noqa: E402
 from sora_jax.weights import bundle  # noqa: E402
-from sora_jax.weights.parts import in_memory  # noqa: E402
+from sora_jax.weights.model_weights import weights_in_memory  # noqa: E402
 
 PROMPT = "a red ball moves right"
 
@@ -55,7 +55,7 @@ def weights():
         fps=8.0,
         conditioning="channels",
     )
-    return in_memory(
+    return weights_in_memory(
         config,
         train_tokenizer([PROMPT] * 40, vocab_size=300),
         vae=make(VAE, config.vae),

@@ -37,13 +37,13 @@ def main(argv: Sequence[str]) -> None:
     """
     if argv:
         raise ValueError(f"doctor takes no arguments, got {list(argv)}")
-    for line in report():
+    for line in report_lines():
         cli.say(line)
     bundle.load()  # which holds them against their hashes
     cli.say("default weights: whole")
 
 
-def report() -> Iterator[str]:
+def report_lines() -> Iterator[str]:
     """Yield what is known of this installation and machine."""
     yield f"sora_jax {sora_jax.__version__}, {os.path.dirname(sora_jax.__file__)}"
     yield f"Python {platform.python_version()}, {platform.platform()}"

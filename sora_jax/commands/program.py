@@ -70,13 +70,13 @@ def usage() -> str:
 def main() -> None:
     """Run the program that is named first."""
     name, *rest = sys.argv[1:] or ["--help"]
-    with cli.exits("stopped"):
+    with cli.exit_with_message("stopped"):
         if name in ("--help", "-h", "help"):
             cli.say(usage())
         elif name in ("--version", "version"):
             cli.say(version())
         elif name not in PROGRAMS:
-            near = cli.near(name, PROGRAMS)
+            near = cli.closest(name, PROGRAMS)
             hint = f"did you mean {near}?" if near else usage()
             raise ValueError(f"{cli.quoted(name)} is no program: {hint}")
         else:
@@ -88,7 +88,7 @@ def run(program: Program, name: str, arguments: list[str]) -> None:
     if name == "plan":  # it compiles for machines that are not here
         os.environ["JAX_PLATFORMS"] = "cpu"
     sys.argv = [f"sora-jax {name}", *arguments]
-    with cli.exits(program.stopped):
+    with cli.exit_with_message(program.stopped):
         importlib.import_module(program.module).main(arguments)
 
 

@@ -14,7 +14,7 @@ STOPPED = "stopped; the video under way was not written"
 def main(argv: Sequence[str]) -> None:
     """Parse, check, make, write."""
     started = time.perf_counter()
-    asked = checks.read(spellings.parse(argv))
+    asked = checks.check_flags(spellings.parse(argv))
     # What is wrong with the flags is told before JAX is imported, which takes longer;
     # of several hosts, all must know of it before one ends.
     if not cluster.may_be_several():

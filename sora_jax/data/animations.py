@@ -34,20 +34,20 @@ class Picture(NamedTuple):
     seconds: float
 
 
-def is_one(source: epath.Path) -> bool:
+def is_animation(source: epath.Path) -> bool:
     """Whether a file begins like an animation that Pillow alone reads."""
     with source.open("rb") as file:
         head = file.read(12)
     return head[:4] == b"RIFF" and head[8:] == b"WEBP"
 
 
-def frames_of(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Picture]:
+def animation_frames(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Picture]:
     """Yields the frames of an animation; alpha shows grey.
 
     Raises:
       ValueError: it is damaged, or larger than the limits allow.
     """
-    with pictures.opened(source, FORMATS, limits) as image:
+    with pictures.open_picture(source, FORMATS, limits) as image:
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             image.load()
@@ -56,7 +56,7 @@ def frames_of(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Picture]:
             yield Picture(pixels, max(seconds, SHORTEST))
 
 
-def write(
+def write_animation(
     file: IO[bytes],
     frames: Iterable[UInt8[np.ndarray, "h w 3"]],
     fps: int | float,

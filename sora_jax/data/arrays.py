@@ -8,13 +8,13 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sora_jax.data.decoding import Shown
+from sora_jax.data.decoding import TimedFrame
 from sora_jax.data.video import to_uint8
 from sora_jax.files import PathLike, existing, is_remote, quoted
 from sora_jax.limits import LIMITS, Limits
 
 
-def load(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.ndarray:
+def open_array(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.ndarray:
     """Opens an array file; from a disk, its values are read when they are used.
 
     Raises:
@@ -39,16 +39,16 @@ def load(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.ndarray:
         )
 
 
-def frames_of(
+def array_frames(
     path: PathLike, fps: float, *, field: str = "--video", limits: Limits = LIMITS
-) -> Iterator[Shown]:
+) -> Iterator[TimedFrame]:
     """Yields the frames of an array file, as `outputs` writes them, at a rate.
 
     Raises:
       ValueError: the file is missing, or no array of pixels; of pixels that are out of
         range where they are met.
     """
-    frames = load(path, field=field, limits=limits)
+    frames = open_array(path, field=field, limits=limits)
     wanted = f"{field} {quoted(path)} must hold floats [t h w 3] in [0, 1], as --out "
     wanted += "writes them"
     is_video = frames.ndim == 4 and frames.shape[-1] == 3 and frames.size
@@ -67,7 +67,7 @@ def frames_of(
         low, high = frame.min(), frame.max()
         if not 0 <= low <= high <= 1:
             raise ValueError(f"{wanted}, got {low:g} to {high:g} in frame {number}")
-        yield Shown(
+        yield TimedFrame(
             pixels=functools.partial(to_uint8, frame * 2 - 1),
             size=frames.shape[1:3],
             begin=number / fps,

@@ -32,7 +32,7 @@ ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 _BUFFER = 2**18  # bytes that are read at a time
 
 
-class Opened(NamedTuple):
+class OpenContainer(NamedTuple):
     """A video file that is being read.
 
     Attributes:
@@ -79,7 +79,9 @@ class Meter:
 
 
 @contextlib.contextmanager
-def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Opened]:
+def open_container(
+    source: epath.Path, limits: Limits = LIMITS
+) -> Iterator[OpenContainer]:
     """Opens a file, and gives its container and its video stream.
 
     Raises:
@@ -110,10 +112,10 @@ def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Opened]:
             # A decoder learns the real size later.
             stream.codec_context.options = _bounded(limits)
             stream.thread_type = "AUTO"
-            yield Opened(container, stream, meter)
+            yield OpenContainer(container, stream, meter)
 
 
-def unreadable(named: str, good: int, error: Exception) -> ValueError:
+def unreadable_error(named: str, good: int, error: Exception) -> ValueError:
     """An error that tells why a file cannot be read, after so many good frames."""
     reason = getattr(error, "strerror", None) or error  # FFmpeg's numbers help nobody
     where = f"after {good} good frames" if good else "at its start"
@@ -124,7 +126,7 @@ def unreadable(named: str, good: int, error: Exception) -> ValueError:
     )
 
 
-def decoder_of(stream: Any, limits: Limits = LIMITS) -> Any:
+def make_decoder(stream: Any, limits: Limits = LIMITS) -> Any:
     """What decodes a stream's packets, with alpha where the stream has some."""
     usual = stream.codec_context
     name = ALPHA_DECODERS.get(usual.name)

@@ -25,7 +25,7 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Shown:
+class TimedFrame:
     """A frame of a file, and when it is on the screen.
 
     Attributes:
@@ -69,7 +69,7 @@ def read_video(
     return Clip(pixels=to_uint8(pixels), fps=_frame_rate(shown))
 
 
-def _frame_rate(shown: Sequence[Shown]) -> float:
+def _frame_rate(shown: Sequence[TimedFrame]) -> float:
     """Believes what a file declares unless its timestamps say otherwise."""
     declared = shown[0].rate
     if len(shown) == 1:
@@ -80,7 +80,7 @@ def _frame_rate(shown: Sequence[Shown]) -> float:
 
 def decode(
     path: PathLike, *, field: str = "--video", limits: Limits = LIMITS
-) -> Iterator[Shown]:
+) -> Iterator[TimedFrame]:
     """Yields a video's frames in the order of time, one in memory after the other.
 
     What cannot be decoded at its beginning, since it was cut between keyframes, is left
@@ -107,23 +107,23 @@ def decode(
             good, before = good + 1, shown.begin
             yield shown
     except Exception as error:  # of damaged files, libraries raise what they like
-        raise containers.unreadable(named, good, error) from error
+        raise containers.unreadable_error(named, good, error) from error
     if not good:
         raise ValueError(f"{named} holds no frames; give another file")
 
 
-def _frames(source: epath.Path, named: str, limits: Limits) -> Iterator[Shown]:
-    if animations.is_one(source):
+def _frames(source: epath.Path, named: str, limits: Limits) -> Iterator[TimedFrame]:
+    if animations.is_animation(source):
         yield from _animated(source, limits)
         return
-    with containers.opened(source, limits) as opened:
+    with containers.open_container(source, limits) as opened:
         yield from _timed(opened, named, limits)
 
 
-def _animated(source: epath.Path, limits: Limits) -> Iterator[Shown]:
+def _animated(source: epath.Path, limits: Limits) -> Iterator[TimedFrame]:
     begin = 0.0
-    for picture in animations.frames_of(source, limits):
-        yield Shown(
+    for picture in animations.animation_frames(source, limits):
+        yield TimedFrame(
             pixels=functools.partial(np.asarray, picture.pixels),
             size=picture.pixels.shape[:2],
             begin=begin,
@@ -134,14 +134,16 @@ def _animated(source: epath.Path, limits: Limits) -> Iterator[Shown]:
         begin += picture.seconds
 
 
-def _timed(opened: containers.Opened, named: str, limits: Limits) -> Iterator[Shown]:
+def _timed(
+    opened: containers.OpenContainer, named: str, limits: Limits
+) -> Iterator[TimedFrame]:
     """Decodes frames; where timestamps are of no use, each follows the one before."""
     container, stream, meter = opened
     rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
     tick, declared = float(stream.time_base), _declared_seconds(container, stream)
     start, begin, length, opening = None, 0.0, 0.0, 0.0
     picture, size = None, (0, 0)
-    packets = _Packets(container, stream, containers.decoder_of(stream, limits))
+    packets = _Packets(container, stream, containers.make_decoder(stream, limits))
     for frame in packets.frames():
         meter.frame()
         containers.check_pixels(frame, limits)
@@ -156,7 +158,7 @@ def _timed(opened: containers.Opened, named: str, limits: Limits) -> Iterator[Sh
         is_sane = begin < time <= max(declared, begin + LONGEST_FRAME)
         begin = time if is_sane else following
         length = frame.duration * tick if frame.duration else 1 / (rate or 1)
-        yield Shown(
+        yield TimedFrame(
             pixels=functools.partial(picture, frame),
             size=size,
             begin=begin,

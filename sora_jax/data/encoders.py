@@ -28,7 +28,7 @@ _COLOUR = f"out_color_matrix=bt709:out_range=tv:flags={EXACT_SCALING}"
 _SHEET_GREY = 128
 
 
-def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+def check_chunks(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
     """Passes chunks that hold frames on.
 
     Raises:
@@ -88,9 +88,9 @@ def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
 
 
 def write_gif(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
-    """Encodes an endless GIF, see `animations.write`."""
+    """Encodes an endless GIF, see `animations.write_animation`."""
     with path.open("wb") as file:
-        animations.write(file, _frames(chunks), fps)
+        animations.write_animation(file, _frames(chunks), fps)
 
 
 def write_png(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:

@@ -69,7 +69,7 @@ class _Reel:
             self.picks += [self.frames - 1] * missing
 
 
-def read(
+def read_footage(
     path: PathLike,
     *,
     fps: Number,
@@ -110,13 +110,13 @@ def read(
     room = memory.of_host() * min(1, limits.clip_memory)
     most = min(limits.frames, room / (BYTES * 3 * math.prod(size)))
 
-    def view(shown: decoding.Shown) -> UInt8[np.ndarray, "h w 3"]:
+    def view(shown: decoding.TimedFrame) -> UInt8[np.ndarray, "h w 3"]:
         pixels = video.to_float(shown.pixels())[None]
         return video.to_uint8(video.fit(pixels, *size, fit, shown=shown.size))[0]
 
     is_array = os.fspath(path).endswith(".npy")
     decoded = (
-        arrays.frames_of(path, float(fps), field=field, limits=limits)
+        arrays.array_frames(path, float(fps), field=field, limits=limits)
         if is_array
         else decoding.decode(path, field=field, limits=limits)
     )
@@ -223,10 +223,10 @@ def _moving_mask(
 ) -> list[Bool[np.ndarray, "1 h w"]]:
     """Reads what is to be generated in each frame of a clip."""
 
-    def view(shown: decoding.Shown) -> np.ndarray:
+    def view(shown: decoding.TimedFrame) -> np.ndarray:
         return is_target(video.to_float(shown.pixels())[None], shown.size)
 
-    def frames() -> Iterator[decoding.Shown]:
+    def frames() -> Iterator[decoding.TimedFrame]:
         return decoding.decode(path, field=field, limits=limits)
 
     # Twice, since only the end tells how the frames go with the clip's.
@@ -249,9 +249,9 @@ def _moving_mask(
 
 
 def _at_rate(
-    frames: Iterable[decoding.Shown],
+    frames: Iterable[decoding.TimedFrame],
     fps: Number,
-    view: Callable[[decoding.Shown], Any],
+    view: Callable[[decoding.TimedFrame], Any],
     most: Number = math.inf,
 ) -> _Reel:
     """Views the frames that are on the screen at times i / fps, and no others.

@@ -47,11 +47,11 @@ def conversion(transfer: int, primaries: int) -> Conversion | None:
     def to_screen(pixels: UInt16[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         light = table[pixels]
         if int(transfer) == HLG:
-            light = displayed(light)
+            light = apply_ootf(light)
         if matrix is not None:
             light = light @ np.array(matrix, np.float32).T
         if int(transfer) in (PQ, HLG):
-            light = pressed(light)
+            light = compress_highlights(light)
         shown = np.clip(light, 0, 1) ** np.float32(1 / GAMMA)
         return np.rint(shown * 255).astype(np.uint8)
 
@@ -73,14 +73,16 @@ def hlg(codes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
     return np.where(codes <= 0.5, codes**2 / 3, (np.exp((codes - c) / a) + b) / 12)
 
 
-def displayed(scene: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+def apply_ootf(scene: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
     """Light of a display, with white as 1, for that of a scene (BT.2100's OOTF)."""
     weights = np.array((0.2627, 0.6780, 0.0593), np.float32)
     luminance = (scene @ weights)[..., None]
     return scene * luminance ** np.float32(0.2) * np.float32(PEAK / WHITE)
 
 
-def pressed(light: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+def compress_highlights(
+    light: Float[np.ndarray, "h w 3"],
+) -> Float[np.ndarray, "h w 3"]:
     """Keeps what is dark as it is, and the order and hue of what is bright."""
     brightest = light.max(axis=-1, keepdims=True)
     room = np.float32(1 - KNEE)

@@ -137,7 +137,7 @@ def write(
     encode = encoder_of(target, field)
     require_fps(fps)
     with _whole(target, field) as temporary:
-        encode(temporary, encoders.checked(chunks), fps)
+        encode(temporary, encoders.check_chunks(chunks), fps)
         return _publish(temporary, target)
 
 

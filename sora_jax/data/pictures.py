@@ -44,16 +44,18 @@ def is_still(path: PathLike, *, field: str = "--video") -> bool:
         return False
 
 
-def check(path: PathLike, field: str = "--image", limits: Limits = LIMITS) -> None:
+def check_picture(
+    path: PathLike, field: str = "--image", limits: Limits = LIMITS
+) -> None:
     """Refuse what is not one picture, as its header tells.
 
     Raises:
       ValueError: see `read_image`.
     """
-    size_of(path, field, limits)
+    picture_size(path, field, limits)
 
 
-def size_of(
+def picture_size(
     path: PathLike, field: str = "--image", limits: Limits = LIMITS
 ) -> tuple[int, int]:
     """The (height, width) of one picture, upright, of which the header is read.
@@ -71,7 +73,7 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def opened(
+def open_picture(
     source: epath.Path, formats: tuple[str, ...] = STILLS, limits: Limits = LIMITS
 ) -> Iterator[Image.Image]:
     """Opens an image file, of which only the header is read.
@@ -115,7 +117,7 @@ def _read(
 ) -> T:
     source = existing(path, field)
     try:
-        with opened(source, limits=limits) as image:
+        with open_picture(source, limits=limits) as image:
             if _is_animated(image):
                 hint = ", or is it a --video?" if field == "--image" else ""
                 raise ValueError(f"it has several frames: give one of them{hint}")

@@ -36,7 +36,7 @@ class LatentSpec:
     stretches: int
 
 
-def encoded(spec: ClipSpec, time_factor: int, space_factor: int) -> LatentSpec:
+def latent_spec(spec: ClipSpec, time_factor: int, space_factor: int) -> LatentSpec:
     """Return what a clip will be when a VAE of these factors has encoded it."""
     return LatentSpec(
         frames=1 + (spec.frames - 1) // time_factor,
@@ -97,7 +97,7 @@ def view_tokens(
     return np.array([tokens(view) for view in views])
 
 
-class Plan(NamedTuple):
+class EpochPlan(NamedTuple):
     """An epoch: the views, their tokens, and the rows that they share."""
 
     views: list[View]
@@ -105,9 +105,9 @@ class Plan(NamedTuple):
     rows: list[list[int]]
 
 
-def plan(
+def plan_epoch(
     index: Sequence[LatentSpec], patch: Patch, packing: PackingConfig, seed: int
-) -> Plan:
+) -> EpochPlan:
     """Plan an epoch.
 
     Raises:
@@ -123,4 +123,4 @@ def plan(
     tokens = view_tokens(index, views, patch)
     captions = np.array([index[view.record].stretches for view in views])
     rows = plan_rows(tokens, captions, packing.tokens, packing.samples, seed)
-    return Plan(views, tokens, rows)
+    return EpochPlan(views, tokens, rows)

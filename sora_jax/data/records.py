@@ -26,7 +26,7 @@ from jaxtyping import Float
 from sora_jax import hashes, limits
 from sora_jax.data.planning import LatentSpec
 from sora_jax.files import PathLike
-from sora_jax.workdir import read_json, roomy, write_json
+from sora_jax.workdir import explain_full_disk, read_json, write_json
 
 FORMAT = "safetensors"  # of a record
 AGAIN = "delete that shard and its index, and start the encode command again"
@@ -88,7 +88,7 @@ def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> Non
     contents = [to_bytes(record) for record in records]
     size = sum(map(len, contents))
     try:
-        with roomy(target, size):
+        with explain_full_disk(target, size):
             writer = ArrayRecordWriter(str(temporary), "group_size:1")
             for content in contents:
                 writer.write(content)

@@ -36,7 +36,7 @@ class Shot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cut: bool = False
 
 
-class Storyboard(msgspec.Struct, frozen=True, kw_only=True):
+class StoryboardFile(msgspec.Struct, frozen=True, kw_only=True):
     """A video told in time.
 
     Attributes:
@@ -92,9 +92,9 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read(
+def read_storyboard(
     path: PathLike, *, field: str = "--storyboard", limits: Limits = LIMITS
-) -> Storyboard:
+) -> StoryboardFile:
     """Reads a storyboard.
 
     ```yaml
@@ -119,7 +119,7 @@ def read(
     """
     source = files.existing(path, field)
     named = f"{field} {files.quoted(path)}"
-    data, problems = _parse(source, read_text(path, field=field), named), []
+    data, problems = _parse(source, read_storyboard_text(path, field=field), named), []
     outline = _convert(data, _Outline, "", problems)
     shots: list[Shot | None] = []
     if outline is not None and len(outline.shots) > limits.items:
@@ -135,10 +135,10 @@ def read(
     if outline is None or problems:
         raise ValueError("\n".join(f"{named}: {problem}" for problem in problems))
     whole = (_resolved(shot, source.parent) for shot in shots if shot is not None)
-    return Storyboard(seconds=outline.seconds, shots=tuple(whole))
+    return StoryboardFile(seconds=outline.seconds, shots=tuple(whole))
 
 
-def read_text(path: PathLike, *, field: str = "--storyboard") -> str:
+def read_storyboard_text(path: PathLike, *, field: str = "--storyboard") -> str:
     """Reads what a storyboard's file says, as it stands there.
 
     Raises:

@@ -90,7 +90,7 @@ class Suite:
     rows: Sequence[str] = ()
 
 
-def still(pixels: Clip, given: Bool[np.ndarray, "t h w"]) -> Clip:
+def hold_given(pixels: Clip, given: Bool[np.ndarray, "t h w"]) -> Clip:
     """Hold given pixels until the next ones; grey where none are given in any frame."""
     frames = np.arange(len(given))[:, None, None]
     last = np.maximum.accumulate(np.where(given, frames, -1))
@@ -99,7 +99,7 @@ def still(pixels: Clip, given: Bool[np.ndarray, "t h w"]) -> Clip:
     return held * np.any(given, axis=0, keepdims=True)[..., None]
 
 
-def all_of(found: Sequence[Finding], measure: str = "all of these") -> Finding:
+def all_right(found: Sequence[Finding], measure: str = "all of these") -> Finding:
     """Whether all of these are right."""
     wrong = [item.measure for item in found if not item.is_right]
     return Finding(

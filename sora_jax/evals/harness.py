@@ -12,7 +12,7 @@ import numpy as np
 import tqdm
 
 from sora_jax.evals.case import Case, Clip, Finding, Suite
-from sora_jax.evals.options import Options, settings_asked
+from sora_jax.evals.options import EvalOptions, settings_overrides
 from sora_jax.evals.results import Outcome, Results
 from sora_jax.evals.subject import Subject, through_vae
 
@@ -21,7 +21,7 @@ Scored = tuple[Callable[[Any], list[Finding]], Any]
 
 
 def run(
-    suites: Mapping[str, Suite], subject: Subject | None, options: Options
+    suites: Mapping[str, Suite], subject: Subject | None, options: EvalOptions
 ) -> Results:
     """Run suites, and score each video and the controls beside it.
 
@@ -57,20 +57,20 @@ def run(
     return Results(outcomes=outcomes, worst=worst, rows=rows)
 
 
-def draw(suite: Suite, options: Options) -> Iterator[Case]:
+def draw_cases(suite: Suite, options: EvalOptions) -> Iterator[Case]:
     """Draw the cases of a suite, one by one."""
     return itertools.islice(suite.cases(options.seed), _count(suite, options))
 
 
-def _count(suite: Suite, options: Options) -> int:
+def _count(suite: Suite, options: EvalOptions) -> int:
     return max(1, options.cases // suite.every)
 
 
 def _cases_with_videos(
-    suite: Suite, subject: Subject | None, options: Options
+    suite: Suite, subject: Subject | None, options: EvalOptions
 ) -> Iterator[tuple[Case, dict[str, Clip], float]]:
     """Yield each case, its videos by column, and the seconds that the model took."""
-    cases = draw(suite, options)
+    cases = draw_cases(suite, options)
     size = (options.batch or suite.batch) if suite.batch > 1 else 1
     size = min(size, _count(suite, options))
     controls = options.cases if options.controls is None else options.controls
@@ -81,7 +81,7 @@ def _cases_with_videos(
         start = time.monotonic()
         videos: Sequence[Clip | None] = [None] * size
         if subject is not None and subject.perform is not None:
-            settings = {"seed": options.seed + done, **settings_asked(options)}
+            settings = {"seed": options.seed + done, **settings_overrides(options)}
             videos = _perform(subject.perform, full, settings)
         seconds = (time.monotonic() - start) / len(batch)
         kept: Sequence[Clip | None] = [None] * size
@@ -149,7 +149,7 @@ def _outcome(
 
 
 def _shuffled(
-    outcomes: Sequence[Outcome], scored: Sequence[Scored], options: Options
+    outcomes: Sequence[Outcome], scored: Sequence[Scored], options: EvalOptions
 ) -> list[Outcome]:
     """Score each video by the prompt of the case before it, as another control."""
     controls = len(scored) if options.controls is None else options.controls

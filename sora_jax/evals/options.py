@@ -16,7 +16,7 @@ _AT_LEAST = {"cases": 1, "controls": 0, "batch": 1, "worst": 1, "steps": 1, "see
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class EvalOptions:
     """What is evaluated."""
 
     # Folder of weights; by default those that ship with the package. "none" scores the
@@ -51,7 +51,7 @@ class Options:
     worst: int = 4
 
 
-def problems_of(options: Options, names: Iterable[str]) -> list[str]:
+def problems_of(options: EvalOptions, names: Iterable[str]) -> list[str]:
     """Name each flag that is wrong, its value and the remedy.
 
     Args:
@@ -88,7 +88,7 @@ def problems_of(options: Options, names: Iterable[str]) -> list[str]:
     return problems
 
 
-def chosen(options: Options, names: Iterable[str]) -> list[str]:
+def chosen_suites(options: EvalOptions, names: Iterable[str]) -> list[str]:
     """Return the suites that are asked for."""
     return [n for n in names if any(_is_asked(n, asked) for asked in options.tasks)]
 
@@ -97,12 +97,12 @@ def _is_asked(name: str, asked: str) -> bool:
     return asked in ("all", name) or name.startswith(f"{asked}-")
 
 
-def video_path(options: Options, suite: str = "", index: int = 0) -> epath.Path:
+def video_path(options: EvalOptions, suite: str = "", index: int = 0) -> epath.Path:
     """Return where one of the worst videos goes."""
     return located(options.save, "--save") / f"{suite}_{index:05d}.mp4"
 
 
-def settings_asked(options: Options) -> dict[str, Any]:
+def settings_overrides(options: EvalOptions) -> dict[str, Any]:
     """How videos are made otherwise than the weights say."""
     given = {name: getattr(options, name) for name in ("steps", "solver", "guidance")}
     return {name: value for name, value in given.items() if value is not None}

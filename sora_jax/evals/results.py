@@ -9,7 +9,7 @@ from typing import Any
 from sora_jax.data import outputs
 from sora_jax.evals import statistics
 from sora_jax.evals.case import Clip, Finding
-from sora_jax.evals.options import Options, video_path
+from sora_jax.evals.options import EvalOptions, video_path
 
 COLUMNS = {
     "model": "model",
@@ -93,7 +93,7 @@ def table(results: Results) -> str:
     return statistics.markdown(header, rows)
 
 
-def report(results: Results) -> dict[str, Any]:
+def to_json(results: Results) -> dict[str, Any]:
     """Return the shares, and every finding, in a form that JSON can hold."""
     measures: dict[str, dict[str, Any]] = {}
     for (task, measure), row in tally(results).items():
@@ -105,7 +105,7 @@ def report(results: Results) -> dict[str, Any]:
     }
 
 
-def save_worst(results: Results, options: Options) -> None:
+def save_worst(results: Results, options: EvalOptions) -> None:
     """Write the worst videos, each beside its prompt and what was found."""
     outcomes = {(item.task, item.index): item for item in results.outcomes}
     for (task, index), clip in results.worst.items():

@@ -36,7 +36,7 @@ class Subject:
     space_unit: int
 
 
-def load(weights: str, *, vae_only: bool = False) -> Subject | None:
+def load_subject(weights: str, *, vae_only: bool = False) -> Subject | None:
     """Load a folder of weights; None for "none".
 
     Args:

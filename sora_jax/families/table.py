@@ -75,7 +75,7 @@ def squeezed(*lengths: int) -> Transform:
     )
 
 
-def then(first: Transform, second: Transform) -> Transform:
+def chain(first: Transform, second: Transform) -> Transform:
     """One transform after another."""
     return Transform(
         lambda x: second.forward(first.forward(x)),
@@ -88,14 +88,14 @@ LINEAR = transposed(1, 0)  # torch keeps (out, in)
 CONV_3D = transposed(2, 3, 4, 1, 0)
 CONV_2D = transposed(2, 3, 1, 0)
 # A convolution of one pixel: a linear map.
-POINT_3D = then(squeezed(0, 0, 1, 1, 1), LINEAR)
-POINT_2D = then(squeezed(0, 0, 1, 1), LINEAR)
+POINT_3D = chain(squeezed(0, 0, 1, 1, 1), LINEAR)
+POINT_2D = chain(squeezed(0, 0, 1, 1), LINEAR)
 FIRST_OF_ONE = squeezed(1, 0, 0)
 
 
 def grouped(parts: int) -> Transform:
     """A linear map whose outputs stand in groups: (parts x out, in)."""
-    return then(
+    return chain(
         LINEAR,
         Transform(
             lambda x: x.reshape(x.shape[0], parts, -1),

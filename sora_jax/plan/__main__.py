@@ -18,5 +18,5 @@ from sora_jax.plan import command  # noqa: E402
 
 if __name__ == "__main__":
     jax.config.update("jax_platforms", "cpu")
-    with cli.exits("stopped"):
+    with cli.exit_with_message("stopped"):
         command.main(sys.argv[1:])

@@ -15,7 +15,7 @@ from sora_jax.config import SAMPLING_MESH, DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan import search
 from sora_jax.plan.chips import GIB, Machine, machine
 from sora_jax.plan.planner import (
-    Plan,
+    StepPlan,
     plan_decoding,
     plan_sampling,
     plan_training,
@@ -34,7 +34,7 @@ PURPOSES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class PlanOptions:
     """Where a step is planned.
 
     Compiles it for a TPU topology and reports memory, traffic and time: of a run's
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
     Raises:
       ValueError: the config has no plan, or XLA does not know the topology.
     """
-    config, options = cli.parse_beside_config(argv, Options)
+    config, options = cli.parse_beside_config(argv, PlanOptions)
     if options.search and options.slices > 1:
         raise ValueError(
             f"--search knows one slice, got --slices {options.slices}: search on one, "
@@ -85,12 +85,12 @@ def main(argv: list[str]) -> None:
     print(f"compiling for {where.name}: one to four minutes a step", file=sys.stderr)
     plans = []
     if options.search:
-        plans = search.compiled(config, where, options.search)
+        plans = search.plan_likeliest(config, where, options.search)
     else:
-        for one in plan(config, options.mesh, where):
+        for one in plan_steps(config, options.mesh, where):
             plans.append(one)
             if not options.as_json:
-                print(report(one), end="\n\n", flush=True)
+                print(format_plan(one), end="\n\n", flush=True)
     if options.as_json:
         found: dict[str, list] = {}
         for one in plans:
@@ -100,14 +100,14 @@ def main(argv: list[str]) -> None:
         print(json.dumps({**first, **(others if options.search else {})}))
         return
     if options.search:
-        print("\n\n".join(report(one) for one in plans))
+        print("\n\n".join(format_plan(one) for one in plans))
     elif not plans[0].fits:  # that of training, or of denoising
         print(search.nearest(config, where))
 
 
-def plan(
+def plan_steps(
     config: DiTRun | ModelConfig, mesh: MeshConfig, where: Machine
-) -> Iterator[Plan]:
+) -> Iterator[StepPlan]:
     """Plan the steps of what a config describes, one after another."""
     if isinstance(config, DiTRun):
         yield plan_training(config, where)
@@ -116,7 +116,7 @@ def plan(
     yield plan_decoding(config, mesh, where)
 
 
-def report(found: Plan) -> str:
+def format_plan(found: StepPlan) -> str:
     """Tell a plan in lines."""
     chips = "chip" if found.chips == 1 else "chips"
     mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items() if size > 1)

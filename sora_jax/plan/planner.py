@@ -23,7 +23,7 @@ UNITS = {"G": GIB, "M": 2**20}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
+class StepPlan:
     """What a step takes; bytes are those of a device, of which some chips are two.
 
     Attributes:
@@ -68,46 +68,46 @@ class Plan:
     compile_s: float
 
 
-def plan_training(config: DiTRun, machine: Machine) -> Plan:
+def plan_training(config: DiTRun, machine: Machine) -> StepPlan:
     """Plan the training that a config describes."""
     mesh = mesh_of(config.mesh, machine, config.heads)
     mesh_plan = MeshPlan(mesh, config.rules)
-    lowered = programs.train_step(config, mesh_plan)
-    held = held_in_training(config, mesh_plan)
+    lowered = programs.lower_train_step(config, mesh_plan)
+    held = training_state_bytes(config, mesh_plan)
     done = work.of_training(config)
-    step = Step("train", lowered, done, config.dit.head_dim, held, 1000)
-    return finish(step, machine, mesh, config.dit.remat)
+    step = LoweredStep("train", lowered, done, config.dit.head_dim, held, 1000)
+    return compile_and_measure(step, machine, mesh, config.dit.remat)
 
 
 def plan_sampling(
     config: ModelConfig, mesh_config: MeshConfig, machine: Machine
-) -> Plan:
+) -> StepPlan:
     """Plan making one video of a model's default frames and size."""
     mesh = mesh_of(mesh_config, machine, config.dit.heads)
     mesh_plan = MeshPlan(mesh, RULES)
-    lowered = programs.sample_step(config, mesh_plan)
+    lowered = programs.lower_sample_step(config, mesh_plan)
     _, params = programs.network_of(programs.on_accelerator(config.dit), mesh_plan)
     held = {"parameters": shard_bytes(params)}
     done, steps = work.of_sampling(config), config.sampling.steps
-    step = Step("sample", lowered, done, config.dit.head_dim, held, steps)
-    return finish(step, machine, mesh)
+    step = LoweredStep("sample", lowered, done, config.dit.head_dim, held, steps)
+    return compile_and_measure(step, machine, mesh)
 
 
 def plan_decoding(
     config: ModelConfig, mesh_config: MeshConfig, machine: Machine
-) -> Plan:
+) -> StepPlan:
     """Plan the stream that turns that video's latents into frames."""
     mesh_plan = MeshPlan(mesh_of(mesh_config, machine, config.dit.heads), RULES)
     settings = config.sampling
-    lowered = programs.decode_step(config, mesh_plan)
+    lowered = programs.lower_decode_step(config, mesh_plan)
     done = work.of_decoding(config)
-    mesh = codec.on_frames(config.vae, settings.size, mesh_plan).mesh
+    mesh = codec.frame_mesh_plan(config.vae, settings.size, mesh_plan).mesh
     assert mesh is not None
     frames = (settings.frames - 1) // config.vae.time_factor
     chunks = frames / codec.frames_at_once(config.vae, settings.size)
     # No product of a decoder is narrower than the matrix unit by much.
-    step = Step("decode", lowered, done, machine.chip.matrix_side, {}, chunks)
-    return finish(step, machine, mesh, same=mesh.shape["copy"])
+    step = LoweredStep("decode", lowered, done, machine.chip.matrix_side, {}, chunks)
+    return compile_and_measure(step, machine, mesh, same=mesh.shape["copy"])
 
 
 def mesh_of(config: MeshConfig, machine: Machine, heads: int) -> Mesh:
@@ -115,7 +115,7 @@ def mesh_of(config: MeshConfig, machine: Machine, heads: int) -> Mesh:
     return sharding.make_mesh(dataclasses.asdict(config), machine.devices, heads)
 
 
-def held_in_training(config: DiTRun, mesh_plan: MeshPlan) -> dict[str, float]:
+def training_state_bytes(config: DiTRun, mesh_plan: MeshPlan) -> dict[str, float]:
     """What a device holds between steps."""
     program = programs.dit.train_program(config, mesh_plan)
     state = program.state.abstract
@@ -139,7 +139,7 @@ def shard_bytes(tree: Any) -> float:
     return float(total)
 
 
-class Step(NamedTuple):
+class LoweredStep(NamedTuple):
     """A step that is to be compiled.
 
     Attributes:
@@ -159,9 +159,9 @@ class Step(NamedTuple):
     repeats: float
 
 
-def finish(
-    step: Step, machine: Machine, mesh: Mesh, remat: str = "none", same: int = 1
-) -> Plan:
+def compile_and_measure(
+    step: LoweredStep, machine: Machine, mesh: Mesh, remat: str = "none", same: int = 1
+) -> StepPlan:
     """Compile, measure, and compute what follows.
 
     Args:
@@ -203,7 +203,7 @@ def finish(
             bounds["dcn"] = across * chip.devices / chip.network_rate
     slowest = max(bounds.values())
     nominal = [bound for name, bound in bounds.items() if name != "compute"]
-    return Plan(
+    return StepPlan(
         step=step.name,
         machine=machine.name,
         chips=machine.chips,

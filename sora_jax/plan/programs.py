@@ -26,7 +26,7 @@ from sora_jax.nn.precision import compute_dtype
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
-from sora_jax.sampling.request import Request, check
+from sora_jax.sampling.request import Request, check_supported
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit
 from sora_jax.training.step import jitted_train_step
@@ -45,7 +45,7 @@ def vae_on_accelerator(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, vae=dataclasses.replace(config.vae, dtype=dtype))
 
 
-def train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
+def lower_train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of training.
 
     Raises:
@@ -59,7 +59,7 @@ def train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     return update.lower(program.state.abstract, program.frozen, batch)
 
 
-def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
+def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of denoising one video of the config's own frames and size.
 
     Raises:
@@ -69,7 +69,7 @@ def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     config = dataclasses.replace(config, dit=on_accelerator(config.dit))
     settings = config.sampling
     request = Request(prompts=("",), settings=settings)
-    check(request, config)
+    check_supported(request, config)
     t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
     rows = 2 if settings.guides(config.boundary is not None) else 1
     n = mesh_plan.round_up(t * h * w, "tokens")
@@ -82,7 +82,7 @@ def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     shape = (matrix.shape[0], 1, n, config.dit.patch_features)
     stack = array(mesh_plan, shape, axes=denoising.STACK)
     compiled = jax.jit(
-        denoising.step,
+        denoising.compiled_step,
         static_argnames=denoising.STATIC,
         donate_argnames=denoising.DONATED,
     )
@@ -96,14 +96,14 @@ def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     )
 
 
-def decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
+def lower_decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower the decoding of a chunk of frames, which goes on with a stream.
 
     Args:
       config: of the model.
       mesh_plan: of the devices, which are laid out anew to share frames.
     """
-    mesh_plan = codec.on_frames(config.vae, config.sampling.size, mesh_plan)
+    mesh_plan = codec.frame_mesh_plan(config.vae, config.sampling.size, mesh_plan)
     config = vae_on_accelerator(config)
     graphdef, params = nnx.split(
         nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))

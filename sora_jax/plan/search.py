@@ -21,7 +21,7 @@ from sora_jax.data.patches import grid_of
 from sora_jax.models.dit import DiT
 from sora_jax.plan import work
 from sora_jax.plan.chips import GIB, Machine
-from sora_jax.plan.planner import Plan, plan_sampling, plan_training
+from sora_jax.plan.planner import StepPlan, plan_sampling, plan_training
 from sora_jax.sampling.request import Request
 
 Remat = Literal["none", "attention", "full"]
@@ -48,7 +48,7 @@ class Choice(NamedTuple):
     sent: float
 
 
-class Task(NamedTuple):
+class Workload(NamedTuple):
     """A step that is to be shared.
 
     Attributes:
@@ -68,7 +68,9 @@ class Task(NamedTuple):
     compute: float
 
 
-def compiled(config: DiTRun | ModelConfig, machine: Machine, most: int) -> list[Plan]:
+def plan_likeliest(
+    config: DiTRun | ModelConfig, machine: Machine, most: int
+) -> list[StepPlan]:
     """Plan the likeliest ways to share a step; the fastest that fit come first."""
     plans = []
     for choice in likely(config, machine)[:most]:
@@ -109,15 +111,15 @@ def likely(config: DiTRun | ModelConfig, machine: Machine) -> list[Choice]:
 def for_training(config: DiTRun, machine: Machine) -> list[Choice]:
     """Ways to share a step of training: those that fit first, then the fastest."""
     rows, n = config.packing.rows, config.packing.tokens
-    once, count = work.of_training(config), parameters(config.dit)
+    once, count = work.of_training(config), count_parameters(config.dit)
     found = []
     for policy in POLICIES:
-        done = work.repeated(once.model, once.attention, policy)
+        done = work.with_remat(once.model, once.attention, policy)
         compute = done.seconds(machine.chip, machine.chips, config.dit.head_dim)
-        task = Task(config.dit, count, rows, n, policy, compute)
-        shared = shapes(config.dit, rows, n, len(machine.devices))
-        found += [weighed(task, shape, machine) for shape in shared]
-    return ranked(found, machine)
+        task = Workload(config.dit, count, rows, n, policy, compute)
+        shared = mesh_shapes(config.dit, rows, n, len(machine.devices))
+        found += [estimate(task, shape, machine) for shape in shared]
+    return rank_choices(found, machine)
 
 
 def for_sampling(config: ModelConfig, machine: Machine) -> list[Choice]:
@@ -129,12 +131,12 @@ def for_sampling(config: ModelConfig, machine: Machine) -> list[Choice]:
     compute = work.of_sampling(config).seconds(
         machine.chip, machine.chips, config.dit.head_dim
     )
-    task = Task(config.dit, parameters(config.dit), rows, n, None, compute)
-    shared = shapes(config.dit, rows, None, len(machine.devices))
-    return ranked([weighed(task, shape, machine) for shape in shared], machine)
+    task = Workload(config.dit, count_parameters(config.dit), rows, n, None, compute)
+    shared = mesh_shapes(config.dit, rows, None, len(machine.devices))
+    return rank_choices([estimate(task, shape, machine) for shape in shared], machine)
 
 
-def shapes(
+def mesh_shapes(
     config: DiTConfig, rows: int, n: int | None, devices: int
 ) -> Iterator[dict[str, int]]:
     """Meshes that divide rows, tokens (unless they are padded), heads and widths."""
@@ -151,7 +153,7 @@ def shapes(
         yield {"data": data, "fsdp": fsdp, "context": context, "tensor": tensor}
 
 
-def weighed(task: Task, shape: dict[str, int], machine: Machine) -> Choice:
+def estimate(task: Workload, shape: dict[str, int], machine: Machine) -> Choice:
     """About what a device takes."""
     sent = bytes_sent(task, **shape)
     links = sent * machine.chip.devices / machine.chip.link_rate
@@ -164,12 +166,14 @@ def weighed(task: Task, shape: dict[str, int], machine: Machine) -> Choice:
     )
 
 
-def activations(task: Task, data: int, fsdp: int, context: int) -> float:
+def activations(task: Workload, data: int, fsdp: int, context: int) -> float:
     """Numbers that stand for a device's tokens between two layers."""
     return math.ceil(task.n / context) * task.rows / (data * fsdp) * task.config.width
 
 
-def bytes_held(task: Task, data: int, fsdp: int, context: int, tensor: int) -> float:
+def bytes_held(
+    task: Workload, data: int, fsdp: int, context: int, tensor: int
+) -> float:
     """State, the parameters of two layers, what is saved, and a layer at work."""
     config, held = task.config, task.parameters / tensor
     wide = activations(task, data, fsdp, context)
@@ -185,7 +189,9 @@ def bytes_held(task: Task, data: int, fsdp: int, context: int, tensor: int) -> f
     return stored + gathered + config.depth * saved + 2 * layer
 
 
-def bytes_sent(task: Task, data: int, fsdp: int, context: int, tensor: int) -> float:
+def bytes_sent(
+    task: Workload, data: int, fsdp: int, context: int, tensor: int
+) -> float:
     """Parameters, gathered in each pass, and what layers exchange about tokens."""
     config, held = task.config, task.parameters / tensor
     shares = fsdp * context
@@ -203,13 +209,13 @@ def bytes_sent(task: Task, data: int, fsdp: int, context: int, tensor: int) -> f
     return sent + passes * config.depth * (traded + passed_on + added_up)
 
 
-def parameters(config: DiTConfig) -> int:
+def count_parameters(config: DiTConfig) -> int:
     """How many a transformer has."""
     module = nnx.eval_shape(lambda: DiT(config, rngs=nnx.Rngs(0)))
     return sum(x.size for x in jax.tree.leaves(nnx.state(module)))
 
 
-def ranked(found: list[Choice], machine: Machine) -> list[Choice]:
+def rank_choices(found: list[Choice], machine: Machine) -> list[Choice]:
     """Those that may fit, the fastest first; then the others, the smallest first.
 
     Raises:

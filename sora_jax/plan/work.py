@@ -25,7 +25,7 @@ from sora_jax.plan.programs import chunk_of
 from sora_jax.sampling import codec
 from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE
-from sora_jax.training.dit import countable, model_flops
+from sora_jax.training.dit import model_flops, without_remat
 from sora_jax.training.flops import count_flops
 from sora_jax.types import Tokens
 
@@ -73,11 +73,11 @@ def of_training(config: DiTRun) -> Work:
     one = batch_of(dataclasses.replace(config, packing=row), SINGLE_DEVICE)
     model = model_flops(config, one)
     # Forward, then backward twice as much.
-    attention = rows * products(config.dit, n, n)
-    return repeated(model, 3 * attention, config.dit.remat)
+    attention = rows * attention_flops(config.dit, n, n)
+    return with_remat(model, 3 * attention, config.dit.remat)
 
 
-def repeated(model: float, attention: float, policy: str) -> Work:
+def with_remat(model: float, attention: float, policy: str) -> Work:
     """What a step of training does when its backward pass computes some of it again.
 
     Args:
@@ -103,7 +103,7 @@ def of_sampling(config: ModelConfig) -> Work:
     n = int(np.prod(grid_of(request.latent_shape(config), config.dit.patch)))
     rows = 2 if settings.guides(config.boundary is not None) else 1
     model = forward_flops(config, rows, n)
-    attention = rows * products(config.dit, n, n)
+    attention = rows * attention_flops(config.dit, n, n)
     return Work(
         model=model,
         attention=attention,
@@ -123,7 +123,7 @@ def of_decoding(config: ModelConfig) -> Work:
     return Work(model=model, attention=0.0, done=model, attention_done=0.0)
 
 
-def products(config: DiTConfig, queries: int, keys: int) -> float:
+def attention_flops(config: DiTConfig, queries: int, keys: int) -> float:
     """FLOPs between queries and keys of a row, forward, over all layers."""
     return 2.0 * FORWARD * queries * keys * config.width * config.depth
 
@@ -131,7 +131,7 @@ def products(config: DiTConfig, queries: int, keys: int) -> float:
 def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
     """FLOPs of the transformer with its prompts' keys and values at hand."""
     graphdef, params = nnx.split(
-        nnx.eval_shape(lambda: DiT(countable(config.dit), rngs=nnx.Rngs(0)))
+        nnx.eval_shape(lambda: DiT(without_remat(config.dit), rngs=nnx.Rngs(0)))
     )
     contexts = contexts_of(config, rows, n, SINGLE_DEVICE)
     memory = jax.eval_shape(

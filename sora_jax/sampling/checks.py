@@ -19,8 +19,8 @@ from sora_jax.limits import SEEDS, Limits
 from sora_jax.sampling import flags
 from sora_jax.sampling.limit_checks import (
     check_prompts,
-    exceeding,
-    is_text,
+    is_utf8,
+    limit_problems,
     too_many,
 )
 from sora_jax.sampling.task_flags import build_task
@@ -30,7 +30,7 @@ from sora_jax.sampling.tasks import Task
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-class Asked(NamedTuple):
+class CheckedFlags(NamedTuple):
     """What the flags say.
 
     Attributes:
@@ -41,7 +41,7 @@ class Asked(NamedTuple):
       size: (height, width), if given.
     """
 
-    arguments: flags.Options
+    arguments: flags.SampleOptions
     problems: list[str]
     task: Task | None
     prompts: tuple[str, ...]
@@ -58,7 +58,7 @@ class Asked(NamedTuple):
             raise ValueError("\n".join(flags.as_flags(problems, self.arguments)))
 
 
-def read(arguments: flags.Options) -> Asked:
+def check_flags(arguments: flags.SampleOptions) -> CheckedFlags:
     """Read the flags, and note all that is wrong with them."""
     limits = arguments.limits
     problems = _check_items(arguments)
@@ -82,7 +82,7 @@ def read(arguments: flags.Options) -> Asked:
     if around > limits.side:
         problems.append(too_many("outpaint", "pixels", around, limits.side))
     problems += _check_settings(arguments, size)
-    return Asked(arguments, problems, task, prompts, size)
+    return CheckedFlags(arguments, problems, task, prompts, size)
 
 
 def collect(problems: list[str], function: Callable[..., Any], *args: Any) -> Any:
@@ -95,26 +95,26 @@ def collect(problems: list[str], function: Callable[..., Any], *args: Any) -> An
 
 
 def _check_settings(
-    arguments: flags.Options, size: tuple[int, int] | None
+    arguments: flags.SampleOptions, size: tuple[int, int] | None
 ) -> list[str]:
     """Problems with settings whatever the model is."""
     problems: list[str] = []
-    given = flags.settings_given(arguments)
+    given = flags.settings_from_flags(arguments)
     given |= {} if size is None else {"size": size}
     for name, value in given.items():
         # One by one, since several are told together.
         settings = collect(problems, partial(SamplingConfig().asked, **{name: value}))
         if settings is not None:
-            problems += exceeding(settings, arguments.limits)
+            problems += limit_problems(settings, arguments.limits)
     seconds = arguments.seconds or 0
     if seconds > arguments.limits.frames:
         problems.append(too_many("seconds", "", seconds, arguments.limits.frames))
-    if not is_text(arguments.negative_prompt or ""):
+    if not is_utf8(arguments.negative_prompt or ""):
         problems.append("--negative-prompt holds what is no UTF-8 text")
     return problems
 
 
-def _check_items(arguments: flags.Options) -> list[str]:
+def _check_items(arguments: flags.SampleOptions) -> list[str]:
     """Problems with how often a flag is given."""
     most = arguments.limits.items
     return [
@@ -124,7 +124,7 @@ def _check_items(arguments: flags.Options) -> list[str]:
     ]
 
 
-def check_files(asked: Asked) -> list[str]:
+def check_files(asked: CheckedFlags) -> list[str]:
     """Problems with files that their beginnings tell."""
     problems: list[str] = []
     arguments = asked.arguments
@@ -160,7 +160,7 @@ def _check_weights(folder: str) -> None:
     raise ValueError(f"{named} is no folder: check the name")
 
 
-def read_prompts(arguments: flags.Options, limits: Limits) -> tuple[str, ...]:
+def read_prompts(arguments: flags.SampleOptions, limits: Limits) -> tuple[str, ...]:
     """The prompts of the command line or of a file."""
     if arguments.prompts is None:
         prompt = arguments.prompt

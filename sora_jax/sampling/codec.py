@@ -39,15 +39,15 @@ def encode(
 ) -> Float[Array, "b t2 h2 w2 z"]:
     """Encode whole clips, as a stream."""
     graphdef, params = nnx.split(vae)
-    mesh_plan = on_frames(vae.config, pixels.shape[2:4], mesh_plan)
-    params = everywhere(params, mesh_plan)
+    mesh_plan = frame_mesh_plan(vae.config, pixels.shape[2:4], mesh_plan)
+    params = replicate_params(params, mesh_plan)
     factor = vae.config.time_factor
     step = factor * frames_at_once(vae.config, pixels.shape[2:4])
     parts, cache, start = [], None, 0
     while start < pixels.shape[1]:
         stop = min(pixels.shape[1], start + step + (start == 0))
         chunk = pixels[:, start:stop]
-        chunk = repeat_last(chunk, step) if start else chunk
+        chunk = pad_with_last_frame(chunk, step) if start else chunk
         latents, cache = run_encoder(graphdef, params, chunk, cache, mesh_plan)
         parts.append(sharding.fetch(latents)[:, : -(-(stop - start) // factor)])
         start = stop
@@ -64,14 +64,16 @@ def decode(
     latents = np.asarray(latents)  # on the device each cut would be compiled for
     factor, space = vae.config.time_factor, vae.config.space_factor
     size = latents.shape[2] * space, latents.shape[3] * space
-    mesh_plan = on_frames(vae.config, size, mesh_plan)
-    params = everywhere(params, mesh_plan)
+    mesh_plan = frame_mesh_plan(vae.config, size, mesh_plan)
+    params = replicate_params(params, mesh_plan)
     step = frames_at_once(vae.config, size)
     frames, cache, start = latents.shape[1], None, 0
     while start < frames:
         stop = min(frames, start + step + (start == 0))
         chunk = (
-            repeat_last(latents[:, start:stop], step) if start else latents[:, :stop]
+            pad_with_last_frame(latents[:, start:stop], step)
+            if start
+            else latents[:, :stop]
         )
         pixels, cache = run_decoder(graphdef, params, chunk, cache, mesh_plan)
         count = (stop - start) * factor - (factor - 1 if start == 0 else 0)
@@ -79,7 +81,7 @@ def decode(
         start = stop
 
 
-def on_frames(
+def frame_mesh_plan(
     config: VAEConfig, size: tuple[int, int], mesh_plan: MeshPlan
 ) -> MeshPlan:
     """The plan by which the same devices share frames of (height, width)."""
@@ -87,7 +89,7 @@ def on_frames(
     return mesh_plan.for_frames(rows, columns)
 
 
-def everywhere(params: Params, mesh_plan: MeshPlan) -> Params:
+def replicate_params(params: Params, mesh_plan: MeshPlan) -> Params:
     """Parameters on every device that shares frames."""
     if not mesh_plan.is_sharded:
         return params
@@ -100,7 +102,7 @@ def frames_at_once(config: VAEConfig, size: tuple[int, int]) -> int:
     return max(1, min(MOST_FRAMES, MOST_PIXELS // pixels))
 
 
-def repeat_last(x: AnyArray, frames: int) -> AnyArray:
+def pad_with_last_frame(x: AnyArray, frames: int) -> AnyArray:
     """Repeat the last frame, so that a last, short chunk needs no program of its own.
 
     All being causal, the frames before it do not notice.
@@ -133,12 +135,12 @@ def reconstruct(
     Raises:
       ValueError: the VAE does not divide their frames.
     """
-    check(vae.config, pixels.shape)
+    check_divisible(vae.config, pixels.shape)
     latents = encode(vae, pixels, mesh_plan)
     return np.concatenate(list(decode(vae, latents, mesh_plan)), axis=1)
 
 
-def check(config: VAEConfig, shape: tuple[int, ...]) -> None:
+def check_divisible(config: VAEConfig, shape: tuple[int, ...]) -> None:
     """Refuse clips `[b t h w 3]` that a VAE does not divide.
 
     Raises:
@@ -165,7 +167,7 @@ def run_encoder(
 ) -> tuple[Array, Any]:
     """Encode a chunk, opening a stream or going on with one."""
     vae = nnx.merge(graphdef, params)
-    return shared(vae.encode(pixels, cache, mesh_plan), mesh_plan)
+    return constrain_frames(vae.encode(pixels, cache, mesh_plan), mesh_plan)
 
 
 def decode_chunk(
@@ -177,10 +179,10 @@ def decode_chunk(
 ) -> tuple[Array, Any]:
     """Decode a chunk, opening a stream or going on with one."""
     vae = nnx.merge(graphdef, params)
-    return shared(vae.decode(latents, cache, mesh_plan), mesh_plan)
+    return constrain_frames(vae.decode(latents, cache, mesh_plan), mesh_plan)
 
 
-def shared(arrays: Any, mesh_plan: MeshPlan) -> Any:
+def constrain_frames(arrays: Any, mesh_plan: MeshPlan) -> Any:
     """Leave on each device its part of frames, and all of what is no frame."""
 
     def constrain(x: Array) -> Array:

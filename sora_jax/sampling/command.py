@@ -11,15 +11,15 @@ import jax
 from sora_jax import cli, runtime, sharding
 from sora_jax.data import outputs
 from sora_jax.sampling import rewording
-from sora_jax.sampling.checks import Asked
+from sora_jax.sampling.checks import CheckedFlags
 from sora_jax.sampling.job import Job, prepare
 from sora_jax.sampling.model import load
 from sora_jax.sampling.rewording import Expander
 from sora_jax.sampling.segments import with_prompts
-from sora_jax.sampling.window_sampler import Progress, silent
+from sora_jax.sampling.window_sampler import Progress, no_progress
 
 
-def main(asked: Asked, started: float, expander: Expander | None = None) -> None:
+def main(asked: CheckedFlags, started: float, expander: Expander | None = None) -> None:
     """Do what the flags say, and tell about it.
 
     Args:
@@ -29,14 +29,14 @@ def main(asked: Asked, started: float, expander: Expander | None = None) -> None
     """
     speaks = runtime.join_hosts()
     if speaks:
-        runtime.tell()
+        runtime.show_log()
     with sharding.fail_together():
         job = prepare(asked)
     job = dataclasses.replace(job, seed=sharding.from_first_host(job.seed))
     runtime.enable_compilation_cache()
     if speaks:
         cli.say(job.summary)
-    for path in run(job, cli.bars if speaks else silent, expander):
+    for path in run(job, cli.bars if speaks else no_progress, expander):
         cli.say(path)
     if speaks:
         last = job.seed + len(job.prompts) - 1
@@ -69,7 +69,7 @@ def run(
             {
                 "task": job.task,
                 "prompt": prompt,
-                "read_as": rewording.told(segments),
+                "read_as": rewording.join_prompts(segments),
                 "seed": seed,
                 **dataclasses.asdict(job.settings),
                 **job.record,

@@ -28,12 +28,12 @@ _NUMBERS = frozenset(("guidance", "guidance_low", "shift", "fps"))
 _OPTIONAL = frozenset(("window", "tile", "guidance_low"))
 
 
-def refuse(name: str, wanted: str, given: Any) -> ValueError:
+def argument_error(name: str, wanted: str, given: Any) -> ValueError:
     """An error that names an argument, what is taken, and what was given."""
-    return ValueError(f"{name} must be {wanted}, got {described(given)}")
+    return ValueError(f"{name} must be {wanted}, got {describe_value(given)}")
 
 
-def described(given: Any) -> str:
+def describe_value(given: Any) -> str:
     """A value in a few words: an array by its type and shape."""
     if hasattr(given, "shape") and hasattr(given, "dtype"):
         return f"an array {given.dtype}{list(given.shape)}"
@@ -45,7 +45,7 @@ def described(given: Any) -> str:
 def as_text(value: Any, name: str) -> str:
     """One text."""
     if not isinstance(value, str):
-        raise refuse(name, "one text", value)
+        raise argument_error(name, "one text", value)
     return value
 
 
@@ -62,7 +62,7 @@ def as_count(value: Any, name: str) -> int:
             raise TypeError
         return operator.index(value)
     except (TypeError, ValueError) as error:
-        raise refuse(name, "a whole number", value) from error
+        raise argument_error(name, "a whole number", value) from error
 
 
 def as_number(value: Any, name: str) -> int | float:
@@ -74,7 +74,7 @@ def as_number(value: Any, name: str) -> int | float:
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise refuse(name, "a number", value) from error
+        raise argument_error(name, "a number", value) from error
     return value if isinstance(value, int) else number
 
 
@@ -82,20 +82,20 @@ def as_size(value: Any, name: str = "size") -> tuple[int, int]:
     """(height, width) of a pixel or more."""
     wanted = "(height, width) in pixels"
     if isinstance(value, str) or shape_of(value) != (2,):
-        raise refuse(name, wanted, value)
+        raise argument_error(name, wanted, value)
     try:
         height, width = (as_count(side, name) for side in value)
     except ValueError as error:
-        raise refuse(name, wanted, value) from error
+        raise argument_error(name, wanted, value) from error
     if min(height, width) < 1:
-        raise refuse(name, wanted, value)
+        raise argument_error(name, wanted, value)
     return height, width
 
 
 def as_choice(value: Any, choices: Sequence[str], name: str) -> Any:
     """One of some words."""
     if not isinstance(value, str) or value not in choices:
-        raise refuse(name, f"one of {', '.join(choices)}", value)
+        raise argument_error(name, f"one of {', '.join(choices)}", value)
     return value
 
 
@@ -104,12 +104,12 @@ def as_array(
 ) -> Float[np.ndarray, "..."]:
     """An array of floats, of NumPy or JAX, of so many dimensions."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
-        raise refuse(name, f"an array {wanted}", value)
+        raise argument_error(name, f"an array {wanted}", value)
     if len(value.shape) != dimensions:
-        raise refuse(name, f"an array {wanted}", value)
+        raise argument_error(name, f"an array {wanted}", value)
     array = np.asarray(value)
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-        raise refuse(name, f"an array of floats {wanted}", value)
+        raise argument_error(name, f"an array of floats {wanted}", value)
     with np.errstate(over="ignore"):  # infinity, which is refused by who uses it
         return array.astype(np.float32, copy=False)
 
@@ -119,7 +119,7 @@ def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
     wanted = "[t h w 3] in [-1, 1]"
     clip = as_array(value, name, 4, wanted)
     if clip.shape[3] != 3 or not clip.size:
-        raise refuse(name, f"an array {wanted} with a frame or more", value)
+        raise argument_error(name, f"an array {wanted} with a frame or more", value)
     if not -1.001 <= clip.min() <= clip.max() <= 1.001:  # NaN neither
         raise ValueError(
             f"{name} must hold floats in [-1, 1], got {clip.min():g} to "
@@ -138,7 +138,7 @@ def as_mask(value: Any, name: str = "mask") -> Float[np.ndarray, "t h w"]:
 def as_condition(value: Any, name: str = "condition") -> Condition:
     """Pixels that are given of a video."""
     if not isinstance(value, Condition):
-        raise refuse(name, "a Condition", value)
+        raise argument_error(name, "a Condition", value)
     return Condition(
         pixels=as_clip(value.pixels, f"{name}.pixels"),
         mask=as_mask(value.mask, f"{name}.mask"),
@@ -149,7 +149,7 @@ def as_picture(value: Any, name: str) -> Float[np.ndarray, "1 h w 3"]:
     """One frame in [-1, 1]."""
     picture = as_clip(value, name)
     if len(picture) != 1:
-        raise refuse(name, "an array [1 h w 3] of one frame", value)
+        raise argument_error(name, "an array [1 h w 3] of one frame", value)
     return picture
 
 
@@ -200,7 +200,7 @@ def _as_setting(name: str, value: Any) -> Any:
 def as_function(value: Any, name: str) -> Callable:
     """Something that can be called."""
     if not callable(value):
-        raise refuse(name, "a function", value)
+        raise argument_error(name, "a function", value)
     return value
 
 
@@ -212,7 +212,7 @@ def items_of(value: Any, name: str, wanted: str) -> list[Any]:
             raise TypeError
         return list(value)
     except TypeError as error:  # an array of no dimension, too
-        raise refuse(name, f"a list of {wanted}", value) from error
+        raise argument_error(name, f"a list of {wanted}", value) from error
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:

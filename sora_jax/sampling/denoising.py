@@ -51,7 +51,7 @@ def draw_noise(
     return jnp.stack([jax.random.normal(key, shape) for key in keys])
 
 
-def place(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
+def place_tokens(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
     """Tokens on their devices, once for all steps."""
     axes: dict[str, tuple[str | None, ...]] = {
         field.name: TOKEN for field in dataclasses.fields(tokens)
@@ -81,7 +81,7 @@ def encode_context(
     return Context(states=states, segments=segments, ids=read.ids)
 
 
-def ready(
+def prepare_network(
     dit: DiT, contexts: dict[str, Context], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Network:
     """Compute the cross-attention's keys and values, once per prompt."""
@@ -137,7 +137,7 @@ def denoise_step(
 STATIC, DONATED = ("graphdef", "is_guided", "mesh_plan"), "stack"
 
 
-def step(
+def compiled_step(
     graphdef: nnx.GraphDef,
     stack: Array,
     arrays: tuple,
@@ -161,4 +161,4 @@ def step(
     return mesh_plan.constrain(solvers.advance(stack, velocity, matrix), *STACK)
 
 
-_compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(step)
+_compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(compiled_step)

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from sora_jax.config import ModelConfig
 from sora_jax.limits import UNLIMITED, Limits
 from sora_jax.sampling.footprint import check_footprint
-from sora_jax.sampling.limit_checks import check_prompts, exceeding
-from sora_jax.sampling.request import Request, check
+from sora_jax.sampling.limit_checks import check_prompts, limit_problems
+from sora_jax.sampling.request import Request, check_supported
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
 
 
@@ -44,10 +44,10 @@ def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:
     Raises:
       ValueError: names each field, its value and the remedy.
     """
-    problems = exceeding(request.settings, limits)
+    problems = limit_problems(request.settings, limits)
     problems += check_prompts(request.texts, limits)
     if not problems:
-        check(request, model)
+        check_supported(request, model)
         problems = check_footprint(request, model, limits)
     if problems:
         raise ValueError("\n".join(problems))

@@ -29,7 +29,7 @@ _TYPES: dict[str, Any] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class SampleOptions:
     """Make videos from text, pictures and clips.
 
     What is not said is as the weights have it; it is printed.
@@ -150,21 +150,21 @@ def _task_flags() -> dict[str, tuple[Any, Any, str]]:
 
 
 TASK_FLAGS = _task_flags()
-# `Options` with the flags of the tasks.
-Arguments: Any = dataclasses.make_dataclass(
-    "Arguments",
+# `SampleOptions` with the flags of the tasks.
+SampleFlags: Any = dataclasses.make_dataclass(
+    "SampleFlags",
     [
         (name, Annotated[kind, tyro.conf.arg(help=about)], default)
         for name, (kind, default, about) in TASK_FLAGS.items()
     ],
-    bases=(Options,),
+    bases=(SampleOptions,),
     frozen=True,
     kw_only=True,
-    namespace={"__doc__": Options.__doc__},
+    namespace={"__doc__": SampleOptions.__doc__},
 )
 
 
-def settings_given(arguments: Options) -> dict[str, Any]:
+def settings_from_flags(arguments: SampleOptions) -> dict[str, Any]:
     """The settings that flags say, but for those that depend on the model."""
     names = "negative_prompt frames fps window context steps solver guidance"
     names += " guidance_low shift tile"
@@ -175,9 +175,9 @@ def settings_given(arguments: Options) -> dict[str, Any]:
     }
 
 
-def settings_asked(arguments: Options, model: ModelConfig) -> SamplingConfig:
+def override_settings(arguments: SampleOptions, model: ModelConfig) -> SamplingConfig:
     """The model's settings, but for what the flags say (--size apart)."""
-    asked = settings_given(arguments)
+    asked = settings_from_flags(arguments)
     if arguments.preview:
         asked["steps"] = max(4, model.sampling.steps // 4)
     if arguments.seconds is not None:
@@ -185,7 +185,7 @@ def settings_asked(arguments: Options, model: ModelConfig) -> SamplingConfig:
     return model.sampling.asked(**asked)
 
 
-def frames_in(arguments: Options, model: ModelConfig) -> int:
+def frames_in(arguments: SampleOptions, model: ModelConfig) -> int:
     """The frames of --seconds: of a whole video, as the VAE divides them."""
     assert arguments.seconds is not None
     fps = model.sampling.fps if arguments.fps is None else arguments.fps
@@ -199,7 +199,7 @@ def frames_in(arguments: Options, model: ModelConfig) -> int:
     return 1 + unit * round(count / unit) if is_whole else max(1, round(count))
 
 
-def as_flag(problem: str, arguments: Options | None = None) -> str:
+def as_flag(problem: str, arguments: SampleOptions | None = None) -> str:
     """Name the flag where a problem begins with a field."""
     field = re.split(r"\W", problem, maxsplit=1)[0]
     after = problem[len(field) :]
@@ -211,11 +211,11 @@ def as_flag(problem: str, arguments: Options | None = None) -> str:
         )
     if field == "size" and arguments is not None and arguments.task == "outpaint":
         return f"--outpaint{after}"
-    names = {item.name for item in dataclasses.fields(Arguments)}
+    names = {item.name for item in dataclasses.fields(SampleFlags)}
     return f"--{field.replace('_', '-')}{after}" if field in names else problem
 
 
-def as_flags(problems: Iterable[str], arguments: Options) -> list[str]:
+def as_flags(problems: Iterable[str], arguments: SampleOptions) -> list[str]:
     """Name the flags of problems, each of which is told once."""
     lines = (
         as_flag(line, arguments)

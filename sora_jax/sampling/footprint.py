@@ -36,7 +36,7 @@ def footprint(request: Request, model: ModelConfig) -> int:
 
 def check_footprint(request: Request, model: ModelConfig, limits: Limits) -> list[str]:
     """Problems with a request that the devices' memory cannot hold."""
-    needed, room = footprint(request, model), memory.everywhere() * limits.memory
+    needed, room = footprint(request, model), memory.total_available() * limits.memory
     if needed <= room:
         return []
     height, width = request.settings.size

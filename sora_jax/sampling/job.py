@@ -21,7 +21,7 @@ from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks, flags, resizing, task_flags
 from sora_jax.sampling.feasibility import check_segments
-from sora_jax.sampling.limit_checks import exceeding
+from sora_jax.sampling.limit_checks import limit_problems
 from sora_jax.sampling.media import MediaFiles
 from sora_jax.sampling.request import check_shape
 from sora_jax.sampling.segments import Segment, with_prompts
@@ -61,13 +61,15 @@ class Job:
     limits: Limits
 
 
-def prepare(asked: checks.Asked | flags.Options) -> Job:
+def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
     """Check a command, without loading any weights.
 
     Raises:
       ValueError: names each flag that is wrong, its value and the remedy.
     """
-    asked = asked if isinstance(asked, checks.Asked) else checks.read(asked)
+    asked = (
+        asked if isinstance(asked, checks.CheckedFlags) else checks.check_flags(asked)
+    )
     arguments, problems = asked.arguments, list(asked.problems)
     weights = arguments.weights or bundle.ASSETS
     try:
@@ -75,7 +77,7 @@ def prepare(asked: checks.Asked | flags.Options) -> Job:
     except ValueError as error:
         raise ValueError(flags.as_flag(str(error))) from error
     _check_mesh(problems, arguments.mesh, model)
-    settings = settings_of(problems, asked, model)
+    settings = resolve_settings(problems, asked, model)
     task, segments, shown = asked.task, None, (None, None)
     if settings is not None and task is not None:
         if arguments.seconds is not None:
@@ -94,7 +96,7 @@ def prepare(asked: checks.Asked | flags.Options) -> Job:
     if problems or settings is None or segments is None or task is None:
         raise ValueError("\n".join(flags.as_flags(problems, arguments)))
     assert frames is not None and size is not None
-    resizing.tell(task, arguments.fit, settings, model, arguments.limits)
+    resizing.warn_about_resizing(task, arguments.fit, settings, model, arguments.limits)
     settings = dataclasses.replace(settings, frames=frames, size=size)
     return Job(
         task=arguments.task,
@@ -106,7 +108,7 @@ def prepare(asked: checks.Asked | flags.Options) -> Job:
         weights=weights,
         mesh=arguments.mesh,
         summary=summarize(arguments.task, model, settings),
-        record=record(task, arguments.fit),
+        record=sidecar_record(task, arguments.fit),
         limits=arguments.limits,
     )
 
@@ -116,18 +118,18 @@ def _check_mesh(problems: list[str], mesh: MeshConfig, model: ModelConfig) -> No
     checks.collect(problems, functools.partial(sharding.make_mesh, heads=heads), shape)
 
 
-def settings_of(
-    problems: list[str], asked: checks.Asked, model: ModelConfig
+def resolve_settings(
+    problems: list[str], asked: checks.CheckedFlags, model: ModelConfig
 ) -> SamplingConfig | None:
     """The settings that the flags and the model say; problems are noted."""
     arguments = asked.arguments
-    settings = checks.collect(problems, flags.settings_asked, arguments, model)
+    settings = checks.collect(problems, flags.override_settings, arguments, model)
     if settings is None:
         return None
     if asked.size is not None:
         resized = functools.partial(dataclasses.replace, settings, size=asked.size)
         settings = checks.collect(problems, resized) or settings
-    problems += exceeding(settings, arguments.limits)
+    problems += limit_problems(settings, arguments.limits)
     problems += task_flags.without_effect(arguments, settings, model)
     return settings
 
@@ -135,13 +137,13 @@ def settings_of(
 def make_segments(
     problems: list[str],
     task: Task,
-    arguments: flags.Options,
+    arguments: flags.SampleOptions,
     settings: SamplingConfig,
     model: ModelConfig,
 ) -> list[Segment] | None:
     """The segments of the task; problems are noted."""
     # Files are read where the rest is right, since that may take long.
-    has_files = bool(named_files(task))
+    has_files = bool(file_arguments(task))
     if has_files and arguments.task != "outpaint":
         problems += check_shape(settings, model, ("window",))
     if problems and has_files:
@@ -152,7 +154,7 @@ def make_segments(
     return checks.collect(problems, task.segments, context)
 
 
-def named_files(task: Task) -> dict[str, Any]:
+def file_arguments(task: Task) -> dict[str, Any]:
     """The arguments of a task that name files."""
     return {
         name: value
@@ -162,18 +164,18 @@ def named_files(task: Task) -> dict[str, Any]:
     }
 
 
-def record(task: Task, fit: str) -> dict[str, Any]:
+def sidecar_record(task: Task, fit: str) -> dict[str, Any]:
     """What a video's record says of it beside its settings: what it was made from."""
     said = task.to_json()
     said.pop("task")
     said.pop("frames", None)  # a setting too, which says it as it was made
     if "strength" in task.arguments():
         said["strength"] = getattr(task, "strength")  # noqa: B009
-    if set(named_files(task)) - {"init_noise"}:
+    if set(file_arguments(task)) - {"init_noise"}:
         said["fit"] = fit
     if isinstance(task, Storyboard):
         # The file may change, and holds the prompts.
-        said["story"] = storyboard.read_text(task.storyboard)
+        said["story"] = storyboard.read_storyboard_text(task.storyboard)
     return said
 
 

@@ -6,7 +6,7 @@ from sora_jax.config import SamplingConfig
 from sora_jax.limits import Limits
 
 
-def exceeding(settings: SamplingConfig, limits: Limits) -> list[str]:
+def limit_problems(settings: SamplingConfig, limits: Limits) -> list[str]:
     """Problems with settings that ask for more than the limits allow."""
     asked = {
         "frames": (settings.frames, limits.frames),
@@ -44,12 +44,12 @@ def check_prompts(prompts: tuple[str, ...], limits: Limits) -> list[str]:
     if longest > limits.prompt:
         problems.append(too_many("prompt", "characters", longest, limits.prompt))
     for prompt in dict.fromkeys(prompts):
-        if not is_text(prompt):
+        if not is_utf8(prompt):
             problems.append(f"prompt holds what is no UTF-8 text: {ascii(prompt[:80])}")
     return problems
 
 
-def is_text(text: str) -> bool:
+def is_utf8(text: str) -> bool:
     """Whether a text can be written; bytes of no UTF-8 come as surrogates."""
     try:
         text.encode()

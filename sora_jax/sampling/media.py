@@ -113,13 +113,13 @@ class MediaFiles:
         Raises:
           ValueError: the file is missing or makes no sense.
         """
-        board = storyboard.read(
+        board = storyboard.read_storyboard(
             path, field=f"{self.prefix}storyboard", limits=self.limits
         )
         return board.shots, board.seconds
 
     def _footage(self, path: str) -> footage.Footage:
-        return footage.read(path, field=f"{self.prefix}video", **self._how())
+        return footage.read_footage(path, field=f"{self.prefix}video", **self._how())
 
     def _how(self) -> dict[str, Any]:
         fps, size = self.settings.fps, self.settings.size
@@ -132,7 +132,7 @@ def read_noise(path: str | os.PathLike, field: str, limits: Limits) -> np.ndarra
     Raises:
       ValueError: the file is missing, or holds other things than finite numbers.
     """
-    noise = arrays.load(path, field=field, limits=limits)
+    noise = arrays.open_array(path, field=field, limits=limits)
     named = f"{field} {files.quoted(path)}"
     if not np.issubdtype(noise.dtype, np.floating):
         raise ValueError(

@@ -24,7 +24,7 @@ from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import codec, converters, rewording, unfamiliar
 from sora_jax.sampling.feasibility import check_segments
-from sora_jax.sampling.limit_checks import check_prompts, exceeding
+from sora_jax.sampling.limit_checks import check_prompts, limit_problems
 from sora_jax.sampling.media import MediaFiles
 from sora_jax.sampling.rewording import Expander
 from sora_jax.sampling.segment_sampler import SegmentSampler
@@ -32,10 +32,10 @@ from sora_jax.sampling.segments import Segment, with_prompts
 from sora_jax.sampling.task_methods import TaskMethods
 from sora_jax.sampling.tasks import Generate, Task, build
 from sora_jax.sampling.tasks.context import TaskContext
-from sora_jax.sampling.window_sampler import Progress, silent
+from sora_jax.sampling.window_sampler import Progress, no_progress
 from sora_jax.sampling.windows import Frames
 from sora_jax.weights import bundle, folders
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 _logger = logging.getLogger(__name__)
 # What diffusers calls settings.
@@ -82,7 +82,7 @@ class Model(TaskMethods):
         self.expander, self.rewords = expander, rewords
         self.config = weights.config
         # Each warning is given once, however many videos are made.
-        self._tell = functools.cache(tell)
+        self._tell = functools.cache(warn)
 
     def __repr__(self) -> str:
         """Name the weights and what they make by default."""
@@ -128,7 +128,7 @@ class Model(TaskMethods):
         noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
         frames: int | None = None,
         seed: int = 0,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         **settings: Any,
     ) -> Iterator[Frames]:
         """Make videos and yield their frames in order, chunk by chunk.
@@ -152,7 +152,7 @@ class Model(TaskMethods):
     ) -> Float[np.ndarray, "b t h w 3"]:
         """Pass clips through the VAE."""
         pixels = converters.as_clips(pixels, "pixels")
-        codec.check(self.config.vae, pixels.shape)
+        codec.check_divisible(self.config.vae, pixels.shape)
         vae, mesh_plan = self.weights.vae, self.weights.mesh_plan
         return codec.reconstruct(vae, pixels, mesh_plan)
 
@@ -162,7 +162,7 @@ class Model(TaskMethods):
         prompts: str | Sequence[str] = "",
         *,
         seed: int = 0,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         **settings: Any,
     ) -> Iterator[Frames]:
         """Perform a task and yield the frames of its videos in order, chunk by chunk.
@@ -176,7 +176,7 @@ class Model(TaskMethods):
             default the size is that of the task's own pixels.
         """
         converters.as_function(progress, "progress")
-        size = size_of(task)
+        size = input_size(task)
         if size is not None:
             settings = {"size": size, **settings}
         texts = converters.as_prompts(prompts)
@@ -193,7 +193,7 @@ class Model(TaskMethods):
     def context(self, settings: dict[str, Any]) -> TaskContext:
         """What a task is told: the model's settings but for those that are given."""
         asked = self.config.sampling.asked(**converters.as_settings(settings))
-        problems = exceeding(asked, self.limits)
+        problems = limit_problems(asked, self.limits)
         if problems:
             raise ValueError("\n".join(problems))
         return TaskContext(
@@ -210,19 +210,21 @@ class Model(TaskMethods):
                 segments, self.config, self.expander, self._tell
             )
         tokenizer = self.weights.tokenizer
-        for line in unfamiliar.find(segments, self.config, tokenizer, self.expander):
+        for line in unfamiliar.find_unfamiliar(
+            segments, self.config, tokenizer, self.expander
+        ):
             self._tell(line)
         return segments
 
     def sample(
-        self, segments: Sequence[Segment], progress: Progress = silent
+        self, segments: Sequence[Segment], progress: Progress = no_progress
     ) -> Iterator[Frames]:
         """Sample checked segments and yield their frames in order."""
         sampler = SegmentSampler(self.weights, progress)
         return sampler.sample(segments)
 
 
-def size_of(task: Task) -> tuple[int, int] | None:
+def input_size(task: Task) -> tuple[int, int] | None:
     """The (height, width) of the first pixels that a task was given, if any.
 
     A task that brings its input to another size has none.
@@ -236,7 +238,7 @@ def size_of(task: Task) -> tuple[int, int] | None:
     return (shapes[0][1], shapes[0][2]) if shapes else None
 
 
-def tell(line: str) -> None:
+def warn(line: str) -> None:
     """Warn, on the first of several hosts."""
     if jax.process_index() == 0:
         _logger.warning(line)
@@ -264,13 +266,13 @@ def load(
         is missing or damaged.
     """
     if not isinstance(folder, (str, os.PathLike)):
-        raise converters.refuse("folder", "a path", folder)
+        raise converters.argument_error("folder", "a path", folder)
     if not isinstance(mesh, MeshConfig):
-        raise converters.refuse("mesh", "a sora_jax.config.MeshConfig", mesh)
+        raise converters.argument_error("mesh", "a sora_jax.config.MeshConfig", mesh)
     if not isinstance(limits, Limits):
-        raise converters.refuse("limits", "sora_jax.limits.Limits", limits)
+        raise converters.argument_error("limits", "sora_jax.limits.Limits", limits)
     if not isinstance(rewords, bool):
-        raise converters.refuse("rewords", "True or False", rewords)
+        raise converters.argument_error("rewords", "True or False", rewords)
     where = files.located(folder, "folder")
-    weights = folders.load(where, mesh=mesh)
+    weights = folders.load_weights(where, mesh=mesh)
     return Model(weights, limits=limits, expander=expander, rewords=rewords)

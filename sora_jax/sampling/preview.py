@@ -12,8 +12,8 @@ from sora_jax.config import DiTRun, ModelConfig, SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.sampling.model import Model
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
-from sora_jax.weights.parts import in_memory
-from sora_jax.weights.workdirs import clips_of, load_vae, tokenizer_of
+from sora_jax.weights.model_weights import weights_in_memory
+from sora_jax.weights.workdirs import encode_run_of, load_vae, tokenizer_of
 
 PROMPTS = (
     "a big red ball bounces on a green floor",
@@ -29,7 +29,7 @@ def sample_media(
     mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> dict[str, np.ndarray]:
     """Make one video for each of a few prompts, side by side."""
-    vae, fps = load_vae(config.latents), clips_of(config.latents).data.fps
+    vae, fps = load_vae(config.latents), encode_run_of(config.latents).data.fps
     described = ModelConfig(
         name="the model in training",
         vae=vae.config,
@@ -40,7 +40,7 @@ def sample_media(
         conditioning=config.conditioning,
         mid_clip=config.packing.mid_clip > 0,
     )
-    weights = in_memory(
+    weights = weights_in_memory(
         described,
         tokenizer_of(config),
         vae=vae,

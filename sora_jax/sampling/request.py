@@ -72,7 +72,7 @@ class Request:
         return min(self.settings.frames, self.settings.window or model.sampling.frames)
 
 
-def check(request: Request, model: ModelConfig) -> None:
+def check_supported(request: Request, model: ModelConfig) -> None:
     """Refuse what the model cannot make, all problems at once.
 
     Raises:
@@ -186,7 +186,7 @@ def _check_condition(
         if tuple(got) != shape
     ]
     if model.conditioning == "tokens" and not problems:
-        given = conditioning.beginning(np.asarray(condition.mask))
+        given = conditioning.prefix_length(np.asarray(condition.mask))
         if given is None or given % model.vae.time_factor != 1:
             problems.append(
                 f"condition: the model {model.name} takes whole frames at the "

@@ -19,7 +19,7 @@ _logger = logging.getLogger(__name__)
 NEAR = 0.25
 
 
-def tell(
+def warn_about_resizing(
     task: Task, fit: Fit, settings: SamplingConfig, model: ModelConfig, limits: Limits
 ) -> None:
     """Say of each file that is much resized what it becomes, and what that is worth."""
@@ -35,8 +35,8 @@ def _lines(
     # To enlarge a clip is what upscaling is for.
     for path in _clips_and_pictures(task) if task.size == "input" else ():
         if os.path.exists(path):
-            shape = size_of(path, limits)
-            change = describe(shape, settings.size, fit)
+            shape = file_size(path, limits)
+            change = describe_resizing(shape, settings.size, fit)
             if change:
                 yield (
                     f"{quoted(os.path.basename(path))} {change}: {model.name} knows "
@@ -53,16 +53,16 @@ def _clips_and_pictures(task: Task) -> list[str]:
     return list(dict.fromkeys(path for path in paths if isinstance(path, str)))
 
 
-def size_of(path: str, limits: Limits = LIMITS) -> tuple[int, int]:
+def file_size(path: str, limits: Limits = LIMITS) -> tuple[int, int]:
     """The (height, width) of a picture or clip on a screen; one frame of it is read."""
     if path.endswith(".npy"):
-        return next(iter(arrays.frames_of(path, 1.0, limits=limits))).size
+        return next(iter(arrays.array_frames(path, 1.0, limits=limits))).size
     if pictures.is_still(path):
-        return pictures.size_of(path, limits=limits)
+        return pictures.picture_size(path, limits=limits)
     return next(iter(decoding.decode(path, limits=limits))).size
 
 
-def describe(source: tuple[int, int], size: tuple[int, int], fit: str) -> str:
+def describe_resizing(source: tuple[int, int], size: tuple[int, int], fit: str) -> str:
     """How a file of (height, width) comes to another size; "" where little changes."""
     (rows, columns), (height, width) = source, size
     scales = height / rows, width / columns

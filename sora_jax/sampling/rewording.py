@@ -77,13 +77,13 @@ def reword(
     return found
 
 
-def told(segments: Sequence[Segment]) -> str:
+def join_prompts(segments: Sequence[Segment]) -> str:
     """What segments show, one text after the other, set apart by bars."""
     texts = (text for one in all_sampled(segments) for text in one.request.texts)
     return " | ".join(text for text, _ in itertools.groupby(texts))
 
 
-def texts_of(request: Request) -> list[str]:
+def prompts_of(request: Request) -> list[str]:
     """All that a request's videos are to show, each text once."""
     return list(dict.fromkeys(request.texts))
 
@@ -96,7 +96,7 @@ def _tell_changes(
             text
             for one in each
             if isinstance(one, Sampled)
-            for text in texts_of(one.request)
+            for text in prompts_of(one.request)
         ]
         for each in (before, after)
     )

@@ -11,8 +11,8 @@ import numpy as np
 from sora_jax import sharding
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
 from sora_jax.sampling.window_sampler import Progress, PromptCache
-from sora_jax.sampling.windows import Frames, sample
-from sora_jax.weights.parts import Weights
+from sora_jax.sampling.windows import Frames, sample_request
+from sora_jax.weights.model_weights import Weights
 
 
 class SegmentSampler:
@@ -42,7 +42,9 @@ class SegmentSampler:
         """Sample a segment and yield the frames of it that are shown."""
         request = dataclasses.replace(segment.request, part=next(self.numbers))
         at = 0
-        for chunk in sample(self.weights, self.prompt_cache, request, self.progress):
+        for chunk in sample_request(
+            self.weights, self.prompt_cache, request, self.progress
+        ):
             first, last = max(segment.start - at, 0), segment.stop - at
             at += chunk.shape[1]
             if first < min(last, chunk.shape[1]):

@@ -14,7 +14,7 @@ import tyro
 from sora_jax import cli
 from sora_jax.files import quoted
 from sora_jax.sampling import tasks
-from sora_jax.sampling.flags import Arguments, Options
+from sora_jax.sampling.flags import SampleFlags, SampleOptions
 
 # Another's name, and the one here.
 FLAGS = {
@@ -68,7 +68,7 @@ TASKS = {
 }
 
 
-def parse(argv: Sequence[str]) -> Options:
+def parse(argv: Sequence[str]) -> SampleOptions:
     """Read a command line, others' names of flags included.
 
     Raises:
@@ -77,7 +77,7 @@ def parse(argv: Sequence[str]) -> Options:
     """
     cli.refuse_control(argv, TEXTS)
     pairs = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(Arguments, args=translate(argv), config=pairs)
+    return tyro.cli(SampleFlags, args=translate(argv), config=pairs)
 
 
 def translate(argv: Sequence[str]) -> list[str]:

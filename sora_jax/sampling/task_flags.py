@@ -6,11 +6,11 @@ from typing import Any
 
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.files import quoted
-from sora_jax.sampling.flags import Options
+from sora_jax.sampling.flags import SampleOptions
 from sora_jax.sampling.tasks import TASKS, Task, build
 
 
-def build_task(arguments: Options) -> Task:
+def build_task(arguments: SampleOptions) -> Task:
     """Build the task that flags ask for.
 
     Raises:
@@ -47,7 +47,7 @@ def _value(kind: type[Task], name: str, given: Any) -> Any:
     return argument.convert(given, name)
 
 
-def _misplaced(arguments: Options, given: dict[str, Any]) -> list[str]:
+def _misplaced(arguments: SampleOptions, given: dict[str, Any]) -> list[str]:
     """Problems with flags that mean nothing to the task."""
     kind, problems = arguments.kind, []
     takes = {n for n, a in kind.arguments().items() if a.kind.flag is not None}
@@ -77,7 +77,7 @@ def _misplaced(arguments: Options, given: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _prompt_and_size(arguments: Options, values: dict[str, Any]) -> list[str]:
+def _prompt_and_size(arguments: SampleOptions, values: dict[str, Any]) -> list[str]:
     """Problems with what the task needs beside its own arguments."""
     kind, problems = arguments.kind, []
     if kind.size == "another" and arguments.size is None:
@@ -102,7 +102,7 @@ def _prompt_and_size(arguments: Options, values: dict[str, Any]) -> list[str]:
 
 
 def without_effect(
-    arguments: Options, settings: SamplingConfig, model: ModelConfig
+    arguments: SampleOptions, settings: SamplingConfig, model: ModelConfig
 ) -> list[str]:
     """Problems with flags that would do nothing beside the others."""
     problems, given = [], arguments.given()

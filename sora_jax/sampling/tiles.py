@@ -23,7 +23,7 @@ LEAST = 16  # latent cells along the side of the smallest tile
 MOST_FRAMES = 16  # that are handed on at a time
 
 
-def choose(
+def choose_tile(
     config: VAEConfig, size: tuple[int, int], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> int | None:
     """Latent cells along a tile's side; None where whole frames fit into memory.
@@ -33,12 +33,12 @@ def choose(
     room = sharding.min_over_hosts(
         memory.available(mesh_plan.mesh) * memory.WEIGHTS_SHARE
     )
-    needed = bytes_of_a_device(config, size, mesh_plan.devices)
+    needed = decoding_bytes(config, size, mesh_plan.devices)
     if needed <= room:
         return None
     tile = max(size) // config.space_factor
     while tile > LEAST:
-        if bytes_of_a_device(config, side(config, tile), mesh_plan.devices) <= room:
+        if decoding_bytes(config, tile_pixels(config, tile), mesh_plan.devices) <= room:
             break
         tile = max(LEAST, tile // 2)
     _logger.info(
@@ -51,19 +51,19 @@ def choose(
     return tile
 
 
-def bytes_of_a_device(config: VAEConfig, size: tuple[int, int], devices: int) -> int:
+def decoding_bytes(config: VAEConfig, size: tuple[int, int], devices: int) -> int:
     """What decoding frames of (height, width) takes on each device."""
     height, width = (length // config.space_factor for length in size)
     rows, columns = sharding.frame_grid(height, width, devices)
     return codec.decoder_bytes(config, size) // (rows * columns)
 
 
-def side(config: VAEConfig, tile: int) -> tuple[int, int]:
+def tile_pixels(config: VAEConfig, tile: int) -> tuple[int, int]:
     """The pixels of a tile."""
     return tile * config.space_factor, tile * config.space_factor
 
 
-def decode(
+def decode_tiles(
     vae: VAE,
     latents: Float[AnyArray, "b t h w z"],
     tile: int,

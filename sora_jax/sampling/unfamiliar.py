@@ -8,11 +8,11 @@ from sora_jax.config import ModelConfig
 from sora_jax.files import quoted
 from sora_jax.models.tokenizer import Tokenizer, words_of
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.rewording import Expander, texts_of
+from sora_jax.sampling.rewording import Expander, prompts_of
 from sora_jax.sampling.segments import Segment, all_sampled
 
 
-def find(
+def find_unfamiliar(
     segments: Sequence[Segment],
     model: ModelConfig,
     tokenizer: Tokenizer,
@@ -21,7 +21,7 @@ def find(
     """Yield a line for everything of a task that is unlike the model's training."""
     for sampled in all_sampled(segments):
         yield from _unlike(sampled.request, model)
-        for prompt in texts_of(sampled.request):
+        for prompt in prompts_of(sampled.request):
             yield from _unread(prompt, model, tokenizer)
             doubts = expander.doubts(prompt, model.seen.words) if expander else ()
             yield from (f"{model.name} {doubt}" for doubt in doubts)

@@ -23,13 +23,13 @@ from sora_jax.diffusion import solvers
 from sora_jax.sampling import denoising
 from sora_jax.sampling.request import Request
 from sora_jax.types import AnyArray, Batch, Context, ContextInputs, Tokens
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 # Turns numbers into something that shows progress, and says of what: (range, unit).
 Progress = Callable[[Sequence[int], str], Iterable[int]]
 
 
-def silent(numbers: Sequence[int], unit: str) -> Iterable[int]:
+def no_progress(numbers: Sequence[int], unit: str) -> Iterable[int]:
     """Show no progress."""
     del unit
     return numbers
@@ -76,7 +76,7 @@ class PromptCache:
     def _context(self, name: str, read: ContextInputs) -> Context:
         mesh_plan, key = self.weights.mesh_plan, read.inputs.tobytes()
         if name not in self._contexts or self._contexts[name][0] != key:
-            encoder = self.weights.parts[self.weights.family.contexts[name]]
+            encoder = self.weights.networks[self.weights.family.contexts[name]]
             context = denoising.encode_context(encoder, read, mesh_plan)
             self._contexts[name] = key, context
         ids = mesh_plan.put(read.ids, *denoising.TOKEN[:2])
@@ -90,14 +90,14 @@ class PromptCache:
         key = name, inputs
         if self._network is None or self._network[0] != key:
             self._network = None  # goes before the other comes
-            dit = self.weights.parts[name]
+            dit = self.weights.networks[name]
             mesh_plan = self.weights.mesh_plan
-            self._network = key, denoising.ready(dit, contexts, mesh_plan)
+            self._network = key, denoising.prepare_network(dit, contexts, mesh_plan)
         return self._network[1]
 
     def release_network(self) -> None:
         """Free the transformer's memory, where another network needs it."""
-        if not self.weights.parts.keep:
+        if not self.weights.networks.keep:
             self._network = None
 
 
@@ -113,7 +113,7 @@ class WindowSampler:
         weights: Weights,
         prompt_cache: PromptCache,
         request: Request,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         captions: int = 1,
     ):
         self.weights, self.captions = weights, captions
@@ -136,7 +136,7 @@ class WindowSampler:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
         contexts = self.prompt_cache.contexts(batch)
-        tokens = denoising.place(batch.tokens, self.weights.mesh_plan)
+        tokens = denoising.place_tokens(batch.tokens, self.weights.mesh_plan)
         schedule = [
             (until, self.with_channels(x, tokens)) for until, x in window.extras
         ]

@@ -54,7 +54,7 @@ def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     return {name: spec.module(spec.sizes(config), rngs=rngs) for name, spec in networks}
 
 
-def read_only(config: DiTRun) -> tuple[str, ...]:
+def frozen_networks(config: DiTRun) -> tuple[str, ...]:
     """Networks that are frozen whatever else is trained."""
     return (TEXT_ENCODER,) if config.text_from else ()
 
@@ -86,7 +86,7 @@ def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
         objective=FlowMatching(config.flow, mesh_plan),
         optimizer=optimizer,
         dtypes={n: OURS.networks[n].sizes(config).dtype for n in NETWORKS},
-        read_only=read_only(config),
+        read_only=frozen_networks(config),
     )
 
 
@@ -105,11 +105,11 @@ def set_up(
         check_start(config)
         start = program.state.starting_from(partial(load_start, config, latents))
         program = dataclasses.replace(program, state=start)
-    plan = planning.plan(
+    plan = planning.plan_epoch(
         latents.train.index, config.dit.patch, config.packing, config.seed
     )
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
-    frozen = load_frozen(program.frozen, partial(load_kept, config, latents))
+    frozen = load_frozen(program.frozen, partial(load_untrained, config, latents))
     return TrainSetup(
         program=program,
         frozen=frozen,
@@ -122,13 +122,13 @@ def set_up(
     )
 
 
-def load_kept(config: DiTRun, latents: Latents) -> Params:
+def load_untrained(config: DiTRun, latents: Latents) -> Params:
     """The networks of which a run keeps parameters as they are."""
     loaded: Params = {}
     if config.trainable != "all":
         loaded = load_start(config, latents)
     if config.text_from:
-        text_encoder = folders.network(config.text_from, TEXT_ENCODER)
+        text_encoder = folders.load_network(config.text_from, TEXT_ENCODER)
         loaded[TEXT_ENCODER] = parameters(text_encoder)
     return loaded
 
@@ -164,7 +164,7 @@ def evaluation(
 
 
 def work_of_a_step(
-    config: DiTRun, plan: planning.Plan, build: pipeline.BuildRow
+    config: DiTRun, plan: planning.EpochPlan, build: pipeline.BuildRow
 ) -> dict[str, float]:
     """Clips, tokens and model FLOPs of one step, on the epoch's average."""
     rows, room = config.packing.rows, config.packing.tokens
@@ -184,17 +184,17 @@ def model_flops(config: DiTRun, row: Batch) -> float:
       config: of the run.
       row: a batch of one row, or its shapes.
     """
-    plain = dataclasses.replace(config, dit=countable(config.dit))
+    plain = dataclasses.replace(config, dit=without_remat(config.dit))
     return config.packing.rows * gradient_flops(
         partial(build, plain),
         FlowMatching(plain.flow),
         row,
         config.trainable,
-        read_only(config),
+        frozen_networks(config),
     )
 
 
-def countable(config: DiTConfig) -> DiTConfig:
+def without_remat(config: DiTConfig) -> DiTConfig:
     """A transformer that computes nothing twice, and no product inside a kernel."""
     plan = dataclasses.replace(config.attention, kernel="xla", most_scores=2**62)
     return dataclasses.replace(config, attention=plan, remat="none", unroll=1)

@@ -79,7 +79,7 @@ def _encode_alone(
         # A DiT that was trained on published latents knows them as they are measured.
         is_measured = bool((vae.latent_std[...] != 1).any())
         if not is_measured:
-            vae = measure(vae, config, sources.train)
+            vae = measure_latents(vae, config, sources.train)
         bundle.save_vae(folder, vae)
     vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
@@ -101,7 +101,7 @@ def _encode_alone(
 def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
     """Take the tokenizer that is named, or train one on captions."""
     if config.tokenizer:
-        return folders.tokenizer(config.tokenizer)
+        return folders.load_tokenizer(config.tokenizer)
     specs = _first_specs(source, config.tokenizer_clips)
     texts = (captions_of(spec)[0] for spec in specs)
     return train_tokenizer(texts, vocab_size=config.vocabulary)
@@ -126,7 +126,7 @@ def check_clips(specs: Iterable[ClipSpec], vae: VAEConfig) -> None:
         raise ValueError("\n".join(problems))
 
 
-def measure(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
+def measure_latents(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
     """Set mean and deviation of each latent channel from the first clips.
 
     The deviation is that of a sample of the posterior, its noise included: a channel
@@ -139,7 +139,7 @@ def measure(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
     means, variances = [], []
     for group in tqdm.tqdm(groups, desc="measuring latents", unit="batch"):
         pixels = [to_float(source.read(index).pixels) for index, _ in group]
-        mean, log_variance = run(params, pad(pixels, config.batch))
+        mean, log_variance = run(params, stack_and_pad(pixels, config.batch))
         means.append(np.asarray(mean[: len(group)]).reshape(-1, mean.shape[-1]))
         noise = np.exp(np.asarray(log_variance[: len(group)]))
         variances.append(noise.reshape(-1, mean.shape[-1]))
@@ -164,7 +164,7 @@ def by_shape(
     yield from waiting.values()
 
 
-def pad(
+def stack_and_pad(
     clips: list[Float[np.ndarray, "t h w c"]], batch: int
 ) -> Float[np.ndarray, "b t h w c"]:
     """Stack clips, repeating the last: one compiled program for every group."""
@@ -210,12 +210,14 @@ def encode_group(
         for (index, _), clip in zip(group, pixels, strict=True)
     ]
     time = vae.time_factor
-    latents = np.asarray(run(pad(pixels, config.batch)))
-    given = np.asarray(run(pad([c.pixels for c in conditions], config.batch)))
+    latents = np.asarray(run(stack_and_pad(pixels, config.batch)))
+    given = np.asarray(run(stack_and_pad([c.pixels for c in conditions], config.batch)))
     return [
         Record(
             latents=latents[i],
-            extra=conditioning.channels(conditions[i].mask, given[i], time),
+            extra=conditioning.conditioning_channels(
+                conditions[i].mask, given[i], time
+            ),
             captions=captions_of(spec),
             stretches=stretches_of(spec, time),
         )
@@ -229,10 +231,10 @@ def draw_condition(
     """Draw which pixels of a clip are given: the same in every run of one seed."""
     rng = np.random.default_rng([config.seed, index])
     shape = pixels.shape[:3]
-    mask = conditioning.nothing(*shape)
+    mask = conditioning.empty_mask(*shape)
     if rng.random() < config.conditioned:
         mask = conditioning.draw_mask(rng, *shape)
-    return conditioning.hide(pixels, mask)
+    return conditioning.grey_out(pixels, mask)
 
 
 def captions_of(spec: ClipSpec) -> tuple[str, ...]:

@@ -42,10 +42,12 @@ def open_latents(config: DiTRun) -> Latents:
     """
     more = [("more_latents", folder) for folder in config.more_latents]
     named = [("latents", config.latents), *more]
-    refuse([line for name, folder in named for line in _unfinished(name, folder)])
-    hashes = workdirs.sources_of(config)
+    raise_problems(
+        [line for name, folder in named for line in _unfinished(name, folder)]
+    )
+    hashes = workdirs.source_hashes_of_run(config)
     tokenizer = workdirs.tokenizer_of(config)
-    refuse(
+    raise_problems(
         [line for name, folder in named for line in _unlike(config, name, folder)]
         + [line for folder in config.more_latents for line in _strange(config, folder)]
         + _unread(config, tokenizer)
@@ -58,13 +60,13 @@ def open_latents(config: DiTRun) -> Latents:
     )
 
 
-def refuse(problems: list[str]) -> None:
+def raise_problems(problems: list[str]) -> None:
     """Raise a ValueError that tells all problems, if there are any."""
     if problems:
         raise ValueError("\n".join(problems))
 
 
-def differences(
+def config_differences(
     part: str,
     ours: DiTConfig | TextConfig,
     theirs: DiTConfig | TextConfig,
@@ -83,7 +85,7 @@ def differences(
 def _unfinished(field: str, folder: str) -> list[str]:
     """Why a folder cannot be read, or not yet."""
     try:
-        encoded = workdirs.clips_of(folder)
+        encoded = workdirs.encode_run_of(folder)
         parts = {"train": ("training", encoded.data.length)}
         if field == "latents":
             parts["held_out"] = ("held-out", encoded.held_out_clips)
@@ -130,7 +132,7 @@ def _strange(config: DiTRun, folder: str) -> list[str]:
             f"more_latents must be clips that the VAE of {config.latents!r} encoded, "
             f"got {folder!r}: encode it with vae {config.latents!r} (EncodeRun)"
         )
-    rates = [workdirs.clips_of(each).data.fps for each in (config.latents, folder)]
+    rates = [workdirs.encode_run_of(each).data.fps for each in (config.latents, folder)]
     if rates[0] != rates[1]:
         problems.append(
             f"more_latents must be clips of {rates[0]:g} frames per second, as those "
@@ -145,7 +147,7 @@ def _unread(config: DiTRun, tokenizer: Tokenizer) -> list[str]:
     problems = []
     if config.text_from:
         theirs = folders.describe(config.text_from).text
-        lines = differences("text", config.text, theirs, "read with")
+        lines = config_differences("text", config.text, theirs, "read with")
         problems += [f"{line} (text_from {config.text_from!r})" for line in lines]
     if config.text.vocabulary < tokenizer.vocab_size:
         problems.append(

@@ -134,13 +134,13 @@ def run(
             batch = sharding.to_device(next(data), mesh_plan)
             state, metrics = step_fn(state, setup.frozen, batch)
             if pending is not None:
-                read(report, *pending)
+                read_metrics(report, *pending)
             pending = (step, metrics)
             is_ending = is_preempted()
             saves = is_ending or is_due(step, config.checkpoint_every)
             evaluates = not is_ending and is_due(step, config.eval_every)
             if saves or evaluates:
-                read(report, *pending)
+                read_metrics(report, *pending)
                 pending = None
             # First the save: an evaluation that fails must not lose the steps.
             if saves:
@@ -178,7 +178,7 @@ def refuse_other_sources(
         )
 
 
-def read(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:
+def read_metrics(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:
     """Fetch a step's metrics; stop the run when loss or gradient are no numbers."""
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):

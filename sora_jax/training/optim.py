@@ -77,10 +77,10 @@ def optimizer(
         if config.clip is None
         else optax.clip_by_global_norm(config.clip)
     )
-    return accumulated(optax.chain(clip, update), config.accumulate)
+    return accumulate_gradients(optax.chain(clip, update), config.accumulate)
 
 
-def accumulated(
+def accumulate_gradients(
     transform: optax.GradientTransformation, batches: int
 ) -> optax.GradientTransformation:
     """Let a transformation see the mean gradient of so many batches at once."""

@@ -21,7 +21,7 @@ from sora_jax.config import RunConfig
 from sora_jax.data import animations, pictures
 from sora_jax.training.flops import chips
 from sora_jax.training.tensorboard import TensorBoardWriter
-from sora_jax.workdir import roomy, write_bytes
+from sora_jax.workdir import explain_full_disk, write_bytes
 
 # Who reads the progress may be gone before the run: Ctrl-C ends `| tee` too, and a
 # terminal that closes can be written to no more.
@@ -129,7 +129,10 @@ class Report:
             )
         self._tensorboard.flush()
         line = json.dumps({"step": step, **scalars}) + "\n"
-        with roomy(self._evaluations, len(line)), self._evaluations.open("a") as file:
+        with (
+            explain_full_disk(self._evaluations, len(line)),
+            self._evaluations.open("a") as file,
+        ):
             file.write(line)
         text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
         self.say(f"step {step}: {text}")
@@ -180,7 +183,7 @@ def encode_picture(frames: Media) -> bytes:
     if len(frames) == 1:
         pictures.write_png(file, frames[0])
     else:
-        animations.write(file, frames, fps=8)
+        animations.write_animation(file, frames, fps=8)
     return file.getvalue()
 
 

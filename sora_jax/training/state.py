@@ -120,7 +120,7 @@ def load_frozen(abstract: Params, load: Callable[[], Params]) -> Params:
     if not abstract:
         return {}
     loaded = trees.restrict(load_on_host(load), abstract)
-    if lacking := sorted({*trees.names(abstract)} - {*trees.names(loaded)}):
+    if lacking := sorted({*trees.path_names(abstract)} - {*trees.path_names(loaded)}):
         raise ValueError(
             f"start_from holds no {', '.join(lacking[:4])}, which trainable leaves as "
             "it is: give weights that do, or train it too"

@@ -152,7 +152,7 @@ def optimizer(
     if config.critic.weight == 0 and config.trainable == "all":
         return vae
     critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
-    critic = optim.accumulated(critic, config.optim.accumulate)
+    critic = optim.accumulate_gradients(critic, config.optim.accumulate)
     return optim.by_network({"vae": vae, "critic": critic})
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from sora_jax.config import DiTRun
 from sora_jax.models.vae import VAE
-from sora_jax.training.latents import Latents, differences, refuse
+from sora_jax.training.latents import Latents, config_differences, raise_problems
 from sora_jax.weights import folders, workdirs
 from sora_jax.weights.modules import parameters
 
@@ -24,10 +24,10 @@ def check_start(config: DiTRun) -> None:
             start = folders.describe(config.start_from)
         except ValueError as error:
             raise ValueError(f"start_from: {error}") from error
-    problems = differences("dit", config.dit, start.dit, "start from")
+    problems = config_differences("dit", config.dit, start.dit, "start from")
     if not config.text_from:
-        problems += differences("text", config.text, start.text, "start from")
-    refuse([f"{line} ({config.start_from!r})" for line in problems])
+        problems += config_differences("text", config.text, start.text, "start from")
+    raise_problems([f"{line} ({config.start_from!r})" for line in problems])
 
 
 def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
@@ -47,7 +47,7 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
         for name in ("VAE", "text encoder" if config.text_from else "tokenizer")
         if latents.hashes.get(name) != start.sources.get(name)
     ]
-    refuse(others)
+    raise_problems(others)
     return {name: parameters(getattr(start, name)) for name in names}
 
 
@@ -59,11 +59,11 @@ def check_weights(config: DiTRun, latents: Latents) -> None:
     """
     folder = config.start_from
     others = []
-    theirs = folders.network(folder, "vae")
+    theirs = folders.load_network(folder, "vae")
     assert isinstance(theirs, VAE)
     if not workdirs.same_encoder(workdirs.load_vae(config.latents), theirs):
         others.append(f"encode the clips with its VAE (EncodeRun, vae {folder!r})")
-    if not config.text_from and folders.tokenizer(folder) != latents.tokenizer:
+    if not config.text_from and folders.load_tokenizer(folder) != latents.tokenizer:
         others.append(
             f"encode the clips with its tokenizer (EncodeRun, tokenizer {folder!r})"
         )

@@ -17,10 +17,10 @@ from flax import nnx
 from sora_jax import files
 from sora_jax.config import AdapterConfig, from_json
 from sora_jax.files import PathLike
-from sora_jax.weights.adapters import Adapter, Factors, linears, shapes
+from sora_jax.weights.adapters import Adapter, Factors, factor_shapes, linears
 from sora_jax.weights.headers import StoredTensor, read_headers, read_metadata
-from sora_jax.weights.mapped import mapped
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.mapped import map_file
+from sora_jax.weights.model_weights import Weights
 from sora_jax.weights.safetensors_io import require_safetensors
 from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
 from sora_jax.workdir import write_bytes
@@ -50,7 +50,7 @@ def base_of(weights: Weights, network: str) -> Base:
     return Base(name=weights.config.name, digest=weights.digest, network=network)
 
 
-def save(path: PathLike, adapter: Adapter, base: Base) -> None:
+def save_adapter(path: PathLike, adapter: Adapter, base: Base) -> None:
     """Write an adapter; the file is replaced as a whole if it exists."""
     target = epath.Path(path)
     require_safetensors(target)
@@ -95,7 +95,7 @@ def read_description(path: PathLike) -> tuple[AdapterConfig, Base]:
     return config, base
 
 
-def load(path: PathLike, model: nnx.Module, base: Base | None) -> Adapter:
+def load_adapter(path: PathLike, model: nnx.Module, base: Base | None) -> Adapter:
     """Read an adapter for a model.
 
     Args:
@@ -122,7 +122,7 @@ def load(path: PathLike, model: nnx.Module, base: Base | None) -> Adapter:
         f"{path}/{kind}": shape
         for path, linear in linears(model).items()
         if path in paths
-        for kind, shape in zip(FACTORS, shapes(linear, config.rank), strict=True)
+        for kind, shape in zip(FACTORS, factor_shapes(linear, config.rank), strict=True)
     }
     problems = differences({n: tensor.shape for n, tensor in stored.items()}, wanted)
     if problems or not wanted:
@@ -146,7 +146,7 @@ def read_tensors(
     Raises:
       ValueError: some hold what is no number.
     """
-    with mapped(path) as file:
+    with map_file(path) as file:
         values = {name: file.tensor(tensor) for name, tensor in stored.items()}
         refuse_infinite(str(path), [n for n, x in values.items() if not is_finite(x)])
         return {name: jnp.array(value, jnp.float32) for name, value in values.items()}

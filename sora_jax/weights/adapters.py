@@ -57,7 +57,7 @@ def linears(model: nnx.Module) -> dict[str, Linear]:
     }
 
 
-def chosen(model: nnx.Module, config: AdapterConfig) -> dict[str, Linear]:
+def target_linears(model: nnx.Module, config: AdapterConfig) -> dict[str, Linear]:
     """The linear maps that an adapter has factors for.
 
     Raises:
@@ -79,7 +79,7 @@ def chosen(model: nnx.Module, config: AdapterConfig) -> dict[str, Linear]:
     }
 
 
-def shapes(linear: Linear, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+def factor_shapes(linear: Linear, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The shapes of the factors beside a kernel."""
     kernel = linear.kernel.shape
     layers = len(kernel) - len(linear.axes)
@@ -95,12 +95,12 @@ def attach(model: M, config: AdapterConfig, rngs: nnx.Rngs) -> M:
     """
 
     def draw(linear: Linear) -> Factors:
-        down, up = shapes(linear, config.rank)
+        down, up = factor_shapes(linear, config.rank)
         bound = down[-2] ** -0.5
         drawn = jax.random.uniform(rngs.params(), down, minval=-bound, maxval=bound)
         return Factors(down=drawn, up=jnp.zeros(up))
 
-    found = chosen(model, config)
+    found = target_linears(model, config)
     factors = {path: draw(linear) for path, linear in found.items()}
     return insert(model, Adapter(config=config, factors=factors))
 
@@ -111,7 +111,7 @@ def insert(model: M, adapter: Adapter) -> M:
     Raises:
       ValueError: the factors are not of this model's shapes, or it has some already.
     """
-    model = copied(model)
+    model = copy_model(model)
     found = linears(model)
     if taken := [path for path, x in found.items() if x.lora_down is not None]:
         raise ValueError(
@@ -125,7 +125,7 @@ def insert(model: M, adapter: Adapter) -> M:
                 "that it was trained on"
             )
         linear = found[path]
-        expected = shapes(linear, factors.down.shape[-1])
+        expected = factor_shapes(linear, factors.down.shape[-1])
         given = (factors.down.shape, factors.up.shape)
         if given != expected:
             raise ValueError(
@@ -154,7 +154,7 @@ def extract(model: nnx.Module, config: AdapterConfig) -> Adapter:
 
 def detach(model: M) -> M:
     """A model without factors, as it was before."""
-    model = copied(model)
+    model = copy_model(model)
     for linear in linears(model).values():
         if linear.lora_down is not None:
             del linear.lora_down, linear.lora_up, linear.lora_scale
@@ -180,7 +180,7 @@ def unmerge(model: M, adapter: Adapter) -> M:
     return model
 
 
-def copied(model: M) -> M:
+def copy_model(model: M) -> M:
     """The same model in other modules and variables, which hold the same arrays."""
     return jax.tree.map(lambda x: x, model)
 

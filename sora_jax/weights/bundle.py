@@ -31,8 +31,8 @@ from sora_jax.weights.descriptions import (
     refuse_changed,
     write_description,
 )
+from sora_jax.weights.model_weights import Weights, weights_in_memory
 from sora_jax.weights.modules import abstract_of, parameters
-from sora_jax.weights.parts import Weights, in_memory
 from sora_jax.workdir import write_bytes
 
 M = TypeVar("M", bound=nnx.Module)
@@ -56,18 +56,20 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
             "it again with python -m sora_jax.weights.publish"
         )
-    networks = {name: network(folder, name, mesh) for name in family.used(config)}
+    networks = {name: load_network(folder, name, mesh) for name in family.used(config)}
     mesh_plan = MeshPlan(mesh, RULES) if mesh else SINGLE_DEVICE
-    weights = in_memory(config, load_tokenizer(folder), family=family, **networks)
+    weights = weights_in_memory(
+        config, load_tokenizer(folder), family=family, **networks
+    )
     return dataclasses.replace(weights, digest=digest(folder), mesh_plan=mesh_plan)
 
 
-def network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
+def load_network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
     """Load one network of a folder, onto a mesh if there is one."""
     family, config = describe_family(folder)
     refuse_changed(folder, file_of(name))
     build = family.networks[name].build(config)
-    return fill(epath.Path(folder) / file_of(name), build, mesh)
+    return load_module(epath.Path(folder) / file_of(name), build, mesh)
 
 
 def file_of(name: str) -> str:
@@ -94,7 +96,7 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
     where = epath.Path(folder)
     kept = {TOKENIZER: hashes.of_bytes(weights.tokenizer.model)}
     for name in weights.family.used(weights.config):
-        content = safetensors_io.packed(parameters(weights.parts[name]), dtype)
+        content = safetensors_io.serialize(parameters(weights.networks[name]), dtype)
         kept[file_of(name)] = hashes.of_bytes(content)
         write_bytes(where / file_of(name), content)
     weights.tokenizer.save(where / TOKENIZER)
@@ -106,7 +108,7 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
 def save_vae(folder: PathLike, vae: VAE) -> None:
     """Write a folder that holds a VAE alone, in float32."""
     where, name = epath.Path(folder), "vae.safetensors"
-    content = safetensors_io.packed(parameters(vae), dtype=None)
+    content = safetensors_io.serialize(parameters(vae), dtype=None)
     kept = {name: hashes.of_bytes(content)}
     # The tensors come last: where they are, the folder is whole.
     write_description(where / "vae.json", dataclasses.asdict(vae.config), kept)
@@ -160,7 +162,9 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
     return family, from_json(family.config, config, whole=True)
 
 
-def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None) -> M:
+def load_module(
+    path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
+) -> M:
     """Make a module with the parameters of a file, on a mesh if there is one."""
     graphdef, abstract = abstract_of(make)
     if mesh is not None:

@@ -21,8 +21,8 @@ from sora_jax.families.table import Entry
 from sora_jax.files import located
 from sora_jax.weights import folders, transfer
 from sora_jax.weights.bundle import ASSETS
+from sora_jax.weights.model_weights import Weights
 from sora_jax.weights.modules import flatten, parameters
-from sora_jax.weights.parts import Weights
 from sora_jax.workdir import write_bytes, write_json
 
 SHARD_BYTES = 2 * 2**30
@@ -31,7 +31,7 @@ FAMILY, LAYOUT = WAN, WAN.layouts[0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class ExportOptions:
     """Write weights for diffusers."""
 
     # The folder to write; it must be empty, or not be there yet.
@@ -60,9 +60,9 @@ def export(out: str, weights: Weights, layout: Layout = LAYOUT) -> None:
     last = {name: files.pop(name) for name in (layout.index,) if name in files}
     write_files(where, files)
     for name, spec in FAMILY.networks.items():
-        if name in weights.parts.loaders and spec.table is not None:
+        if name in weights.networks.loaders and spec.table is not None:
             folder, begins = exporter.networks[name]
-            module = weights.parts[name]
+            module = weights.networks[name]
             table = spec.table(spec.sizes(config), layout.name)
             values = flatten(parameters(module))
             write_tensors(where / folder, begins, table, values, values)
@@ -97,7 +97,7 @@ def write_tensors(
     count, total, listed = len(groups), 0, {}
     for i, group in enumerate(groups, start=1):
         part = f"-{i:05}-of-{count:05}" if count > 1 else ""
-        tensors = dict(transfer.export(group, values))
+        tensors = dict(transfer.export_tensors(group, values))
         content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
         write_bytes(where / f"{begins}{part}.safetensors", content)
         listed |= dict.fromkeys(tensors, f"{begins}{part}.safetensors")
@@ -128,14 +128,16 @@ def shards_of(
 
 def main(argv: Sequence[str]) -> None:
     """Load, refuse or write, and say where."""
-    arguments = cli.parse(Arguments, argv)
+    arguments = cli.parse(ExportOptions, argv)
     located(arguments.out, "--out")
     folder = located(arguments.weights or ASSETS, "--weights")
-    weights = folders.load(folder, exact=True)
+    weights = folders.load_weights(folder, exact=True)
     export(arguments.out, weights)
     cli.say(arguments.out)
 
 
 if __name__ == "__main__":
-    with cli.exits("stopped; --out is not whole without its model_index.json"):
+    with cli.exit_with_message(
+        "stopped; --out is not whole without its model_index.json"
+    ):
         main(sys.argv[1:])

@@ -18,7 +18,7 @@ from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer, check_file
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import bundle
-from sora_jax.weights.parts import Parts, Weights
+from sora_jax.weights.model_weights import LazyNetworks, Weights
 from sora_jax.weights.stored_model import StoredModel, open_model
 
 
@@ -32,7 +32,7 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
     Raises:
       ValueError: the folder is none, or holds another model.
     """
-    stored = find(folder)
+    stored = find_stored_model(folder)
     if stored is None:
         family, config = bundle.describe_family(folder)
         check_file(files.located(folder, "weights") / bundle.TOKENIZER)
@@ -40,11 +40,11 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
         family, config = stored.family, stored.config
         stored.check()
     if insisted is not None:
-        refuse_other(folder, insisted, family, config)
+        check_model_name(folder, insisted, family, config)
     return config
 
 
-def refuse_other(
+def check_model_name(
     folder: PathLike, insisted: str, family: Family, config: ModelConfig
 ) -> None:
     """Refuse a model that is not the one asked for by name.
@@ -65,7 +65,7 @@ def refuse_other(
         )
 
 
-def load(
+def load_weights(
     folder: PathLike, *, mesh: MeshConfig = SAMPLING_MESH, exact: bool = False
 ) -> Weights:
     """Open a folder of weights; networks of published layouts are read when used.
@@ -79,7 +79,7 @@ def load(
       ValueError: the folder is none, a file is missing or damaged, the largest of the
         networks is larger than memory, or the mesh is none of these devices.
     """
-    stored = find(folder)
+    stored = find_stored_model(folder)
     if stored is None:
         family, config = bundle.describe_family(folder)
     else:
@@ -97,27 +97,27 @@ def load(
     }
     return Weights(
         config=config,
-        tokenizer=tokenizer(folder),
-        parts=Parts(loaders, keep=keep),
+        tokenizer=load_tokenizer(folder),
+        networks=LazyNetworks(loaders, keep=keep),
         digest=stored.digest,
         mesh_plan=MeshPlan(placed, RULES) if placed else SINGLE_DEVICE,
         family=family,
     )
 
 
-def network(folder: PathLike, name: str, *, exact: bool = False) -> nnx.Module:
-    """Load one network of a folder, named as its family does; see `load`."""
-    stored = find(folder)
+def load_network(folder: PathLike, name: str, *, exact: bool = False) -> nnx.Module:
+    """Load one network of a folder, named as its family does; see `load_weights`."""
+    stored = find_stored_model(folder)
     if stored is None:
-        return bundle.network(folder, name)
+        return bundle.load_network(folder, name)
     found = stored.networks[name]
     found.check()
     return found.load(exact=exact)
 
 
-def tokenizer(folder: PathLike) -> Tokenizer:
+def load_tokenizer(folder: PathLike) -> Tokenizer:
     """Load the tokenizer of a folder, and nothing else."""
-    stored = find(folder)
+    stored = find_stored_model(folder)
     if stored is None:
         return bundle.load_tokenizer(folder)
     given = Tokenizer.load(stored.tokenizer)
@@ -126,11 +126,11 @@ def tokenizer(folder: PathLike) -> Tokenizer:
 
 def digest(folder: PathLike) -> str:
     """What ties others to a folder's files, none of which is read whole."""
-    stored = find(folder)
+    stored = find_stored_model(folder)
     return bundle.digest(folder) if stored is None else stored.digest
 
 
-def find(folder: PathLike) -> StoredModel | None:
+def find_stored_model(folder: PathLike) -> StoredModel | None:
     """The networks of a folder in a published layout; None of any other."""
     where = files.located(folder, "weights")
     try:

@@ -37,7 +37,7 @@ class Mapped:
 
 
 @contextlib.contextmanager
-def mapped(path: epath.Path) -> Iterator[Mapped]:
+def map_file(path: epath.Path) -> Iterator[Mapped]:
     """Open a file, wherever it is."""
     with contextlib.ExitStack() as stack:
         if "://" in os.fspath(path):

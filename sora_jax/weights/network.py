@@ -112,7 +112,7 @@ class StoredNetwork:
             )
         _, parameters = self.abstract()
         try:
-            transfer.check(self.where, self.table, self.stored, parameters)
+            transfer.check_table(self.where, self.table, self.stored, parameters)
         except ValueError as error:
             raise ValueError(f"{error}{guess}") from error
 
@@ -125,7 +125,9 @@ class StoredNetwork:
             held so.
         """
         graphdef, parameters = self.abstract(mesh, exact)
-        params = transfer.load(self.where, self.table, self.stored, parameters)
+        params = transfer.read_parameters(
+            self.where, self.table, self.stored, parameters
+        )
         for name, values in self.constants.items():
             params[name] = jnp.asarray(values, jnp.float32)
         return nnx.merge(graphdef, params)
@@ -137,7 +139,7 @@ def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTenso
     Raises:
       ValueError: a tensor has two names and two shapes.
     """
-    stored = headers.read_headers(shards.find(files))
+    stored = headers.read_headers(shards.find_files(files))
     for alias, name in spec.aliases.items():
         if alias not in stored:
             continue
@@ -154,7 +156,7 @@ def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTenso
 
 def place_of(files: TensorFiles) -> str:
     """A network's folder, or its one file, for messages."""
-    return str(shards.find(files)[0] if files.single else files.folder)
+    return str(shards.find_files(files)[0] if files.single else files.folder)
 
 
 def shapes_of(stored: Mapping[str, StoredTensor]) -> dict[str, tuple[int, ...]]:

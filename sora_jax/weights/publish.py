@@ -17,15 +17,15 @@ from sora_jax.files import located
 from sora_jax.models.tokenizer import words_of
 from sora_jax.models.vae import VAE
 from sora_jax.weights import bundle, workdirs
+from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.weights.modules import parameters
-from sora_jax.weights.parts import in_memory
 
 # Captions of more words are of a language, not of a small world.
 MOST_WORDS = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class PublishOptions:
     """Publish the averaged weights of a run."""
 
     # Workdir of a DiT run.
@@ -40,7 +40,7 @@ class Arguments:
     sampling: SamplingConfig = SamplingConfig()
 
 
-def publish(arguments: Arguments) -> None:
+def publish(arguments: PublishOptions) -> None:
     """Write the folder.
 
     Raises:
@@ -66,12 +66,12 @@ def publish(arguments: Arguments) -> None:
         dit=run.dit,
         text=run.text,
         sampling=arguments.sampling,
-        fps=workdirs.clips_of(run.latents).data.fps,
+        fps=workdirs.encode_run_of(run.latents).data.fps,
         conditioning=run.conditioning,
         mid_clip=run.packing.mid_clip > 0,
-        seen=seen_by(run, vae.config.space_factor),
+        seen=seen_config(run, vae.config.space_factor),
     )
-    weights = in_memory(
+    weights = weights_in_memory(
         config,
         workdirs.tokenizer_of(run),
         vae=vae,
@@ -82,7 +82,7 @@ def publish(arguments: Arguments) -> None:
     print(f"{out}: step {trained.step} of {arguments.run}")
 
 
-def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
+def seen_config(run: DiTRun, space_factor: int) -> SeenConfig:
     """The sizes and words of the clips that a run learns from."""
     read = (run.latents, *run.more_latents)
     records = Records(*(epath.Path(folder) / "train" for folder in read))
@@ -101,7 +101,7 @@ def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
 
 def refuse_other_sources(run: DiTRun, trained_on: dict[str, str]) -> None:
     """Refuse folders whose files are not those on record that the run read."""
-    now = workdirs.sources_of(run)
+    now = workdirs.source_hashes_of_run(run)
     changed = [name for name in now if now[name] != trained_on.get(name)]
     if changed:
         read = [run.latents, *run.more_latents, *filter(None, [run.text_from])]
@@ -131,9 +131,9 @@ def same_latents(folder: str, own: VAE) -> VAE:
 
 def main(argv: Sequence[str]) -> None:
     """Parse, then publish."""
-    publish(cli.parse(Arguments, argv))
+    publish(cli.parse(PublishOptions, argv))
 
 
 if __name__ == "__main__":
-    with cli.exits("stopped; --out is not whole without its config.json"):
+    with cli.exit_with_message("stopped; --out is not whole without its config.json"):
         main(sys.argv[1:])

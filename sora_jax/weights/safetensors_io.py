@@ -48,10 +48,10 @@ def save_tensors(
     """
     target = epath.Path(path)
     require_safetensors(target)
-    write_bytes(target, packed(tensors, dtype))
+    write_bytes(target, serialize(tensors, dtype))
 
 
-def packed(tensors: PureDict, dtype: str | None = "bfloat16") -> bytes:
+def serialize(tensors: PureDict, dtype: str | None = "bfloat16") -> bytes:
     """What `save_tensors` writes."""
     flat = {}
     for name, value in flatten(tensors).items():

@@ -21,14 +21,14 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
-def find(where: TensorFiles) -> list[epath.Path]:
+def find_files(where: TensorFiles) -> list[epath.Path]:
     """The safetensors files of a network, complete as their index says.
 
     Raises:
       ValueError: there are none, a shard is missing, or there are pickles instead.
     """
     if where.single:
-        return [find_one(where.folder, where.begins)]
+        return [find_file(where.folder, where.begins)]
     folder, begins = where.folder, where.begins
     indices = sorted(folder.glob(f"{begins}*.safetensors.index.json"))
     if indices:
@@ -72,7 +72,7 @@ def read_index(path: epath.Path) -> list[epath.Path]:
     return [path.parent / name for name in names]
 
 
-def find_one(folder: epath.Path, pattern: str) -> epath.Path:
+def find_file(folder: epath.Path, pattern: str) -> epath.Path:
     """The one safetensors file of a name.
 
     Raises:

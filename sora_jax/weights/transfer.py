@@ -24,7 +24,7 @@ from jaxtyping import Array
 from sora_jax import sharding
 from sora_jax.families.table import Entry
 from sora_jax.weights.headers import StoredTensor
-from sora_jax.weights.mapped import Mapped, mapped
+from sora_jax.weights.mapped import Mapped, map_file
 from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
 
 ALIGNMENT = 64  # bytes
@@ -32,7 +32,7 @@ BLOCK = 256  # columns that are turned at once
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
 
 
-def check(
+def check_table(
     where: str,
     table: Sequence[Entry],
     stored: Mapping[str, StoredTensor],
@@ -54,7 +54,7 @@ def check(
         )
 
 
-def load(
+def read_parameters(
     where: str,
     table: Sequence[Entry],
     stored: Mapping[str, StoredTensor],
@@ -74,7 +74,7 @@ def load(
     Raises:
       ValueError: the files hold other tensors than the table, or what is no number.
     """
-    check(where, table, stored, parameters)
+    check_table(where, table, stored, parameters)
     by_file: dict[epath.Path, list[Entry]] = defaultdict(list)
     for entry in table:
         by_file[stored[entry.name].file].append(entry)
@@ -87,10 +87,12 @@ def load(
             for entry in entries:
                 if entry.path not in hosted:
                     shape = parameters[entry.path]
-                    hosted[entry.path] = aligned(shape.shape, shape.dtype)
-            with mapped(path) as file:
+                    hosted[entry.path] = aligned_buffer(shape.shape, shape.dtype)
+            with map_file(path) as file:
                 jobs = [
-                    pool.submit(fill, hosted[e.path][e.index], file, stored[e.name], e)
+                    pool.submit(
+                        copy_tensor, hosted[e.path][e.index], file, stored[e.name], e
+                    )
                     for e in entries
                 ]
                 for entry, job in zip(entries, jobs, strict=True):
@@ -105,7 +107,7 @@ def load(
     return unflatten_dict(params, sep="/")
 
 
-def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
+def aligned_buffer(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
     """Memory that JAX on a CPU takes over as it is, without a copy."""
     kind = np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
@@ -114,7 +116,9 @@ def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
     return raw[start : start + size].view(kind).reshape(shape)
 
 
-def fill(part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry) -> bool:
+def copy_tensor(
+    part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry
+) -> bool:
     """Transform a tensor into its place, in blocks: a plain transposed copy is slow.
 
     Returns:
@@ -137,7 +141,7 @@ def fill(part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry) -> 
     return all_finite
 
 
-def export(
+def export_tensors(
     table: Sequence[Entry], params: Mapping[str, Any]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Our parameters as the tensors of a table, one by one.

@@ -64,9 +64,11 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
             config = from_json(VAEConfig, data, whole=True)
         else:
             config = bundle.describe(folder).vae
-        return bundle.fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
-    if folders.find(folder) is not None:
-        return cast(VAE, folders.network(folder, "vae"))
+        return bundle.load_module(
+            where / "vae.safetensors", lambda r: VAE(config, rngs=r)
+        )
+    if folders.find_stored_model(folder) is not None:
+        return cast(VAE, folders.load_network(folder, "vae"))
     if not exists(where, "checkpoints"):
         raise ValueError(
             f"{field}: {str(folder)!r} holds neither vae.safetensors nor "
@@ -133,7 +135,9 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
     return TrainedRun(
         run=run,
         dit=nnx.merge(dit, ema["dit"]),
-        text_encoder=cast(TextEncoder, folders.network(run.text_from, "text_encoder"))
+        text_encoder=cast(
+            TextEncoder, folders.load_network(run.text_from, "text_encoder")
+        )
         if run.text_from
         else nnx.merge(text, ema["text_encoder"]),
         step=restored.step,
@@ -154,18 +158,18 @@ def load_networks(
     if is_workdir(folder, field):
         trained = load_trained(folder, field)
         return {name: parameters(getattr(trained, name)) for name in names}
-    load = partial(folders.network, folder, exact=True)
+    load = partial(folders.load_network, folder, exact=True)
     return {name: parameters(load(name)) for name in names}
 
 
 def tokenizer_of(run: DiTRun) -> Tokenizer:
     """The tokenizer that reads a run's captions."""
     if run.text_from:
-        return folders.tokenizer(run.text_from)
+        return folders.load_tokenizer(run.text_from)
     return bundle.load_tokenizer(run.latents)
 
 
-def clips_of(folder: PathLike) -> EncodeRun:
+def encode_run_of(folder: PathLike) -> EncodeRun:
     """The run that made a folder of encoded clips.
 
     Raises:
@@ -192,7 +196,7 @@ def same_encoder(one: VAE, other: VAE) -> bool:
     return jax.tree.all(jax.tree.map(close, *encoders))
 
 
-def sources_of(run: DiTRun) -> dict[str, str]:
+def source_hashes_of_run(run: DiTRun) -> dict[str, str]:
     """What ties a DiT run to all that it reads: a hash of each file."""
     hashes = source_hashes(run.latents)
     for number, folder in enumerate(run.more_latents):

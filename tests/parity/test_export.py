@@ -23,7 +23,7 @@ from sora_jax.models.vae import VAE
 from sora_jax.sampling.model import Model
 from sora_jax.weights import folders
 from sora_jax.weights.export import export
-from sora_jax.weights.parts import in_memory
+from sora_jax.weights.model_weights import weights_in_memory
 
 
 def tensors_of(folder):
@@ -35,7 +35,7 @@ def tensors_of(folder):
 
 
 def test_import_and_export_are_bit_exact(folder, tmp_path):
-    export(str(tmp_path / "out"), folders.load(folder, exact=True))
+    export(str(tmp_path / "out"), folders.load_weights(folder, exact=True))
     before, after = tensors_of(folder), tensors_of(tmp_path / "out")
     assert before.keys() == after.keys()
     for name, value in before.items():
@@ -70,7 +70,7 @@ def trained():
         fps=8.0,
         conditioning="nothing",
     )
-    return in_memory(
+    return weights_in_memory(
         config,
         train_tokenizer(reference.texts(300, seed=2), vocab_size=400),
         vae=make(VAE, config.vae),

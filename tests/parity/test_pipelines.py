@@ -12,7 +12,7 @@ from reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
 from sora_jax.data import video
 from sora_jax.diffusion import conditioning, solvers
-from sora_jax.families.wan.tokenizer_json import as_transformers_reads
+from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import load
 
@@ -50,7 +50,7 @@ def test_solvers_step_by_step(solver, steps, shift):
 
 def test_token_ids(tokenizer):
     theirs = reference.theirs(tokenizer)
-    ours = Tokenizer(as_transformers_reads(tokenizer.read_bytes()))
+    ours = Tokenizer(for_transformers(tokenizer.read_bytes()))
     for text in reference.texts(1000):
         wanted = theirs(
             prompt_clean(text), padding="max_length", max_length=64, truncation=True
@@ -79,7 +79,7 @@ def test_a_picture_comes_to_life(image_folder, tmp_path):
     shape = (ASKED["frames"], *ASKED["size"])
     clip = np.zeros((*shape, 3), np.float32)
     clip[0] = video.to_float(pixels)
-    condition = conditioning.hide(clip, conditioning.frames_known(*shape, [0]))
+    condition = conditioning.grey_out(clip, conditioning.given_frames_mask(*shape, [0]))
     made = model.generate(PROMPT, condition=condition, noise=noise, **ASKED)
     # What is known comes back as it was; theirs shows it through the VAE.
     np.testing.assert_array_equal(made[0, 0], clip[0])

@@ -21,7 +21,7 @@ class VideoFile:
     """A video file and what is said of it.
 
     Attributes:
-      path: as `footage.read` takes it.
+      path: as `footage.read_footage` takes it.
       frames: how many of its frames, from the first, the clip has.
       caption: of all of them; empty where nothing is said.
     """
@@ -80,7 +80,7 @@ class VideoFiles:
         spec = self.spec(index)
         start, stop = frame_range(spec, start, frames)
         path = self.files[index].path
-        found = footage.read(
+        found = footage.read_footage(
             path,
             fps=self.fps,
             size=size or self.size,

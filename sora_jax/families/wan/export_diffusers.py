@@ -78,10 +78,10 @@ def config_json(module: VAE | DiT | TextEncoder) -> dict[str, Any]:
     """The config of a network as Wan's classes read it."""
     if isinstance(module, VAE):
         mean, std = decimals(module.latent_mean), decimals(module.latent_std)
-        return network_json.write_vae(module.config, mean, std)
+        return network_json.vae_json(module.config, mean, std)
     if isinstance(module, DiT):
-        return network_json.write_dit(module.config)
-    return network_json.write_text(module.config)
+        return network_json.dit_json(module.config)
+    return network_json.text_json(module.config)
 
 
 def decimals(values: nnx.Variable) -> list[float]:

@@ -102,7 +102,7 @@ class Original(msgspec.Struct):
     text_len: Tokens = 512
 
 
-def checked(where: str, data: Mapping[str, Any], kind: type[S]) -> S:
+def parse_fields(where: str, data: Mapping[str, Any], kind: type[S]) -> S:
     """The fields of a config that matter.
 
     Args:
@@ -132,7 +132,7 @@ def checked(where: str, data: Mapping[str, Any], kind: type[S]) -> S:
     return msgspec.convert(data, kind)
 
 
-def within(where: str, what: str, features: int) -> int:
+def check_features(where: str, what: str, features: int) -> int:
     """A width that is a product of fields, if it is not too large.
 
     Raises:

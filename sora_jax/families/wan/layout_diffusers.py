@@ -23,7 +23,7 @@ from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
 from sora_jax.families.wan import export_diffusers, json_fields, network_json
 from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
 from sora_jax.families.wan.scheduler import scheduling
-from sora_jax.families.wan.tokenizer_json import as_transformers_reads
+from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
 
 PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
@@ -52,7 +52,7 @@ def read_index(where: epath.Path) -> dict[str, Any]:
 
 def pipeline(index: Mapping[str, Any]) -> json_fields.Pipeline:
     """The fields of the index that matter."""
-    return json_fields.checked(export_diffusers.INDEX, index, json_fields.Pipeline)
+    return json_fields.parse_fields(export_diffusers.INDEX, index, json_fields.Pipeline)
 
 
 def locate(where: epath.Path) -> dict[str, TensorFiles]:
@@ -74,12 +74,12 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     del shapes  # the configs say all
     index = read_index(where)
     vae_json = read_config(where, "vae")
-    vae = network_json.read_vae(vae_json)
-    dit = network_json.read_dit(read_config(where, "transformer"), vae.channels)
+    vae = network_json.vae_config(vae_json)
+    dit = network_json.dit_config(read_config(where, "transformer"), vae.channels)
     config = model_config(where, index, vae, dit)
     if config.boundary is not None:
         second = read_config(where, "transformer_2")
-        if network_json.read_dit(second, vae.channels) != dit:
+        if network_json.dit_config(second, vae.channels) != dit:
             raise ValueError(
                 f"weights folder {str(where)!r}: transformer_2 is of another kind or "
                 f"size than transformer: {COPY}"
@@ -111,7 +111,7 @@ def model_config(
         name=name,
         vae=vae,
         dit=dit,
-        text=read_text(where),
+        text=read_text_config(where),
         sampling=sampling,
         fps=fps,
         conditioning=conditioning,
@@ -124,7 +124,7 @@ def read_extras(where: epath.Path) -> json_fields.Extras:
     """What our exports say beyond diffusers' configs."""
     name = export_diffusers.EXTRAS
     told = with_new_names(name, read_json(where / name, COPY))
-    return json_fields.checked(name, told, json_fields.Extras)
+    return json_fields.parse_fields(name, told, json_fields.Extras)
 
 
 def read_config(where: epath.Path, name: str) -> dict[str, Any]:
@@ -132,16 +132,16 @@ def read_config(where: epath.Path, name: str) -> dict[str, Any]:
     return read_json(where / name / "config.json", COPY)
 
 
-def read_text(where: epath.Path) -> TextConfig:
+def read_text_config(where: epath.Path) -> TextConfig:
     """The text encoder; its tokenizer may know how long a text becomes."""
     longest = None
     path = where / "tokenizer" / "tokenizer_config.json"
     if path.exists():
         data = read_json(path, COPY)
-        told = json_fields.checked("tokenizer", data, json_fields.Tokenizing)
+        told = json_fields.parse_fields("tokenizer", data, json_fields.Tokenizing)
         longest = told.model_max_length
     pad_to = int(min(longest or wan.UMT5_XXL.pad_to, wan.UMT5_XXL.pad_to))
-    return network_json.read_text(read_config(where, "text_encoder"), pad_to)
+    return network_json.text_config(read_config(where, "text_encoder"), pad_to)
 
 
 LAYOUT = Layout(
@@ -150,6 +150,6 @@ LAYOUT = Layout(
     recognizes=recognizes,
     locate=locate,
     describe=describe,
-    tokenizer_model=as_transformers_reads,
+    tokenizer_model=for_transformers,
     exporter=export_diffusers.EXPORTER,
 )

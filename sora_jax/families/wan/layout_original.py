@@ -20,7 +20,7 @@ from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
 from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
 from sora_jax.families.wan import json_fields, network_json
 from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
-from sora_jax.families.wan.tokenizer_json import as_transformers_reads
+from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
 
 HIGH, LOW = "high_noise_model", "low_noise_model"
@@ -63,9 +63,9 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     first = where / HIGH if two else where
     data = read_json(first / "config.json", COPY)
     vae = vae_sizes(shapes["vae"])
-    told = json_fields.checked("transformer", data, json_fields.Original)
+    told = json_fields.parse_fields("transformer", data, json_fields.Original)
     text = text_sizes(shapes["text_encoder"], told.text_len)
-    dit = read_dit(data, text.width)
+    dit = dit_config(data, text.width)
     conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
     closest = wan.closest(dit, conditioning, 0.5 if two else None)
     config = ModelConfig(
@@ -80,7 +80,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     )
     if two:
         low = read_json(where / LOW / "config.json", COPY)
-        if read_dit(low, text.width) != dit:
+        if dit_config(low, text.width) != dit:
             raise ValueError(
                 f"weights folder {str(where)!r}: {LOW} is of another kind or size than "
                 f"{HIGH}: {COPY}"
@@ -108,9 +108,9 @@ def latent_statistics(vae: VAEConfig) -> dict[str, Sequence[float]]:
     return {"latent_mean": mean, "latent_std": std}
 
 
-def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
+def dit_config(data: Mapping[str, Any], text_width: int) -> DiTConfig:
     """The transformer, from its `config.json`."""
-    told = json_fields.checked("transformer", data, json_fields.Original)
+    told = json_fields.parse_fields("transformer", data, json_fields.Original)
     if told.model_type not in ("t2v", "ti2v"):
         raise ValueError(
             f"transformer: model_type {files.quoted(told.model_type)} is not built "
@@ -188,5 +188,5 @@ LAYOUT = Layout(
     recognizes=recognizes,
     locate=locate,
     describe=describe,
-    tokenizer_model=as_transformers_reads,
+    tokenizer_model=for_transformers,
 )

@@ -35,14 +35,16 @@ EXPRESSIBLE = {
 }
 
 
-def read_dit(data: Json, latents: int) -> DiTConfig:
+def dit_config(data: Json, latents: int) -> DiTConfig:
     """A `transformer/config.json`; `latents` channels of its input are noisy."""
     require_fixed("transformer", data, DIT_FIXED)
-    told = json_fields.checked("transformer", data, json_fields.Transformer)
+    told = json_fields.parse_fields("transformer", data, json_fields.Transformer)
     width = told.attention_head_dim * told.num_attention_heads
-    json_fields.within("transformer", "attention_head_dim x num_attention_heads", width)
+    json_fields.check_features(
+        "transformer", "attention_head_dim x num_attention_heads", width
+    )
     token = math.prod(told.patch_size) * told.in_channels
-    json_fields.within("transformer", "patch_size x in_channels", token)
+    json_fields.check_features("transformer", "patch_size x in_channels", token)
     return DiTConfig(
         channels=latents,
         extra_channels=told.in_channels - latents,
@@ -56,8 +58,8 @@ def read_dit(data: Json, latents: int) -> DiTConfig:
     )
 
 
-def write_dit(config: DiTConfig) -> dict[str, Any]:
-    """Undo `read_dit`."""
+def dit_json(config: DiTConfig) -> dict[str, Any]:
+    """Undo `dit_config`."""
     (text,) = (features for name, features in config.contexts if name == "text")
     return {
         "_class_name": "WanTransformer3DModel",
@@ -75,10 +77,10 @@ def write_dit(config: DiTConfig) -> dict[str, Any]:
     }
 
 
-def read_vae(data: Json) -> VAEConfig:
+def vae_config(data: Json) -> VAEConfig:
     """A `vae/config.json`."""
     require_fixed("vae", data, VAE_FIXED)
-    told = json_fields.checked("vae", data, json_fields.VAE)
+    told = json_fields.parse_fields("vae", data, json_fields.VAE)
     wrong = [
         f"vae: {name} must be {told.z_dim} numbers, got {len(getattr(told, name))}"
         for name in ("latents_mean", "latents_std")
@@ -90,7 +92,7 @@ def read_vae(data: Json) -> VAEConfig:
         raise ValueError("\n".join(wrong))
     decoder = told.decoder_base_dim or told.base_dim
     widest = max(told.base_dim, decoder) * max(told.dim_mult)
-    json_fields.within("vae", "base_dim x dim_mult", widest)
+    json_fields.check_features("vae", "base_dim x dim_mult", widest)
     return VAEConfig(
         patch=told.patch_size or 1,
         channels=told.z_dim,
@@ -110,10 +112,10 @@ def latent_statistics(data: Json) -> dict[str, Sequence[float]]:
     return {"latent_mean": data["latents_mean"], "latent_std": data["latents_std"]}
 
 
-def write_vae(
+def vae_json(
     config: VAEConfig, mean: Sequence[float], std: Sequence[float]
 ) -> dict[str, Any]:
-    """Undo `read_vae`; the latents' statistics are fields of the config."""
+    """Undo `vae_config`; the latents' statistics are fields of the config."""
     pixels = 3 * config.patch**2
     return {
         "_class_name": "AutoencoderKLWan",
@@ -136,11 +138,13 @@ def write_vae(
     }
 
 
-def read_text(data: Json, pad_to: int) -> TextConfig:
+def text_config(data: Json, pad_to: int) -> TextConfig:
     """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
     require_fixed("text_encoder", data, TEXT_FIXED)
-    told = json_fields.checked("text_encoder", data, json_fields.Text)
-    json_fields.within("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
+    told = json_fields.parse_fields("text_encoder", data, json_fields.Text)
+    json_fields.check_features(
+        "text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv
+    )
     return TextConfig(
         vocabulary=told.vocab_size,
         width=told.d_model,
@@ -154,8 +158,8 @@ def read_text(data: Json, pad_to: int) -> TextConfig:
     )
 
 
-def write_text(config: TextConfig) -> dict[str, Any]:
-    """Undo `read_text`."""
+def text_json(config: TextConfig) -> dict[str, Any]:
+    """Undo `text_config`."""
     return {
         "architectures": ["UMT5EncoderModel"],
         "model_type": "umt5",

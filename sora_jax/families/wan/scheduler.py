@@ -98,12 +98,12 @@ def scheduling(where: epath.Path, index: Mapping[str, Any]) -> dict[str, Any]:
     own = told.get("_class_name", "UniPCMultistepScheduler")
     named = listed[1] if isinstance(listed, list) and len(listed) == 2 else own
     if not isinstance(named, str) or named not in SOLVERS:
-        raise refusal(
+        raise solver_error(
             path,
             [f"its class must be one of {list(SOLVERS)}, got {files.quoted(named)}"],
         )
     solver = SOLVERS[named]
-    problems = unlike(told, solver)
+    problems = unsupported_fields(told, solver)
     if "_class_name" in told and own != named:
         problems.insert(
             0, f"_class_name: {files.quoted(own)}, but model_index.json names {named}"
@@ -114,11 +114,11 @@ def scheduling(where: epath.Path, index: Mapping[str, Any]) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         problems.append(f"{SHIFTS[solver]}: {error}, got {files.quoted(shift)}")
     if problems:
-        raise refusal(path, problems)
+        raise solver_error(path, problems)
     return {"solver": solver, "shift": shift}
 
 
-def unlike(told: Mapping[str, Any], solver: str) -> list[str]:
+def unsupported_fields(told: Mapping[str, Any], solver: str) -> list[str]:
     """Every field that asks for what a solver of ours does not do."""
     matters = MATTERS[solver]
     problems = []
@@ -140,7 +140,7 @@ def unlike(told: Mapping[str, Any], solver: str) -> list[str]:
     return problems
 
 
-def refusal(path: epath.Path, problems: list[str]) -> ValueError:
+def solver_error(path: epath.Path, problems: list[str]) -> ValueError:
     """The error that lists them."""
     return ValueError(
         f"{path} asks for a solver that is not built here:\n  "

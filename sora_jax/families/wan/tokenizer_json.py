@@ -16,13 +16,13 @@ UNUSED, BYTE = 5, 6  # of the types of its pieces
 SPACE = "▁"
 
 
-def as_transformers_reads(content: bytes) -> bytes:
+def for_transformers(content: bytes) -> bytes:
     """A SentencePiece model that tells what transformers makes of it.
 
     For unigrams, what the vocabulary lacks is unknown there: it is never spelled in
     bytes, whatever the model says.
     """
-    model = read(content)
+    model = parse_model(content)
     if model.trainer_spec.model_type != UNIGRAM or not model.trainer_spec.byte_fallback:
         return content
     model.trainer_spec.byte_fallback = False
@@ -32,7 +32,7 @@ def as_transformers_reads(content: bytes) -> bytes:
     return model.SerializeToString()
 
 
-def read(model: bytes) -> Any:
+def parse_model(model: bytes) -> Any:
     """The description in a SentencePiece model file.
 
     Raises:
@@ -55,7 +55,7 @@ def tokenizer_files(tokenizer: Tokenizer, pad_to: int) -> tuple[dict[str, bytes]
       tokenizer: of unigrams (T5's) or byte pairs.
       pad_to: how many tokens a text becomes.
     """
-    model = read(tokenizer.model)
+    model = parse_model(tokenizer.model)
     config: dict[str, Any] = {
         "model_max_length": pad_to,
         "pad_token": "<pad>",

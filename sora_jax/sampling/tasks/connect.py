@@ -10,7 +10,7 @@ from sora_jax.sampling.segments import Clip, FollowUp, Sampled, Segment
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_clips,
-    check_new,
+    check_new_frames,
     given_frames,
 )
 from sora_jax.sampling.tasks.task import Count, Task, TwoVideos, Video
@@ -34,11 +34,11 @@ class Connect(Task):
 
     def segments(self, context: TaskContext) -> list[Segment]:
         """The clips as they are, and sampled frames between them."""
-        frames = half_a_window(context) if self.frames is None else self.frames
-        check_new(context, frames)
+        frames = default_transition(context) if self.frames is None else self.frames
+        check_new_frames(context, frames)
         first, second = (context.media.video(video) for video in self.video)
         check_clips(first, second)
-        return [first, between(context, first, second, frames), second]
+        return [first, sample_transition(context, first, second, frames), second]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -66,38 +66,40 @@ class Loop(Task):
         """A clip connected with itself; without one, the clip is sampled first."""
         if self.video is None:
             return self._from_prompt(context, self.frames or context.settings.frames)
-        frames = half_a_window(context) if self.frames is None else self.frames
-        check_new(context, frames)
+        frames = default_transition(context) if self.frames is None else self.frames
+        check_new_frames(context, frames)
         clip = context.media.video(self.video)
         check_clips(clip)
-        return closed(context, clip, frames)
+        return close_loop(context, clip, frames)
 
     def _from_prompt(self, context: TaskContext, frames: int) -> list[Segment]:
         """About half of the frames are sampled freely, the others close the loop."""
         if frames < 2:
             raise ValueError(f"frames of a loop must be >= 2, got {frames}")
-        check_new(context, frames)
+        check_new_frames(context, frames)
         factor = context.model.vae.time_factor
         opening = 1 + max(0, round((frames // 2 - 1) / factor)) * factor
         return [
             FollowUp(
                 sampled=Sampled(request=context.request(opening), stop=opening),
-                segments=lambda clip: closed(context, clip, frames - opening),
+                segments=lambda clip: close_loop(context, clip, frames - opening),
             )
         ]
 
 
-def closed(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
+def close_loop(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
     """A clip whose end flows into its beginning."""
-    return [clip, between(context, clip, clip, frames)]
+    return [clip, sample_transition(context, clip, clip, frames)]
 
 
-def half_a_window(context: TaskContext) -> int:
+def default_transition(context: TaskContext) -> int:
     """The length of a transition, where none is asked for."""
     return max(1, (context.model.sampling.frames - 1) // 2)
 
 
-def between(context: TaskContext, first: Clip, second: Clip, frames: int) -> Sampled:
+def sample_transition(
+    context: TaskContext, first: Clip, second: Clip, frames: int
+) -> Sampled:
     """The transition between two clips, which begins with a whole latent."""
     factor, overlap = context.model.vae.time_factor, context.overlap
     before = 1 + (min(len(first), overlap) - 1) // factor * factor

@@ -109,8 +109,8 @@ class TaskContext:
 def given_frames(pixels: Clip, frames: list[int]) -> Condition:
     """The condition in which some whole frames are given."""
     count, height, width, _ = pixels.shape
-    mask = conditioning.frames_known(count, height, width, frames)
-    return conditioning.hide(pixels, mask)
+    mask = conditioning.given_frames_mask(count, height, width, frames)
+    return conditioning.grey_out(pixels, mask)
 
 
 def check_memory(
@@ -155,7 +155,7 @@ def check_clips(*clips: Clip) -> None:
         raise ValueError(f"clips must be of one size, got {' and '.join(sizes)}")
 
 
-def check_new(context: TaskContext, frames: int) -> None:
+def check_new_frames(context: TaskContext, frames: int) -> None:
     """Refuse a number of new frames that is none, or more than may be asked for."""
     if frames < 1:
         raise ValueError(f"frames must be >= 1 new frame, got {frames}")

@@ -17,6 +17,7 @@ from sora_jax import cli
 from sora_jax.config import Direction
 from sora_jax.files import existing, quoted
 from sora_jax.sampling.converters import (
+    argument_error,
     as_array,
     as_choice,
     as_clip,
@@ -27,7 +28,6 @@ from sora_jax.sampling.converters import (
     as_size,
     as_text,
     items_of,
-    refuse,
     shape_of,
 )
 from sora_jax.sampling.tasks.inputs import Keyframe, Stretch
@@ -86,10 +86,10 @@ def as_spans(value: Any, name: str) -> tuple[tuple[Any, Any], ...]:
             spans.append(parse_span(span, name))
             continue
         if shape_of(span) != (2,):
-            raise refuse(f"{name}[{i}]", "(from, to) in seconds", span)
+            raise argument_error(f"{name}[{i}]", "(from, to) in seconds", span)
         ends = [as_number(end, f"{name}[{i}]") for end in span]
         if not all(map(math.isfinite, ends)):
-            raise refuse(f"{name}[{i}]", "finite seconds", span)
+            raise argument_error(f"{name}[{i}]", "finite seconds", span)
         spans.append((ends[0], ends[1]))
     return tuple(spans)
 
@@ -162,7 +162,7 @@ def _as_stretch(value: Any, name: str) -> Stretch:
     if picture is not None:
         picture = as_path(picture) or as_picture(picture, f"{name}.picture")
     if not isinstance(one.cut, bool):
-        raise refuse(f"{name}.cut", "True or False", one.cut)
+        raise argument_error(f"{name}.cut", "True or False", one.cut)
     return dataclasses.replace(
         one,
         frame=as_count(one.frame, f"{name}.frame"),
@@ -176,7 +176,7 @@ def _as_struct(value: Any, kind: type[T], name: str) -> T:
     if isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):
-        raise refuse(name, f"a {kind.__name__}", value)
+        raise argument_error(name, f"a {kind.__name__}", value)
     fields = dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
     needed = {f.name for f in fields if f.default is dataclasses.MISSING}
     names = {f.name for f in fields}

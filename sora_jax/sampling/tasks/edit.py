@@ -34,7 +34,9 @@ class Edit(Task):
 
     def segments(self, context: TaskContext) -> list[Segment]:
         """The clip, denoised from part-way."""
-        return [denoised(context, context.media.video(self.video), self.strength)]
+        return [
+            denoise_partially(context, context.media.video(self.video), self.strength)
+        ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -70,7 +72,7 @@ class Upscale(Task):
         size = context.settings.size
         if self.video is not None:
             clip = context.media.enlarged(self.video)
-            return [denoised(context, clip, self.strength)]
+            return [denoise_partially(context, clip, self.strength)]
         small = context.model.sampling.size
         check_larger(size, small)
         frames = self.frames or context.settings.frames
@@ -78,15 +80,17 @@ class Upscale(Task):
 
         def refined(clip: Clip) -> list[Segment]:
             large = context.media.enlarged(clip)
-            return [denoised(context, large, self.strength)]
+            return [denoise_partially(context, large, self.strength)]
 
         return [FollowUp(sampled=draft, segments=refined)]
 
 
-def denoised(context: TaskContext, clip: Clip, strength: int | float) -> Sampled:
+def denoise_partially(
+    context: TaskContext, clip: Clip, strength: int | float
+) -> Sampled:
     """A clip to which noise is added, and taken away again."""
     check_clips(clip)
-    source = repeat_last(clip, context.whole(len(clip)))
+    source = hold_last_frame(clip, context.whole(len(clip)))
     request = context.request(len(source), source=source, strength=strength)
     return Sampled(request=request, stop=len(clip))
 
@@ -102,6 +106,6 @@ def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:
         )
 
 
-def repeat_last(frames: Frames, count: int) -> Frames:
+def hold_last_frame(frames: Frames, count: int) -> Frames:
     """Let the last frame stand still until there are so many."""
     return frames[np.minimum(np.arange(count), len(frames) - 1)]

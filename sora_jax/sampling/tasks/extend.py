@@ -10,7 +10,7 @@ from sora_jax.sampling.segments import Clip, FollowUp, Sampled, Segment
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_clips,
-    check_new,
+    check_new_frames,
     given_frames,
 )
 from sora_jax.sampling.tasks.task import Count, Side, Task, Video
@@ -38,19 +38,19 @@ class Extend(Task):
         """The clip as it is, with sampled frames at its ends."""
         frames = context.model.sampling.frames - 1
         frames = frames if self.frames is None else self.frames
-        check_new(context, frames)
+        check_new_frames(context, frames)
         clip = context.media.video(self.video)
         check_clips(clip)
         before: list[Segment] = []
         after: list[Segment] = []
         if self.direction != "forward":
-            before = backward(context, clip, frames)
+            before = extend_backward(context, clip, frames)
         if self.direction != "backward":
-            after = [forward(context, clip, frames)]
+            after = [extend_forward(context, clip, frames)]
         return [*before, clip, *after]
 
 
-def forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
+def extend_forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
     """The new frames after a clip, whose last whole latents are given."""
     factor = context.model.vae.time_factor
     given = 1 + (min(len(clip), context.overlap) - 1) // factor * factor
@@ -61,7 +61,7 @@ def forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
     return Sampled(request=request, start=given, stop=given + frames)
 
 
-def backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
+def extend_backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
     """The new frames before a clip, those next to it sampled first.
 
     More are sampled than wanted where that lets the clip begin with a whole latent.
@@ -82,6 +82,6 @@ def backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
 
     def earlier(piece: Clip) -> list[Segment]:
         after = np.concatenate([piece, clip[:given]])
-        return [*backward(context, after, frames - shown), piece]
+        return [*extend_backward(context, after, frames - shown), piece]
 
     return [FollowUp(sampled=sampled, segments=earlier)]

@@ -20,13 +20,13 @@ def check_footage(path: str, field: str, limits: Limits) -> None:
     if path.endswith(".npy") or pictures.is_still(path, field=field):
         return
     try:
-        if not animations.is_one(source):
-            with containers.opened(source, limits):
+        if not animations.is_animation(source):
+            with containers.open_container(source, limits):
                 pass
     except Exception as error:  # as in `decoding.decode`
-        raise containers.unreadable(f"{field} {files.quoted(path)}", 0, error) from (
-            error
-        )
+        raise containers.unreadable_error(
+            f"{field} {files.quoted(path)}", 0, error
+        ) from (error)
 
 
 def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> None:
@@ -38,7 +38,7 @@ def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> N
     problems = []
     for key in keys:
         try:
-            pictures.check(key.picture, field, limits)
+            pictures.check_picture(key.picture, field, limits)
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -51,7 +51,7 @@ def check_storyboard(path: str, field: str, limits: Limits) -> None:
     Raises:
       ValueError: lists each place, what is wrong with it and the remedy.
     """
-    storyboard.read(path, field=field, limits=limits)
+    storyboard.read_storyboard(path, field=field, limits=limits)
 
 
 def check_exists(path: str, field: str, limits: Limits) -> None:

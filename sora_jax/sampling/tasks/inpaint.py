@@ -11,7 +11,7 @@ from sora_jax.diffusion import conditioning
 from sora_jax.sampling.limit_checks import too_many
 from sora_jax.sampling.segments import Clip, Sampled, Segment
 from sora_jax.sampling.tasks.context import TaskContext, check_clips
-from sora_jax.sampling.tasks.edit import repeat_last
+from sora_jax.sampling.tasks.edit import hold_last_frame
 from sora_jax.sampling.tasks.task import Mask, Size, Task, Video
 
 
@@ -41,7 +41,7 @@ class Inpaint(Task):
             )
         if not np.isin(mask, (0, 1)).all():
             raise ValueError("mask must hold 0 (kept) and 1 (repainted) alone")
-        return [repainted(context, clip, mask)]
+        return [repaint(context, clip, mask)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -76,15 +76,15 @@ class Outpaint(Task):
         pixels = context.grey(len(clip), (rows, columns))
         pixels[:, top : top + height, left : left + width] = clip
         box = (top, left, top + height, left + width)
-        mask = 1 - conditioning.region_known(len(pixels), rows, columns, box)
-        return [repainted(context.resized((rows, columns)), pixels, mask)]
+        mask = 1 - conditioning.inside_box_mask(len(pixels), rows, columns, box)
+        return [repaint(context.resized((rows, columns)), pixels, mask)]
 
 
-def repainted(
+def repaint(
     context: TaskContext, clip: Clip, mask: Float[np.ndarray, "t h w"]
 ) -> Sampled:
     """A clip sampled where the mask is 1, and given where it is 0."""
     frames = context.whole(len(clip))
-    given = repeat_last(1 - mask, frames)
-    condition = conditioning.hide(repeat_last(clip, frames), given)
+    given = hold_last_frame(1 - mask, frames)
+    condition = conditioning.grey_out(hold_last_frame(clip, frames), given)
     return Sampled(request=context.request(frames, condition=condition), stop=len(clip))

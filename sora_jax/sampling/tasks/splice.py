@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from sora_jax.sampling.limit_checks import too_many
 from sora_jax.sampling.segments import Segment
-from sora_jax.sampling.tasks.connect import between
+from sora_jax.sampling.tasks.connect import sample_transition
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_clips,
     check_count,
-    check_new,
+    check_new_frames,
 )
-from sora_jax.sampling.tasks.extend import backward, forward
+from sora_jax.sampling.tasks.extend import extend_backward, extend_forward
 from sora_jax.sampling.tasks.task import Count, Spans, Task, Video
 
 Span = tuple[int | float, int | float]
@@ -36,7 +36,7 @@ class Insert(Task):
 
     def segments(self, context: TaskContext) -> list[Segment]:
         """The pieces of the clip, and sampled frames between them."""
-        cuts = in_frames(context, self.span)
+        cuts = spans_in_frames(context, self.span)
         clip = context.media.video(self.video)
         check_clips(clip)
         fps = context.settings.fps
@@ -54,11 +54,11 @@ class Insert(Task):
             count, done = stop - start, stop
             segments.append(earlier)
             if not len(earlier):
-                segments += backward(context, later, count)
+                segments += extend_backward(context, later, count)
             elif not len(later):
-                segments.append(forward(context, earlier, count))
+                segments.append(extend_forward(context, earlier, count))
             else:
-                segments.append(between(context, earlier, later, count))
+                segments.append(sample_transition(context, earlier, later, count))
         return [*segments, later]
 
 
@@ -82,8 +82,8 @@ class Remove(Task):
 
     def segments(self, context: TaskContext) -> list[Segment]:
         """The pieces of the clip that stay, and sampled frames between them."""
-        check_new(context, 1 if self.frames is None else self.frames)
-        cuts = in_frames(context, self.span)
+        check_new_frames(context, 1 if self.frames is None else self.frames)
+        cuts = spans_in_frames(context, self.span)
         clip = context.media.video(self.video)
         check_clips(clip)
         fps = context.settings.fps
@@ -100,12 +100,14 @@ class Remove(Task):
             earlier, later = clip[begin:start], clip[stop:end]
             usual = min(stop - start, max(1, round(fps / 2)))
             count = usual if self.frames is None else self.frames
-            segments += [earlier, between(context, earlier, later, count)]
+            segments += [earlier, sample_transition(context, earlier, later, count)]
             begin = stop
         return [*segments, clip[begin:]]
 
 
-def in_frames(context: TaskContext, spans: Sequence[Span]) -> list[tuple[int, int]]:
+def spans_in_frames(
+    context: TaskContext, spans: Sequence[Span]
+) -> list[tuple[int, int]]:
     """Spans of seconds as frames; spans that touch are one.
 
     Raises:

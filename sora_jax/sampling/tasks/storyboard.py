@@ -10,7 +10,7 @@ from sora_jax.sampling.segments import Sampled, Segment
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_count,
-    check_new,
+    check_new_frames,
     given_frames,
 )
 from sora_jax.sampling.tasks.inputs import Stretch
@@ -36,7 +36,7 @@ class Storyboard(Task):
         """Each shot is sampled by itself."""
         stretches, frames = self._in_frames(context)
         check_count(context, "storyboard", len(stretches))
-        check_new(context, frames)
+        check_new_frames(context, frames)
         begins = [stretch.frame for stretch in stretches]
         if not stretches:
             raise ValueError(
@@ -51,7 +51,9 @@ class Storyboard(Task):
         cuts = [stretch.frame for stretch in stretches[1:] if stretch.cut]
         ends = [*cuts, frames]
         return [
-            shot(context, [s for s in stretches if start <= s.frame < stop], stop)
+            sample_shot(
+                context, [s for s in stretches if start <= s.frame < stop], stop
+            )
             for start, stop in zip([0, *cuts], ends, strict=True)
         ]
 
@@ -79,7 +81,9 @@ def _stretch(shot: Any, fps: float) -> Stretch:
     return Stretch(frame=at, prompt=shot.prompt, picture=shot.image, cut=shot.cut)
 
 
-def shot(context: TaskContext, stretches: Sequence[Stretch], stop: int) -> Sampled:
+def sample_shot(
+    context: TaskContext, stretches: Sequence[Stretch], stop: int
+) -> Sampled:
     """The frames between two cuts."""
     start, factor = stretches[0].frame, context.model.vae.time_factor
     latents = [-(-(stretch.frame - start) // factor) for stretch in stretches]

@@ -29,7 +29,12 @@ import numpy as np
 
 from sora_jax.config import Direction
 from sora_jax.limits import Limits
-from sora_jax.sampling.converters import as_condition, as_count, as_number, described
+from sora_jax.sampling.converters import (
+    as_condition,
+    as_count,
+    as_number,
+    describe_value,
+)
 from sora_jax.sampling.segments import Segment
 from sora_jax.sampling.tasks import converters, file_checks
 from sora_jax.sampling.tasks.context import TaskContext
@@ -180,7 +185,7 @@ def build(kind: type[Task], given: Mapping[str, Any]) -> Task:
         if name not in arguments:
             problems.append(
                 f"{name} is no argument of {kind.name}, got "
-                f"{described(value)}: it takes {', '.join(arguments)}"
+                f"{describe_value(value)}: it takes {', '.join(arguments)}"
             )
             continue
         argument = arguments[name]
@@ -231,6 +236,6 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, np.ndarray):
         raise ValueError(
             f"{name} must be a file to be written as JSON, got "
-            f"{described(value)}: write it with sora_jax.write"
+            f"{describe_value(value)}: write it with sora_jax.write"
         )
     return value

@@ -23,7 +23,7 @@ _USUAL = {("camera", "still"), ("light", "steady"), ("size", "medium")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Caption:
+class StatedCaption:
     """What is said of the frames from `start` to `stop`.
 
     Attributes:
@@ -59,7 +59,7 @@ def facts(stretch: world.Stretch) -> dict[str, str]:
 
 def caption(
     stretch: world.Stretch, rng: np.random.Generator, detail: str | None = None
-) -> Caption:
+) -> StatedCaption:
     """Describe a stretch.
 
     Args:
@@ -77,11 +77,13 @@ def caption(
     text += _surroundings(stretch, stated, rng, is_terse)
     if detail == "long":
         text = _opening(text, stretch, rng) + text
-    return Caption(start=stretch.start, stop=stretch.stop, text=text, stated=stated)
+    return StatedCaption(
+        start=stretch.start, stop=stretch.stop, text=text, stated=stated
+    )
 
 
 def joined(
-    parts: Sequence[Caption], rng: np.random.Generator, *, has_cut: bool = True
+    parts: Sequence[StatedCaption], rng: np.random.Generator, *, has_cut: bool = True
 ) -> str:
     """Return one text for a whole clip of one stretch or two."""
     texts = [part.text for part in parts]

@@ -13,7 +13,7 @@ class PlaygroundExpander:
 
     def reword(self, prompt: str, vocabulary: Collection[str]) -> str:
         """Say a prompt as captions of the playground say it."""
-        return rewrites.read(prompt, vocabulary)
+        return rewrites.rewrite(prompt, vocabulary)
 
     def shots(self, prompt: str, vocabulary: Collection[str]) -> list[str]:
         """The shots of a prompt that tells of a cut, each with a body of its own."""

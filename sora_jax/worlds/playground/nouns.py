@@ -53,7 +53,7 @@ class Noun:
         return next((word for word in self.said if word in world.COLOURS), "")
 
 
-def find(text: str) -> list[Noun]:
+def find_nouns(text: str) -> list[Noun]:
     """Find the bodies of a text, in their order."""
     found = []
     for match in _NOUN.finditer(text):
@@ -78,7 +78,7 @@ def find(text: str) -> list[Noun]:
 
 def doubts(text: str) -> list[str]:
     """Say what no playground has of what a shot's text names."""
-    nouns, lines = find(text), []
+    nouns, lines = find_nouns(text), []
     sizes = "small, medium-sized or big"
     for noun in nouns:
         if strange := [word for word in noun.said if word in _OF_PLACES]:
@@ -102,4 +102,4 @@ def doubts(text: str) -> list[str]:
 
 def names_a_body(text: str) -> bool:
     """Whether a text names a body and its colour."""
-    return any(noun.colour for noun in find(text))
+    return any(noun.colour for noun in find_nouns(text))

@@ -65,7 +65,7 @@ _FAR = 200  # characters between a verb and its subject
 _ENDS = {"bottom": "up", "top": "down"}
 
 
-def read(text: str, known: Collection[str]) -> str:
+def rewrite(text: str, known: Collection[str]) -> str:
     """Say a prompt in the words of captions, where that is known to help.
 
     Args:
@@ -190,7 +190,7 @@ def _meeting(text: str, known: Collection[str]) -> str:
         text,
         re.IGNORECASE,
     )
-    found = nouns.find(text)
+    found = nouns.find_nouns(text)
     if told is None or len(found) != 2:
         return text
     one, other = found

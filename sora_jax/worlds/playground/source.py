@@ -42,7 +42,7 @@ class Rendered:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sample:
+class RenderedSample:
     """A clip and all there is to know about it.
 
     Attributes:
@@ -53,7 +53,7 @@ class Sample:
     """
 
     clip: Rendered
-    captions: tuple[captions.Caption, ...]
+    captions: tuple[captions.StatedCaption, ...]
     scene: world.Scene
 
 
@@ -68,7 +68,7 @@ class Truth:
     """
 
     scene: world.Scene
-    captions: tuple[captions.Caption, ...]
+    captions: tuple[captions.StatedCaption, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,12 +122,12 @@ class Playground:
             captions=captions_between(spec.captions, start, stop),
         )
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> RenderedSample:
         """Return a clip with its ground truth, before it is rounded to bytes."""
         scene = self.scene(index)
         parts, text = self._describe(scene, index)
         clip = Rendered(pixels=render.render(scene), fps=scene.fps, caption=text)
-        return Sample(clip=clip, captions=parts, scene=scene)
+        return RenderedSample(clip=clip, captions=parts, scene=scene)
 
     def scene(self, index: int, size: tuple[int, int] | None = None) -> world.Scene:
         """Return the ground truth without rendering it.
@@ -141,7 +141,7 @@ class Playground:
 
     def captions(
         self, index: int, phrasing: int = 0
-    ) -> tuple[tuple[captions.Caption, ...], str]:
+    ) -> tuple[tuple[captions.StatedCaption, ...], str]:
         """Return a caption for each stretch, and one for the whole clip.
 
         Args:
@@ -152,7 +152,7 @@ class Playground:
 
     def _describe(
         self, scene: world.Scene, index: int, phrasing: int = 0
-    ) -> tuple[tuple[captions.Caption, ...], str]:
+    ) -> tuple[tuple[captions.StatedCaption, ...], str]:
         split = scenes.SPLITS.index(self.config.split)
         seeds = (self.config.seed, split, index % len(self), _CAPTIONS + phrasing)
         rng = chance.generator(*seeds)

@@ -125,7 +125,7 @@ def fit(
         name, paths, number = any_name, any_path, any_number
     pan, zoom = paths.pan[number], paths.zoom[number]
     background = views.NAMES[name]
-    painted = views.paint(background, pan, zoom, height, width)
+    painted = views.paint_view(background, pan, zoom, height, width)
     brightness = light.measure_brightness(pixels, painted)
     gain = light.gain(brightness)[:, None, None].astype(np.float32)
     relit = pixels / gain

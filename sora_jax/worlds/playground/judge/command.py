@@ -41,7 +41,7 @@ _FLAGS = {"frames": "frames", "sizes": "size", "seed": "seed", "kinds": "kind"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(options.Options):
+class JudgeOptions(options.EvalOptions):
     """What is evaluated."""
 
     # Which tasks, or how their names begin ("extend" for forward and backward), or
@@ -62,27 +62,27 @@ class Options(options.Options):
         return Prompts(frames=self.frames, size=size, kind=self.kind, fact=self.fact)
 
 
-def check(asked: Options) -> None:
+def check_options(asked: JudgeOptions) -> None:
     """Refuse what cannot be evaluated or written, all problems at once.
 
     Raises:
       ValueError: names each flag, its value and the remedy.
     """
     problems = options.problems_of(asked, (_GENERATE, *SUITES))
-    if _GENERATE in options.chosen(asked, [_GENERATE]):
+    if _GENERATE in options.chosen_suites(asked, [_GENERATE]):
         problems += _problems_of_prompts(asked)
     else:
         problems += [
             f"--{flag} is of the task {_GENERATE}, which --tasks leaves out: add it, "
             f"or leave out --{flag}"
             for flag in ("frames", "size", "kind", "fact")
-            if getattr(asked, flag) != getattr(Options(), flag)
+            if getattr(asked, flag) != getattr(JudgeOptions(), flag)
         ]
     if problems:
         raise ValueError("\n".join(problems))
 
 
-def _problems_of_prompts(asked: Options) -> list[str]:
+def _problems_of_prompts(asked: JudgeOptions) -> list[str]:
     problems = []
     if asked.cases < 2:
         problems.append(
@@ -103,20 +103,20 @@ def _problems_of_prompts(asked: Options) -> list[str]:
     return problems
 
 
-def suites(asked: Options) -> dict[str, Suite]:
+def suites(asked: JudgeOptions) -> dict[str, Suite]:
     """Return the suites that are asked for."""
     found = {_GENERATE: asked.prompts().suite(), **SUITES}
-    return {name: found[name] for name in options.chosen(asked, found)}
+    return {name: found[name] for name in options.chosen_suites(asked, found)}
 
 
-def load(asked: Options) -> subject.Subject | None:
+def load_subject(asked: JudgeOptions) -> subject.Subject | None:
     """Load what is evaluated.
 
     Raises:
       ValueError: there is nothing to load, or it makes no videos of this size.
     """
-    loaded = subject.load(asked.weights, vae_only=asked.controls_only)
-    if loaded is not None and _GENERATE in options.chosen(asked, [_GENERATE]):
+    loaded = subject.load_subject(asked.weights, vae_only=asked.controls_only)
+    if loaded is not None and _GENERATE in options.chosen_suites(asked, [_GENERATE]):
         unit = loaded.space_unit
         if any(side % unit for side in cli.parse_size(asked.size)):
             raise ValueError(f"--size must be multiples of {unit}, got {asked.size!r}")
@@ -125,14 +125,14 @@ def load(asked: Options) -> subject.Subject | None:
 
 def main(argv: Sequence[str]) -> None:
     """Evaluate, print the table and write the results."""
-    asked = cli.parse(Options, argv, __doc__)
-    check(asked)
-    found = harness.run(suites(asked), load(asked), asked)
+    asked = cli.parse(JudgeOptions, argv, __doc__)
+    check_options(asked)
+    found = harness.run(suites(asked), load_subject(asked), asked)
     print(results.table(found))
     if asked.out:
         path = outputs.free_path(asked.out)
         content = {"options": dataclasses.asdict(asked)}
-        workdir.write_json(path, content | results.report(found))
+        workdir.write_json(path, content | results.to_json(found))
         print(path)
     if asked.save:
         results.save_worst(found, asked)

@@ -99,7 +99,7 @@ def _breaks(chain: Sequence[Blob], place: int) -> bool:
         return True
     if way < _SHIFT or way < 1.5 * usual_way:
         return False
-    return tracking.measure(old).shape != tracking.measure(new).shape
+    return tracking.measure_track(old).shape != tracking.measure_track(new).shape
 
 
 def _usual(*parts: Sequence[Blob]) -> tuple[float, float]:

@@ -27,9 +27,9 @@ FACTS = (
 )
 
 
-def judge(
+def judge_facts(
     observations: Sequence[Observation],
-    parts: Sequence[captions.Caption],
+    parts: Sequence[captions.StatedCaption],
     stretches: Sequence[world.Stretch],
 ) -> list[Finding]:
     """Judge every fact that the captions state.
@@ -48,9 +48,9 @@ def judge(
     return findings
 
 
-def judge_as(
+def judge_named_facts(
     observations: Sequence[Observation],
-    parts: Sequence[captions.Caption],
+    parts: Sequence[captions.StatedCaption],
     stretches: Sequence[world.Stretch],
     names: Mapping[str, str],
 ) -> list[Finding]:
@@ -68,16 +68,16 @@ def judge_as(
             measure=names[found.measure],
             stated=f"{found.measure}: {found.stated}",
         )
-        for found in judge(observations, parts, stretches)
+        for found in judge_facts(observations, parts, stretches)
         if found.measure in names
     ]
 
 
 def facts_stated(
-    parts: Sequence[captions.Caption], stretches: Sequence[world.Stretch]
+    parts: Sequence[captions.StatedCaption], stretches: Sequence[world.Stretch]
 ) -> set[str]:
     """Return the facts that are judged of a video by these captions."""
-    return {found.measure for found in judge((), parts, stretches)}
+    return {found.measure for found in judge_facts((), parts, stretches)}
 
 
 def _equal(fact: str, stated: str, seen: str) -> Finding:
@@ -85,7 +85,9 @@ def _equal(fact: str, stated: str, seen: str) -> Finding:
 
 
 def _judge_stretch(
-    observation: Observation | None, part: captions.Caption, stretch: world.Stretch
+    observation: Observation | None,
+    part: captions.StatedCaption,
+    stretch: world.Stretch,
 ) -> list[Finding]:
     known = captions.facts(stretch)
     stated = {key: value for key, value in known.items() if key in part.stated}

@@ -110,7 +110,7 @@ def _see(pixels: np.ndarray, costs: np.ndarray) -> _Seen:
     behind = backdrop.fit(pixels, costs)
     segments = segmentation.segment(behind)
     return _Seen(
-        backdrop=behind, segments=segments, chains=tracking.link(segments.blobs)
+        backdrop=behind, segments=segments, chains=tracking.link_blobs(segments.blobs)
     )
 
 
@@ -128,7 +128,9 @@ def _interpret(seen: _Seen, start: int, fps: float) -> Observation:
     counts = [len(blobs) for blobs in seen.segments.blobs]
     shown = max(1, sum(count > 0 for count in counts))
     tracks = [
-        tracking.measure(chain) for chain in seen.chains if len(chain) > _OFTEN * shown
+        tracking.measure_track(chain)
+        for chain in seen.chains
+        if len(chain) > _OFTEN * shown
     ]
     return Observation(
         start=start,
@@ -137,7 +139,7 @@ def _interpret(seen: _Seen, start: int, fps: float) -> Observation:
         camera=seen.backdrop.camera,
         light=seen.backdrop.light,
         objects=tuple(_name(item, fps) for item in tracks),
-        relations=frozenset(relations.find(tracks, seen.segments.wall, fps)),
+        relations=frozenset(relations.find_relations(tracks, seen.segments.wall, fps)),
     )
 
 

@@ -24,7 +24,7 @@ _OFTEN = 0.3  # of the frames, for a wall to be one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Found:
+class FoundWall:
     """Where a wall is, if there is one.
 
     Attributes:
@@ -38,7 +38,7 @@ class Found:
     is_seen: tuple[bool, ...]
 
 
-def find(backdrop: Backdrop, difference: Float[np.ndarray, "t h w"]) -> Found:
+def find_wall(backdrop: Backdrop, difference: Float[np.ndarray, "t h w"]) -> FoundWall:
     """Look for a wall that stays where it is.
 
     Args:
@@ -51,12 +51,12 @@ def find(backdrop: Backdrop, difference: Float[np.ndarray, "t h w"]) -> Found:
     if frames.mean() > _OFTEN:
         wall, shadow = _outline(masks[frames], backdrop, np.flatnonzero(frames))
     seen = tuple(bool(item) for item in frames)
-    return Found(wall=wall, shadow=shadow, is_seen=seen)
+    return FoundWall(wall=wall, shadow=shadow, is_seen=seen)
 
 
-def paint(backdrop: Backdrop, wall: world.Wall) -> Backdrop:
+def paint_wall(backdrop: Backdrop, wall: world.Wall) -> Backdrop:
     """Paint a wall in front of a backdrop."""
-    painted = views.paint(
+    painted = views.paint_view(
         backdrop.background,
         backdrop.pan,
         backdrop.zoom,

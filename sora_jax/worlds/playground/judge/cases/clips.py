@@ -14,7 +14,7 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data import video
 from sora_jax.data.sources.protocol import ClipSource
 from sora_jax.evals import metrics
-from sora_jax.evals.case import Case, Clip, Finding, still
+from sora_jax.evals.case import Case, Clip, Finding, hold_given
 from sora_jax.sampling.tasks import Task
 from sora_jax.worlds.playground import captions, world
 from sora_jax.worlds.playground.source import Playground
@@ -28,7 +28,7 @@ PERPETUAL = ("circle", "spin")  # which go on for as long as one likes
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sample:
+class TrueClip:
     """A clip of a source, with its truth.
 
     Attributes:
@@ -44,17 +44,17 @@ class Sample:
     pixels: Clip
     fps: float
     prompt: str
-    captions: tuple[captions.Caption, ...]
+    captions: tuple[captions.StatedCaption, ...]
     scene: world.Scene
 
 
-Found = Iterator[tuple[int, Sample]]
+Found = Iterator[tuple[int, TrueClip]]
 
 
-def load(source: ClipSource, index: int) -> Sample:
+def load_clip(source: ClipSource, index: int) -> TrueClip:
     """Read a clip of any source whose truth is a `source.Truth`."""
     spec = source.spec(index)
-    return Sample(
+    return TrueClip(
         pixels=video.to_float(source.read(index).pixels),
         fps=spec.fps,
         prompt=spec.captions[0].texts[0],
@@ -63,7 +63,7 @@ def load(source: ClipSource, index: int) -> Sample:
     )
 
 
-def find(
+def find_clips(
     seed: int,
     frames: int,
     is_wanted: Callable[[world.Scene], bool] = lambda scene: True,
@@ -81,7 +81,7 @@ def find(
     source = Playground(config)
     for index in itertools.count():
         if is_wanted(source.scene(index)):
-            yield index, load(source, index)
+            yield index, load_clip(source, index)
 
 
 def lively(found: Found) -> Found:
@@ -106,16 +106,16 @@ def with_motion_stated(found: Found) -> Found:
     )
 
 
-def cases(
-    found: Callable[[int], Found], build: Callable[[int, Sample], Case]
+def clip_cases(
+    found: Callable[[int], Found], build: Callable[[int, TrueClip], Case]
 ) -> Callable[[int], Iterator[Case]]:
     """Return what makes cases of the clips that are found for a seed."""
     return lambda seed: itertools.starmap(build, found(seed))
 
 
-def case(
+def clip_case(
     index: int,
-    sample: Sample,
+    sample: TrueClip,
     given: Bool[np.ndarray, "t h w"],
     score: Callable[[np.ndarray], list[Finding]],
     task: Task,
@@ -140,7 +140,7 @@ def case(
         fps=sample.fps,
         truth=pixels,
         given=given,
-        baseline=still(pixels, given),
+        baseline=hold_given(pixels, given),
         score=score,
     )
 

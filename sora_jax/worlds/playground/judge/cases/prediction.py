@@ -11,7 +11,7 @@ from sora_jax.sampling.tasks import Extend, build
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import tracking
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, TrueClip
 from sora_jax.worlds.playground.judge.segmentation import Blob
 
 _GIVEN = 5  # frames, which show where an object is and how fast
@@ -23,7 +23,7 @@ def is_determined(scene: world.Scene) -> bool:
     return clips.motion(scene) in _KINDS and scene.stretches[0].camera == "still"
 
 
-def predict(index: int, sample: Sample) -> Case:
+def predict(index: int, sample: TrueClip) -> Case:
     """Where an object is after twelve more frames."""
     (body,) = sample.scene.stretches[0].bodies
     kind = _KINDS[body.motion]
@@ -45,7 +45,7 @@ def predict(index: int, sample: Sample) -> Case:
     return _extended(index, sample, _GIVEN, score)
 
 
-def behind(index: int, sample: Sample) -> Case:
+def behind(index: int, sample: TrueClip) -> Case:
     """What is about to be hidden by a wall, or just is, comes out again."""
     stretch = sample.scene.stretches[0]
     given, when = ((5, "about to hide"), (9, "hidden"))[index % 2]
@@ -80,13 +80,16 @@ def behind(index: int, sample: Sample) -> Case:
 
 
 def _extended(
-    index: int, sample: Sample, given: int, score: Callable[[np.ndarray], list[Finding]]
+    index: int,
+    sample: TrueClip,
+    given: int,
+    score: Callable[[np.ndarray], list[Finding]],
 ) -> Case:
     """A case in which the first frames are given."""
     pixels = sample.pixels
     task = build(Extend, {"video": pixels[:given], "frames": SHORT - given})
     mask = clips.mask_of(pixels, range(given))
-    return clips.case(index, sample, mask, score, task)
+    return clips.clip_case(index, sample, mask, score, task)
 
 
 def _colour(blobs: Sequence[Blob]) -> str:
@@ -99,9 +102,13 @@ def _colour(blobs: Sequence[Blob]) -> str:
 
 SUITES = {
     "predict": Suite(
-        cases=clips.cases(lambda seed: clips.find(seed, SHORT, is_determined), predict),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT, is_determined), predict
+        ),
     ),
     "behind": Suite(
-        cases=clips.cases(lambda seed: clips.find(seed, SHORT, kind="behind"), behind),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT, kind="behind"), behind
+        ),
     ),
 }
