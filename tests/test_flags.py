@@ -187,7 +187,7 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
 
 
 def test_all_seeds_of_variations_are_told(folder, tmp_path, capsys, monkeypatch):
-    for name in ("join_hosts", "tell", "enable_compilation_cache"):
+    for name in ("join_hosts", "show_log", "enable_compilation_cache"):
         monkeypatch.setattr(runtime, name, lambda: True)
     arguments = flags.SampleFlags(
         prompt="a",
@@ -235,7 +235,7 @@ def test_hosts_that_may_have_others_end_together(monkeypatch):
 
 
 def test_a_console_of_few_letters_stops_nothing():
-    code = "from sora_jax import cli\nwith cli.exits(''):\n"
+    code = "from sora_jax import cli\nwith cli.exit_with_message(''):\n"
     code += " cli.say('a 红 \\x1b[2J ball \\udcff')\n raise OSError('红')"
     ran = run(code, PYTHONIOENCODING="ascii")
     assert ran.stdout.split() == [b"a", rb"\u7ea2", rb"\x1b[2J", b"ball", rb"\udcff"]
@@ -245,7 +245,7 @@ def test_a_console_of_few_letters_stops_nothing():
 def test_nobody_who_listens_stops_nothing():
     code = "import os, sys\nfrom sora_jax import cli\n"
     code += "r, w = os.pipe(); os.close(r); os.dup2(w, 1)\n"
-    code += "with cli.exits(''):\n for _ in range(3): cli.say('a' * 9)\n"
+    code += "with cli.exit_with_message(''):\n for _ in range(3): cli.say('a' * 9)\n"
     code += " print('done', file=sys.stderr)"
     ran = run(code)
     assert ran.returncode == 0 and ran.stderr.strip() == b"done"
