@@ -29,7 +29,7 @@ class SamplingConfig:
     # Moves the noise levels towards noise (see diffusion.flow.shifted); unlike in
     # training, it does not grow with the number of tokens.
     shift: float = 2.0
-    # Frames of a video: 1 (an image) or 1 + 4k.
+    # Frames of a video: 1 (an image) or 1 + r k, with the time factor r of the VAE.
     frames: int = 17
     # Frames that are made at once; a longer video is made window by window. None: as
     # many as `frames` are by default.

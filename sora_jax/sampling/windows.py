@@ -185,7 +185,7 @@ def window_story(
 ) -> tuple[tuple[int, str | None], ...]:
     """The stretches of time that a window shows, in its own latent frames."""
     factor = model.vae.time_factor
-    # As in training: frame 1 + 4k starts latent 1 + k.
+    # As in training: with the time factor r, frame 1 + r k starts latent 1 + k.
     stretches = [(0, None), *((-(-at // factor), text) for at, text in request.story)]
     begun = [text for at, text in stretches if at <= span.start]
     later = [(at, text) for at, text in stretches if span.start < at < span.stop]
