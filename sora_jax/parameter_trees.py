@@ -1,6 +1,6 @@
-"""Nested dicts of parameters: chosen by a filter on their paths, and merged.
+"""Nested dicts of parameters: split by a filter on their paths, and merged.
 
-A path is written as "dit/blocks/up/kernel"; its first part is the network's name.
+A path is written as "dit/blocks/up/kernel"; it begins with the network's name.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ Path = tuple[Any, ...]
 
 
 def split_trainable(params: Mapping[str, Any], trainable: str) -> tuple[Params, Params]:
-    """The parameters that a filter chooses, and all others; either may be empty."""
+    """Split parameters into those that a filter matches and all others."""
     pattern, flat = trainable_pattern(trainable), flatten_dict(params)
     chosen = {path for path in flat if pattern.fullmatch(path_name(path))}
     return (
@@ -28,10 +28,10 @@ def split_trainable(params: Mapping[str, Any], trainable: str) -> tuple[Params, 
 
 
 def require_match(params: Mapping[str, Any], trainable: str) -> None:
-    """Refuse a filter that chooses nothing.
+    """Check that a filter matches a parameter.
 
     Raises:
-      ValueError: names the filter, and paths that are close to it.
+      ValueError: names the filter, and similar paths.
     """
     if not split_trainable(params, trainable)[0]:
         parts = {
@@ -45,7 +45,7 @@ def require_match(params: Mapping[str, Any], trainable: str) -> None:
 
 
 def merge(*trees: Mapping[str, Any]) -> Params:
-    """One tree of several; of a parameter that several have, the last one's."""
+    """Merge trees; later ones override earlier ones."""
     merged: dict[Path, Any] = {}
     for tree in trees:
         merged |= flatten_dict(tree)
@@ -53,17 +53,17 @@ def merge(*trees: Mapping[str, Any]) -> Params:
 
 
 def restrict(tree: Mapping[str, Any], like: Mapping[str, Any]) -> Params:
-    """The parameters of a tree whose paths another one has too."""
+    """Return the parameters whose paths exist in another tree."""
     wanted = flatten_dict(like)
     flat = flatten_dict(tree)
     return unflatten_dict({path: flat[path] for path in flat if path in wanted})
 
 
 def path_names(tree: Mapping[str, Any]) -> list[str]:
-    """The paths of a tree as they are written."""
+    """Return the paths of a tree as text."""
     return [path_name(path) for path in flatten_dict(tree)]
 
 
 def path_name(path: Path) -> str:
-    """A path as filters and messages have it."""
+    """Return a path as text, as in filters and messages."""
     return "/".join(map(str, path))

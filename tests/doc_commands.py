@@ -22,7 +22,7 @@ def sample(argv, needs):
     arguments = spellings.parse(argv)
     if not needs:
         asked = checks.check_flags(arguments)
-        asked.refuse()
+        asked.raise_problems()
         assert job.prepare(asked).outs
 
 

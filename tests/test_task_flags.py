@@ -136,7 +136,7 @@ BAD = {
         "frames": 21,
     },
     "frames of a loop must be >= 2": {"task": "loop", "prompt": "a", "frames": 1},
-    "--video must be given 2 times": {"task": "connect", "video": CLIP},
+    "--video must be two clips, got 1": {"task": "connect", "video": CLIP},
     "--mask does nothing with --task extend.*try --task inpaint": {
         "task": "extend",
         "video": CLIP,
@@ -226,7 +226,7 @@ def test_a_task_that_a_model_cannot_do_is_refused(weights):
         dit=dataclasses.replace(config.dit, extra_channels=0),
     )
     model = Model(weights_in_memory(from_text, weights.tokenizer))
-    with pytest.raises(ValueError, match="makes videos from text alone.*take weights"):
+    with pytest.raises(ValueError, match="condition: the model .*use weights"):
         model.extend(clip, frames=4)
     with pytest.raises(ValueError, match="cannot go on from them, got 21"):
         model.generate("a", frames=21)

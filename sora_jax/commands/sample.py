@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> None:
     # What is wrong with the flags is told before JAX is imported, which takes longer;
     # of several hosts, all must know of it before one ends.
     if not cluster.may_be_several():
-        asked.refuse()
+        asked.raise_problems()
     from sora_jax.sampling import command
     from sora_jax.worlds.playground.expander import PlaygroundExpander
 

@@ -1,7 +1,7 @@
-"""Conditions for the transformer: given pixels as clean tokens, or as channels.
+"""Encode given pixels for the transformer, as clean tokens or as channels.
 
-Either way they are encoded from given pixels alone, so that nothing of what is hidden
-reaches the model. Training encodes its conditions by the same functions.
+Only given pixels are encoded, so that no other pixel leaks into the condition. Training
+uses the same functions.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Condition
 from sora_jax.weights.model_weights import Weights
 
-# Until which share of the steps a condition is held, and the condition of each video.
+# (share of the steps in which it holds, condition of each video) pairs.
 Schedule = Sequence[tuple[int | float, Sequence[Condition]]]
 Extras = tuple[tuple[int | float, np.ndarray], ...]
 
@@ -40,10 +40,10 @@ def encode_conditions(
 
 
 def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:
-    """Whether given pixels enter as clean tokens.
+    """Return whether given pixels enter as clean tokens.
 
-    A model that was trained on both takes the frames of whole latents so, but not the
-    one frame that a video is animated from.
+    A model trained on both kinds of condition takes a prefix of several frames as
+    tokens, but a single first frame as channels.
     """
     if config.conditioning == "tokens":
         return True
@@ -56,7 +56,7 @@ def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:
 def encode_prefix(
     vae: VAE, conditions: Sequence[Condition], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Float[Array, "b t h w z"]:
-    """The latents of the given beginnings of videos."""
+    """Encode the given prefixes of videos to clean latents."""
     count = conditioning.prefix_length(np.asarray(conditions[0].mask))
     begun = np.stack([np.asarray(c.pixels)[:count] for c in conditions])
     return codec.encode(vae, begun, mesh_plan)
@@ -65,9 +65,9 @@ def encode_prefix(
 def encode_channels(
     vae: VAE, conditions: Sequence[Condition], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Float[np.ndarray, "b t h w q"]:
-    """The channels of given pixels: their mask, and their latents."""
+    """Encode conditions to channels: the mask and the latents of the given pixels."""
     masks = [np.asarray(condition.mask, np.float32) for condition in conditions]
-    # Grey where nothing is given, as in training, whatever the caller left there.
+    # Pixels outside the mask are grey, as in training.
     shown = [
         conditioning.grey_out(np.asarray(condition.pixels, np.float32), mask).pixels
         for condition, mask in zip(conditions, masks, strict=True)

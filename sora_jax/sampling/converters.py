@@ -1,7 +1,6 @@
-"""From what people give, in Python, JSON or flags, to arguments of one form.
+"""Convert arguments from Python, JSON or flags to one type each.
 
-What is wrong is told with the argument's name, what was given, and what is taken,
-before it reaches any arithmetic. Needs no JAX.
+An error names the argument, the value and what is accepted. Needs no JAX.
 """
 
 from __future__ import annotations
@@ -29,12 +28,12 @@ _OPTIONAL = frozenset(("window", "tile", "guidance_low"))
 
 
 def argument_error(name: str, wanted: str, given: Any) -> ValueError:
-    """An error that names an argument, what is taken, and what was given."""
+    """Return the error for an argument that is not `wanted`."""
     return ValueError(f"{name} must be {wanted}, got {describe_value(given)}")
 
 
 def describe_value(given: Any) -> str:
-    """A value in a few words: an array by its type and shape."""
+    """Describe a value in a few words; arrays by dtype and shape."""
     if hasattr(given, "shape") and hasattr(given, "dtype"):
         return f"an array {given.dtype}{list(given.shape)}"
     if isinstance(given, (list, tuple)) and any(hasattr(x, "shape") for x in given):
@@ -50,7 +49,7 @@ def as_text(value: Any, name: str) -> str:
 
 
 def as_prompts(value: Any, name: str = "prompts") -> tuple[str, ...]:
-    """One text or several, for a video each."""
+    """One text, or one for each video."""
     texts = (value,) if isinstance(value, str) else items_of(value, name, "texts")
     return tuple(as_text(text, f"{name}[{i}]") for i, text in enumerate(texts))
 
@@ -79,7 +78,7 @@ def as_number(value: Any, name: str) -> int | float:
 
 
 def as_size(value: Any, name: str = "size") -> tuple[int, int]:
-    """(height, width) of a pixel or more."""
+    """(height, width), at least 1 x 1."""
     wanted = "(height, width) in pixels"
     if isinstance(value, str) or shape_of(value) != (2,):
         raise argument_error(name, wanted, value)
@@ -93,7 +92,7 @@ def as_size(value: Any, name: str = "size") -> tuple[int, int]:
 
 
 def as_choice(value: Any, choices: Sequence[str], name: str) -> Any:
-    """One of some words."""
+    """One of the choices."""
     if not isinstance(value, str) or value not in choices:
         raise argument_error(name, f"one of {', '.join(choices)}", value)
     return value
@@ -102,7 +101,7 @@ def as_choice(value: Any, choices: Sequence[str], name: str) -> Any:
 def as_array(
     value: Any, name: str, dimensions: int, wanted: str
 ) -> Float[np.ndarray, "..."]:
-    """An array of floats, of NumPy or JAX, of so many dimensions."""
+    """An array of floats, NumPy or JAX, with `dimensions` axes."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
         raise argument_error(name, f"an array {wanted}", value)
     if len(value.shape) != dimensions:
@@ -110,7 +109,9 @@ def as_array(
     array = np.asarray(value)
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
         raise argument_error(name, f"an array of floats {wanted}", value)
-    with np.errstate(over="ignore"):  # infinity, which is refused by who uses it
+    with np.errstate(
+        over="ignore"
+    ):  # overflow gives infinity, which the caller rejects
         return array.astype(np.float32, copy=False)
 
 
@@ -120,7 +121,7 @@ def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
     clip = as_array(value, name, 4, wanted)
     if clip.shape[3] != 3 or not clip.size:
         raise argument_error(name, f"an array {wanted} with a frame or more", value)
-    if not -1.001 <= clip.min() <= clip.max() <= 1.001:  # NaN neither
+    if not -1.001 <= clip.min() <= clip.max() <= 1.001:  # also rejects NaN
         raise ValueError(
             f"{name} must hold floats in [-1, 1], got {clip.min():g} to "
             f"{clip.max():g}: see sora_jax.data.video.to_float"
@@ -129,14 +130,14 @@ def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
 
 
 def as_mask(value: Any, name: str = "mask") -> Float[np.ndarray, "t h w"]:
-    """An array of 0 and 1; of booleans, too."""
+    """An array of 0 and 1, or of booleans."""
     if getattr(value, "dtype", None) in (bool, np.uint8, np.int32, np.int64):
         value = np.asarray(value).astype(np.float32)
     return as_array(value, name, 3, "[t h w] of 0 and 1")
 
 
 def as_condition(value: Any, name: str = "condition") -> Condition:
-    """Pixels that are given of a video."""
+    """A `Condition`: given pixels and their mask."""
     if not isinstance(value, Condition):
         raise argument_error(name, "a Condition", value)
     return Condition(
@@ -165,7 +166,7 @@ def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `SamplingConfig`.
 
     Raises:
-      ValueError: names every field that there is not, or that is of another type.
+      ValueError: names every unknown field and every value of a wrong type.
     """
     known = [field.name for field in dataclasses.fields(SamplingConfig)]
     problems, settings = [], {}
@@ -174,7 +175,7 @@ def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]}?" if near else "see SamplingConfig"
-                raise ValueError(f"{name} is no setting: {hint}")
+                raise ValueError(f"{name} is not a setting: {hint}")
             settings[name] = _as_setting(name, value)
         except ValueError as error:
             problems.append(str(error))
@@ -198,26 +199,26 @@ def _as_setting(name: str, value: Any) -> Any:
 
 
 def as_function(value: Any, name: str) -> Callable:
-    """Something that can be called."""
+    """A callable."""
     if not callable(value):
         raise argument_error(name, "a function", value)
     return value
 
 
 def items_of(value: Any, name: str, wanted: str) -> list[Any]:
-    """What a list holds."""
+    """The items of a list."""
     is_one = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
     try:
         if is_one:
             raise TypeError
         return list(value)
-    except TypeError as error:  # an array of no dimension, too
+    except TypeError as error:  # also a 0-d array
         raise argument_error(name, f"a list of {wanted}", value) from error
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """The shape of lists or an array; None where there is none."""
+    """The shape of an array or of nested lists; None if it has none."""
     try:
         return np.shape(value)
-    except ValueError:  # of lists of several lengths
+    except ValueError:  # ragged lists
         return None

@@ -1,7 +1,7 @@
-"""The compiled parts of denoising: text states, their memory, and one step.
+"""The jitted functions of denoising: text encoder, context projection, one step.
 
-The step is one jitted function driven from Python, so that progress shows and an
-interrupt stops at the next step.
+Python drives the step, so that progress is shown and an interrupt stops at the next
+one.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, ContextInputs, Tokens
 
-# Logical axes of what a token has, and of the solver's stack.
+# Logical axes of per-token arrays and of the solver's stack.
 TOKEN = ("batch", "tokens", None)
 STACK = (None, *TOKEN)
-# An nnx.State, whose own generic hints upset the type checker of the tests.
+# An nnx.State; beartype rejects its generic annotation.
 Params = Any
-MOST_WINDOWS = 100_000  # of one part
+MOST_WINDOWS = 100_000  # in one segment
 
 
 class Network(NamedTuple):
-    """A transformer that knows its prompts: its structure, parameters and memory."""
+    """A split transformer, with the projected contexts of its prompts (`memory`)."""
 
     graphdef: nnx.GraphDef
     params: Params
@@ -42,7 +42,7 @@ class Network(NamedTuple):
 def draw_noise(
     request: Request, window: int, shape: tuple[int, ...]
 ) -> Float[Array, "b n p"]:
-    """Noise of its own for each video and window, whatever is made beside it."""
+    """Draw noise that depends on a video's seed and window, not on the batch."""
     key = jax.random.key(request.seed)
     keys = [jax.random.fold_in(key, i) for i in range(len(request.prompts))]
     number = request.part * MOST_WINDOWS + window
@@ -52,7 +52,7 @@ def draw_noise(
 
 
 def place_tokens(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
-    """Tokens on their devices, once for all steps."""
+    """Place tokens on their devices, once for all steps."""
     axes: dict[str, tuple[str | None, ...]] = {
         field.name: TOKEN for field in dataclasses.fields(tokens)
     }
@@ -70,7 +70,7 @@ def place_tokens(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
 def encode_context(
     encoder: nnx.Module, read: ContextInputs, mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Context:
-    """Encode what a context encoder reads, and wait, so that the encoder can go."""
+    """Encode the inputs of a context; block, so that the encoder can be freed."""
     states, segments = jax.block_until_ready(
         run_context_encoder(
             *nnx.split(encoder),
@@ -84,7 +84,7 @@ def encode_context(
 def prepare_network(
     dit: DiT, contexts: dict[str, Context], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Network:
-    """Compute the cross-attention's keys and values, once per prompt."""
+    """Project the contexts to keys and values, once per prompt."""
     graphdef, params = nnx.split(dit)
     memory = project_contexts(graphdef, params, contexts, mesh_plan=mesh_plan)
     return Network(graphdef, params, jax.block_until_ready(memory), mesh_plan)
@@ -106,7 +106,7 @@ def project_contexts(
     *,
     mesh_plan: MeshPlan,
 ) -> Any:
-    """Map the contexts to keys and values of every layer."""
+    """Project the contexts to keys and values for every layer."""
     return nnx.merge(graphdef, params).project_contexts(contexts, mesh_plan)
 
 
@@ -121,7 +121,7 @@ def denoise_step(
     *,
     is_guided: bool,
 ) -> Float[Array, "s b n p"]:
-    """Evaluate the velocity, with and without prompt in one batch, and step."""
+    """Evaluate the velocity (guided: conditional and unconditional) and step."""
     arrays = (network.params, network.memory, tokens, contexts)
     scalars = (time, matrix, guidance)
     return _compiled(
@@ -145,7 +145,7 @@ def compiled_step(
     is_guided: bool,
     mesh_plan: MeshPlan,
 ) -> Array:
-    """What `denoise_step` compiles."""
+    """The jitted part of `denoise_step`."""
     params, memory, tokens, contexts = arrays
     time, matrix, guidance = scalars
     x = jnp.concatenate([stack[0], stack[0]]) if is_guided else stack[0]

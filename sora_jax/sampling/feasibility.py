@@ -1,4 +1,4 @@
-"""Whether a model and a machine can make a task's segments, told before any work."""
+"""Check that a model and a machine can sample segments, before any work."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from sora_jax.sampling.segments import FollowUp, Sampled, Segment
 def check_segments(
     segments: Sequence[Segment], model: ModelConfig, limits: Limits = UNLIMITED
 ) -> tuple[int, tuple[int, int]]:
-    """Refuse what the model cannot make, or what exceeds the limits.
+    """Check that the model supports the request and that it is within the limits.
 
     Returns:
-      The number of frames that are shown, and their size (height, width).
+      The number of output frames, and their (height, width).
 
     Raises:
       ValueError: names each field, its value and the remedy.
@@ -39,7 +39,7 @@ def check_segments(
 
 
 def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:
-    """Refuse what the model cannot make, or what exceeds the limits.
+    """Check that the model supports the request and that it is within the limits.
 
     Raises:
       ValueError: names each field, its value and the remedy.

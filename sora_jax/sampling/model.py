@@ -1,4 +1,4 @@
-"""The model as people use it: prompts, pictures and clips in, videos out.
+"""The Python API of a model: prompts, pictures and clips in, videos out.
 
 Every task becomes segments (`tasks`), every segment windows (`windows`), every window
 latents (`window_sampler`): prompt -> text states -> keys and values, once; noise ->
@@ -38,7 +38,7 @@ from sora_jax.weights import bundle, folders
 from sora_jax.weights.model_weights import Weights
 
 _logger = logging.getLogger(__name__)
-# What diffusers calls settings.
+# diffusers' names of settings.
 DIFFUSERS = {
     "num_frames": "frames",
     "num_inference_steps": "steps",
@@ -48,17 +48,17 @@ DIFFUSERS = {
 
 
 class Model(TaskMethods):
-    """Weights that answer requests.
+    """A loaded model with a method for each task.
 
-    Clips are `[t h w 3]` in [-1, 1], of NumPy or JAX, of a size that the model can
-    make; what is given of them comes back as it is. Every method that makes a video
-    also takes
+    Clips are `[t h w 3]` in [-1, 1], NumPy or JAX, of a size that the model supports;
+    given pixels are returned unchanged. Every method that makes a video also takes
 
       seed: of the noise; the same seed gives the same video.
-      progress: wraps segments, windows, steps and frames: (numbers, unit) -> numbers.
-      **settings: fields of `SamplingConfig` that differ from the weights' own.
+      progress: wraps the loops over segments, windows, steps and frames, as in
+        `(numbers, unit) -> numbers`.
+      **settings: fields of `SamplingConfig` that override the weights' defaults.
 
-    and raises a ValueError, before any work, that names every field that is wrong.
+    and raises a ValueError that names every wrong field before any work.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class Model(TaskMethods):
         expander: Expander | None = None,
         rewords: bool = True,
     ):
-        """Keep the weights; nothing is loaded or compiled before it is asked for.
+        """Keep the weights; networks are loaded and compiled on first use.
 
         Args:
           weights: the networks.
-          limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
-          expander: knows the words of the model's training.
-          rewords: whether prompts are put into these words, where they are known to
-            say the same; what is changed is told.
+          limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
+          expander: knows the vocabulary of the model's captions.
+          rewords: whether to rewrite prompts in this vocabulary, where the meaning is
+            known to stay the same; changes are reported.
         """
         self.weights, self.limits = weights, limits
         self.expander, self.rewords = expander, rewords
@@ -85,7 +85,7 @@ class Model(TaskMethods):
         self._tell = functools.cache(warn)
 
     def __repr__(self) -> str:
-        """Name the weights and what they make by default."""
+        """Show the model's name and its default frames, size and rate."""
         settings = self.config.sampling
         height, width = settings.size
         return (
@@ -96,11 +96,11 @@ class Model(TaskMethods):
     def generate(
         self, prompts: str | Sequence[str], **options: Any
     ) -> Float[np.ndarray, "b t h w 3"]:
-        """Make videos: see `stream`."""
+        """Generate videos; see `stream` for the arguments."""
         return np.concatenate(list(self.stream(prompts, **options)), axis=1)
 
     def __call__(self, prompt: str | Sequence[str], **options: Any) -> Any:
-        """Generate videos, with the names that diffusers gives arguments.
+        """Generate videos, with diffusers' names of arguments.
 
         Args:
           prompt: what each video shows.
@@ -131,16 +131,16 @@ class Model(TaskMethods):
         progress: Progress = no_progress,
         **settings: Any,
     ) -> Iterator[Frames]:
-        """Make videos and yield their frames in order, chunk by chunk.
+        """Generate videos and yield their frames in order, chunk by chunk.
 
         Args:
-          prompts: what each video shows.
-          condition: pixels that are given, the same for every video.
-          noise: latents to begin from, in the place of those that the seed gives.
-          frames: of each video.
+          prompts: one for each video.
+          condition: given pixels, the same for every video.
+          noise: initial latents, instead of those drawn from the seed.
+          frames: in each video.
           seed: of the noise; the same seed gives the same videos.
           progress: see the class.
-          **settings: fields of `SamplingConfig` that differ from the weights' own.
+          **settings: fields of `SamplingConfig` that override the weights' defaults.
         """
         given = {"condition": condition, "init_noise": noise, "frames": frames}
         given = {name: value for name, value in given.items() if value is not None}
@@ -150,7 +150,7 @@ class Model(TaskMethods):
     def reconstruct(
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
-        """Pass clips through the VAE."""
+        """Encode clips and decode them again."""
         pixels = converters.as_clips(pixels, "pixels")
         codec.check_divisible(self.config.vae, pixels.shape)
         vae, mesh_plan = self.weights.vae, self.weights.mesh_plan
@@ -168,12 +168,12 @@ class Model(TaskMethods):
         """Perform a task and yield the frames of its videos in order, chunk by chunk.
 
         Args:
-          task: what is done.
-          prompts: what each video shows.
+          task: the task and its arguments.
+          prompts: one for each video.
           seed: of the noise; the same seed gives the same videos.
           progress: see the class.
-          **settings: fields of `SamplingConfig` that differ from the weights' own; by
-            default the size is that of the task's own pixels.
+          **settings: fields of `SamplingConfig` that override the weights' defaults;
+            the size defaults to that of the task's input.
         """
         converters.as_function(progress, "progress")
         size = input_size(task)
@@ -181,7 +181,7 @@ class Model(TaskMethods):
             settings = {"size": size, **settings}
         texts = converters.as_prompts(prompts)
         number = converters.as_count(seed, "seed")
-        with sharding.fail_together():  # a task asks what memory its own host has
+        with sharding.fail_together():  # a task checks the memory of its host
             segments = task.segments(self.context(settings))
             problems = check_prompts(texts, self.limits)
             if problems:
@@ -191,7 +191,7 @@ class Model(TaskMethods):
         return self.sample(self.reword(segments), progress)
 
     def context(self, settings: dict[str, Any]) -> TaskContext:
-        """What a task is told: the model's settings but for those that are given."""
+        """Return the context of a task, with the given settings."""
         asked = self.config.sampling.asked(**converters.as_settings(settings))
         problems = limit_problems(asked, self.limits)
         if problems:
@@ -204,7 +204,7 @@ class Model(TaskMethods):
         )
 
     def reword(self, segments: Sequence[Segment]) -> Sequence[Segment]:
-        """The segments in the words of the model's training; tells of what is new."""
+        """Rewrite the segments' prompts; warn about changes and unknown words."""
         if self.rewords and self.expander is not None:
             segments = rewording.reword(
                 segments, self.config, self.expander, self._tell
@@ -225,9 +225,9 @@ class Model(TaskMethods):
 
 
 def input_size(task: Task) -> tuple[int, int] | None:
-    """The (height, width) of the first pixels that a task was given, if any.
+    """Return the (height, width) of a task's first input array, if any.
 
-    A task that brings its input to another size has none.
+    A task that resizes its input has none.
     """
     if task.size == "another":
         return None
@@ -255,15 +255,15 @@ def load(
     """Load a model; without a folder, the one that ships with the package.
 
     Args:
-      folder: of weights, ours or Wan's.
-      mesh: how devices share them, and each video.
-      limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
+      folder: weights of sora_jax or of Wan.
+      mesh: how devices shard the weights and each video.
+      limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
       expander: see `Model`.
       rewords: see `Model`.
 
     Raises:
-      ValueError: an argument is of another type, the folder is none, or a file in it
-        is missing or damaged.
+      ValueError: an argument is of a wrong type, the folder does not exist, or a file
+        in it is missing or damaged.
     """
     if not isinstance(folder, (str, os.PathLike)):
         raise converters.argument_error("folder", "a path", folder)

@@ -28,7 +28,7 @@ def sample_media(
     networks: Mapping[str, Any],
     mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> dict[str, np.ndarray]:
-    """Make one video for each of a few prompts, side by side."""
+    """Sample one video for each of a few prompts, side by side."""
     vae, fps = load_vae(config.latents), encode_run_of(config.latents).data.fps
     described = ModelConfig(
         name="the model in training",
@@ -48,7 +48,7 @@ def sample_media(
         text_encoder=networks["text_encoder"],
     )
     weights = dataclasses.replace(weights, mesh_plan=mesh_plan)
-    # The nearest to 64 x 64 that the patches divide.
+    # The size nearest to 64 x 64 that is a multiple of the patch.
     units = [vae.config.space_factor * patch for patch in config.dit.patch[1:]]
     size = tuple(max(unit, 64 // unit * unit) for unit in units)
     videos = Model(weights).generate(PROMPTS, steps=12, size=size)

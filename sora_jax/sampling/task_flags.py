@@ -1,4 +1,4 @@
-"""From flags to a task: which are needed, and which would do nothing."""
+"""Build a task from flags; refuse flags that are missing or have no effect."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def build_task(arguments: SampleOptions) -> Task:
     """Build the task that flags ask for.
 
     Raises:
-      ValueError: names every flag that is missing, wrong, or means nothing to the task.
+      ValueError: names every flag that is missing, wrong, or unused by the task.
     """
     kind, given = arguments.kind, arguments.given()
     problems = _misplaced(arguments, given)
@@ -35,20 +35,19 @@ def build_task(arguments: SampleOptions) -> Task:
 
 
 def _value(kind: type[Task], name: str, given: Any) -> Any:
-    """What flags say of an argument; one that is no list is given once."""
+    """Return the value of an argument; one that takes no list is given once."""
     argument = kind.arguments()[name].kind
     if argument.takes != "list" and isinstance(given, tuple):
         if len(given) != 1:
             raise ValueError(
-                f"--{name} must be given 1 times with --task {kind.name}, got "
-                f"{len(given)}"
+                f"--{name} must be given once with --task {kind.name}, got {len(given)}"
             )
         (given,) = given
     return argument.convert(given, name)
 
 
 def _misplaced(arguments: SampleOptions, given: dict[str, Any]) -> list[str]:
-    """Problems with flags that mean nothing to the task."""
+    """Return problems with flags that the task does not use."""
     kind, problems = arguments.kind, []
     takes = {n for n, a in kind.arguments().items() if a.kind.flag is not None}
     if arguments.seconds is not None:
@@ -78,7 +77,7 @@ def _misplaced(arguments: SampleOptions, given: dict[str, Any]) -> list[str]:
 
 
 def _prompt_and_size(arguments: SampleOptions, values: dict[str, Any]) -> list[str]:
-    """Problems with what the task needs beside its own arguments."""
+    """Return problems with the prompt, size and frames that the task needs."""
     kind, problems = arguments.kind, []
     if kind.size == "another" and arguments.size is None:
         problems.append(f"--size is missing: --task {kind.name} needs one")
@@ -104,7 +103,7 @@ def _prompt_and_size(arguments: SampleOptions, values: dict[str, Any]) -> list[s
 def without_effect(
     arguments: SampleOptions, settings: SamplingConfig, model: ModelConfig
 ) -> list[str]:
-    """Problems with flags that would do nothing beside the others."""
+    """Return problems with flags that have no effect next to the others."""
     problems, given = [], arguments.given()
     if arguments.negative_prompt and not settings.guides(model.boundary is not None):
         problems.append(
@@ -131,12 +130,12 @@ def without_effect(
         )
     if arguments.guidance_low is not None and model.boundary is None:
         problems.append(
-            f"--guidance-low {arguments.guidance_low} is for models of two "
+            f"--guidance-low {arguments.guidance_low} is for models with two "
             f"transformers, and {model.name} has one: leave it out"
         )
     if "image" in given and settings.frames == 1:
         problems.append(
-            f"--image {quoted(given['image'][0])} is the first frame, and with "
-            "--frames 1 nothing is left to make: leave one of them out"
+            f"--image {quoted(given['image'][0])} is the first frame, and "
+            "--frames 1 leaves nothing to sample: leave one of them out"
         )
     return problems

@@ -1,7 +1,7 @@
-"""The tasks as methods: clips, pictures and masks in, a clip out.
+"""The tasks as methods of a model: clips, pictures and masks in, a clip out.
 
-Each takes the arguments of its task's dataclass (`sampling.tasks`) by their names, and
-the options of `Model`.
+Each takes the arguments of its task's dataclass (`sampling.tasks`) as keywords, and the
+options of `Model`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MaskLike = Any
 
 
 class TaskMethods(abc.ABC):
-    """What a model does beside generating from text; options are those of `Model`."""
+    """A method for every task except `generate`; for the options see `Model`."""
 
     @abc.abstractmethod
     def perform(
@@ -35,25 +35,25 @@ class TaskMethods(abc.ABC):
     def _clip(
         self, kind: type[Task], prompt: Any, options: dict[str, Any], **given: Any
     ) -> Clip:
-        """Perform a task of one video; options that are its arguments go to it."""
+        """Perform a task of one video; options may include its arguments."""
         for name in kind.arguments():
             if name in options:
                 given[name] = options.pop(name)
         if "frames" in options:
             raise ValueError(
-                f"frames must be left out, got {options['frames']}: the input says how "
-                "long the video is"
+                f"frames must be left out, got {options['frames']}: the length of the "
+                "input sets it"
             )
         task = tasks.build(kind, given)
         text = converters.as_text(prompt, "prompt")
         return np.concatenate(list(self.perform(task, text, **options)), axis=1)[0]
 
     def animate(self, image: Any, prompt: str = "", **options: Any) -> Clip:
-        """Make a video that begins with a picture, or goes through several.
+        """Animate a picture, or several that the video passes through.
 
         Args:
           image: one frame `[1 h w 3]`, a file's path, or `Keyframe`s.
-          prompt: what is shown.
+          prompt: describes the video.
           **options: `frames` of the whole video, `init_noise`.
         """
         return self._clip(tasks.Animate, prompt, options, image=image)
@@ -63,7 +63,7 @@ class TaskMethods(abc.ABC):
 
         Args:
           video: the clip.
-          prompt: what is shown.
+          prompt: describes the video.
           **options: the number of new `frames`; the `direction`: "forward",
             "backward" or "both".
         """
@@ -72,24 +72,24 @@ class TaskMethods(abc.ABC):
     def loop(
         self, video: VideoLike | None = None, prompt: str = "", **options: Any
     ) -> Clip:
-        """Make a video whose last frame flows into its first.
+        """Make a video whose last frame leads into its first.
 
         Args:
-          video: that is to loop; without one a video is made from the prompt.
-          prompt: what is shown.
-          **options: `frames` that are added to the clip, or, without one, of the whole.
+          video: the clip to loop; without one, it is generated from the prompt.
+          prompt: describes the video.
+          **options: `frames`, added to the clip or, without one, of the whole.
         """
         return self._clip(tasks.Loop, prompt, options, video=video)
 
     def connect(
         self, first: VideoLike, second: VideoLike, prompt: str = "", **options: Any
     ) -> Clip:
-        """Show two clips with a transition between them.
+        """Join two clips by a transition.
 
         Args:
           first: a clip.
           second: a clip.
-          prompt: what is shown.
+          prompt: describes the video.
           **options: new `frames` between them.
         """
         return self._clip(tasks.Connect, prompt, options, video=(first, second))
@@ -99,40 +99,40 @@ class TaskMethods(abc.ABC):
 
         Args:
           video: the clip.
-          prompt: what is shown.
-          **options: `span`, pairs of seconds of the result that are filled.
+          prompt: describes the video.
+          **options: `span`, pairs of seconds of the result to fill.
         """
         return self._clip(tasks.Insert, prompt, options, video=video)
 
     def remove(self, video: VideoLike, prompt: str = "", **options: Any) -> Clip:
-        """Take spans out of a clip, and bridge the gaps.
+        """Remove spans of a clip, and bridge the gaps.
 
         Args:
           video: the clip.
-          prompt: what is shown.
+          prompt: describes the video.
           **options: `span`, pairs of seconds of the clip; new `frames` in each gap.
         """
         return self._clip(tasks.Remove, prompt, options, video=video)
 
     def edit(self, video: VideoLike, prompt: str, **options: Any) -> Clip:
-        """Keep motion and layout and change the content.
+        """Change the content of a clip; keep its motion and layout.
 
         Args:
           video: the clip.
-          prompt: what is shown.
-          **options: `strength`, how much is changed: nothing at 0, all at 1.
+          prompt: describes the video.
+          **options: `strength`, from 0 (no change) to 1 (the clip is ignored).
         """
         return self._clip(tasks.Edit, prompt, options, video=video)
 
     def inpaint(
         self, video: VideoLike, mask: MaskLike, prompt: str = "", **options: Any
     ) -> Clip:
-        """Repaint what the mask marks (1), and keep the rest (0).
+        """Repaint a clip where the mask is 1; keep it where the mask is 0.
 
         Args:
           video: the clip.
           mask: of the clip's frames, height and width.
-          prompt: what is shown.
+          prompt: describes the video.
           **options: see the class.
         """
         return self._clip(tasks.Inpaint, prompt, options, video=video, mask=mask)
@@ -140,18 +140,18 @@ class TaskMethods(abc.ABC):
     def outpaint(
         self, video: VideoLike, prompt: str = "", *, size: Any, **options: Any
     ) -> Clip:
-        """Paint the surroundings of a clip, up to a size (height, width)."""
+        """Extend the frames of a clip on all sides to a size (height, width)."""
         outpaint = converters.as_size(size)
         return self._clip(
             tasks.Outpaint, prompt, options, video=video, outpaint=outpaint
         )
 
     def storyboard(self, storyboard: str | Sequence[Stretch], **options: Any) -> Clip:
-        """Make one video that follows a storyboard.
+        """Generate a video from a storyboard.
 
         Args:
           storyboard: stretches of time, or the path of a file.
-          **options: `frames` of the whole, beside stretches.
+          **options: `frames` of the video, if stretches are given.
         """
         return self._clip(tasks.Storyboard, "", options, storyboard=storyboard)
 
@@ -163,18 +163,18 @@ class TaskMethods(abc.ABC):
         size: Any,
         **options: Any,
     ) -> Clip:
-        """Refine a clip, or a draft from the prompt, at a size (height, width).
+        """Refine a clip, or a draft from the prompt, at a larger (height, width).
 
         Args:
-          video: the clip; without one, a draft is made first.
-          prompt: what is shown.
+          video: the clip; without one, a draft is generated first.
+          prompt: describes the video.
           size: larger than that of the clip.
-          **options: `strength`, how much is changed; `frames` of a draft.
+          **options: `strength` (see `edit`); `frames` of a draft.
         """
         options["size"] = converters.as_size(size)
         if video is not None and "frames" in options:
             raise ValueError(
-                f"frames must be left out, got {options['frames']}: the clip says how "
-                "long the video is"
+                f"frames must be left out, got {options['frames']}: the length of the "
+                "clip sets it"
             )
         return self._clip(tasks.Upscale, prompt, options, video=video)

@@ -1,12 +1,12 @@
-"""A whole video from windows: in latents where the model can, else through pixels.
+"""Sample a whole video window by window, in latents or through pixels.
 
-A video that fits a window is one run of the transformer. A longer one is made window
-by window, each going on from the end of the one before:
+A video that fits one window is one run of the solver. In a longer one, each window
+continues the one before:
 
-* in latents, by a model that was trained on videos without their beginning: the
-  windows join into one stream of latents, which is decoded once;
-* through pixels, by others, and where pixels are given later than in the first window:
-  the sampled frames are given to the next window as any other pixels are.
+* in latents, if the model was trained on mid-clip crops: the windows form one stream
+  of latents, which is decoded once;
+* through pixels otherwise, and if pixels are given after the first window: the decoded
+  frames condition the next window like any given pixels.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ Frames = Float[np.ndarray, "_ _ _ _ 3"]  # [b t h w 3]
 
 
 class LatentSpan(NamedTuple):
-    """Latent frames of a window, of which the first ones come from the one before."""
+    """Latent frames [start, stop) of a window; it reuses the first `before`."""
 
     start: int
     stop: int
@@ -42,7 +42,7 @@ class LatentSpan(NamedTuple):
 
 
 def split_into_windows(frames: int, window: int, context: int) -> list[LatentSpan]:
-    """Cut latent frames into windows of one length; the last ends where they end."""
+    """Split latent frames into windows of equal length that overlap."""
     if frames <= window:
         return [LatentSpan(0, frames, 0)]
     found, done = [LatentSpan(0, window, 0)], window
@@ -54,7 +54,7 @@ def split_into_windows(frames: int, window: int, context: int) -> list[LatentSpa
 
 
 def plan_windows(request: Request, model: ModelConfig) -> list[LatentSpan]:
-    """The windows of a request."""
+    """Return the windows of a request."""
     factor = model.vae.time_factor
     window = 1 + (request.window(model) - 1) // factor
     context = 1 + (request.settings.context - 1) // factor
@@ -86,12 +86,12 @@ def sample_request(
 def most_stretches(
     request: Request, windows: list[LatentSpan], model: ModelConfig
 ) -> int:
-    """The most stretches of time in a window: with room for so many, one program."""
+    """Return the largest number of stretches in a window, so that one program fits."""
     return max(len(window_story(request, span, model)) for span in windows)
 
 
 def continues_in_latents(request: Request, model: ModelConfig) -> bool:
-    """Whether later windows need nothing but the latents of those before them."""
+    """Return whether later windows need only the latents of earlier ones."""
     later = request.window(model)
     condition = request.condition
     return model.mid_clip and (
@@ -102,7 +102,7 @@ def continues_in_latents(request: Request, model: ModelConfig) -> bool:
 def sample_in_latents(
     sampler: WindowSampler, windows: list[LatentSpan]
 ) -> Iterator[Frames]:
-    """Windows that join into one stream of latents, decoded once."""
+    """Sample windows that form one stream of latents, and decode it once."""
     weights, request = sampler.weights, sampler.request
     videos = len(request.prompts)
     frames = request.window(weights.config)
@@ -114,7 +114,7 @@ def sample_in_latents(
     source = None
     if request.source is not None:
         source = codec.encode(weights.vae, request.source[None], weights.mesh_plan)[0]
-    # On the host: on the device each length would be compiled for.
+    # On the host: on the device, each length would compile.
     sampled: list[np.ndarray] = []
     for number in window_numbers(windows, sampler.progress):
         start, stop, before = windows[number]
@@ -137,7 +137,7 @@ def sample_in_latents(
 def sample_through_pixels(
     sampler: WindowSampler, windows: list[LatentSpan]
 ) -> Iterator[Frames]:
-    """Windows to which the frames before them are given as any other pixels."""
+    """Sample windows conditioned on the decoded frames before them."""
     weights, request = sampler.weights, sampler.request
     videos = len(request.prompts)
     factor = weights.config.vae.time_factor
@@ -167,7 +167,7 @@ def sample_through_pixels(
             source=source,
             story=window_story(request, windows[number], weights.config),
         )
-        # Before the VAE takes the place of its networks.
+        # Sampling has to end before the VAE replaces the transformer in memory.
         latents = sampler.sample(window)
         chunks = list(decode_video(weights, latents, request, sampler.progress))
         last = keep_given(np.concatenate(chunks, axis=1), request.condition, first)
@@ -175,7 +175,7 @@ def sample_through_pixels(
 
 
 def window_numbers(windows: list[LatentSpan], progress: Progress) -> Iterable[int]:
-    """The windows' numbers, with progress where there are several."""
+    """Return the indices of the windows; show progress if there are several."""
     numbers = range(len(windows))
     return numbers if len(windows) == 1 else progress(numbers, "window")
 
@@ -183,7 +183,7 @@ def window_numbers(windows: list[LatentSpan], progress: Progress) -> Iterable[in
 def window_story(
     request: Request, span: LatentSpan, model: ModelConfig
 ) -> tuple[tuple[int, str | None], ...]:
-    """The stretches of time that a window shows, in its own latent frames."""
+    """Return (latent frame, prompt) of the stretches of time in a window."""
     factor = model.vae.time_factor
     # As in training: with the time factor r, frame 1 + r k starts latent 1 + k.
     stretches = [(0, None), *((-(-at // factor), text) for at, text in request.story)]
@@ -195,7 +195,7 @@ def window_story(
 def crop_condition(
     condition: Condition | None, start: int, frames: int, size: tuple[int, int]
 ) -> Condition:
-    """The condition of some of a video's frames: nothing is given where it ends."""
+    """Crop a condition to some frames; pixels beyond its end are not given."""
     mask = conditioning.empty_mask(frames, size[0], size[1])
     pixels = np.zeros((*mask.shape, 3), np.float32)
     if condition is not None:
@@ -208,14 +208,14 @@ def crop_condition(
 def with_previous_frames(
     condition: Condition, before: Float[np.ndarray, "t h w 3"]
 ) -> Condition:
-    """The condition in which the first frames are also given, by the window before."""
+    """Add the previous window's frames to a condition, as its first frames."""
     pixels, mask = np.array(condition.pixels), np.array(condition.mask)
     pixels[: len(before)], mask[: len(before)] = before, 1
     return Condition(pixels=pixels, mask=mask)
 
 
 def keep_given(frames: Frames, condition: Condition | None, start: int) -> Frames:
-    """Put given pixels back as they are, in frames from `start` on."""
+    """Overwrite frames, which begin at frame `start`, with the given pixels."""
     if condition is None:
         return frames
     given = crop_condition(condition, start, frames.shape[1], frames.shape[2:4])
@@ -228,7 +228,7 @@ def decode_video(
     request: Request,
     progress: Progress,
 ) -> Iterator[Frames]:
-    """Decode a video, whole frames or tiles of them, as memory allows."""
+    """Decode a video, in whole frames or in tiles, as memory allows."""
     vae, mesh_plan = weights.vae, weights.mesh_plan
     tile = request.settings.tile
     cells = tile and tile // vae.config.space_factor

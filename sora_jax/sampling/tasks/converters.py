@@ -1,7 +1,7 @@
-"""What a task's arguments may be, at any door: a path, an array, an object, a text.
+"""Convert the arguments of tasks: paths, arrays, objects or texts.
 
-The command line hands over texts, JSON plain data, Python arrays as well; all are
-brought to one form. Needs no JAX.
+The command line passes texts, JSON passes plain data, Python also arrays; each argument
+is converted to one type. Needs no JAX.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ T = TypeVar("T")
 
 
 def as_path(value: Any) -> str | None:
-    """The text of a path; None for other things."""
+    """A path as text; None for anything else."""
     return os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
 
 
@@ -49,7 +49,7 @@ def as_two_videos(value: Any, name: str) -> tuple[Any, Any]:
     """Two clips."""
     items = items_of(value, name, "two clips")
     if len(items) != 2:
-        raise ValueError(f"{name} must be given 2 times, got {len(items)}")
+        raise ValueError(f"{name} must be two clips, got {len(items)}")
     first, second = (as_video(item, f"{name}[{i}]") for i, item in enumerate(items))
     return first, second
 
@@ -74,7 +74,7 @@ def as_size_input(value: Any, name: str) -> tuple[int, int]:
 
 
 def as_direction(value: Any, name: str) -> Any:
-    """At which end a clip is extended."""
+    """The end at which a clip is extended."""
     return as_choice(value, get_args(Direction), name)
 
 
@@ -95,7 +95,7 @@ def as_spans(value: Any, name: str) -> tuple[tuple[Any, Any], ...]:
 
 
 def parse_span(text: str, name: str) -> tuple[float, float]:
-    """Read "FROM:TO" in seconds."""
+    """Parse "FROM:TO" in seconds."""
     match = re.fullmatch(r"(\d*\.?\d+):(\d*\.?\d+)", text.strip())
     if match is None or len(text) > 50:
         raise ValueError(
@@ -105,7 +105,7 @@ def parse_span(text: str, name: str) -> tuple[float, float]:
 
 
 def as_keyframes(value: Any, name: str) -> tuple[Keyframe, ...]:
-    """Keyframes; a picture alone is that of the first frame."""
+    """Keyframes; a single picture is the first frame's."""
     if hasattr(value, "shape"):
         return (Keyframe(picture=as_picture(value, name)),)
     items = [value] if as_path(value) else items_of(value, name, "Keyframes")
@@ -125,10 +125,10 @@ def _as_keyframe(value: Any, name: str) -> Keyframe:
 
 
 def parse_keyframe(text: str, name: str) -> Keyframe:
-    """A picture given as FILE, FILE@FRAME or FILE@FRAME:STRENGTH.
+    """Parse FILE, FILE@FRAME or FILE@FRAME:STRENGTH.
 
     Raises:
-      ValueError: it is none of these.
+      ValueError: the text has another form.
     """
     match = re.fullmatch(r"(.+?)(?:@(-?\d{1,18})(?::(\d*\.?\d+))?)?", text, re.DOTALL)
     path, frame, strength = match.groups() if match else ("", None, None)
@@ -172,7 +172,7 @@ def _as_stretch(value: Any, name: str) -> Stretch:
 
 
 def _as_struct(value: Any, kind: type[T], name: str) -> T:
-    """An instance of a dataclass, or an object with its fields."""
+    """An instance of a dataclass, or a JSON object with its fields."""
     if isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):

@@ -1,4 +1,4 @@
-"""A clip denoised from part-way: with new content, or refined at a larger size."""
+"""Tasks that denoise a clip from an intermediate level: edit and upscale."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Edit(Task):
 
     Attributes:
       video: the clip.
-      strength: how much is changed: 0 nothing, 1 all.
+      strength: from 0 (no change) to 1 (the clip is ignored).
     """
 
     name = "edit"
@@ -33,7 +33,7 @@ class Edit(Task):
     strength: Share = 0.7
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The clip, denoised from part-way."""
+        """Sample the clip from an intermediate noise level."""
         return [
             denoise_partially(context, context.media.video(self.video), self.strength)
         ]
@@ -44,9 +44,9 @@ class Upscale(Task):
     """Refine a clip, or a draft from the prompt, at a larger size.
 
     Attributes:
-      video: the clip; without one, a draft is made at the model's own size first.
+      video: the clip; without one, a draft is generated at the model's default size.
       frames: of the draft, 1 + r k, with the VAE's time factor r.
-      strength: how much is changed: 0 nothing, 1 all.
+      strength: from 0 (no change) to 1 (the clip is ignored).
     """
 
     name = "upscale"
@@ -59,16 +59,16 @@ class Upscale(Task):
 
     @property
     def needs_prompt(self) -> bool:
-        """Without a clip."""
+        """Return whether there is no clip."""
         return self.video is None
 
     @property
     def counts_frames(self) -> bool:
-        """Without a clip."""
+        """Return whether there is no clip."""
         return self.video is None
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The enlarged clip, denoised from part-way."""
+        """Sample the enlarged clip from an intermediate noise level."""
         size = context.settings.size
         if self.video is not None:
             clip = context.media.enlarged(self.video)
@@ -88,7 +88,7 @@ class Upscale(Task):
 def denoise_partially(
     context: TaskContext, clip: Clip, strength: int | float
 ) -> Sampled:
-    """A clip to which noise is added, and taken away again."""
+    """Sample a clip from the noise level of a strength (SDEdit)."""
     check_clips(clip)
     source = hold_last_frame(clip, context.whole(len(clip)))
     request = context.request(len(source), source=source, strength=strength)
@@ -96,7 +96,7 @@ def denoise_partially(
 
 
 def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:
-    """Refuse a size that is none to refine at."""
+    """Check that a size is larger than the clip's."""
     if min(large - old for large, old in zip(size, small, strict=True)) < 0 or (
         size == tuple(small)
     ):
@@ -107,5 +107,5 @@ def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:
 
 
 def hold_last_frame(frames: Frames, count: int) -> Frames:
-    """Let the last frame stand still until there are so many."""
+    """Repeat the last frame until there are `count` frames."""
     return frames[np.minimum(np.arange(count), len(frames) - 1)]

@@ -22,9 +22,8 @@ class Extend(Task):
 
     Attributes:
       video: the clip.
-      frames: new frames at an end, in any number; by default one less than the model
-        makes at once.
-      direction: at which end.
+      frames: new frames at each end, any number; by default one less than a window.
+      direction: the end to extend.
     """
 
     name = "extend"
@@ -35,7 +34,7 @@ class Extend(Task):
     direction: Side = "forward"
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The clip as it is, with sampled frames at its ends."""
+        """Keep the clip, and sample frames at its ends."""
         frames = context.model.sampling.frames - 1
         frames = frames if self.frames is None else self.frames
         check_new_frames(context, frames)
@@ -51,7 +50,7 @@ class Extend(Task):
 
 
 def extend_forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
-    """The new frames after a clip, whose last whole latents are given."""
+    """Sample new frames after a clip, given its last whole latents."""
     factor = context.model.vae.time_factor
     given = 1 + (min(len(clip), context.overlap) - 1) // factor * factor
     request = context.request(
@@ -62,9 +61,9 @@ def extend_forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
 
 
 def extend_backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
-    """The new frames before a clip, those next to it sampled first.
+    """Sample new frames before a clip, nearest to it first.
 
-    More are sampled than wanted where that lets the clip begin with a whole latent.
+    A few extra frames are sampled where the clip has to begin at a whole latent.
     """
     factor = context.model.vae.time_factor
     given = max(1, context.overlap // factor) * factor
@@ -72,7 +71,7 @@ def extend_backward(context: TaskContext, clip: Clip, frames: int) -> list[Segme
     new = min(context.whole(frames), room)
     shown = min(frames, new)
     pixels = context.grey(new + given, clip.shape[1:3])
-    # Where the clip is too short, its last frame stands still beyond it.
+    # A clip that is too short is padded with its last frame.
     pixels[new:] = clip[np.minimum(np.arange(given), len(clip) - 1)]
     condition = given_frames(pixels, list(range(new, new + given)))
     request = context.request(new + given, condition=condition)

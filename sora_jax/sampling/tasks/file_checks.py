@@ -1,4 +1,4 @@
-"""What the beginnings of files tell, before anything is decoded. Needs no JAX."""
+"""Check the files of a task by their first bytes. Needs no JAX."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sora_jax.sampling.tasks.inputs import Keyframe
 
 
 def check_footage(path: str, field: str, limits: Limits) -> None:
-    """Refuse a file that is no clip and no picture.
+    """Check that a file is a clip or a picture.
 
     Raises:
       ValueError: names the field, the file and the remedy.
@@ -30,10 +30,10 @@ def check_footage(path: str, field: str, limits: Limits) -> None:
 
 
 def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> None:
-    """Refuse files that are no pictures.
+    """Check that the files of keyframes are pictures.
 
     Raises:
-      ValueError: names each, and the remedy.
+      ValueError: names each file and the remedy.
     """
     problems = []
     for key in keys:
@@ -46,16 +46,16 @@ def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> N
 
 
 def check_storyboard(path: str, field: str, limits: Limits) -> None:
-    """Refuse a storyboard that makes no sense.
+    """Check a storyboard.
 
     Raises:
-      ValueError: lists each place, what is wrong with it and the remedy.
+      ValueError: lists each wrong field and the remedy.
     """
     storyboard.read_storyboard(path, field=field, limits=limits)
 
 
 def check_exists(path: str, field: str, limits: Limits) -> None:
-    """Refuse what is no regular file.
+    """Check that a path is a regular file.
 
     Raises:
       ValueError: names the field, the file and the remedy.
@@ -65,10 +65,10 @@ def check_exists(path: str, field: str, limits: Limits) -> None:
 
 
 def check_two(paths: tuple[Any, ...], field: str, limits: Limits) -> None:
-    """Refuse files that are no clips.
+    """Check that two files are clips.
 
     Raises:
-      ValueError: names the first that is none, and the remedy.
+      ValueError: names the first that is not, and the remedy.
     """
     for path in paths:
         check_footage(path, field, limits)

@@ -1,4 +1,4 @@
-"""Scenes inserted into footage, and spans of it removed. Times are in seconds."""
+"""Insert scenes into a clip, or remove spans of it. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Insert(Task):
 
     Attributes:
       video: the clip.
-      span: FROM:TO in seconds of the result, which the scene fills.
+      span: FROM:TO in seconds of the result, to be filled by the scene.
     """
 
     name = "insert"
@@ -35,7 +35,7 @@ class Insert(Task):
     span: Spans
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The pieces of the clip, and sampled frames between them."""
+        """Keep the pieces of the clip, and sample frames between them."""
         cuts = spans_in_frames(context, self.span)
         clip = context.media.video(self.video)
         check_clips(clip)
@@ -64,13 +64,13 @@ class Insert(Task):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Remove(Task):
-    """Take spans out of a clip, and bridge the gaps.
+    """Remove spans of a clip, and bridge the gaps.
 
     Attributes:
       video: the clip.
       span: FROM:TO in seconds of the clip.
-      frames: new frames that bridge each gap; by default half a second, or as long as
-        the span if that is shorter.
+      frames: new frames in each gap; by default half a second, or the span's length if
+        shorter.
     """
 
     name = "remove"
@@ -81,7 +81,7 @@ class Remove(Task):
     frames: Count | None = None
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The pieces of the clip that stay, and sampled frames between them."""
+        """Keep the other pieces of the clip, and sample frames between them."""
         check_new_frames(context, 1 if self.frames is None else self.frames)
         cuts = spans_in_frames(context, self.span)
         clip = context.media.video(self.video)
@@ -108,15 +108,15 @@ class Remove(Task):
 def spans_in_frames(
     context: TaskContext, spans: Sequence[Span]
 ) -> list[tuple[int, int]]:
-    """Spans of seconds as frames; spans that touch are one.
+    """Convert spans of seconds to frames, and merge adjacent ones.
 
     Raises:
-      ValueError: one is empty or begins before 0, or they overlap or are not sorted.
+      ValueError: a span is empty or begins before 0, or spans overlap or are unsorted.
     """
     fps, most = context.settings.fps, context.limits.frames
     check_count(context, "span", len(spans))
     problems = [
-        f"span: {start:g}:{stop:g} must be FROM:TO in seconds, of a frame or more"
+        f"span: {start:g}:{stop:g} must be FROM:TO in seconds, at least one frame long"
         for start, stop in spans
         if start < 0 or round(stop * fps) <= round(start * fps)
     ]

@@ -1,8 +1,7 @@
-"""What a task is: a dataclass of arguments, and one method that makes segments.
+"""`Task`: a dataclass of arguments, and one method that builds segments.
 
-The fields are the arguments of every door: flags of the command line, keywords of the
-Python methods, keys of a JSON object. Each is annotated with its `Kind`, which brings
-what any door hands over to one form.
+Its fields are flags of the command line, keywords of the Python methods and keys of a
+JSON object alike. Each is annotated with its `Kind`, which converts any of these.
 """
 
 from __future__ import annotations
@@ -41,15 +40,14 @@ from sora_jax.sampling.tasks.context import TaskContext
 
 
 class Kind(NamedTuple):
-    """What an argument is, at every door.
+    """How an argument is parsed and checked.
 
     Attributes:
-      convert: checks a value of Python, JSON or a flag, and brings it to one form.
-      flag: how the command line takes it: "one" text, "several" texts, a type; None
-        where it has no flag.
+      convert: checks and converts a value of Python, JSON or a flag.
+      flag: how the command line takes it: "one" text, "several" texts, or a type; None
+        if it has no flag.
       takes: whether `convert` takes "one" value, or a "list" of them.
-      check_file: refuses what the beginning of a named file tells: (value, field,
-        limits).
+      check_file: checks the first bytes of a file: (value, field, limits).
     """
 
     convert: Callable[[Any, str], Any]
@@ -82,7 +80,7 @@ Story = Annotated[
 ]
 # A path, or an array of latents [t h w z] or [b t h w z].
 Noise = Annotated[Any, Kind(converters.as_noise, check_file=file_checks.check_exists)]
-# What is given of the video, in Python alone.
+# Given pixels of the video; in Python only.
 GivenPixels = Annotated[Any, Kind(as_condition, None)]
 # (height, width) in pixels; as text, WIDTHxHEIGHT.
 Size = Annotated[Any, Kind(converters.as_size_input)]
@@ -96,10 +94,10 @@ class Argument(NamedTuple):
     """A field of a task.
 
     Attributes:
-      kind: what it is.
-      is_required: whether there is no default.
-      default: what it is where nothing is said.
-      about: what it means.
+      kind: how it is parsed.
+      is_required: whether it has no default.
+      default: its default value.
+      about: its documentation.
     """
 
     kind: Kind
@@ -109,14 +107,14 @@ class Argument(NamedTuple):
 
 
 class Task(abc.ABC):
-    """A thing to do; a subclass is a frozen dataclass whose fields are its arguments.
+    """A task; a subclass is a frozen dataclass whose fields are its arguments.
 
     Attributes:
-      name: what people call it.
-      counts: whether its number of frames is of "all" the video, or of the "new" ones;
-        None where its other arguments say how long the video is.
-      prompt: whether it needs one, may have one, or has texts of its own.
-      size: whether the video has its input's size, or must be given "another".
+      name: on the command line and in JSON.
+      counts: whether `frames` counts "all" frames of the video, or the "new" ones;
+        None if other arguments set the length.
+      prompt: whether a prompt is required, optional, or not taken.
+      size: whether the video has the size of its "input", or needs "another".
     """
 
     name: ClassVar[str]
@@ -126,7 +124,7 @@ class Task(abc.ABC):
 
     @abc.abstractmethod
     def segments(self, context: TaskContext) -> list[Segment]:
-        """Make the segments that the video consists of.
+        """Build the segments of the video.
 
         Raises:
           ValueError: names the argument that is wrong, its value and the remedy.
@@ -134,18 +132,18 @@ class Task(abc.ABC):
 
     @property
     def needs_prompt(self) -> bool:
-        """Whether a text must say what the video shows."""
+        """Return whether a prompt is required."""
         return self.prompt == "required"
 
     @property
     def counts_frames(self) -> bool:
-        """Whether a number of frames has a meaning beside the other arguments."""
+        """Return whether `frames` applies, given the other arguments."""
         return self.counts is not None
 
     @classmethod
     @functools.cache
     def arguments(cls) -> Mapping[str, Argument]:
-        """The fields by their names."""
+        """Return the arguments by name."""
         hints = get_type_hints(cls, include_extras=True)
         told = docstring_parser.parse(cls.__doc__ or "").params
         about = {item.arg_name: item.description or "" for item in told}
@@ -160,7 +158,7 @@ class Task(abc.ABC):
         }
 
     def to_json(self) -> dict[str, Any]:
-        """The task as plain data: its name and all arguments that differ from defaults.
+        """Return the task as plain data: its name and non-default arguments.
 
         Raises:
           ValueError: an argument is an array, not a file.
@@ -175,7 +173,7 @@ class Task(abc.ABC):
 
 
 def build(kind: type[Task], given: Mapping[str, Any]) -> Task:
-    """Build a task from arguments, as any door hands them over.
+    """Build a task from arguments of the command line, Python or JSON.
 
     Raises:
       ValueError: names every argument that is wrong, its value and the remedy.
@@ -207,7 +205,7 @@ def build(kind: type[Task], given: Mapping[str, Any]) -> Task:
 
 
 def _kind_of(hint: Any) -> Kind:
-    """The kind that an annotation names, optional or not."""
+    """Return the `Kind` in an annotation, optional or not."""
     if get_origin(hint) in (Union, types.UnionType):
         (hint,) = (arg for arg in get_args(hint) if arg is not type(None))
     if get_origin(hint) is Annotated:
@@ -224,7 +222,7 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """An argument as JSON has it."""
+    """Convert an argument to JSON data."""
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
