@@ -54,7 +54,7 @@ class Checkpoints:
 
         Args:
           workdir: the run's folder; may be `gs://`.
-          keep: newest steps to keep; at least 2, since a step may only be deleted once
+          keep: newest steps to keep; at least 2, since a step may be deleted only after
             its successor is complete.
         """
         if keep < 2:

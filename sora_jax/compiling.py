@@ -9,8 +9,8 @@ from typing import Any
 import jax
 
 # XLA:TPU would turn a matmul with gathered parameters into a loop that passes shards
-# around: more traffic, more steps, and three times the compile time. Instead, parameters
-# are gathered layer by layer, overlapping with the layer before.
+# around: more traffic, more steps, and three times the compile time. Instead,
+# parameters are gathered layer by layer, overlapping with the layer before.
 TPU = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
 # oneDNN multiplies matrices for XLA:CPU, and may round the inputs to bfloat16 if
 # `runtime.set_cpu_matmul_dtype` allows it; sums and everything else stay float32.

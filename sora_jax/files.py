@@ -39,8 +39,8 @@ def existing(path: PathLike, field: str) -> epath.Path:
       field: the flag or config field that error messages name.
 
     Raises:
-      ValueError: it does not exist, or is a folder, a pipe, a device, a socket, or a URL
-        of another kind.
+      ValueError: it does not exist, or is a folder, a pipe, a device, a socket, or a
+        URL of another kind.
     """
     named = f"{field} {quoted(path)}"
     source = located(path, field)
@@ -168,7 +168,7 @@ def decode_json(
     Args:
       text: to parse.
       kind: the type.
-      infinite: also accept Infinity and NaN, which are not JSON, but which Python writes.
+      infinite: also accept Infinity and NaN, which Python writes, though not JSON.
 
     Raises:
       ValueError: it is not JSON, is nested too deeply, or has another type; says where.

@@ -86,8 +86,7 @@ def refuse_changed(
 def differ(kept: str, now: str) -> bool:
     """Return whether hashes differ; hashes of different kinds count as equal.
 
-    A folder copied between a bucket and a disk has hashes of a kind that its new place
-    cannot compute.
+    A folder copied between a bucket and a disk has hashes that cannot be computed there.
     """
     return kept.partition(":")[0] == now.partition(":")[0] and kept != now
 

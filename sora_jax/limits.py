@@ -87,8 +87,8 @@ TOKENS = 2**16
 NUMBER = 1e6
 # Seeds are 32-bit integers in JAX.
 SEEDS = 2**32
-# A longer gap between two frames, in seconds, counts as an error of the file, unless its
-# declared duration contains it.
+# A longer gap between two frames, in seconds, counts as an error of the file, unless
+# its declared duration contains it.
 LONGEST_FRAME = 60.0
 # Characters of an argument that is neither a text nor a path.
 ARGUMENT = 1_000

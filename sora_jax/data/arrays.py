@@ -1,4 +1,4 @@
-"""Arrays from `.npy` files: mapped from the disk, checked before anything is read."""
+"""Arrays from `.npy` files: memory-mapped, and checked before they are read."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sora_jax.limits import LIMITS, Limits
 
 
 def open_array(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.ndarray:
-    """Opens an array file; from a disk, its values are read when they are used.
+    """Open an array file; on a disk, it is memory-mapped.
 
     Raises:
       ValueError: the file is missing, holds no array of numbers, is cut short, or is
@@ -33,7 +33,7 @@ def open_array(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.nda
             return np.lib.format.open_memmap(pathlib.Path(source), mode="r")
         with source.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # NumPy reads headers as Python, and raises as much
+    except Exception as error:  # NumPy evaluates headers as Python, and raises anything
         raise ValueError(f"{named} is no whole .npy file of one array: {error}") from (
             error
         )
@@ -42,11 +42,11 @@ def open_array(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.nda
 def array_frames(
     path: PathLike, fps: float, *, field: str = "--video", limits: Limits = LIMITS
 ) -> Iterator[TimedFrame]:
-    """Yields the frames of an array file, as `outputs` writes them, at a rate.
+    """Yield the frames of an array file, as `outputs` writes it.
 
     Raises:
-      ValueError: the file is missing, or no array of pixels; of pixels that are out of
-        range where they are met.
+      ValueError: the file is missing or not an array of pixels, or a frame has values
+        out of range.
     """
     frames = open_array(path, field=field, limits=limits)
     wanted = f"{field} {quoted(path)} must hold floats [t h w 3] in [0, 1], as --out "

@@ -1,4 +1,4 @@
-"""Video files, frame by frame in the order of time, one in memory after the other."""
+"""Decode video files frame by frame, in display order, one frame in memory."""
 
 from __future__ import annotations
 
@@ -26,16 +26,16 @@ _logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TimedFrame:
-    """A frame of a file, and when it is on the screen.
+    """A decoded frame and its display time.
 
     Attributes:
-      pixels: makes its picture, upright, `uint8[h w 3]`; alpha shows grey.
-      size: (height, width) on a screen; other than the picture's where the file's
-        pixels are not square.
-      begin: seconds since the first frame; grows from frame to frame.
-      length: seconds that the file gives it.
-      tick: seconds to which the file rounds its times.
-      rate: frames per second that the file declares; 0 where it does not.
+      pixels: returns its upright picture, `uint8[h w 3]`, over grey if it has alpha.
+      size: displayed (height, width); differs from the picture's if pixels are not
+        square.
+      begin: seconds since the first frame; increasing.
+      length: its duration in seconds, by the file.
+      tick: time resolution of the file in seconds.
+      rate: declared frames per second; 0 if undeclared.
     """
 
     pixels: Callable[[], UInt8[np.ndarray, "h w 3"]]
@@ -49,9 +49,9 @@ class TimedFrame:
 def read_video(
     path: PathLike, *, max_frames: int | None = None, field: str = "--video"
 ) -> Clip:
-    """Reads a video upright and in its display aspect ratio.
+    """Read a video, upright and in its display aspect ratio.
 
-    With a variable frame rate the frames are kept as they are and `fps` is the mean.
+    Variable frame rates are not resampled; `fps` is then the mean.
 
     Args:
       path: a video file (`containers.DEMUXERS`); may be `gs://`.
@@ -70,7 +70,7 @@ def read_video(
 
 
 def _frame_rate(shown: Sequence[TimedFrame]) -> float:
-    """Believes what a file declares unless its timestamps say otherwise."""
+    """Return the declared frame rate, unless the timestamps contradict it."""
     declared = shown[0].rate
     if len(shown) == 1:
         return declared or 1.0
@@ -81,10 +81,9 @@ def _frame_rate(shown: Sequence[TimedFrame]) -> float:
 def decode(
     path: PathLike, *, field: str = "--video", limits: Limits = LIMITS
 ) -> Iterator[TimedFrame]:
-    """Yields a video's frames in the order of time, one in memory after the other.
+    """Yield a video's frames in display order, with one in memory.
 
-    What cannot be decoded at its beginning, since it was cut between keyframes, is left
-    out, and said.
+    Frames before the first keyframe cannot be decoded: they are skipped with a warning.
 
     Args:
       path: a video file (`containers.DEMUXERS`) or an animated WebP; may be `gs://`.
@@ -92,8 +91,8 @@ def decode(
       limits: how large its frames may be, and how long they may last.
 
     Raises:
-      ValueError: the file is missing, holds no video, is damaged, or exceeds the
-        limits; it says how many frames were good.
+      ValueError: the file is missing, holds no video, is damaged (says after how many
+        frames), or exceeds the limits.
     """
     source, good, before = existing(path, field), 0, 0.0
     named = f"{field} {quoted(path)}"
@@ -106,7 +105,7 @@ def decode(
                 )
             good, before = good + 1, shown.begin
             yield shown
-    except Exception as error:  # of damaged files, libraries raise what they like
+    except Exception as error:  # libraries raise anything on damaged files
         raise containers.unreadable_error(named, good, error) from error
     if not good:
         raise ValueError(f"{named} holds no frames; give another file")
@@ -137,7 +136,7 @@ def _animated(source: epath.Path, limits: Limits) -> Iterator[TimedFrame]:
 def _timed(
     opened: containers.OpenContainer, named: str, limits: Limits
 ) -> Iterator[TimedFrame]:
-    """Decodes frames; where timestamps are of no use, each follows the one before."""
+    """Decode frames; without valid timestamps, each follows the one before."""
     container, stream, meter = opened
     rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
     tick, declared = float(stream.time_base), _declared_seconds(container, stream)
@@ -166,21 +165,21 @@ def _timed(
             tick=tick,
             rate=rate,
         )
-    # FFmpeg is silent about a file that was cut off.
+    # FFmpeg does not report a truncated file.
     there = opening + begin + length
     if declared - there > max(declared / 10, 2 * length):
-        raise ValueError(f"{there:.3g} of its {declared:.3g} seconds are here")
+        raise ValueError(f"{there:.3g} of its {declared:.3g} seconds are in the file")
 
 
 class _Packets:
-    """A stream's packets on their way through a decoder, and their times."""
+    """Decodes the packets of a stream, and keeps their times."""
 
     def __init__(self, container: Any, stream: Any, decoder: Any):
         self._container, self._stream, self._decoder = container, stream, decoder
         self._times: list[int] = []
 
     def frames(self) -> Iterator[Any]:
-        """Yields frames as they are decoded."""
+        """Yield frames as they are decoded."""
         failed, any_frame = None, False
         for packet in self._container.demux(self._stream):
             if packet.pts is not None and not packet.is_discard and not any_frame:
@@ -190,7 +189,7 @@ class _Packets:
             except InvalidDataError as error:
                 if any_frame:
                     raise
-                failed = error  # as it is before the first keyframe
+                failed = error  # expected before the first keyframe
                 continue
             for frame in frames:
                 if frame.time_base is None:
@@ -201,7 +200,7 @@ class _Packets:
             raise failed
 
     def left_out(self, first: Any, named: str) -> float:
-        """Says how many frames before the first could not be decoded.
+        """Warn about frames before the first one that could not be decoded.
 
         Returns:
           The seconds from the beginning of the file to the first frame.
@@ -218,16 +217,16 @@ class _Packets:
                 "s" * (lost > 1),
                 "are" if lost > 1 else "is",
             )
-        # The length of Matroska counts from 0, that of others from the first packet.
+        # Matroska's duration counts from 0, others' from the first packet.
         is_matroska = "matroska" in self._container.format.name
         starts = 0 if is_matroska else self._stream.start_time or 0
         return max(0.0, float((first.pts - starts) * self._stream.time_base))
 
 
 def _declared_seconds(container: Any, stream: Any) -> float:
-    """How long a file says that its video lasts; 0 where it does not."""
+    """Return the declared duration of the video; 0 if undeclared."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    # A container lasts as long as its sound.
+    # The container's duration includes its sound.
     is_alone = len(container.streams) == 1 and container.duration
     return container.duration / av.time_base if is_alone else 0.0
