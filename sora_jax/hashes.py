@@ -86,7 +86,7 @@ def refuse_changed(
 def differ(kept: str, now: str) -> bool:
     """Return whether hashes differ; hashes of different kinds count as equal.
 
-    A folder copied between a bucket and a disk has hashes that cannot be computed there.
+    A folder copied between a bucket and a disk has hashes of another kind.
     """
     return kept.partition(":")[0] == now.partition(":")[0] and kept != now
 

@@ -252,7 +252,7 @@ def _at_rate(
     view: Callable[[decoding.TimedFrame], Any],
     most: Number = math.inf,
 ) -> _Reel:
-    """View the frames displayed at times i / fps, and read no more than `most` + 1."""
+    """View the frames displayed at times i / fps; read at most `most` + 1."""
     require_fps(fps)
     reel, before = _Reel(), None
     for shown in frames:
