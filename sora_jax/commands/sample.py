@@ -15,8 +15,8 @@ def main(argv: Sequence[str]) -> None:
     """Parse and check the flags, then sample and write."""
     started = time.perf_counter()
     asked = checks.check_flags(spellings.parse(argv))
-    # Flags are checked before JAX is imported, which is slow. On several hosts, all must
-    # learn of an error before one exits.
+    # Flags are checked before JAX is imported, which is slow. On several hosts, all
+    # must learn of an error before one exits.
     if not cluster.may_be_several():
         asked.raise_problems()
     from sora_jax.sampling import command

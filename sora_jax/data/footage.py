@@ -258,7 +258,8 @@ def _at_rate(
     for shown in frames:
         if before is not None:
             slack = shown.tick / 2 if shown.tick <= COARSEST_TICK else 0.0
-            # The last term exceeds the rounding errors of the sum, and is below a frame.
+            # The last term exceeds the rounding errors of the sum, and is below a
+            # frame.
             count = math.ceil((shown.begin - slack - 1e-6) * fps)
             reel.extend(count, view, before, most)
         if len(reel.views) > most:

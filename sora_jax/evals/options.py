@@ -27,13 +27,13 @@ class EvalOptions:
     tasks: tuple[str, ...] = ("all",)
     # Number of cases of each task; one for four of them where videos last a minute.
     cases: int = 256
-    # Number of cases with controls; all by default. Controls take three times as long to
-    # score as the model's videos.
+    # Number of cases with controls; all by default. Controls take three times as long
+    # to score as the model's videos.
     controls: int | None = None
     # Seed of the cases and of the noise.
     seed: int = 0
-    # Videos sampled at once, if from prompts alone; by default 20, or 4 long ones. Their
-    # noise depends on it.
+    # Videos sampled at once, if from prompts alone; by default 20, or 4 long ones.
+    # Their noise depends on it.
     batch: int | None = None
     # Denoising steps; like the next two, by default those of the weights.
     steps: int | None = None

@@ -65,7 +65,7 @@ class MeshPlan:
 
     @cached_property
     def platform(self) -> str:
-        """The target platform: "cpu", "gpu" or "tpu"; not always that of this machine."""
+        """The target platform, perhaps of another machine: "cpu", "gpu" or "tpu"."""
         if self.mesh is None:
             return jax.default_backend()
         return self.mesh.devices.flat[0].platform

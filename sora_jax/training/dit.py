@@ -141,7 +141,7 @@ def evaluation(
     mesh_plan: MeshPlan,
     sample: SampleFn | None,
 ) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
-    """Return the evaluation: held-out loss at fixed times by clip shape, and samples."""
+    """Return the evaluation: held-out loss at fixed times by clip shape, samples."""
     held_out = held_out_batches(config, latents)
 
     @partial(jax.jit, compiler_options=compiling.options(jax.default_backend()))

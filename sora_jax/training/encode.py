@@ -129,8 +129,8 @@ def check_clips(specs: Iterable[ClipSpec], vae: VAEConfig) -> None:
 def measure_latents(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
     """Measure mean and deviation of each latent channel on the first clips.
 
-    The deviation is that of posterior samples, noise included, so that a channel without
-    information is not scaled up to unit variance.
+    The deviation is that of posterior samples, noise included, so that a channel
+    without information is not scaled up to unit variance.
     """
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[:2])

@@ -1,8 +1,8 @@
 """FLOPs of a function, and the peak FLOP/s of the devices.
 
 Dots and convolutions are counted on the jaxpr; a multiplication and an addition are
-two. Loops count every iteration. Recomputation by remat counts again, so count functions
-without remat for model FLOPs.
+two. Loops count every iteration. Recomputation by remat counts again, so count
+functions without remat for model FLOPs.
 """
 
 from __future__ import annotations

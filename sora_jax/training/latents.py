@@ -36,8 +36,8 @@ def open_latents(config: DiTRun) -> Latents:
     """Open the folders of encoded clips of a run.
 
     Raises:
-      ValueError: a folder has no clips, is incomplete, does not match the config, or has
-        another VAE or frame rate than the first; names every field that differs.
+      ValueError: a folder has no clips, is incomplete, does not match the config, or
+        has another VAE or frame rate than the first; names every field that differs.
     """
     more = [("more_latents", folder) for folder in config.more_latents]
     named = [("latents", config.latents), *more]
@@ -75,9 +75,9 @@ def config_differences(
     return [
         f"{part}.{field.name} must be {getattr(expected, field.name)} to {purpose} the "
         f"existing weights, got {getattr(config, field.name)}"
-        for field in dataclasses.fields(ours)
+        for field in dataclasses.fields(config)
         if field.name not in HOW
-        and getattr(ours, field.name) != getattr(theirs, field.name)
+        and getattr(config, field.name) != getattr(expected, field.name)
     ]
 
 

@@ -1,6 +1,7 @@
 """Write TensorBoard files; on a full disk, lose curves, not the run.
 
-In tensorboardX's own writer, a full disk ends its thread, and later writes block forever.
+In tensorboardX's own writer, a full disk ends its thread, and later writes block
+forever.
 """
 
 from __future__ import annotations

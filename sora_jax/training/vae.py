@@ -107,7 +107,7 @@ def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
 def evaluation(
     program: TrainProgram, frozen: Params, held_out: Float[np.ndarray, "b t h w c"]
 ) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
-    """Return the evaluation: PSNR of held-out clips, and clips above reconstructions."""
+    """Return the evaluation: PSNR, and held-out clips above reconstructions."""
 
     @jax.jit
     def reconstruct(params: Params, frozen: Params) -> Array:

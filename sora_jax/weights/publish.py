@@ -119,7 +119,7 @@ def same_latents(folder: str, own: VAE) -> VAE:
     other = workdirs.load_vae(folder)
     if not workdirs.same_encoder(own, other):
         raise ValueError(
-            f"--vae {folder!r} encodes other latents than those the run was trained on: "
+            f"--vae {folder!r} encodes other latents than the run was trained on: "
             "give a VAE trained from it with trainable 'decoder'"
         )
     kept, decoder = parameters(own), parameters(other)["decoder"]

@@ -15,10 +15,10 @@ Metrics = dict[str, Array]
 class Objective(Protocol):
     """A loss that a training program differentiates.
 
-    It is pure, and gets networks by name. The program differentiates with respect to the
-    trained parameters only, so frozen networks (a text encoder, a teacher) are used like
-    any other. Networks with optimizers of their own, such as a critic, share one loss,
-    with `stop_gradient` between them (see `training.optim.by_network`).
+    It is pure, and gets networks by name. The program differentiates with respect to
+    the trained parameters only, so frozen networks (a text encoder, a teacher) are used
+    like any other. Networks with optimizers of their own, such as a critic, share one
+    loss, with `stop_gradient` between them (see `training.optim.by_network`).
     """
 
     def __call__(
