@@ -78,8 +78,8 @@ def refuse_changed(
     if changed:
         raise ValueError(
             f"{', '.join(changed)} in {files.quoted(folder)} "
-            f"{'are' if len(changed) > 1 else 'is'} not as written (hash differs from the "
-            f"recorded one): damaged, or of another folder; {remedy}"
+            f"{'are' if len(changed) > 1 else 'is'} not as written (the hash is "
+            f"another): damaged, or of another folder; {remedy}"
         )
 
 

@@ -44,13 +44,13 @@ def given_pixels(
         shown = video.to_float(decoding.read_video(path).pixels)
     return [
         Finding(
-            measure="known pixels equal",
+            measure="given pixels equal",
             stated="no other bytes",
             seen=f"{int(differ.sum())} other bytes",
             is_right=not bool(differ.any()),
         ),
         Finding(
-            measure="known pixels in the mp4, dB",
+            measure="given pixels in the mp4, dB",
             value=psnr(pixels[given], shown[given]),
         ),
     ]
