@@ -115,7 +115,7 @@ class EncodeRun:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiTRun(RunConfig):
-    """Train the DiT on encoded clips, and its text encoder unless `text_from` is set."""
+    """Train the DiT on encoded clips, and a text encoder unless `text_from` is set."""
 
     # Folder that an EncodeRun wrote; it holds the latents, the VAE and the tokenizer.
     latents: str = ""
