@@ -3,7 +3,7 @@
 `videos.gif` shows the first short prompts of single objects in the test split, whose
 combinations of colour, shape and motion training never saw. The others show each
 operation on the first clip of that split which suits it: what is given on the left,
-unknown pixels grey, and what comes of it on the right. Nothing is picked.
+ungiven pixels grey, and what comes of it on the right. Nothing is picked.
 """
 
 from __future__ import annotations

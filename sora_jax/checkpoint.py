@@ -45,8 +45,8 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of one run, in `workdir/checkpoints`.
 
-    Use it as a context manager: closing waits for the last save. Reading changes nothing
-    on disk.
+    Use it as a context manager: closing waits for the last save. Reading changes
+    nothing on disk.
     """
 
     def __init__(self, workdir: PathLike, keep: int = 2):

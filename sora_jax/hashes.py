@@ -78,15 +78,15 @@ def refuse_changed(
     if changed:
         raise ValueError(
             f"{', '.join(changed)} in {files.quoted(folder)} "
-            f"{'are' if len(changed) > 1 else 'is'} not as written (the hash differs from "
-            f"the recorded one): damaged, or of another folder; {remedy}"
+            f"{'are' if len(changed) > 1 else 'is'} not as written (the hash is "
+            f"another): damaged, or of another folder; {remedy}"
         )
 
 
 def differ(kept: str, now: str) -> bool:
     """Return whether hashes differ; hashes of different kinds count as equal.
 
-    A folder copied between a bucket and a disk has hashes that cannot be computed there.
+    A folder copied between a bucket and a disk has hashes of another kind.
     """
     return kept.partition(":")[0] == now.partition(":")[0] and kept != now
 

@@ -129,7 +129,7 @@ def test_tasks_are_scored_beside_controls(tmp_path):
         assert seams_of(found, "extend-forward", column) == expected
     assert seams_of(found, "rolling", "model") == (6, 6)
     text = results.table(found)
-    assert "| extend-forward: known pixels equal" in text
+    assert "| extend-forward: given pixels equal" in text
     assert "shuffled" not in text
     results.save_worst(found, options)
     names = [path.name for path in (tmp_path / "worst").glob("*.mp4")]

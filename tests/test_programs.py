@@ -85,7 +85,7 @@ ENTRIES = (
     [
         ("gs://x/y", "needs the package gcsfs: pip install gcsfs"),
         ("s3://x/y", "needs the package s3fs: pip install s3fs"),
-        ("https://x.y/z", "is an address that is not taken"),
+        ("https://x.y/z", "is an unsupported URL"),
     ],
 )
 def test_what_is_not_on_this_disk_is_named(monkeypatch, tmp_path, number, address, why):

@@ -99,8 +99,8 @@ def test_what_is_no_regular_file_is_named(tmp_path, monkeypatch, read):
             tmp_path: "is a folder",
             tmp_path / ("a" * 5000): "is no file",
             "a\0b": "is no file",
-            Path("/proc/self/status"): "is the system's own",
-            "https://example.com/a.mp4": "is an address that is not taken: give a file",
+            Path("/proc/self/status"): "give a file on a disk",
+            "https://example.com/a.mp4": "is an unsupported URL: give a file",
             "gs://bucket/a.mp4": "needs the package gcsfs: pip install gcsfs",
         }
         for path, message in wrong.items():

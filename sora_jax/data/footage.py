@@ -252,13 +252,14 @@ def _at_rate(
     view: Callable[[decoding.TimedFrame], Any],
     most: Number = math.inf,
 ) -> _Reel:
-    """View the frames displayed at times i / fps, and read no more than `most` + 1."""
+    """View the frames displayed at times i / fps; read at most `most` + 1."""
     require_fps(fps)
     reel, before = _Reel(), None
     for shown in frames:
         if before is not None:
             slack = shown.tick / 2 if shown.tick <= COARSEST_TICK else 0.0
-            # The last term exceeds the rounding errors of the sum, and is below a frame.
+            # The last term exceeds the rounding errors of the sum, and is below a
+            # frame.
             count = math.ceil((shown.begin - slack - 1e-6) * fps)
             reel.extend(count, view, before, most)
         if len(reel.views) > most:

@@ -1,4 +1,4 @@
-"""The command line of plans: a config and a topology in, a report out."""
+"""The `plan` command: report the steps of a config on a topology."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ NO_PLAN = (
     "--config gives {}, which has no plan: give the config of a DiTRun or of a model, "
     "such as configs/wan21_14b.py"
 )
-# What chip-hours are told for.
+# The unit of work for chip-hours.
 PURPOSES = {
     "train": "for a thousand steps",
     "sample": "to denoise a video",
@@ -35,23 +35,23 @@ PURPOSES = {
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlanOptions:
-    """Where a step is planned.
+    """Plan a step on a TPU topology.
 
-    Compiles it for a TPU topology and reports memory, traffic and time: of a run's
-    config a step of training, of a model's config a step of denoising a video. What XLA
-    measured and what is arithmetic is said beside each number.
+    Compiles a training step (of a run's config), or a denoising step (of a model's
+    config), and reports memory, traffic and time. Each number says whether XLA measured
+    it or arithmetic estimates it.
     """
 
     # KIND:SHAPE, such as v6e:2x4.
     topology: str
-    # How many of them a data-centre network connects.
+    # Number of slices joined by a data-centre network.
     slices: int = 1
-    # How devices share a video; a run's config has its own (--config.mesh).
+    # Mesh for a model's config; a run's config has its own (--config.mesh).
     mesh: MeshConfig = SAMPLING_MESH
-    # Try other meshes and remat policies: so many, the likeliest by arithmetic, are
-    # compiled, and those that fit are ranked.
+    # Try other meshes and remat policies: compile this many of the most promising by
+    # arithmetic, and rank those that fit.
     search: int = 0
-    # Print one JSON object instead: a plan for each step.
+    # Print one JSON object with a plan for each step.
     as_json: Annotated[
         bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff
     ] = False
@@ -117,7 +117,7 @@ def plan_steps(
 
 
 def format_plan(found: StepPlan) -> str:
-    """Tell a plan in lines."""
+    """Format a plan as text."""
     chips = "chip" if found.chips == 1 else "chips"
     mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items() if size > 1)
     held = ", ".join(f"{k} {v / GIB:.2f}" for k, v in found.held_bytes.items())

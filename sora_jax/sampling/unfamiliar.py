@@ -55,8 +55,8 @@ def _unread(prompt: str, model: ModelConfig, tokenizer: Tokenizer) -> Iterator[s
     strange = words_of(prompt) - set(model.seen.words) if model.seen.words else ()
     if strange:
         yield (
-            f"{model.name} was not trained on {', '.join(map(repr, sorted(strange)))}: expect "
-            f"them to be ignored (prompt {quoted(prompt)})"
+            f"{model.name} was not trained on {', '.join(map(repr, sorted(strange)))}: "
+            f"expect them to be ignored (prompt {quoted(prompt)})"
         )
     count, room = tokenizer.count(prompt), model.text.pad_to
     if count > room:

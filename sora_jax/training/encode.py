@@ -1,8 +1,8 @@
-"""Encode clips once: the latent cache that the DiT is trained on.
+"""Encode clips once, to the latent cache that DiT training reads.
 
-clips -> VAE -> latents, and clips of which a drawn part is given, the others grey, ->
-VAE -> conditioning channels. The folder also gets the VAE, with mean and deviation of
-its latents measured, and the tokenizer: all that the DiT's training needs.
+The VAE encodes each clip, and again with random pixels grey, for conditioning channels.
+The folder also gets the VAE, with the measured mean and deviation of its latents, and
+the tokenizer.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z
 
 
 def check_hosts() -> None:
-    """Refuse several hosts, which would write the same files.
+    """Check that there is only one host; several would write the same files.
 
     Raises:
       ValueError: there are several.
     """
     if jax.process_count() > 1:
         raise ValueError(
-            f"encoding runs on one host, got {jax.process_count()}: start it on a "
-            "machine of its own, and train on the clips that it leaves"
+            f"encoding runs on one host, got {jax.process_count()}: start it on one "
+            "machine, and train on its encoded clips"
         )
 
 
 def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
-    """Encode the training and the held-out clips; continues where it stopped.
+    """Encode the training and the held-out clips; resumes an interrupted run.
 
     Args:
       config: the run.
       workdir: the folder to fill.
-      sources: the clips that `config.data` speaks of.
+      sources: the clips of `config.data`.
 
     Raises:
-      ValueError: the workdir holds the clips of another config, there is no VAE, or
-        several hosts would write the same files.
+      ValueError: the workdir has clips of another config, the VAE is missing, or there
+        are several hosts.
     """
     check_hosts()
     with only_run(workdir) as lock:
@@ -76,7 +76,7 @@ def _encode_alone(
         vae = workdirs.load_vae(config.vae)
         check_clips(_first_specs(sources.train, config.statistics_clips), vae.config)
         keep_config(workdir, to_json(config))
-        # A DiT that was trained on published latents knows them as they are measured.
+        # Weights bring their own statistics, on which their DiT was trained.
         is_measured = bool((vae.latent_std[...] != 1).any())
         if not is_measured:
             vae = measure_latents(vae, config, sources.train)
@@ -99,7 +99,7 @@ def _encode_alone(
 
 
 def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
-    """Take the tokenizer that is named, or train one on captions."""
+    """Load the config's tokenizer, or train one on captions."""
     if config.tokenizer:
         return folders.load_tokenizer(config.tokenizer)
     specs = _first_specs(source, config.tokenizer_clips)
@@ -108,7 +108,7 @@ def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
 
 
 def check_clips(specs: Iterable[ClipSpec], vae: VAEConfig) -> None:
-    """Refuse clips that the VAE cannot divide.
+    """Check that the VAE supports the clips' lengths and sizes.
 
     Raises:
       ValueError: names each field, and what it must be.
@@ -127,10 +127,10 @@ def check_clips(specs: Iterable[ClipSpec], vae: VAEConfig) -> None:
 
 
 def measure_latents(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
-    """Set mean and deviation of each latent channel from the first clips.
+    """Measure mean and deviation of each latent channel on the first clips.
 
-    The deviation is that of a sample of the posterior, its noise included: a channel
-    that carries nothing must not be blown up to unit size.
+    The deviation is that of posterior samples, noise included, so that a channel
+    without information is not scaled up to unit variance.
     """
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[:2])
@@ -153,7 +153,7 @@ def measure_latents(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
 def by_shape(
     source: ClipSource, indices: range, batch: int
 ) -> Iterator[list[tuple[int, ClipSpec]]]:
-    """Gather clips of one shape into groups of at most `batch`; none is read."""
+    """Group clips of one shape into batches, without reading them."""
     waiting: dict[tuple[int, ...], list] = defaultdict(list)
     for index in indices:
         spec = source.spec(index)
@@ -167,7 +167,7 @@ def by_shape(
 def stack_and_pad(
     clips: list[Float[np.ndarray, "t h w c"]], batch: int
 ) -> Float[np.ndarray, "b t h w c"]:
-    """Stack clips, repeating the last: one compiled program for every group."""
+    """Stack clips, and repeat the last to fill the batch, for one compiled program."""
     return np.stack(clips + clips[-1:] * (batch - len(clips)))
 
 
@@ -179,7 +179,7 @@ def encode_split(
     vae: VAEConfig,
     lock: Lock,
 ) -> None:
-    """Encode a split shard by shard; shards that are complete are left alone."""
+    """Encode a split shard by shard; skips complete shards."""
     name = epath.Path(folder).name
     starts = range(0, len(source), SHARD)
     with tqdm.tqdm(total=len(source), desc=f"encoding {name}", unit="clip") as bar:
@@ -203,7 +203,7 @@ def encode_group(
     run: EncodeClips,
     vae: VAEConfig,
 ) -> list[Record]:
-    """Encode clips of one shape: whole, and as far as their conditions give them."""
+    """Encode clips of one shape, and their conditions."""
     pixels = [to_float(source.read(index).pixels) for index, _ in group]
     conditions = [
         draw_condition(config, index, clip)
@@ -228,7 +228,7 @@ def encode_group(
 def draw_condition(
     config: EncodeRun, index: int, pixels: Float[np.ndarray, "t h w c"]
 ) -> Condition:
-    """Draw which pixels of a clip are given: the same in every run of one seed."""
+    """Draw the given pixels of a clip; deterministic by seed and index."""
     rng = np.random.default_rng([config.seed, index])
     shape = pixels.shape[:3]
     mask = conditioning.empty_mask(*shape)
@@ -238,14 +238,14 @@ def draw_condition(
 
 
 def captions_of(spec: ClipSpec) -> tuple[str, ...]:
-    """Return the phrasings of a whole clip; one empty text where nothing is said."""
+    """Return the captions of a whole clip; one empty text if there are none."""
     return spec.captions[0].texts if spec.captions else ("",)
 
 
 def stretches_of(spec: ClipSpec, time_factor: int) -> tuple[Stretch, ...]:
     """Return the first latent frame of each stretch of time, and its phrasings."""
     parts = spec.captions[1:] or spec.captions
-    # The latent frame in which a stretch begins may still show what comes before it.
+    # The latent frame in which a stretch begins may still show the one before it.
     return tuple((-(-part.start // time_factor), part.texts) for part in parts) or (
         (0, ("",)),
     )

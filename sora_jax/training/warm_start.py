@@ -1,4 +1,4 @@
-"""What a DiT's training starts from: the networks of another run, or of weights."""
+"""Initialize DiT training from another run or from weights."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from sora_jax.weights.modules import parameters
 
 
 def check_start(config: DiTRun) -> None:
-    """Refuse to start from networks of another kind; reads no parameter.
+    """Check the configs of the networks to start from; reads no parameter.
 
     Raises:
-      ValueError: there are none, or they are others; names what differs.
+      ValueError: they are missing, or differ; names the fields.
     """
     if workdirs.is_workdir(config.start_from, "start_from"):
         start = workdirs.run_of(config.start_from, "start_from")
@@ -31,7 +31,7 @@ def check_start(config: DiTRun) -> None:
 
 
 def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
-    """Parameters of the run, or of the weights, that this one starts from.
+    """Load the parameters to start from, of a run or of weights.
 
     Raises:
       ValueError: they were trained on other latents or tokens.
@@ -52,10 +52,10 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
 
 
 def check_weights(config: DiTRun, latents: Latents) -> None:
-    """Refuse to start from weights that know other latents or tokens.
+    """Check that weights use the same latents and tokens as the encoded clips.
 
     Raises:
-      ValueError: names which.
+      ValueError: says which differ.
     """
     folder = config.start_from
     others = []
@@ -69,6 +69,6 @@ def check_weights(config: DiTRun, latents: Latents) -> None:
         )
     if others:
         raise ValueError(
-            f"start_from {folder!r} knows other latents or tokens than "
-            f"{config.latents!r} holds: {', and '.join(others)}"
+            f"start_from {folder!r} uses other latents or tokens than "
+            f"{config.latents!r}: {', and '.join(others)}"
         )

@@ -1,4 +1,4 @@
-"""A folder of weights of our own: what training leaves and sampling loads.
+"""The sora_jax layout of a weights folder, which `publish` writes.
 
 config.json         which family and networks, of which size, with which sampling
                     defaults, and a hash of each of the other files
@@ -73,7 +73,7 @@ def load_network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.M
 
 
 def file_of(name: str) -> str:
-    """The file of a network."""
+    """Return the file name of a network."""
     return f"{name}.safetensors"
 
 
@@ -84,7 +84,7 @@ def load_tokenizer(folder: PathLike) -> Tokenizer:
 
 
 def digest(folder: PathLike) -> str:
-    """Of the files that networks are loaded from."""
+    """Hash the files of the networks."""
     where = epath.Path(folder)
     family, config = describe_family(folder)
     names = map(file_of, family.used(config))
@@ -92,7 +92,7 @@ def digest(folder: PathLike) -> str:
 
 
 def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
-    """Write a folder of weights; `config.json` comes last, so that it is whole."""
+    """Write a folder of weights; `config.json` last, which completes it."""
     where = epath.Path(folder)
     kept = {TOKENIZER: hashes.of_bytes(weights.tokenizer.model)}
     for name in weights.family.used(weights.config):
@@ -106,11 +106,11 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
 
 
 def save_vae(folder: PathLike, vae: VAE) -> None:
-    """Write a folder that holds a VAE alone, in float32."""
+    """Write a folder with only a VAE, in float32."""
     where, name = epath.Path(folder), "vae.safetensors"
     content = safetensors_io.serialize(parameters(vae), dtype=None)
     kept = {name: hashes.of_bytes(content)}
-    # The tensors come last: where they are, the folder is whole.
+    # The tensors are written last: they complete the folder.
     write_description(where / "vae.json", dataclasses.asdict(vae.config), kept)
     write_bytes(where / name, content)
 
@@ -130,10 +130,10 @@ def describe(folder: PathLike) -> ModelConfig:
 
 
 def describe_family(folder: PathLike) -> tuple[Family, Any]:
-    """Read of which family a weights folder's model is, and its config.
+    """Read the family and the config of a weights folder.
 
     Raises:
-      ValueError: the folder has none, or it is of another kind or version.
+      ValueError: it has no config, or one of another format or version.
     """
     path = epath.Path(folder) / "config.json"
     if not path.parent.is_dir():
@@ -141,7 +141,7 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
     if not path.exists():
         raise ValueError(
             f"weights folder {str(folder)!r} has neither model_index.json nor "
-            "config.json: give a folder of weights, ours or Wan's"
+            "config.json: give a weights folder of sora_jax or of Wan"
         )
     config, _ = read_description(path)
     kind = config.pop("format", None)
@@ -165,7 +165,7 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
 def load_module(
     path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
 ) -> M:
-    """Make a module with the parameters of a file, on a mesh if there is one."""
+    """Build a module with the parameters of a file, on a mesh if there is one."""
     graphdef, abstract = abstract_of(make)
     if mesh is not None:
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))

@@ -1,4 +1,4 @@
-"""The models that are trained here; their weights lie in our own folders alone."""
+"""Models trained with sora_jax; they use only the sora_jax layout."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sora_jax.types import TEXT
 
 
 def summary(config: ModelConfig) -> str:
-    """The size of the transformer."""
+    """Describe the size of the transformer."""
     return f"a transformer of width {config.dit.width} and depth {config.dit.depth}"
 
 

@@ -30,33 +30,33 @@ PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
 
 
 def recognizes(where: epath.Path) -> bool:
-    """Whether a folder has this layout."""
+    """Return whether a folder has this layout."""
     return (where / export_diffusers.INDEX).exists()
 
 
 def read_index(where: epath.Path) -> dict[str, Any]:
-    """The pipeline that a folder is of.
+    """Read the pipeline's index.
 
     Raises:
-      ValueError: it is of a kind that is not built here.
+      ValueError: the pipeline is not supported.
     """
     index = read_json(where / export_diffusers.INDEX, COPY)
     if index.get("_class_name") not in PIPELINES:
         raise ValueError(
             f"weights folder {str(where)!r} is of a "
-            f"{files.quoted(index.get('_class_name'))}; known are "
+            f"{files.quoted(index.get('_class_name'))}; supported are "
             f"{', '.join(PIPELINES)}"
         )
     return index
 
 
 def pipeline(index: Mapping[str, Any]) -> json_fields.Pipeline:
-    """The fields of the index that matter."""
+    """Parse the relevant fields of the index."""
     return json_fields.parse_fields(export_diffusers.INDEX, index, json_fields.Pipeline)
 
 
 def locate(where: epath.Path) -> dict[str, TensorFiles]:
-    """Where the files of each network lie."""
+    """Locate the files of each network."""
     two = pipeline(read_index(where)).boundary_ratio is not None
     return {
         name: TensorFiles(folder=where / folder)
@@ -66,12 +66,12 @@ def locate(where: epath.Path) -> dict[str, TensorFiles]:
 
 
 def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
-    """The model of a folder, and what is done by default.
+    """Read the model of a folder, and its defaults.
 
     Raises:
-      ValueError: something is missing, or is of a kind that is not built here.
+      ValueError: a field is missing, or the model is not supported.
     """
-    del shapes  # the configs say all
+    del shapes  # the configs suffice
     index = read_index(where)
     vae_json = read_config(where, "vae")
     vae = network_json.vae_config(vae_json)
@@ -94,7 +94,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
 def model_config(
     where: epath.Path, index: Mapping[str, Any], vae: VAEConfig, dit: DiTConfig
 ) -> ModelConfig:
-    """The model, with the publishers' defaults for its kind or the folder's own."""
+    """Build the model's config, with the folder's or the publisher's defaults."""
     told = pipeline(index)
     boundary = told.boundary_ratio
     conditioning = conditioning_of(dit.extra_channels, bool(told.expand_timesteps))
@@ -105,7 +105,7 @@ def model_config(
         extras = read_extras(where)
         sampling = from_json(SamplingConfig, extras.sampling, whole=True)
         name, fps, mid_clip = extras.name, extras.fps, extras.mid_clip
-    # Who changes the scheduler of an export means it.
+    # A changed scheduler in an exported folder takes precedence.
     sampling = dataclasses.replace(sampling, **scheduling(where, index))
     return ModelConfig(
         name=name,
@@ -121,19 +121,19 @@ def model_config(
 
 
 def read_extras(where: epath.Path) -> json_fields.Extras:
-    """What our exports say beyond diffusers' configs."""
+    """Read the fields of `sora_jax.json`, which exports add."""
     name = export_diffusers.EXTRAS
     told = with_new_names(name, read_json(where / name, COPY))
     return json_fields.parse_fields(name, told, json_fields.Extras)
 
 
 def read_config(where: epath.Path, name: str) -> dict[str, Any]:
-    """The config of a network."""
+    """Read the JSON config of a network."""
     return read_json(where / name / "config.json", COPY)
 
 
 def read_text_config(where: epath.Path) -> TextConfig:
-    """The text encoder; its tokenizer may know how long a text becomes."""
+    """Read the text encoder's config; its tokenizer may set the padded length."""
     longest = None
     path = where / "tokenizer" / "tokenizer_config.json"
     if path.exists():

@@ -1,6 +1,6 @@
-"""The configs of Wan's networks in diffusers' layout, read and written.
+"""Read and write the configs of Wan's networks in diffusers' layout.
 
-What our networks, or Wan's classes, cannot do is refused by the field's name.
+Unsupported values are refused by field, in both directions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sora_jax.families.wan import json_fields
 
 Json = Mapping[str, Any]
 
-# What a transformer's config must say, where it says anything, for our code to be it.
+# Required values of a transformer's config, if present.
 DIT_FIXED = {
     "qk_norm": "rms_norm_across_heads",
     "cross_attn_norm": True,
@@ -27,7 +27,7 @@ DIT_FIXED = {
 }
 VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
-# And what our config must say for Wan's classes to be the same network.
+# Required values of a sora_jax config, for Wan's classes to build the same network.
 EXPRESSIBLE = {
     "dit": {"position_embedding": False, "theta": 10_000.0},
     "vae": {"temporal_padding": "zeros"},
@@ -36,7 +36,7 @@ EXPRESSIBLE = {
 
 
 def dit_config(data: Json, latents: int) -> DiTConfig:
-    """A `transformer/config.json`; `latents` channels of its input are noisy."""
+    """Read a `transformer/config.json`; `latents` of its channels are noisy."""
     require_fixed("transformer", data, DIT_FIXED)
     told = json_fields.parse_fields("transformer", data, json_fields.Transformer)
     width = told.attention_head_dim * told.num_attention_heads
@@ -78,7 +78,7 @@ def dit_json(config: DiTConfig) -> dict[str, Any]:
 
 
 def vae_config(data: Json) -> VAEConfig:
-    """A `vae/config.json`."""
+    """Read a `vae/config.json`."""
     require_fixed("vae", data, VAE_FIXED)
     told = json_fields.parse_fields("vae", data, json_fields.VAE)
     wrong = [
@@ -108,7 +108,7 @@ def vae_config(data: Json) -> VAEConfig:
 
 
 def latent_statistics(data: Json) -> dict[str, Sequence[float]]:
-    """Mean and deviation of the latents, from a `vae/config.json`."""
+    """Read mean and deviation of the latents from a `vae/config.json`."""
     return {"latent_mean": data["latents_mean"], "latent_std": data["latents_std"]}
 
 
@@ -139,7 +139,7 @@ def vae_json(
 
 
 def text_config(data: Json, pad_to: int) -> TextConfig:
-    """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
+    """Read a `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
     require_fixed("text_encoder", data, TEXT_FIXED)
     told = json_fields.parse_fields("text_encoder", data, json_fields.Text)
     json_fields.check_features(
@@ -183,14 +183,14 @@ def text_json(config: TextConfig) -> dict[str, Any]:
 
 
 def require_fixed(network: str, data: Json, fixed: Json) -> None:
-    """Refuse a network that our code is not.
+    """Check the fields that have only one supported value.
 
     Raises:
-      ValueError: lists every field that says something else.
+      ValueError: lists every field with another value.
     """
     problems = [
-        f"{network}: {name} must be {value!r}, got {files.quoted(data[name])}: this "
-        "kind of model is not built here"
+        f"{network}: {name} must be {value!r}, got {files.quoted(data[name])}: other "
+        "values are not supported"
         for name, value in fixed.items()
         if name in data and data[name] != value
     ]
@@ -199,7 +199,7 @@ def require_fixed(network: str, data: Json, fixed: Json) -> None:
 
 
 def problems_for_wan(section: str, config: Any) -> list[str]:
-    """What keeps one of our networks from being one of Wan's classes."""
+    """List the fields of a config that Wan's classes cannot express."""
     fields = dataclasses.asdict(config)
     return [
         f"{section}.{name} must be {value!r} for Wan's classes, got {fields[name]!r}"

@@ -1,7 +1,7 @@
-"""The playground: captioned videos of a small world whose physics we know.
+"""The playground as a clip source (`data.sources.protocol`).
 
-It is a source of clips like any other (`data.sources.protocol`), with more to it: the
-pixels before they are rounded to bytes, and more phrasings of its captions.
+It also gives pixels before they are rounded to bytes, and several phrasings of
+captions.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Rendered:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RenderedSample:
-    """A clip and all there is to know about it.
+    """A rendered clip with its ground truth.
 
     Attributes:
       clip: the pixels, with the caption of the whole clip.
@@ -59,7 +59,7 @@ class RenderedSample:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Truth:
-    """All that is known of a clip.
+    """The ground truth of a clip.
 
     Attributes:
       scene: what is where in every frame.

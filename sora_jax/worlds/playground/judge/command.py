@@ -1,10 +1,10 @@
-"""Measure how much of what it is asked for a model shows, in the playground.
+"""Evaluate a model on tasks of the playground.
 
 Videos are generated for cases of the test split: from prompts alone, or from given
-frames and regions. Their pixels are read, without anything learned: whether they show
-what captions state, given pixels are kept, joins are smooth, and objects go where the
-world's laws lead them. Beside the model stand controls: the world's own videos, the
-same through the VAE, and either the given pixels alone or another case's prompt.
+frames and regions. The judge, without anything learned, reads from their pixels whether
+they show the stated facts, keep given pixels, join smoothly, and follow the world's
+physics. Controls are the true videos, their VAE reconstructions, and either the given
+pixels alone or another case's prompt.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ SUITES: dict[str, Suite] = {
     **storyboards.SUITES,
 }
 _GENERATE = "generate"
-# What the flags of `generate` are called where the world's settings are refused.
+# By config field of the playground: the flag to name in messages.
 _FLAGS = {"frames": "frames", "sizes": "size", "seed": "seed", "kinds": "kind"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class JudgeOptions(options.EvalOptions):
-    """What is evaluated."""
+    """Options of the playground's evaluation."""
 
     # Which tasks, or how their names begin ("extend" for forward and backward), or
     # "all".
@@ -53,17 +53,17 @@ class JudgeOptions(options.EvalOptions):
     size: str = "64x64"
     # Clips of one kind alone ("one" for single objects); by default the whole mixture.
     kind: str = ""
-    # Only prompts that state this, among other facts ("gravity": something bounces).
+    # Only prompts that state this fact ("gravity": something bounces).
     fact: str = ""
 
     def prompts(self) -> Prompts:
-        """Return what videos are made from prompts alone."""
+        """Return the selection of prompts."""
         size = cli.parse_size(self.size)
         return Prompts(frames=self.frames, size=size, kind=self.kind, fact=self.fact)
 
 
 def check_options(asked: JudgeOptions) -> None:
-    """Refuse what cannot be evaluated or written, all problems at once.
+    """Check the options; report all problems at once.
 
     Raises:
       ValueError: names each flag, its value and the remedy.
@@ -110,7 +110,7 @@ def suites(asked: JudgeOptions) -> dict[str, Suite]:
 
 
 def load_subject(asked: JudgeOptions) -> subject.Subject | None:
-    """Load what is evaluated.
+    """Load the model to evaluate.
 
     Raises:
       ValueError: there is nothing to load, or it makes no videos of this size.

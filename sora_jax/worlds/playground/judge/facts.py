@@ -1,4 +1,4 @@
-"""Judge facts: what a video shows, held against what its captions state."""
+"""Judge facts: compare observations of a video with its captions."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ def judge_facts(
     """Judge every fact that the captions state.
 
     Args:
-      observations: what the video shows.
+      observations: of the video.
       parts: a caption for each stretch.
-      stretches: what the captions were made from.
+      stretches: ground truth of the captions.
     """
     findings = []
     if stretches[-1].stop > 1:
@@ -54,12 +54,12 @@ def judge_named_facts(
     stretches: Sequence[world.Stretch],
     names: Mapping[str, str],
 ) -> list[Finding]:
-    """Judge only the facts that have a name in the table.
+    """Judge only the facts that `names` maps to a measure.
 
     Args:
-      observations: what the video shows.
+      observations: of the video.
       parts: a caption for each stretch.
-      stretches: what the captions were made from.
+      stretches: ground truth of the captions.
       names: the measure for each of `FACTS` that counts.
     """
     return [
@@ -112,7 +112,7 @@ def _judge_stretch(
 def _match(
     objects: Sequence[Object], stated: dict[str, str], bodies: int
 ) -> tuple[int | None, ...]:
-    """Say which object is which body: the pairing that agrees in most facts."""
+    """Match objects to bodies by the pairing that agrees in most facts."""
     options: list[int | None] = [*range(len(objects)), *(None,) * bodies]
 
     def agreement(pairing: Sequence[int | None]) -> int:

@@ -1,6 +1,6 @@
-"""Observe a video: pixels in, the facts that they show out.
+"""Observe a video: read facts from its pixels.
 
-The observer knows the world's tables and laws, and nothing about the clip.
+The observer uses the world's tables and physics, but no truth of the clip.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OFTEN = 0.6  # of the frames that show anything, for an object to count
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Object:
-    """An object, and what it is seen to do.
+    """An observed object and its motion.
 
     Attributes:
       colour: a name in `segmentation.NAMES`.
@@ -46,7 +46,7 @@ class Object:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What a stretch of a video shows.
+    """The observed facts of a stretch of a video.
 
     Attributes:
       start: first frame.
@@ -115,7 +115,7 @@ def _see(pixels: np.ndarray, costs: np.ndarray) -> _Seen:
 
 
 def _find_change(seen: _Seen, frames: int) -> int:
-    """Return where there is a cut although the backdrop stays; 0 for nowhere."""
+    """Find a cut without a change of backdrop; 0 if none."""
     return (
         cuts.find_light_jump(seen.backdrop.brightness, _SHORTEST)
         or cuts.find_switch(seen.segments.has_wall, _SHORTEST)

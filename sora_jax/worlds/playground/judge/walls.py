@@ -1,4 +1,4 @@
-"""Find the grey wall, and make it part of what is behind the objects beside it."""
+"""Find the grey wall, and add it to the backdrop."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _OFTEN = 0.3  # of the frames, for a wall to be one
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FoundWall:
-    """Where a wall is, if there is one.
+    """The wall, if there is one.
 
     Attributes:
       wall: in world units.

@@ -1,4 +1,4 @@
-"""Edits: another colour or shape is asked for, and all else is to stay."""
+"""Edits: change a colour or shape, and keep everything else."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from sora_jax.worlds.playground.judge.cases.clips import SHORT, TrueClip
 from sora_jax.worlds.playground.judge.observation import observe
 
 STRENGTHS = (0.5, 0.7, 0.9)
-_EDITS = 2  # their luck apart from the clips' own
+_EDITS = 2  # seed offset, apart from the clips'
 
 
 def edit(index: int, sample: TrueClip, strength: float) -> Case:
-    """One attribute of the object of a clip is changed."""
+    """Build a case that changes one attribute of the object."""
     pixels, scene = sample.pixels, sample.scene
     rng = chance.generator(_EDITS, index)
     changed = ("colour", "shape")[index % 2]

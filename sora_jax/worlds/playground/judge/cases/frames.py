@@ -1,7 +1,6 @@
-"""Tasks that generate whole frames beside given ones: before, after, between them.
+"""Tasks that generate frames before, after or between given ones.
 
-The model is given frames of the world's own clip and generates the others, so that the
-clip itself is what a perfect model would return.
+The given frames are those of a true clip, which is the perfect result.
 """
 
 from __future__ import annotations
@@ -42,7 +41,7 @@ def score_joins(
 ) -> Callable[[np.ndarray], list[Finding]]:
     """Score given frames and joins: the frame after each, and its measure.
 
-    Where the light changes, all pixels tell of it, and a seam is another matter.
+    Clips with changing light, in which all pixels change, are measured separately.
     """
     mask = mask_of(pixels, given)
     fades = scene.stretches[0].light != "steady"
@@ -70,7 +69,7 @@ def beside(
 
 
 def animate(index: int, sample: TrueClip, given: tuple[int, ...] = (0,)) -> Case:
-    """A video through pictures."""
+    """Animate given frames of a clip."""
     pixels, scene = sample.pixels, sample.scene
     joins = [join for frame in given for join in (frame, frame + 1)]
     inside = {join: "seam" for join in joins if 0 < join < len(pixels)}
@@ -88,27 +87,27 @@ def animate(index: int, sample: TrueClip, given: tuple[int, ...] = (0,)) -> Case
 
 
 def extend_forward(index: int, sample: TrueClip) -> Case:
-    """The second half of a clip."""
+    """Extend the first half of a clip."""
     task = build(Extend, {"video": sample.pixels[:9], "frames": 8})
     return beside(index, sample, range(9), {9: "seam"}, task)
 
 
 def extend_backward(index: int, sample: TrueClip) -> Case:
-    """The first half of a clip."""
+    """Extend the second half of a clip backward."""
     given = {"video": sample.pixels[8:], "frames": 8, "direction": "backward"}
     task = build(Extend, given)
     return beside(index, sample, range(8, SHORT), {8: "seam"}, task)
 
 
 def connect(index: int, sample: TrueClip) -> Case:
-    """The middle of a clip."""
+    """Connect the ends of a clip."""
     pixels, given = sample.pixels, [*range(9), *range(24, LONG)]
     task = build(Connect, {"video": (pixels[:9], pixels[24:]), "frames": 15})
     return beside(index, sample, given, {9: "seam", 24: "seam"}, task)
 
 
 def insert(index: int, sample: TrueClip) -> Case:
-    """A second that is missing."""
+    """Insert a missing second."""
     given = [*range(13), *range(21, LONG)]
     span = [(13 / clips.FPS, 21 / clips.FPS)]
     task = build(Insert, {"video": sample.pixels[given], "span": span})
@@ -116,7 +115,7 @@ def insert(index: int, sample: TrueClip) -> Case:
 
 
 def remove(index: int, sample: TrueClip) -> Case:
-    """A second of something else, in the place of half a second."""
+    """Remove a second of another clip; half a second bridges the gap."""
     pixels, given = sample.pixels, [*range(13), *range(17, LONG)]
     upside_down = pixels[:8, ::-1]
     spoilt = np.concatenate([pixels[:13], upside_down, pixels[17:]])

@@ -1,4 +1,4 @@
-"""Tasks without an end: loops, and videos that are made window by window."""
+"""Loops, and long videos sampled window by window."""
 
 from __future__ import annotations
 
@@ -30,12 +30,12 @@ _DRIFT = 3.0  # of 255
 
 
 def is_circle(scene: world.Scene) -> bool:
-    """Say whether all comes back to where it was: once, in short clips."""
+    """Return whether a scene returns to its start: one turn of a circle."""
     return clips.is_perpetual(scene) and clips.motion(scene) == "circle"
 
 
 def is_no_circle(scene: world.Scene) -> bool:
-    """Say whether the world would not come back by itself."""
+    """Return whether a scene does not return to its start."""
     return clips.motion(scene) != "circle"
 
 
@@ -44,19 +44,19 @@ def _endless(
     frames: int,
     is_wanted: Callable[[world.Scene], bool] = clips.is_perpetual,
 ) -> clips.Found:
-    """Clips that could go on for ever, by captions that say how."""
+    """Find clips that could continue forever and whose captions state the motion."""
     return clips.with_motion_stated(clips.find_clips(seed, frames, is_wanted))
 
 
 def loop_circle(index: int, sample: TrueClip) -> Case:
-    """The second half of a circle."""
+    """Loop the first half of a circle."""
     period = _period(sample)
     task = build(Loop, {"video": period.pixels[:9], "frames": 7})
     return beside(index, period, range(9), {9: "seam", **_WRAP}, task)
 
 
 def loop_prompt(index: int, sample: TrueClip) -> Case:
-    """A circle from its prompt alone."""
+    """Loop a circle from its prompt alone."""
     period = _period(sample)
 
     def score(clip: np.ndarray) -> list[Finding]:
@@ -68,7 +68,7 @@ def loop_prompt(index: int, sample: TrueClip) -> Case:
 
 
 def loop_any(index: int, sample: TrueClip) -> Case:
-    """A way back to the first frame of any clip, which the world itself never goes."""
+    """Loop any clip; there is no true video of the way back."""
     pixels, frames = sample.pixels, range(SHORT)
     nothing = np.zeros((8, *pixels.shape[1:]), np.float32)
     padded = np.concatenate([pixels, nothing])

@@ -1,4 +1,4 @@
-"""Tasks that need to know the laws of the world: where objects will be."""
+"""Tasks that need the world's physics: predict where objects will be."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _KINDS = {"still": "still", "bounce": "bounce"} | dict.fromkeys(clips.LINES, "li
 
 
 def is_determined(scene: world.Scene) -> bool:
-    """Say whether the first frames of a scene tell where its object will be."""
+    """Return whether the first frames determine the object's motion."""
     return clips.motion(scene) in _KINDS and scene.stretches[0].camera == "still"
 
 
@@ -46,7 +46,7 @@ def predict(index: int, sample: TrueClip) -> Case:
 
 
 def behind(index: int, sample: TrueClip) -> Case:
-    """What is about to be hidden by a wall, or just is, comes out again."""
+    """Check that an object reappears from behind a wall."""
     stretch = sample.scene.stretches[0]
     given, when = ((5, "about to hide"), (9, "hidden"))[index % 2]
     (body,) = stretch.bodies
@@ -93,7 +93,7 @@ def _extended(
 
 
 def _colour(blobs: Sequence[Blob]) -> str:
-    """The colour of most of what is seen; "" where nothing is."""
+    """Return the colour with the largest area; "" if there are no objects."""
     areas: dict[str, float] = {}
     for blob in blobs:
         areas[blob.colour] = areas.get(blob.colour, 0.0) + blob.area

@@ -1,4 +1,4 @@
-"""Videos from prompts alone: whether they show the facts that their captions state."""
+"""Videos from prompts alone: do they show the stated facts?"""
 
 from __future__ import annotations
 
@@ -140,6 +140,6 @@ def score(
     parts: Sequence[captions.StatedCaption],
     stretches: Sequence[world.Stretch],
 ) -> list[Finding]:
-    """Judge every fact that captions state, each alone and all together."""
+    """Judge every stated fact, alone and all together."""
     found = facts.judge_facts(observations, parts, stretches)
     return [*found, all_right(found, EVERYTHING)]

@@ -1,4 +1,4 @@
-"""Tasks within frames: a region, the surroundings, and more pixels."""
+"""Tasks within frames: inpaint, outpaint and upscale."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _FACTS = {name: name for name in ("colour", "shape", "motion")}
 
 
 def inpaint(index: int, sample: TrueClip) -> Case:
-    """All of the places where an object is, as its caption says."""
+    """Inpaint the box of an object's path, by its caption."""
     pixels = sample.pixels
     frames, height, width, _ = pixels.shape
     mask = conditioning.outside_box_mask(frames, height, width, box_of(sample.scene))
@@ -56,13 +56,13 @@ def box_of(scene: world.Scene) -> tuple[int, int, int, int]:
 
 
 def is_local(scene: world.Scene) -> bool:
-    """Say whether an object leaves enough of the frame alone."""
+    """Return whether an object's box leaves enough of the frame."""
     top, left, bottom, right = box_of(scene)
     return (bottom - top) * (right - left) <= _LARGEST * scene.height * scene.width
 
 
 def outpaint(index: int, sample: TrueClip) -> Case:
-    """The border of a clip."""
+    """Outpaint the border of a clip."""
     pixels = sample.pixels
     frames, height, width, _ = pixels.shape
     box = (_BORDER, _BORDER, height - _BORDER, width - _BORDER)
@@ -81,7 +81,7 @@ def outpaint(index: int, sample: TrueClip) -> Case:
 
 
 def upscale(index: int, sample: TrueClip) -> Case:
-    """Twice as many pixels along each side; not to make any is to resample."""
+    """Upscale to twice the sides; the baseline is resampling."""
     pixels, (height, width) = sample.pixels, _LARGE
     scene = dataclasses.replace(sample.scene, height=height, width=width)
     truth = video.to_float(video.to_uint8(render.render(scene)))
