@@ -6,43 +6,20 @@ A path is written as "dit/blocks/up/kernel"; its first part is the network's nam
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from sora_jax.config.trainable import trainable_pattern
+
 Params = dict[str, Any]
 Path = tuple[Any, ...]
-
-# Filters that have a name. Any other is a regular expression of paths.
-FILTERS = {
-    "all": ".*",
-    "adapters": ".*/lora_(down|up)",
-    # Of a VAE: latents stay as they are, and with them what was trained on them.
-    "decoder": "vae/decoder|critic",
-}
-
-
-def compiled(trainable: str) -> re.Pattern[str]:
-    """The pattern that a filter stands for; it also matches all below a path.
-
-    Raises:
-      ValueError: it is no regular expression.
-    """
-    pattern = FILTERS.get(trainable, trainable)
-    try:
-        return re.compile(f"(?:{pattern})(?:/.*)?")
-    except re.error as error:
-        raise ValueError(
-            f"trainable must be {', '.join(map(repr, FILTERS))}, the name of a network "
-            f"or a regular expression of paths, got {trainable!r} ({error})"
-        ) from error
 
 
 def split_trainable(params: Mapping[str, Any], trainable: str) -> tuple[Params, Params]:
     """The parameters that a filter chooses, and all others; either may be empty."""
-    pattern, flat = compiled(trainable), flatten_dict(params)
+    pattern, flat = trainable_pattern(trainable), flatten_dict(params)
     chosen = {path for path in flat if pattern.fullmatch(written(path))}
     return (
         unflatten_dict({path: x for path, x in flat.items() if path in chosen}),

@@ -6,11 +6,10 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clips import psnr, smooth_clip
 from PIL import Image
 
 import sora_jax
-from sora_jax import cli, host_memory, memory, sharding
+from sora_jax import cli, host_memory, memory
 from sora_jax.config import SamplingConfig, SeenConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.diffusion import conditioning
@@ -27,6 +26,7 @@ from sora_jax.sampling.window_sampler import (
 from sora_jax.sharding import hosts
 from sora_jax.types import Condition
 from sora_jax.weights import bundle
+from tests.helpers.clips import psnr, smooth_clip
 
 
 def test_the_same_seed_gives_the_same_video(model):
@@ -156,12 +156,11 @@ def test_hosts_refuse_together_what_one_cannot_hold(model, monkeypatch, ask, lac
     assert said == [float(not lacking)]
 
 
-def test_devices_hold_parts_of_frames(model, monkeypatch):
+def test_devices_hold_parts_of_frames(model):
     config, size = model.config.vae, (512, 512)
-    alone = tiles.bytes_of_a_device(config, size)
+    alone = tiles.bytes_of_a_device(config, size, devices=1)
     # Of six devices two share 64 x 64 cells, and the others do the same.
-    monkeypatch.setattr(sharding, "devices", lambda: 6)
-    assert tiles.bytes_of_a_device(config, size) == alone // 2
+    assert tiles.bytes_of_a_device(config, size, devices=6) == alone // 2
 
 
 def test_time_is_counted_in_the_frame_rate_of_training(weights):

@@ -7,7 +7,7 @@ import math
 from typing import Literal
 
 from sora_jax.config.plain import require, require_within
-from sora_jax.parameter_trees import compiled
+from sora_jax.config.trainable import trainable_pattern
 
 # From logical axes to those of the mesh.
 Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
@@ -162,7 +162,7 @@ class RunConfig:
         least = {"steps": 1, "log_every": 1, "eval_every": 1, "checkpoint_every": 1}
         least |= {"keep": 2, "seed": 0}
         bounds = {name: (low, math.inf) for name, low in least.items()}
-        compiled(self.trainable)
+        trainable_pattern(self.trainable)
         require_within(
             "",
             self,
