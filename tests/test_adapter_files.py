@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from flax import nnx
-from test_meshes import on_many_devices
-from tiny import make
 
 from sora_jax.config import AdapterConfig
 from sora_jax.models.dit import DiT
 from sora_jax.weights import adapter_files, adapters
 from sora_jax.weights.adapter_files import Base
+from tests.helpers.processes import on_many_devices
+from tests.helpers.tiny import make
 
 CONFIG = AdapterConfig(targets=("blocks/self_attention/.*", "head"), rank=2, alpha=3.0)
 BASE = Base(name="tiny", digest="0123-4567", network="dit")
@@ -146,7 +146,7 @@ def test_damaged_files_and_pickles_are_refused(dit, path, tmp_path):
 
 
 def test_factors_lie_on_a_mesh_as_their_kernels_do():
-    found = on_many_devices("adapters_on_many_devices.py", MESHES)
+    found = on_many_devices("adapters_on_many_devices", MESHES)
     assert [one.pop("mesh") for one in found] == MESHES
     for one in found:
         assert one.pop("unmerged") <= 1e-9 and one.pop("merged") <= 1e-9

@@ -10,9 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from saved_states import abstract, assert_same_bits, iterator, save_twice, state
 
 from sora_jax.checkpoint import Checkpoints, _is_news
+from tests.helpers.saved_states import (
+    abstract,
+    assert_same_bits,
+    iterator,
+    save_twice,
+    state,
+)
 
 
 @pytest.fixture(scope="module")

@@ -26,8 +26,8 @@ from sora_jax.config import (
     to_json,
 )
 from sora_jax.nn import precision
+from tests.helpers.paths import CONFIGS
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 SETTINGS = Path(config.__file__).parent
 
 

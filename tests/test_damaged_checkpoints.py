@@ -11,9 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from saved_states import abstract, assert_same_bits, iterator, save_twice, state
 
 from sora_jax.checkpoint import Checkpoints
+from tests.helpers.saved_states import (
+    abstract,
+    assert_same_bits,
+    iterator,
+    save_twice,
+    state,
+)
 
 
 @pytest.fixture(scope="module")

@@ -13,8 +13,7 @@ from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 from PIL import Image
 
 from sora_jax.data import decoding, footage, hdr, pictures
-
-FAULTS = Path(__file__).parent / "faults"
+from tests.helpers.paths import FAULTS
 
 
 def upright() -> np.ndarray:

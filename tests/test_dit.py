@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tiny import make
 
 from sora_jax.config import AttentionPlan
 from sora_jax.data import packing
@@ -18,6 +17,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.nn.attention import attention
 from sora_jax.nn.flash import Meta
 from sora_jax.types import Context
+from tests.helpers.tiny import make
 
 PAD_TO = 8
 

@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,8 +17,7 @@ from sora_jax.plan import command as planning
 from sora_jax.sampling import checks, command, flags, job, spellings, tasks
 from sora_jax.weights import export, publish
 from sora_jax.worlds.playground.judge import command as evaluation
-
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
 
 
 def parse(line: str) -> flags.SampleOptions:

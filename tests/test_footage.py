@@ -9,9 +9,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import (
+from PIL import Image
+
+from sora_jax import host_memory
+from sora_jax.data import decoding, footage, outputs, video
+from tests.helpers.clips import (
     EXACT,
-    MEDIA,
     needs_media,
     noise,
     numbered,
@@ -20,10 +23,7 @@ from clips import (
     smooth_clip,
     write,
 )
-from PIL import Image
-
-from sora_jax import host_memory
-from sora_jax.data import decoding, footage, outputs, video
+from tests.helpers.paths import MEDIA
 
 
 @pytest.mark.parametrize("suffix", list(EXACT))

@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from curves import scalars
 from etils import epath
 
 from sora_jax.checkpoint import Checkpoints
@@ -18,6 +17,7 @@ from sora_jax.config import VAERun
 from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.training.report import Report
 from sora_jax.workdir import write_json
+from tests.helpers.curves import scalars
 
 
 @contextlib.contextmanager

@@ -7,18 +7,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from curves import scalars
 
 from sora_jax import runtime
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.sampling.model import load
+from tests.helpers.curves import scalars
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PATIENCE = 900  # seconds: only what hangs takes so long, however busy a machine is
 
 

@@ -10,9 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from oracle import PATCH, window
-from tiny import make
-from worlds import PROMPT, assert_made, encode_clip
 
 from sora_jax.data import outputs
 from sora_jax.data.patches import patchify
@@ -37,6 +34,9 @@ from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
 from sora_jax.sampling.windows import LatentSpan
 from sora_jax.types import Condition
 from sora_jax.weights.model_weights import LazyNetworks, weights_in_memory
+from tests.helpers.oracle import PATCH, window
+from tests.helpers.tiny import make
+from tests.helpers.worlds import PROMPT, assert_made, encode_clip
 
 
 def test_no_condition_lets_unknown_pixels_through(world):

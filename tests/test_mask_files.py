@@ -6,10 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from clips import noise, numbered, write
 from PIL import Image
 
 from sora_jax.data import footage
+from tests.helpers.clips import noise, numbered, write
 
 
 def paint(path: Path, height: int, width: int, rows: slice) -> Path:

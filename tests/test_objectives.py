@@ -2,14 +2,9 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from objective_cases import CASES, gradients, plan
 
 from sora_jax import parameter_trees as trees
 from sora_jax.config import AdapterConfig, DiTRun, VAERun, from_json
@@ -17,8 +12,9 @@ from sora_jax.config.trainable import trainable_pattern
 from sora_jax.training import dit
 from sora_jax.training.objectives.objective import Objective
 from sora_jax.weights import adapters
+from tests.helpers.objective_cases import CASES, gradients, plan
+from tests.helpers.processes import run_module
 
-TESTS = Path(__file__).parent
 FILTERS = {
     "flow matching": ("all", "text_encoder", "dit/blocks/.*"),
     "reconstruction": ("all", "decoder", "critic"),
@@ -97,12 +93,5 @@ def test_adapters_alone_are_trained(monkeypatch):
     ("name", "bound"), [("flow matching", 1e-9), ("reconstruction", 1e-5)]
 )
 def test_sharded_is_single(name, bound):
-    ran = subprocess.run(
-        [sys.executable, str(TESTS / "objective_cases.py"), name],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_X64": "1"},
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout.splitlines()[-1]) < bound
+    printed = run_module("tests.spawned.objective_on_many_devices", name)
+    assert json.loads(printed) < bound

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from oracle import window
-from worlds import FRAMES, PROMPT, assert_made, frames_mask
 
 from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec
 from sora_jax.sampling.segments import with_prompts
 from sora_jax.sampling.tasks import Keyframe, Loop, Stretch, Upscale
+from tests.helpers.oracle import window
+from tests.helpers.worlds import FRAMES, PROMPT, assert_made, frames_mask
 
 
 def test_generate(world):

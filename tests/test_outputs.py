@@ -8,10 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import psnr, smooth_clip
 from PIL import Image
 
 from sora_jax.data import decoding, encoders, outputs, pictures, video
+from tests.helpers.clips import psnr, smooth_clip
 
 
 class Stopped(BaseException):

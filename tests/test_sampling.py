@@ -6,7 +6,6 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from clips import psnr, smooth_clip
 from PIL import Image
 
 import sora_jax
@@ -27,6 +26,7 @@ from sora_jax.sampling.window_sampler import (
 from sora_jax.sharding import hosts
 from sora_jax.types import Condition
 from sora_jax.weights import bundle
+from tests.helpers.clips import psnr, smooth_clip
 
 
 def test_the_same_seed_gives_the_same_video(model):

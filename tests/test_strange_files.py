@@ -12,8 +12,8 @@ from PIL import Image
 
 from sora_jax.data import arrays, decoding, footage, pictures
 from sora_jax.limits import LIMITS, UNLIMITED
+from tests.helpers.paths import FAULTS
 
-FAULTS = Path(__file__).parent / "faults"
 PLAYLISTS = {
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
     "concat": "ffconcat version 1.0\nfile {}\n",

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -20,9 +19,7 @@ from sora_jax.config import OptimConfig, VAERun, from_json, to_json
 from sora_jax.training import networks, vae
 from sora_jax.training.loop import read_metrics
 from sora_jax.training.report import Report
-
-ROOT = Path(__file__).parent.parent
-
+from tests.helpers.paths import ROOT
 
 PATIENCE = 900  # seconds: only what hangs takes so long, however busy a machine is
 # A training that dies while it saves its fourth step, at whatever the disk has by then.

@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
-from refusals import change
 
 from sora_jax.families.wan.text_table import ALIASES
 from sora_jax.sampling import flags, job
 from sora_jax.weights import folders
+from tests.helpers.refusals import change
 
 ((TIED, SHARED),) = ALIASES.items()
 DIT = "transformer/diffusion_pytorch_model.safetensors"

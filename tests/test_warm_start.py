@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from tiny import make
 
 from sora_jax import sharding
 from sora_jax.config import (
@@ -25,6 +24,7 @@ from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.weights import bundle, publish
 from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained, source_hashes
+from tests.helpers.tiny import make
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
 

@@ -2,19 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+
+from tests.helpers.processes import run_module
 
 
 @pytest.fixture(scope="module")
 def results():
-    program = Path(__file__).parent / "wrong_calls.py"
-    ran = subprocess.run([sys.executable, program], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return json.loads(run_module("tests.spawned.wrong_calls"))
 
 
 def test_every_wrong_argument_is_named(results):

@@ -4,10 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-import reference
 import safetensors.numpy
-from reference import ASKED, PROMPT, noise_of, psnr, theirs_of
-from tiny import make
 
 from sora_jax.config import (
     DiTConfig,
@@ -24,6 +21,9 @@ from sora_jax.sampling.model import Model
 from sora_jax.weights import folders
 from sora_jax.weights.export import export
 from sora_jax.weights.model_weights import weights_in_memory
+from tests.helpers.tiny import make
+from tests.parity import reference
+from tests.parity.reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
 
 def tensors_of(folder):

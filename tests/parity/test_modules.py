@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 import torch
 from etils import epath
 from flax import nnx
@@ -17,6 +16,7 @@ from sora_jax.families.family import TensorFiles
 from sora_jax.families.wan import network_json
 from sora_jax.types import Context, Tokens
 from sora_jax.weights.network import StoredNetwork, read_headers
+from tests.parity import reference
 
 CLOSE = 1e-4
 GRADIENT = 1e-3

@@ -3,18 +3,18 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from PIL import Image
-from reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
 from sora_jax.data import video
 from sora_jax.diffusion import conditioning, solvers
 from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import load
+from tests.parity import reference
+from tests.parity.reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
 
 def velocity(x, sigma):

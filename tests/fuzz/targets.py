@@ -1,4 +1,4 @@
-"""What `fuzz.py` reads: everything that reads what others wrote."""
+"""What is fuzzed: everything that reads what others wrote."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import tiny_wan
 from etils import epath
-from fuzz_inputs import ODD, headers, json_of, mutated
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -30,8 +28,9 @@ from sora_jax.sampling.media import read_noise
 from sora_jax.weights import bundle, folders, safetensors_io, workdirs
 from sora_jax.weights.export import export
 from sora_jax.workdir import write_json
-
-FAULTS = Path(__file__).parent / "faults"
+from tests.fuzz.inputs import ODD, headers, json_of, mutated
+from tests.helpers import tiny_wan
+from tests.helpers.paths import FAULTS
 
 
 class Target(NamedTuple):

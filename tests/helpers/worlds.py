@@ -4,12 +4,12 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-from oracle import Oracle, window
 
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec
 from sora_jax.sampling.model import Model
 from sora_jax.weights.model_weights import weights_in_memory
+from tests.helpers.oracle import Oracle, window
 
 PROMPT = "a red ball moves right"
 FRAMES = 29

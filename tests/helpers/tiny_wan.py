@@ -5,7 +5,6 @@ import json
 import shutil
 
 import safetensors.numpy
-from tiny import make
 
 from sora_jax.config import DiTConfig, ModelConfig, SamplingConfig, VAEConfig
 from sora_jax.families import WAN
@@ -16,6 +15,7 @@ from sora_jax.models.vae import VAE
 from sora_jax.weights import transfer
 from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.weights.modules import flatten, parameters
+from tests.helpers.tiny import make
 
 
 def two_experts(text_config):
