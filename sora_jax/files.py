@@ -222,7 +222,7 @@ def quoted(value: Any) -> str:
         value = os.fspath(value)
     try:
         text = ascii(value) if not _is_printable(value) else repr(value)
-    except ValueError:  # an integer with more digits than Python prints
+    except (ValueError, RecursionError):  # more digits, or levels, than Python prints
         return f"a large {type(value).__name__}"
     if len(text) <= limits.QUOTED:
         return text

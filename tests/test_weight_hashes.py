@@ -188,4 +188,4 @@ def test_noise_that_is_no_number_is_refused_by_name(model, value):
     noise = np.zeros((1, 2, 4, 4, 4), np.float64)
     noise[0, -1, 0, 0, 0] = value
     with pytest.raises(ValueError, match="noise holds what is no number"):
-        model.generate("a red ball", noise=noise)
+        model.generate("a red ball", init_noise=noise)

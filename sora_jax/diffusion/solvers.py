@@ -142,8 +142,10 @@ def advance(
     terms = jnp.concatenate([stack, velocity[None]])
     # Full precision, also on hardware whose default matmul is coarse.
     stepped = jnp.einsum("ij,j...->i...", matrix, terms, precision="highest")
-    if noise_weights is None or noise is None:
+    if noise_weights is None and noise is None:
         return stepped
+    if noise_weights is None or noise is None:
+        raise ValueError("noise and noise_weights must be given together")
     return stepped + jnp.einsum("i,...->i...", noise_weights, noise)
 
 

@@ -20,6 +20,8 @@ from sora_jax.config import SamplingConfig, Solver
 from sora_jax.files import quoted
 
 T = TypeVar("T")
+# Items of a list, whatever the limits: converting more takes seconds.
+MOST_ITEMS = 100_000
 
 _TEXTS = frozenset(("negative_prompt",))
 _COUNTS = frozenset(("steps", "frames", "window", "context", "tile"))
@@ -59,7 +61,10 @@ def as_count(value: Any, name: str) -> int:
     try:
         if isinstance(value, (bool, np.bool_)) or shape_of(value) != ():
             raise TypeError
-        return operator.index(value)
+        count = operator.index(value)
+        if abs(count) >= 2**63:
+            raise TypeError
+        return count
     except (TypeError, ValueError) as error:
         raise argument_error(name, "a whole number", value) from error
 
@@ -211,9 +216,12 @@ def items_of(value: Any, name: str, wanted: str) -> list[Any]:
     try:
         if is_one:
             raise TypeError
-        return list(value)
+        items = list(value)
     except TypeError as error:  # also a 0-d array
         raise argument_error(name, f"a list of {wanted}", value) from error
+    if len(items) > MOST_ITEMS:
+        raise ValueError(f"{name} must be at most {MOST_ITEMS:,}, got {len(items):,}")
+    return items
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:

@@ -28,6 +28,7 @@ STACK = (None, *TOKEN)
 # An nnx.State; beartype rejects its generic annotation.
 Params = Any
 MOST_WINDOWS = 100_000  # in one segment
+STEPS = 2**31  # apart from every number of a window
 
 
 class Network(NamedTuple):
@@ -40,14 +41,23 @@ class Network(NamedTuple):
 
 
 def draw_noise(
-    request: Request, window: int, shape: tuple[int, ...]
+    request: Request, window: int, shape: tuple[int, ...], step: int | None = None
 ) -> Float[Array, "b n p"]:
-    """Draw noise that depends on a video's seed and window, not on the batch."""
+    """Draw noise that depends on a video's seed and window, not on the batch.
+
+    Args:
+      request: whose noise it is.
+      window: its number.
+      shape: of each video's noise.
+      step: of a stochastic solver; None for the initial noise.
+    """
     key = jax.random.key(request.seed)
     keys = [jax.random.fold_in(key, i) for i in range(len(request.prompts))]
     number = request.part * MOST_WINDOWS + window
     if number:
         keys = [jax.random.fold_in(key, number) for key in keys]
+    if step is not None:  # a stream of keys apart from those above
+        keys = [jax.random.fold_in(jax.random.fold_in(k, STEPS), step) for k in keys]
     return jnp.stack([jax.random.normal(key, shape) for key in keys])
 
 
@@ -118,10 +128,14 @@ def denoise_step(
     time: Float[Array, ""],
     matrix: Float[Array, "s s2"],
     guidance: Float[Array, ""],
+    fresh: tuple[Array, Array] | None = None,
     *,
     is_guided: bool,
 ) -> Float[Array, "s b n p"]:
-    """Evaluate the velocity (guided: conditional and unconditional) and step."""
+    """Evaluate the velocity (guided: conditional and unconditional) and step.
+
+    `fresh` holds the row of `Table.noise` and new noise, for a stochastic solver.
+    """
     arrays = (network.params, network.memory, tokens, contexts)
     scalars = (time, matrix, guidance)
     return _compiled(
@@ -129,6 +143,7 @@ def denoise_step(
         stack,
         arrays,
         scalars,
+        fresh,
         is_guided=is_guided,
         mesh_plan=network.mesh_plan,
     )
@@ -142,6 +157,8 @@ def compiled_step(
     stack: Array,
     arrays: tuple,
     scalars: tuple,
+    fresh: tuple[Array, Array] | None = None,
+    *,
     is_guided: bool,
     mesh_plan: MeshPlan,
 ) -> Array:
@@ -158,7 +175,9 @@ def compiled_step(
         with_prompt, without = jnp.split(velocity, 2)
         velocity = guide(with_prompt, without, guidance)
     velocity = jnp.where(target_mask[: len(velocity)], velocity, 0.0)
-    return mesh_plan.constrain(solvers.advance(stack, velocity, matrix), *STACK)
+    weights, noise = fresh or (None, None)
+    stepped = solvers.advance(stack, velocity, matrix, weights, noise)
+    return mesh_plan.constrain(stepped, *STACK)
 
 
 _compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(compiled_step)

@@ -116,9 +116,14 @@ class SampleOptions:
         """Return the task arguments that flags set."""
         return {
             name: value
-            for name in TASK_FLAGS
-            if (value := getattr(self, name)) not in (None, ())
+            for name, (_, default, _) in TASK_FLAGS.items()
+            if (value := getattr(self, name)) != default
         }
+
+
+def _takers(name: str) -> list[type[Task]]:
+    """Return the tasks that take an argument."""
+    return [task for task in TASKS.values() if name in task.arguments()]
 
 
 def _task_flags() -> dict[str, tuple[Any, Any, str]]:
@@ -141,6 +146,9 @@ def _task_flags() -> dict[str, tuple[Any, Any, str]]:
         told = " ".join(
             f"{'/'.join(tasks)}: {text}" for text, tasks in about[name].items()
         )
+        usual = {task.arguments()[name].default for task in _takers(name)}
+        if not isinstance(flag, str) and all(isinstance(x, str) for x in usual):
+            kind, default = flag, usual.pop()  # a choice that all tasks share
         flags[name] = (kind, default, told)
     return flags
 

@@ -109,6 +109,10 @@ class Model(TaskMethods):
         """
         asked: dict[str, Any] = {}
         for name, value in options.items():
+            if DIFFUSERS.get(name, name) in asked:
+                raise ValueError(
+                    f"{name} is given twice, by two names: leave one of them out"
+                )
             asked[DIFFUSERS.get(name, name)] = value
         sides = {name: asked.pop(name) for name in ("height", "width") if name in asked}
         if len(sides) == 1 or (sides and "size" in asked):
@@ -125,7 +129,7 @@ class Model(TaskMethods):
         prompts: str | Sequence[str],
         *,
         condition: Condition | None = None,
-        noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
+        init_noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
         frames: int | None = None,
         seed: int = 0,
         progress: Progress = no_progress,
@@ -136,13 +140,13 @@ class Model(TaskMethods):
         Args:
           prompts: one for each video.
           condition: given pixels, the same for every video.
-          noise: initial latents, instead of those drawn from the seed.
+          init_noise: initial latents, instead of those drawn from the seed.
           frames: in each video.
           seed: of the noise; the same seed gives the same videos.
           progress: see the class.
           **settings: fields of `SamplingConfig` that override the weights' defaults.
         """
-        given = {"condition": condition, "init_noise": noise, "frames": frames}
+        given = {"condition": condition, "init_noise": init_noise, "frames": frames}
         given = {name: value for name, value in given.items() if value is not None}
         task = build(Generate, given)
         return self.perform(task, prompts, seed=seed, progress=progress, **settings)
@@ -159,7 +163,7 @@ class Model(TaskMethods):
     def perform(
         self,
         task: Task,
-        prompts: str | Sequence[str] = "",
+        prompts: str | Sequence[str] | None = None,
         *,
         seed: int = 0,
         progress: Progress = no_progress,
@@ -175,11 +179,19 @@ class Model(TaskMethods):
           **settings: fields of `SamplingConfig` that override the weights' defaults;
             the size defaults to that of the task's input.
         """
+        if not isinstance(task, Task):
+            raise converters.argument_error("task", "one of sampling.tasks", task)
         converters.as_function(progress, "progress")
         size = input_size(task)
         if size is not None:
             settings = {"size": size, **settings}
-        texts = converters.as_prompts(prompts)
+        if prompts is None and task.needs_prompt:
+            raise ValueError(f"prompts is missing: {task.name} needs one")
+        texts = converters.as_prompts("" if prompts is None else prompts)
+        if task.prompt == "none" and any(texts):
+            raise converters.argument_error(
+                "prompts", f"left out, since {task.name} has texts of its own", prompts
+            )
         number = converters.as_count(seed, "seed")
         with sharding.fail_together():  # a task checks the memory of its host
             segments = task.segments(self.context(settings))
@@ -231,10 +243,7 @@ def input_size(task: Task) -> tuple[int, int] | None:
     """
     if task.size == "another":
         return None
-    videos = getattr(task, "video", None)
-    given = list(videos) if isinstance(videos, tuple) else [videos]
-    given += [key.picture for key in getattr(task, "image", ())]
-    shapes = [x.shape for x in given if isinstance(x, np.ndarray)]
+    shapes = [x.shape for x in task.footage() if isinstance(x, np.ndarray)]
     return (shapes[0][1], shapes[0][2]) if shapes else None
 
 

@@ -33,7 +33,8 @@ def _lines(
     task: Task, fit: Fit, settings: SamplingConfig, model: ModelConfig, limits: Limits
 ) -> Iterator[str]:
     # Upscaling enlarges on purpose.
-    for path in _clips_and_pictures(task) if task.size == "input" else ():
+    files = [x for x in task.footage() if isinstance(x, str)]
+    for path in dict.fromkeys(files) if task.size == "input" else ():
         if os.path.exists(path):
             shape = file_size(path, limits)
             change = describe_resizing(shape, settings.size, fit)
@@ -43,14 +44,6 @@ def _lines(
                     "trained on clips of one kind, and its frames do not match other "
                     "footage"
                 )
-
-
-def _clips_and_pictures(task: Task) -> list[str]:
-    """Return the files of a task that are resized, without duplicates."""
-    videos = getattr(task, "video", None)
-    paths = list(videos) if isinstance(videos, tuple) else [videos]
-    paths += [key.picture for key in getattr(task, "image", ())]
-    return list(dict.fromkeys(path for path in paths if isinstance(path, str)))
 
 
 def file_size(path: str, limits: Limits = LIMITS) -> tuple[int, int]:

@@ -50,7 +50,7 @@ class FollowUp:
         """Build the segments from grey frames, for their shapes."""
         frames = self.sampled.stop - self.sampled.start
         shape = (frames, *self.sampled.request.settings.size, 3)
-        return self.segments(np.zeros(shape, np.float32))
+        return self.segments(np.broadcast_to(np.float32(0), shape))
 
 
 Segment: TypeAlias = Clip | Sampled | FollowUp

@@ -28,10 +28,16 @@ def build_task(arguments: SampleOptions) -> Task:
             values[name] = _value(kind, name, given[name])
         except ValueError as error:
             problems += str(error).splitlines()
-    problems += _prompt_and_size(arguments, values)
-    if problems:
+    task = None
+    try:
+        task = build(kind, values)
+    except ValueError as error:
+        told = [line for line in str(error).splitlines() if " is missing: " not in line]
+        problems += told
+    problems += _prompt_and_size(arguments, task)
+    if problems or task is None:
         raise ValueError("\n".join(problems))
-    return build(kind, values)
+    return task
 
 
 def _value(kind: type[Task], name: str, given: Any) -> Any:
@@ -43,7 +49,7 @@ def _value(kind: type[Task], name: str, given: Any) -> Any:
                 f"--{name} must be given once with --task {kind.name}, got {len(given)}"
             )
         (given,) = given
-    return argument.convert(given, name)
+    return given
 
 
 def _misplaced(arguments: SampleOptions, given: dict[str, Any]) -> list[str]:
@@ -66,9 +72,11 @@ def _misplaced(arguments: SampleOptions, given: dict[str, Any]) -> list[str]:
             f"{flag} does nothing with --task {kind.name}: leave it out, or try --task "
             + " or ".join(takers)
         )
-    if kind.name == "inpaint" and "outpaint" in given:
-        problems.append("--task inpaint needs either --mask FILE or --outpaint WxH")
-    has_files = {"video", "image", "storyboard"} & set(given)
+    has_files = {
+        name
+        for name, argument in kind.arguments().items()
+        if name in given and argument.kind.is_fitted
+    }
     if arguments.fit != "crop" and not has_files:
         problems.append(
             f"--fit {arguments.fit} does nothing without files: leave it out"
@@ -76,7 +84,7 @@ def _misplaced(arguments: SampleOptions, given: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _prompt_and_size(arguments: SampleOptions, values: dict[str, Any]) -> list[str]:
+def _prompt_and_size(arguments: SampleOptions, task: Task | None) -> list[str]:
     """Return problems with the prompt, size and frames that the task needs."""
     kind, problems = arguments.kind, []
     if kind.size == "another" and arguments.size is None:
@@ -84,19 +92,15 @@ def _prompt_and_size(arguments: SampleOptions, values: dict[str, Any]) -> list[s
     has_prompt = arguments.prompt is not None or arguments.prompts is not None
     if has_prompt and kind.prompt == "none":
         problems.append(f"--prompt does nothing with --task {kind.name}: leave it out")
-    required = {n for n, a in kind.arguments().items() if a.is_required}
-    if not required <= set(values):
+    if task is None:
         return problems
-    task = kind(**values)
     if not has_prompt and task.needs_prompt:
         problems.append("--prompt is missing: say what the video shows")
-    for name in ("frames", "seconds"):
-        is_given = getattr(arguments, name) is not None
-        if is_given and kind.counts and not task.counts_frames:
-            problems.append(
-                f"--{name} does nothing with --task {kind.name} and a --video, whose "
-                "length is given: leave it out"
-            )
+    if arguments.seconds is not None and kind.counts and not task.counts_frames:
+        problems.append(
+            f"--seconds does nothing with --task {kind.name} and a --video, whose "
+            "length is given: leave it out"
+        )
     return problems
 
 

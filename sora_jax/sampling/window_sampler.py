@@ -73,7 +73,8 @@ class PromptCache:
         return {name: self._context(name, x) for name, x in batch.contexts.items()}
 
     def _context(self, name: str, read: ContextInputs) -> Context:
-        mesh_plan, key = self.weights.mesh_plan, read.inputs.tobytes()
+        mesh_plan = self.weights.mesh_plan
+        key = str(read.inputs.shape).encode() + read.inputs.tobytes()
         if name not in self._contexts or self._contexts[name][0] != key:
             encoder = self.weights.networks[self.weights.family.contexts[name]]
             context = denoising.encode_context(encoder, read, mesh_plan)
@@ -154,6 +155,7 @@ class WindowSampler:
                 jnp.float32(self.table.times[i]),
                 jnp.asarray(self.table.matrices[i], jnp.float32),
                 jnp.float32(guidance),
+                self.fresh_noise(window, batch.tokens, i),
                 is_guided=self.is_guided,
             )
             jax.block_until_ready(stack)
@@ -194,6 +196,19 @@ class WindowSampler:
             source = jnp.asarray(patchify(window.source, patch))[None]
             noise = (1 - sigma) * source + sigma * noise
         return jnp.pad(noise, padding)
+
+    def fresh_noise(
+        self, window: Window, tokens: Tokens, step: int
+    ) -> tuple[Array, Array] | None:
+        """Draw what a stochastic solver adds at a step: weights, and noise."""
+        if not self.table.is_stochastic:
+            return None
+        count = math.prod(self.grid(window))
+        padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
+        shape = (count, tokens.x.shape[2])
+        noise = denoising.draw_noise(self.request, window.number, shape, step)
+        noise = self.weights.mesh_plan.put(jnp.pad(noise, padding), *denoising.TOKEN)
+        return jnp.asarray(self.table.noise[step], jnp.float32), noise
 
     def rows(self, window: Window) -> Batch:
         """Build a row for each video and, with guidance, one for each without prompt.

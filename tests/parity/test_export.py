@@ -92,7 +92,7 @@ def test_our_models_run_there(trained, tmp_path):
         )
         assert trained.tokenizer.encode(text, 48).tolist() == wanted.input_ids
     noise = noise_of(model, ASKED["frames"], ASKED["size"])
-    made = model.generate(PROMPT, noise=noise, **ASKED)
+    made = model.generate(PROMPT, init_noise=noise, **ASKED)
     pad_to = trained.config.text.pad_to
     theirs = theirs_of(pipeline, noise, max_sequence_length=pad_to)
     assert psnr((made + 1) / 2, theirs) > 50

@@ -63,7 +63,7 @@ def test_whole_pipeline(folder):
     noise = noise_of(model, ASKED["frames"], ASKED["size"])
     two = model.config.boundary is not None
     low = {"guidance_low": 3.0} if two else {}
-    made = model.generate(PROMPT, noise=noise, **ASKED, **low)
+    made = model.generate(PROMPT, init_noise=noise, **ASKED, **low)
     pipeline = reference.WanPipeline.from_pretrained(folder)
     low = {"guidance_scale_2": 3.0} if two else {}
     theirs = theirs_of(pipeline, noise, **low)
@@ -80,7 +80,7 @@ def test_a_picture_comes_to_life(image_folder, tmp_path):
     clip = np.zeros((*shape, 3), np.float32)
     clip[0] = video.to_float(pixels)
     condition = conditioning.grey_out(clip, conditioning.given_frames_mask(*shape, [0]))
-    made = model.generate(PROMPT, condition=condition, noise=noise, **ASKED)
+    made = model.generate(PROMPT, condition=condition, init_noise=noise, **ASKED)
     # What is known comes back as it was; theirs shows it through the VAE.
     np.testing.assert_array_equal(made[0, 0], clip[0])
     pipeline = reference.WanImageToVideoPipeline.from_pretrained(image_folder)

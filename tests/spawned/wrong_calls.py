@@ -113,7 +113,7 @@ OPTIONS = {
     "negative_prompt": [None, 3],
     "num_frames_": [9],
     "progress": [3],
-    "noise": [7, CLIP, np.full((1, 3, 4, 4, 8), np.nan, np.float32)],
+    "init_noise": [7, CLIP, np.full((1, 3, 4, 4, 8), np.nan, np.float32)],
     "condition": [
         *(7, CLIP),
         Condition(mask="a", pixels="b"),

@@ -40,7 +40,8 @@ class Animate(Task):
         if not self.image:
             raise ValueError("image is missing: give at least one keyframe")
         check_count(context, "image", len(self.image))
-        frames = self.frames or context.settings.frames
+        frames = context.settings.frames
+        frames = frames if self.frames is None else self.frames
         keys = [
             (_index(key.frame, frames), key.strength, key.picture) for key in self.image
         ]

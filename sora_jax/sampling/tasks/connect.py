@@ -64,7 +64,8 @@ class Loop(Task):
     def segments(self, context: TaskContext) -> list[Segment]:
         """Connect the clip with itself; without a clip, sample it first."""
         if self.video is None:
-            return self._from_prompt(context, self.frames or context.settings.frames)
+            whole = context.settings.frames if self.frames is None else self.frames
+            return self._from_prompt(context, whole)
         frames = default_transition(context) if self.frames is None else self.frames
         check_new_frames(context, frames)
         clip = context.media.video(self.video)

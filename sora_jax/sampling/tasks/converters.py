@@ -36,8 +36,17 @@ T = TypeVar("T")
 
 
 def as_path(value: Any) -> str | None:
-    """A path as text; None for anything else."""
-    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    """A path as text; None for anything else.
+
+    Raises:
+      ValueError: the path is empty.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        return None
+    path = os.fsdecode(value)
+    if not path:
+        raise ValueError("a path is empty: give the path of a file, or an array")
+    return path
 
 
 def as_video(value: Any, name: str) -> Any:

@@ -75,7 +75,8 @@ class Upscale(Task):
             return [denoise_partially(context, clip, self.strength)]
         small = context.model.sampling.size
         check_larger(size, small)
-        frames = self.frames or context.settings.frames
+        frames = context.settings.frames
+        frames = frames if self.frames is None else self.frames
         draft = Sampled(request=context.resized(small).request(frames), stop=frames)
 
         def refined(clip: Clip) -> list[Segment]:
@@ -108,4 +109,6 @@ def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:
 
 def hold_last_frame(frames: Frames, count: int) -> Frames:
     """Repeat the last frame until there are `count` frames."""
+    if count == len(frames):
+        return frames
     return frames[np.minimum(np.arange(count), len(frames) - 1)]

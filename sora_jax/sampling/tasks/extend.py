@@ -15,6 +15,9 @@ from sora_jax.sampling.tasks.context import (
 )
 from sora_jax.sampling.tasks.task import Count, Side, Task, Video
 
+# Segments that depend on one another: each is a call inside the one before.
+MOST_FOLLOW_UPS = 100
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Extend(Task):
@@ -40,6 +43,8 @@ class Extend(Task):
         check_new_frames(context, frames)
         clip = context.media.video(self.video)
         check_clips(clip)
+        if self.direction != "forward":
+            check_before(context, frames)
         before: list[Segment] = []
         after: list[Segment] = []
         if self.direction != "forward":
@@ -58,6 +63,18 @@ def extend_forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
         condition=given_frames(clip[-given:], list(range(given))),
     )
     return Sampled(request=request, start=given, stop=given + frames)
+
+
+def check_before(context: TaskContext, frames: int) -> None:
+    """Refuse more frames before a clip than can follow from one another."""
+    factor = context.model.vae.time_factor
+    given = max(1, context.overlap // factor) * factor
+    most = MOST_FOLLOW_UPS * max(1, context.window - given)
+    if frames > most:
+        raise ValueError(
+            f"frames must be at most {most:,} before a clip, got {frames:,}: extend in "
+            "several steps"
+        )
 
 
 def extend_backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:

@@ -29,7 +29,8 @@ class Generate(Task):
 
     def segments(self, context: TaskContext) -> list[Segment]:
         """Sample all frames."""
-        frames = self.frames or context.settings.frames
+        frames = context.settings.frames
+        frames = frames if self.frames is None else self.frames
         request = context.request(
             frames,
             condition=self.condition,

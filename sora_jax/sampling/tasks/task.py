@@ -27,6 +27,7 @@ import docstring_parser
 import numpy as np
 
 from sora_jax.config import Direction
+from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling.converters import (
     as_condition,
@@ -48,21 +49,23 @@ class Kind(NamedTuple):
         if it has no flag.
       takes: whether `convert` takes "one" value, or a "list" of them.
       check_file: checks the first bytes of a file: (value, field, limits).
+      is_fitted: whether its pixels are brought to the size of the video.
     """
 
     convert: Callable[[Any, str], Any]
     flag: Any = "one"
     takes: Literal["one", "list"] = "one"
     check_file: Callable[[Any, str, Limits], None] | None = None
+    is_fitted: bool = False
 
 
 # A path, or an array of frames [t h w 3] in [-1, 1].
 Video = Annotated[
-    Any, Kind(converters.as_video, "several", "one", file_checks.check_footage)
+    Any, Kind(converters.as_video, "several", "one", file_checks.check_footage, True)
 ]
 # Two of them.
 TwoVideos = Annotated[
-    Any, Kind(converters.as_two_videos, "several", "list", file_checks.check_two)
+    Any, Kind(converters.as_two_videos, "several", "list", file_checks.check_two, True)
 ]
 # A path, or an array [t h w]: 1 where the video is repainted, 0 where it is kept.
 Mask = Annotated[
@@ -70,13 +73,15 @@ Mask = Annotated[
 ]
 # Pictures at frames, or one picture for the first frame.
 Keyframes = Annotated[
-    Any, Kind(converters.as_keyframes, "several", "list", file_checks.check_keyframes)
+    Any,
+    Kind(converters.as_keyframes, "several", "list", file_checks.check_keyframes, True),
 ]
 # (from, to) in seconds, one after another.
 Spans = Annotated[Any, Kind(converters.as_spans, "several", "list")]
 # The path of a YAML or JSON file, or stretches of time.
 Story = Annotated[
-    Any, Kind(converters.as_story, check_file=file_checks.check_storyboard)
+    Any,
+    Kind(converters.as_story, check_file=file_checks.check_storyboard, is_fitted=True),
 ]
 # A path, or an array of latents [t h w z] or [b t h w z].
 Noise = Annotated[Any, Kind(converters.as_noise, check_file=file_checks.check_exists)]
@@ -122,6 +127,33 @@ class Task(abc.ABC):
     prompt: ClassVar[Literal["required", "optional", "none"]] = "optional"
     size: ClassVar[Literal["input", "another"]] = "input"
 
+    def __post_init__(self):
+        """Convert every argument to its one form.
+
+        Raises:
+          ValueError: names every argument that is wrong, its value and the remedy.
+        """
+        problems: list[str] = []
+        for name, argument in self.arguments().items():
+            value = getattr(self, name)
+            if value is None and argument.default is None:
+                continue
+            try:
+                object.__setattr__(self, name, argument.kind.convert(value, name))
+            except ValueError as error:
+                problems += str(error).splitlines()
+        frames = getattr(self, "frames", None)
+        if not problems and frames is not None and self.counts:
+            if frames < 1:
+                problems.append(f"frames must be >= 1, got {frames}")
+            if not self.counts_frames:
+                problems.append(
+                    f"frames must be left out, got {frames}: the video says how long "
+                    "the result is"
+                )
+        if problems:
+            raise ValueError("\n".join(problems))
+
     @abc.abstractmethod
     def segments(self, context: TaskContext) -> list[Segment]:
         """Build the segments of the video.
@@ -157,6 +189,17 @@ class Task(abc.ABC):
             for field in dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
         }
 
+    def footage(self) -> list[Any]:
+        """Return the clips and pictures that are brought to the size of the video."""
+        given = [
+            getattr(self, name)
+            for name, argument in self.arguments().items()
+            if argument.kind.is_fitted
+        ]
+        items = [x for one in given for x in (one if isinstance(one, tuple) else [one])]
+        found = [getattr(item, "picture", item) for item in items]
+        return [x for x in found if isinstance(x, (str, np.ndarray))]
+
     def to_json(self) -> dict[str, Any]:
         """Return the task as plain data: its name and non-default arguments.
 
@@ -178,30 +221,27 @@ def build(kind: type[Task], given: Mapping[str, Any]) -> Task:
     Raises:
       ValueError: names every argument that is wrong, its value and the remedy.
     """
-    arguments, problems, values = kind.arguments(), [], {}
-    for name, value in given.items():
-        if name not in arguments:
-            problems.append(
-                f"{name} is no argument of {kind.name}, got "
-                f"{describe_value(value)}: it takes {', '.join(arguments)}"
-            )
-            continue
-        argument = arguments[name]
-        if value is None and not argument.is_required and argument.default is None:
-            values[name] = None
-            continue
+    arguments = kind.arguments()
+    problems = [
+        f"{quoted(name)} is no argument of {kind.name}, got {describe_value(value)}: "
+        f"it takes {', '.join(arguments)}"
+        for name, value in given.items()
+        if name not in arguments
+    ]
+    missing = {n for n, a in arguments.items() if a.is_required and n not in given}
+    problems += [
+        f"{name} is missing: {kind.name} needs one" for name in sorted(missing)
+    ]
+    values = {name: value for name, value in given.items() if name in arguments}
+    if not missing:
         try:
-            values[name] = argument.kind.convert(value, name)
+            task = kind(**values)
         except ValueError as error:
             problems += str(error).splitlines()
-    problems += [
-        f"{name} is missing: {kind.name} needs one"
-        for name, argument in arguments.items()
-        if argument.is_required and name not in given
-    ]
-    if problems:
-        raise ValueError("\n".join(problems))
-    return kind(**values)
+        else:
+            if not problems:
+                return task
+    raise ValueError("\n".join(problems))
 
 
 def _kind_of(hint: Any) -> Kind:
@@ -234,6 +274,6 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, np.ndarray):
         raise ValueError(
             f"{name} must be a file to be written as JSON, got "
-            f"{describe_value(value)}: write it with sora_jax.write"
+            f"{describe_value(value)}: give the path of a file"
         )
     return value
