@@ -124,7 +124,7 @@ def damage_depth(folder):
         (damage_offsets, "proj_out.bias has .* bytes for"),
         (damage_twice, "is in .* and in .*: leave the one file"),
         (damage_field, "vae: base_dim is missing"),
-        (damage_index, "index.json is not JSON of the kind .*`object`, got `array`"),
+        (damage_index, "index.json is not valid .*`object`, got `array`"),
         (damage_statistics, "latents_std must be 16 numbers, got 1"),
         (damage_second, "transformer_2 is of another kind or size"),
         (damage_tokenizer, "tokenizer .* does not exist"),
