@@ -240,7 +240,7 @@ BAD = {
     "--fps must be from .* got 0.0001": {"fps": 0.0001},
     "--guidance must be >= 0 and finite": {"guidance": float("inf")},
     "--guidance must be >= 0 .* got -1": {"guidance": -1.0},
-    "with --frames 1 nothing is left": {"image": ("a.png",), "frames": 1},
+    "--frames 1 leaves nothing to sample": {"image": ("a.png",), "frames": 1},
     "is not UTF-8": {"prompt": None, "prompts": "LATIN"},
     "--image": {"image": ("missing.png",)},
     "--out": {"out": "/proc/none/clip.mp4"},

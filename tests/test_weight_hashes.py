@@ -168,7 +168,7 @@ def test_an_index_that_was_changed_is_refused(latents):
         Records(latents / "train")
     del told["hash"]  # as earlier versions wrote it
     path.write_text(json.dumps(told))
-    with pytest.raises(ValueError, match="record 0 is not what the index says"):
+    with pytest.raises(ValueError, match="record 0 differs from the index"):
         Records(latents / "train")[0]
 
 
