@@ -187,7 +187,7 @@ def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
 
 
 def test_all_seeds_of_variations_are_told(folder, tmp_path, capsys, monkeypatch):
-    for name in ("join_hosts", "tell", "enable_compilation_cache"):
+    for name in ("join_hosts", "show_log", "enable_compilation_cache"):
         monkeypatch.setattr(runtime, name, lambda: True)
     arguments = flags.SampleFlags(
         prompt="a",

@@ -68,7 +68,7 @@ def test_other_types_are_kept(tiny, copy, dtype):
     safetensors.numpy.save_file({n: v.astype(kind) for n, v in tensors.items()}, path)
     kinds = {
         x.dtype
-        for x in jax.tree.leaves(nnx.state(folders.load_weights(copy).parts["dit"]))
+        for x in jax.tree.leaves(nnx.state(folders.load_weights(copy).networks["dit"]))
     }
     assert kinds == {kind}
 
@@ -161,7 +161,7 @@ def test_large_networks_are_split(tiny, tmp_path, monkeypatch):
     export(str(tmp_path / "out"), tiny)
     written = TensorFiles(folder=epath.Path(tmp_path / "out" / "transformer"))
     assert len(shards.find_files(written)) == len(groups)
-    same_parameters(folders.load_weights(tmp_path / "out").parts["dit"], module)
+    same_parameters(folders.load_weights(tmp_path / "out").networks["dit"], module)
 
 
 SHARDED = """

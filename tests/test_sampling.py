@@ -202,7 +202,7 @@ def test_every_solver_runs(model, solver):
 def test_weights_come_back_from_their_folder(weights, folder):
     loaded = bundle.load(folder)
     assert loaded.config == weights.config
-    a, b = (w.parts["vae"].latent_std[...] for w in (loaded, weights))
+    a, b = (w.networks["vae"].latent_std[...] for w in (loaded, weights))
     np.testing.assert_allclose(a, b, rtol=1e-2)
 
 

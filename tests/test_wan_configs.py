@@ -136,7 +136,7 @@ def test_an_embedding_may_have_either_name_or_both(refuses, tiny, copy):
         tensors.pop(SHARED, None)
         tensors |= {name: shared for name in names}
         safetensors.numpy.save_file(tensors, path)
-        found = folders.load_weights(copy).parts["text_encoder"].embedding[...]
+        found = folders.load_weights(copy).networks["text_encoder"].embedding[...]
         np.testing.assert_array_equal(found, shared)
     tensors[TIED] = shared[:-1].copy()
     safetensors.numpy.save_file(tensors, path)
