@@ -122,15 +122,15 @@ def damage_depth(folder):
         ),
         (damage_dtype, "of type 'I8'"),
         (damage_offsets, "proj_out.bias has .* bytes for"),
-        (damage_twice, "is in .* and in .*: leave the one file"),
+        (damage_twice, "is in .* and in .*: keep only one of the files"),
         (damage_field, "vae: base_dim is missing"),
-        (damage_index, "index.json is not JSON of the kind .*`object`, got `array`"),
+        (damage_index, "index.json is not valid .*`object`, got `array`"),
         (damage_statistics, "latents_std must be 16 numbers, got 1"),
         (damage_second, "transformer_2 is of another kind or size"),
         (damage_tokenizer, "tokenizer .* does not exist"),
         (damage_kind, "(?s)qk_norm must be .*image_dim must be None, got 1280"),
         (damage_pipeline, "is of a 'FluxPipeline'"),
-        (damage_depth, r"(?s)missing.*blocks.2.*looks like .*depth 2"),
+        (damage_depth, r"(?s)missing.*blocks.2.*look like .*depth 2"),
     ],
 )
 def test_damaged_folders_are_refused(copy, damage, message):

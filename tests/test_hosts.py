@@ -107,7 +107,7 @@ def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
         last.send_signal(signal.SIGTERM)
     finally:
         outputs = ended(*started)
-    assert all("the same command goes on" in output for output in outputs), outputs
+    assert all("the same command continues" in output for output in outputs), outputs
     assert [process.returncode for process, _ in started] == [1] * hosts
     assert Checkpoints(tmp_path).steps() == [max(scalars(tmp_path))]
 

@@ -127,4 +127,4 @@ def test_refining_at_a_size_never_seen_is_told_to_make_it_worse(speaking, caplog
     )
     assert len(caplog.messages) == 2
     for line, size in zip(caplog.messages, ("64x64", "48x48"), strict=True):
-        assert f"never saw {size}: expect a worse clip than resizing" in line
+        assert f"not on {size}: expect a worse clip than resizing" in line

@@ -80,7 +80,7 @@ def test_an_index_names_only_files_beside_it(refuses, copy):
     for name in ("../vae/diffusion_pytorch_model.safetensors", "/etc/passwd", ""):
         index = {"weight_map": {"a": name}}
         (copy / f"{DIT}.index.json").write_text(json.dumps(index))
-        refuses(copy, "in the place of safetensors files beside it")
+        refuses(copy, "instead of safetensors files in its folder")
 
 
 def test_pipes_and_folders_in_the_place_of_weights_are_refused(refuses, copy):

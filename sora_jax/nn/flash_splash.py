@@ -164,7 +164,7 @@ def refuse_order(*metas: Meta) -> None:
     """Refuse `order`, which the kernel does not support."""
     if any(meta.order is not None for meta in metas):
         raise ValueError(
-            "attention.kernel 'splash' does not support order: omit tokens.order, or set "
+            "attention.kernel 'splash' does not support order: omit it, or set "
             "attention.kernel to 'xla'"
         )
 
