@@ -241,7 +241,7 @@ def test_a_task_that_a_model_cannot_do_is_refused(weights):
         model.connect(clip, clip[:, :16], frames=3)
     with pytest.raises(ValueError, match=r"floats in \[-1, 1\], got .* to 255"):
         model.extend(clip + 255, frames=4)
-    with pytest.raises(ValueError, match="frames must be >= 1 new"):
+    with pytest.raises(ValueError, match="frames must be >= 1"):
         model.extend(clip, frames=0)
     with pytest.raises(ValueError, match="image is missing"):
         model.animate([])

@@ -75,7 +75,7 @@ BAD = {
     "task must be one of generate, .* got 'fly'": {"task": "fly"},
     "a task must be an object, got 7": 7,
     "video is missing: extend needs one": {"task": "extend"},
-    "colour is no argument of extend": {"task": "extend", "video": "a", "colour": 1},
+    "'colour' is no argument of extend": {"task": "extend", "video": "a", "colour": 1},
     "frames must be a whole number, got '3'": {
         "task": "extend",
         "video": "a",
@@ -92,7 +92,7 @@ BAD = {
         "video": "a",
         "span": [[1]],
     },
-    "(?s)mask must be.*strength is no argument": {
+    "(?s)'strength' is no argument.*mask must be": {
         "task": "inpaint",
         "video": "a",
         "mask": 5,

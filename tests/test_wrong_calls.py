@@ -18,9 +18,12 @@ def test_every_wrong_argument_is_named(results):
     for one in results["wrong"]:
         assert one["error"] in ("ValueError", "TypeError") and one["is_ours"], one
         # Beginnings, since "span" stands for one of spans.
-        name = {"first": "video", "second": "video|clips", "size": "size|outpaint"}.get(
-            one["name"]
-        )
+        name = {
+            "first": "video",
+            "second": "video|clips",
+            "init_noise": "noise",
+            "size": "size|outpaint",
+        }.get(one["name"])
         assert re.search(name or one["name"][:4], one["says"]), one
         assert len(one["says"]) < 1000, one
 

@@ -89,10 +89,11 @@ Noise = Annotated[Any, Kind(converters.as_noise, check_file=file_checks.check_ex
 GivenPixels = Annotated[Any, Kind(as_condition, None)]
 # (height, width) in pixels; as text, WIDTHxHEIGHT.
 Size = Annotated[Any, Kind(converters.as_size_input)]
-Count = Annotated[int, Kind(as_count, int)]
-CountInPython = Annotated[int, Kind(as_count, None)]
-Share = Annotated[int | float, Kind(as_number, float)]
-Side = Annotated[Direction, Kind(converters.as_direction, Direction)]
+# Numbers and choices; converted, and so checked, when the task is built.
+Count = Annotated[Any, Kind(as_count, int)]
+CountInPython = Annotated[Any, Kind(as_count, None)]
+Share = Annotated[Any, Kind(as_number, float)]
+Side = Annotated[Any, Kind(converters.as_direction, Direction)]
 
 
 class Argument(NamedTuple):
