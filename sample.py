@@ -11,5 +11,5 @@ from sora_jax import cli
 from sora_jax.commands.sample import STOPPED, main
 
 if __name__ == "__main__":
-    with cli.exits(STOPPED):
+    with cli.exit_with_message(STOPPED):
         main(sys.argv[1:])

@@ -114,7 +114,7 @@ def batches_of(model: Model, cases: list[Case]) -> list[Batch]:
     pixels, *captions = map(list, zip(*cases, strict=True))
     encode = nnx.jit(lambda vae, x: vae.encode(x)[0])
     clips = jnp.asarray(np.stack(pixels))
-    latents = np.asarray(encode(model.weights.parts["vae"], clips))
+    latents = np.asarray(encode(model.weights.networks["vae"], clips))
     captions.append([""] * len(cases))
     return [batch(model, latents, said) for said in captions]
 
@@ -142,7 +142,7 @@ def batch(model: Model, latents: np.ndarray, captions: list[str]) -> Batch:
 
 def mean_loss(model: Model, one: Batch, level: float) -> float:
     """The loss of all clips at one level of noise, over a few seeds."""
-    parts = model.weights.parts
+    parts = model.weights.networks
     networks = {name: parts[name] for name in ("dit", "text_encoder")}
     # The level of clean tokens, which there are none of, comes first.
     levels = jnp.full_like(one.tokens.levels, level).at[:, 0].set(0.0)

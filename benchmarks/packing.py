@@ -12,7 +12,7 @@ import tyro
 
 from sora_jax.config import DiTConfig, PackingConfig, PlaygroundConfig, VAEConfig
 from sora_jax.data.packing import statistics
-from sora_jax.data.planning import encoded, plan
+from sora_jax.data.planning import latent_spec, plan_epoch
 from sora_jax.worlds.playground.source import Playground
 
 
@@ -22,10 +22,10 @@ def main(clips: int = 5000) -> None:
     packing = dataclasses.replace(packing, mid_clip=0.0)
     source = Playground(PlaygroundConfig())
     specs = [
-        encoded(source.spec(index), vae.time_factor, vae.space_factor)
+        latent_spec(source.spec(index), vae.time_factor, vae.space_factor)
         for index in range(clips)
     ]
-    planned = plan(specs, patch, packing, seed=0)
+    planned = plan_epoch(specs, patch, packing, seed=0)
     found = statistics(planned.rows, planned.tokens, packing.tokens)
     print(
         f"{clips} clips in {len(planned.rows)} rows of {packing.tokens} tokens: "

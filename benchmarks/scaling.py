@@ -82,7 +82,7 @@ def flop_of_a_step(workdir: Path) -> float:
 
     config = from_json(DiTRun, json.loads((workdir / "config.json").read_text()))
     found = open_latents(config)
-    plan = planning.plan(
+    plan = planning.plan_epoch(
         found.train.index, config.dit.patch, config.packing, config.seed
     )
     build = row_builder(config, found, found.train, plan.views, config.packing)

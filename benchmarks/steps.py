@@ -20,7 +20,12 @@ from sora_jax.evals.subject import Subject
 from sora_jax.sampling.tasks import Generate
 from sora_jax.weights import bundle
 from sora_jax.worlds.playground.judge.cases.prompts import EVERYTHING
-from sora_jax.worlds.playground.judge.command import Options, check, load, suites
+from sora_jax.worlds.playground.judge.command import (
+    JudgeOptions,
+    check_options,
+    load_subject,
+    suites,
+)
 from sora_jax.worlds.playground.judge.facts import FACTS
 
 STEPS = (4, 8, 16, 32)
@@ -41,9 +46,9 @@ def main(
       kind: of the videos; "" is the whole mixture.
       out: the table's file, which is written anew.
     """
-    options = Options(weights=weights, cases=cases, kind=kind, batch=BATCH)
-    check(options)
-    model = load(options)
+    options = JudgeOptions(weights=weights, cases=cases, kind=kind, batch=BATCH)
+    check_options(options)
+    model = load_subject(options)
     if model is None or model.perform is None:
         raise ValueError("--weights 'none' has no steps: give a folder of weights")
     lines = [
@@ -60,7 +65,7 @@ def main(
         "|---|---:|---:|---:|---:|",
     ]
     for solver, steps in itertools.product(get_args(Solver), STEPS):
-        asked = Options(
+        asked = JudgeOptions(
             weights=weights,
             cases=cases,
             kind=kind,
@@ -73,7 +78,7 @@ def main(
     out.write_text("\n".join([*lines, ""]))
 
 
-def line(options: Options, model: Subject) -> str:
+def line(options: JudgeOptions, model: Subject) -> str:
     """A row of the table."""
     seconds = speed(options, model)
     found = results.tally(harness.run(suites(options), model, options))
@@ -87,7 +92,7 @@ def line(options: Options, model: Subject) -> str:
     return f"| {options.solver} | {options.steps} | {shares} | {seconds:.2f} |"
 
 
-def speed(options: Options, model: Subject) -> float:
+def speed(options: JudgeOptions, model: Subject) -> float:
     """Seconds that a video of a full batch takes, once all is compiled."""
     assert model.perform is not None
     prompts = ["a red ball moves right"] * BATCH

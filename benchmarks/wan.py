@@ -51,9 +51,9 @@ def main(
     """Measure one after another and print; nothing large stays from one to the next."""
     where = epath.Path(folder)
     vae_json = layout_diffusers.read_config(where, "vae")
-    vae_config = network_json.read_vae(vae_json)
+    vae_config = network_json.vae_config(vae_json)
     dit_json = layout_diffusers.read_config(where, "transformer")
-    config = network_json.read_dit(dit_json, vae_config.channels)
+    config = network_json.dit_config(dit_json, vae_config.channels)
     constants = network_json.latent_statistics(vae_json)
     network = stored(where / "transformer", "dit", config)
     vae: Any = stored(where / "vae", "vae", vae_config, constants).load()
@@ -169,7 +169,7 @@ def our_step(
 ) -> tuple[float, np.ndarray]:
     """Seconds and result of a guided Euler step, the text's keys and values ready."""
     contexts = {"text": context}
-    network = denoising.ready(dit, contexts)
+    network = denoising.prepare_network(dit, contexts)
 
     def step() -> jax.Array:
         return jax.block_until_ready(

@@ -76,11 +76,11 @@ def main(
         table = spec.table(config, "diffusers")
         export.write_tensors(where, begins, table, kinds, Drawn(kinds))
         if isinstance(config, VAEConfig):
-            data = network_json.write_vae(config, mean, std)
+            data = network_json.vae_json(config, mean, std)
         elif isinstance(config, DiTConfig):
-            data = network_json.write_dit(config)
+            data = network_json.dit_json(config)
         else:
-            data = network_json.write_text(config)
+            data = network_json.text_json(config)
         write_json(where / "config.json", data)
         print(where)
 

@@ -35,7 +35,7 @@ def get_config() -> Series:
             (f"{encode}:pictures", "latents_pictures"),
             (f"{dit}:order", "dit_order"),
             (f"{dit}:all", "dit_all"),
-            (f"{encode}:known", "latents_known"),
+            (f"{encode}:conditioned", "latents_conditioned"),
             (f"{dit}:last", "dit"),
             (f"{vae}:decoder", "vae_decoder"),
         )

@@ -149,7 +149,7 @@ STAGES = {
         shift=3.0,
         packing=EVERYTHING,
         start="runs/dit_all",
-        more=("runs/latents_motion", "runs/latents_pairs", "runs/latents_known"),
+        more=("runs/latents_motion", "runs/latents_pairs", "runs/latents_conditioned"),
     ),
 }
 

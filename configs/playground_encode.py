@@ -5,7 +5,7 @@ Expected: runs/latents with 61,440 training clips, half of them images, and 256 
   runs/latents_motion with 20,480 clips, no images, nothing known, mostly one object;
   runs/latents_pairs with as many, mostly of two objects that stand in a relation;
   runs/latents_pictures with 40,960 images of two objects;
-  runs/latents_known with 20,480 clips of everything, all with something known.
+  runs/latents_conditioned with 20,480 clips of everything, all with something known.
 Command:
   python train.py --config=configs/playground_encode.py --workdir=runs/latents
   python train.py --config=configs/playground_encode.py:motion \\
@@ -14,8 +14,8 @@ Command:
     --workdir=runs/latents_pairs
   python train.py --config=configs/playground_encode.py:pictures \\
     --workdir=runs/latents_pictures
-  python train.py --config=configs/playground_encode.py:known \\
-    --workdir=runs/latents_known
+  python train.py --config=configs/playground_encode.py:conditioned \\
+    --workdir=runs/latents_conditioned
 """
 
 import dataclasses
@@ -74,7 +74,7 @@ RUNS = {
     "motion": _encode(1, 20_480, CLIPS, one=0.9, two=0.1),
     "pairs": _encode(2, 20_480, CLIPS, **RELATED),
     "pictures": _encode(3, 40_960, {1: 1.0}, two=1.0),
-    "known": _encode(4, 20_480, LONGER, 1.0, **dict(EVERYTHING.data.kinds)),
+    "conditioned": _encode(4, 20_480, LONGER, 1.0, **dict(EVERYTHING.data.kinds)),
 }
 
 

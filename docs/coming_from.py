@@ -59,7 +59,7 @@ MAXDIFFUSION = {
 # What is said otherwise here, or needs no flag.
 DIFFUSERS_TOO = {
     "`generator=torch.Generator().manual_seed(42)`": "`--seed 42`, or `seed=42`",
-    "`latents=…`": "`--init-noise FILE.npy`, or `noise=…`",
+    "`latents=…`": "`--init-noise FILE.npy`, or `init_noise=…`",
     "`image=…` (WanImageToVideoPipeline)": "`--image FILE`, or `model.animate(…)`",
     "`pipe.enable_model_cpu_offload()`": "nothing: networks that do not fit into "
     "memory together are loaded in turn",

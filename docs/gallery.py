@@ -3,7 +3,7 @@
 `videos.gif` shows the first short prompts of single objects in the test split, whose
 combinations of colour, shape and motion training never saw. The others show each
 operation on the first clip of that split which suits it: what is given on the left,
-unknown pixels grey, and what comes of it on the right. Nothing is picked.
+ungiven pixels grey, and what comes of it on the right. Nothing is picked.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.training.report import tile
 from sora_jax.worlds.playground.judge.cases.regions import box_of
-from sora_jax.worlds.playground.source import Playground, Sample
+from sora_jax.worlds.playground.source import Playground, RenderedSample
 
 OUT = str(Path(__file__).with_name("gallery"))
 # What is given and what is made, of one length and size.
@@ -58,7 +58,7 @@ def known(clip: np.ndarray, frames: int, first: int = 0) -> np.ndarray:
     return canvas
 
 
-def moving(motion: str) -> Sample:
+def moving(motion: str) -> RenderedSample:
     """The first clip of 33 frames whose only object moves so, before a still camera."""
     world = source(33)
     for index in range(len(world)):
@@ -123,16 +123,16 @@ def inpaint(model: Model) -> Pair:
     """Where the object is."""
     sample = moving("still")
     clip = sample.clip.pixels[:17]
-    mask = conditioning.region_unknown(17, 64, 64, box_of(sample.scene))
-    given = conditioning.hide(clip, mask).pixels
+    mask = conditioning.outside_box_mask(17, 64, 64, box_of(sample.scene))
+    given = conditioning.grey_out(clip, mask).pixels
     return given, model.inpaint(clip, 1 - mask, sample.clip.caption)
 
 
 def outpaint(model: Model) -> Pair:
     """From 48 by 48 pixels to 64 by 64."""
     sample = moving("circle")
-    mask = conditioning.region_known(17, 64, 64, (8, 8, 56, 56))
-    given = conditioning.hide(sample.clip.pixels[:17], mask).pixels
+    mask = conditioning.inside_box_mask(17, 64, 64, (8, 8, 56, 56))
+    given = conditioning.grey_out(sample.clip.pixels[:17], mask).pixels
     clip = given[:, 8:56, 8:56]
     return given, model.outpaint(clip, sample.clip.caption, size=(64, 64))
 

@@ -194,7 +194,7 @@ def page() -> str:
 def read(prompt: str) -> list[str]:
     """What the default model reads of a prompt, shot by shot."""
     known = bundle.describe(bundle.ASSETS).seen.words
-    return [rewrites.read(shot, known) for shot in rewrites.shots(prompt, known)]
+    return [rewrites.rewrite(shot, known) for shot in rewrites.shots(prompt, known)]
 
 
 def unread() -> set[str]:
@@ -214,7 +214,7 @@ def save(path: Path, videos: np.ndarray, fps: float) -> None:
     temporary = path.with_suffix(".part.webp")
     with temporary.open("wb") as file:
         frames = tile(clips, COLUMNS)
-        animations.write(file, frames, fps, "WEBP", quality=55, method=6)
+        animations.write_animation(file, frames, fps, "WEBP", quality=55, method=6)
     temporary.replace(path)
 
 

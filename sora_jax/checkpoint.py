@@ -1,9 +1,9 @@
-"""Training state on disk: saved while training goes on, restored bit for bit.
+"""Checkpoints: saved asynchronously, restored bit for bit.
 
 The only file that imports Orbax. Orbax writes each step under a temporary name and
-renames it; a manifest with every file's length and hash, written last, then makes it
-count. A step without its manifest is what a kill left of a save (or of a deletion); a
-step that its manifest contradicts is damaged. Either way the step before is taken.
+renames it; then a manifest with the length and hash of every file completes it. A step
+without a manifest is an interrupted save or deletion; one that differs from its
+manifest is damaged. In both cases the step before is restored.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from orbax.checkpoint import v1 as ocp
 from sora_jax import manifest, sharding
 from sora_jax.files import PathLike
 from sora_jax.steps import Steps
-from sora_jax.workdir import has_room, no_room, tells_no_room
+from sora_jax.workdir import has_room, is_full_disk, no_room_message
 
-State = Mapping[str, Any]  # what is saved together, by name: nested dicts of arrays
+State = Mapping[str, Any]  # by name, nested dicts of arrays
 
 _DATA = "data"
 
 
 class Restored(NamedTuple):
-    """A step as it was saved; the data iterator was set in place."""
+    """A restored step; the data iterator was restored in place."""
 
     step: int
     state: dict[str, Any]
@@ -45,17 +45,17 @@ class Restored(NamedTuple):
 class Checkpoints:
     """The checkpoints of one run, in `workdir/checkpoints`.
 
-    Use it as a context manager, so that the last save is complete when it closes.
-    Opening one for reading changes nothing on disk.
+    Use it as a context manager: closing waits for the last save. Reading changes
+    nothing on disk.
     """
 
     def __init__(self, workdir: PathLike, keep: int = 2):
-        """Looks at a run.
+        """Open the checkpoints of a run.
 
         Args:
           workdir: the run's folder; may be `gs://`.
-          keep: how many of the newest steps stay; at least 2, since the newest is
-            deleted neither before nor while its successor is being completed.
+          keep: newest steps to keep; at least 2, since a step may be deleted only after
+            its successor is complete.
         """
         if keep < 2:
             raise ValueError(
@@ -73,7 +73,7 @@ class Checkpoints:
         self._size, self._failed = 0, 0  # bytes of the last save; the step that failed
 
     def steps(self) -> list[int]:
-        """Lists the steps whose save was completed, oldest first."""
+        """List the steps whose save was completed, oldest first."""
         return self._on_disk.complete()
 
     def save(
@@ -83,15 +83,15 @@ class Checkpoints:
         data_iterator: Any = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
-        """Starts saving and returns; the arrays may be donated right away.
+        """Start saving and return; the arrays may be donated right away.
 
-        A step that is already there is left as it is.
+        A step that is already saved is not overwritten.
 
         Args:
-          step: how many training steps made this state.
+          step: training steps taken.
           state: nested dicts of arrays, by name.
           data_iterator: a Grain `DatasetIterator`; its position is saved.
-          metadata: anything JSON can hold.
+          metadata: JSON data.
 
         Raises:
           OSError: the save before this one failed.
@@ -108,66 +108,68 @@ class Checkpoints:
             sum(x.nbytes for x in jax.tree.leaves(dict(state)))
         )
         with sharding.fail_together():
-            # Before Orbax begins: its threads fail one by one, and aloud.
+            # Checked before Orbax starts, whose threads would each log the failure.
             if _is_first() and not has_room(self._root, self._size):
                 raise self._failure(step, OSError(os.strerror(errno.ENOSPC)))
-            if _is_first() and step in self._on_disk.found():
-                self._on_disk.clear([step], goes_on=True)
+            if _is_first() and step in self._on_disk.all():
+                self._on_disk.clear([step], has_earlier=True)
         try:
             response = self._writer().save_checkpointables_async(
-                step, items, force=True, overwrite=step in self._on_disk.found()
+                step, items, force=True, overwrite=step in self._on_disk.all()
             )
         except Exception as error:
-            if not tells_no_room(error):
+            if not is_full_disk(error):
                 raise
             raise self._failure(step, error) from error
-        text = json.dumps(dict(metadata or {}))  # as it is now, not when it is written
+        text = json.dumps(
+            dict(metadata or {})
+        )  # serialized now, since the caller may change it
         finish = self._finisher.submit(self._complete, step, response, text)
         self._pending = (step, finish)
 
     def restore_latest(
         self, abstract_state: State, data_iterator: Any = None
     ) -> Restored | None:
-        """Restores the newest undamaged step, or None in a fresh run.
+        """Restore the newest undamaged step; None in a fresh run.
 
-        Newer steps that are damaged move to `workdir/damaged_checkpoints`, and what a
-        kill left of a save is deleted, so that training can save them again.
+        Newer, damaged steps move to `workdir/damaged_checkpoints`, and interrupted
+        saves are deleted, so that training can save them again.
 
         Args:
-          abstract_state: nested dicts of `jax.ShapeDtypeStruct`, by name; their
-            shardings say where the arrays go.
-          data_iterator: a fresh Grain iterator, which is moved to the saved position.
+          abstract_state: nested dicts of `jax.ShapeDtypeStruct`, by name, with the
+            shardings of the arrays.
+          data_iterator: a fresh Grain iterator, to be set to the saved position.
 
         Raises:
-          ValueError: there are steps, but none of them can be restored.
+          ValueError: none of the steps can be restored.
         """
         self.wait()
-        step, damaged = self._on_disk.newest_agreed()
+        step, damaged = self._on_disk.newest_on_all_hosts()
         is_lost = step is None and any(map(self._on_disk.is_complete, damaged))
         if sharding.from_first_host(is_lost):
-            raise self._on_disk.nothing_whole()
+            raise self._on_disk.no_step_error()
         restored = None
         if step is not None:
             restored = self._load(step, abstract_state, data_iterator)
         with sharding.fail_together():
-            self._on_disk.clear(damaged, goes_on=restored is not None)
+            self._on_disk.clear(damaged, has_earlier=restored is not None)
         return restored
 
     def restore(self, step: int | None, abstract_state: State) -> Restored:
-        """Restores only the named parts of a step, such as `{"ema": ...}`.
+        """Restore only the named parts of a step, such as `{"ema": ...}`.
 
         Args:
-          step: which one; None takes the newest undamaged one.
-          abstract_state: the parts wanted, as in `restore_latest`.
+          step: which one; None for the newest undamaged one.
+          abstract_state: the parts to restore, as in `restore_latest`.
 
         Raises:
-          ValueError: there is no such step, or it is damaged.
+          ValueError: the step does not exist or is damaged.
         """
         self.wait()
-        return self._load(self._on_disk.whole(step), abstract_state, None)
+        return self._load(self._on_disk.undamaged(step), abstract_state, None)
 
     def wait(self) -> None:
-        """Blocks until the save under way, if any, is complete.
+        """Block until a running save is complete.
 
         Raises:
           OSError: it failed.
@@ -184,18 +186,18 @@ class Checkpoints:
             raise self._failure(step, error) from error
 
     def close(self) -> None:
-        """Completes the save under way and stops the threads."""
+        """Complete a running save and stop the threads."""
         try:
             self.wait()
         finally:
             self._finisher.shutdown()
             if self._orbax is not None:
-                # What it says again of a save that failed is known already.
+                # A failed save was reported already.
                 mute = suppress(Exception) if self._failed else nullcontext()
                 with mute:
                     self._orbax.close()
             if self._failed and _is_first():
-                self._on_disk.clear_half(self._failed)
+                self._on_disk.clear_partial(self._failed)
 
     def __enter__(self) -> Checkpoints:
         """Return itself."""
@@ -206,13 +208,13 @@ class Checkpoints:
         self.close()
 
     def _writer(self) -> ocp.training.Checkpointer:
-        # Made on the first save: making it deletes what interrupted saves left, and
-        # someone who only reads a run must not touch it.
+        # Created on the first save: its constructor deletes interrupted saves, which
+        # readers of a run must not do.
         if self._orbax is None:
             _tell_once()
-            # Any, since Orbax's own policy does not fit its own protocol.
+            # Any, since Orbax's policy class does not match its protocol.
             policies = ocp.training.preservation_policies
-            kept = policies.CustomSteps(self._on_disk.foreign())
+            kept = policies.CustomSteps(self._on_disk.not_checkpoints())
             newest = policies.LatestN(self._keep)
             policy: Any = policies.AnyPreservationPolicy([newest, kept])
             self._orbax = ocp.training.Checkpointer(
@@ -223,12 +225,12 @@ class Checkpoints:
     def _failure(self, step: int, error: Exception) -> OSError:
         self._failed = step
         reason = str(error).partition("\n")[0]
-        if tells_no_room(error):
-            reason = no_room(self._root / str(step), self._size)
+        if is_full_disk(error):
+            reason = no_room_message(self._root / str(step), self._size)
         return OSError(
             f"saving step {step} to {self._root} failed ({reason}); earlier "
-            "checkpoints are untouched: mend the cause (make room, lift a quota), and "
-            "the same command goes on from the last of them"
+            "checkpoints are untouched: fix the cause (free space, raise a quota), and "
+            "the same command continues from the last of them"
         )
 
     def _complete(self, step: int, response: Any, metadata: str) -> None:
@@ -245,15 +247,15 @@ class Checkpoints:
         if data_iterator is not None:
             items[_DATA] = data_iterator
         try:
-            # Orbax takes an empty dict for "everything".
+            # To Orbax an empty dict means "everything".
             with _may_hold_more():
                 state = ocp.load_checkpointables(path, items) if items else {}
             if lacking := _not_loaded(state):
                 raise ValueError(f"it holds no {', '.join(lacking[:4])}")
         except Exception as error:
-            # Its files are whole, so it is the asker that differs.
+            # The files are undamaged, so the request differs.
             raise ValueError(
-                f"{path} does not fit what is asked of it ({error}); "
+                f"{path} does not have the requested arrays ({error}); "
                 "was it saved by another config or version? Give another --workdir"
             ) from error
         state.pop(_DATA, None)
@@ -262,26 +264,26 @@ class Checkpoints:
 
 @cache
 def _tell_once() -> None:
-    """Let Orbax's threads not tell again what an exception tells.
+    """Silence the logs of Orbax's threads about errors that are raised anyway.
 
-    Once in a process, and for good: some of them speak after all has been closed.
+    Once per process and for good: some threads log after everything is closed.
     """
     logging.getLogger("absl").addFilter(_is_news)
     sys.excepthook = partial(_tell, sys.excepthook)
 
 
 def _is_news(record: logging.LogRecord) -> bool:
-    """Whether a log record tells what is not told by an exception as well.
+    """Return whether a log record is not the traceback of a raised exception.
 
-    Each of Orbax's threads logs the whole traceback of a save that failed.
+    Each of Orbax's threads logs the whole traceback of a failed save.
     """
     return not (record.exc_info and "orbax" in record.pathname)
 
 
 def _tell(tell: Callable[..., Any], kind: Any, error: Any, trace: Any) -> None:
-    """Tell of an uncaught error, but not each time that Orbax's loop is gone.
+    """Print an uncaught error, unless it says that Orbax's event loop is closed.
 
-    So tensorstore prints what it finishes after another part of a save has failed.
+    tensorstore raises that for each write that ends after another one failed.
     """
     is_main = threading.current_thread() is threading.main_thread()
     if is_main or str(error) != "Event loop is closed":
@@ -293,14 +295,14 @@ def _is_first() -> bool:
 
 
 def _may_hold_more() -> ocp.Context:
-    """Let a step hold parameters that are not asked for, which then are not read."""
+    """Allow a step to hold more than is requested; the surplus is not read."""
     context = ocp.Context()
     context.pytree.loading.partial_load = True
     return context
 
 
 def _not_loaded(state: Mapping[str, Any]) -> list[str]:
-    """What Orbax leaves as it was asked for, since the step does not hold it."""
+    """Return the requested arrays that the step lacks; Orbax leaves them abstract."""
     leaves = jax.tree_util.tree_leaves_with_path(dict(state))
     return [
         jax.tree_util.keystr(path, simple=True, separator="/")
@@ -310,7 +312,7 @@ def _not_loaded(state: Mapping[str, Any]) -> list[str]:
 
 
 def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
-    """Gives an abstract array that has no sharding the default device."""
+    """Give an abstract array without a sharding the default device."""
     sharding = getattr(leaf, "sharding", None)
     if sharding is None:
         sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])

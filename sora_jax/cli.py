@@ -1,4 +1,4 @@
-"""The command line's plumbing: config files, overrides, sizes, output names."""
+"""Command line: config files, overrides, sizes, output names, exit messages."""
 
 from __future__ import annotations
 
@@ -25,21 +25,22 @@ from sora_jax.files import quoted
 
 T = TypeVar("T")
 
-# What a config file is called while it runs.
+# `__name__` of a config file while it runs.
 _CONFIG = "sora_jax_config_file"
-# Flags of any program whose values are names of files and folders.
+# Flags of any program whose values are paths.
 PATHS = ("--config", "--workdir", "--weights", "--out", "--save", "--run", "--vae")
 FLAGS = (tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)
 
 
 @contextlib.contextmanager
-def exits(stopped: str) -> Iterator[None]:
-    """End a program with a line instead of a traceback: its error, or `stopped`.
+def exit_with_message(stopped: str) -> Iterator[None]:
+    """Exit with one line, the error or `stopped`, instead of a traceback.
 
-    A ValueError that a library raises is a bug of ours and keeps its traceback.
+    A ValueError raised inside a library is a bug of this package: it keeps its
+    traceback.
     """
     for stream in (sys.stdout, sys.stderr):
-        # What a console cannot print is escaped, and never stops a program.
+        # Escape what the console cannot encode, instead of failing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     try:
@@ -47,7 +48,7 @@ def exits(stopped: str) -> Iterator[None]:
     except (FloatingPointError, OSError) as error:
         sys.exit(f"error: {printable(str(error))}")
     except ValueError as error:
-        if not is_ours(error):
+        if not raised_by_package(error):
             raise
         sys.exit(f"error: {printable(str(error))}")
     except KeyboardInterrupt:
@@ -55,7 +56,7 @@ def exits(stopped: str) -> Iterator[None]:
 
 
 def say(line: str) -> None:
-    """Print a line; that nobody reads it any more is no reason to stop."""
+    """Print a line; ignore a closed pipe."""
     try:
         print(printable(line), flush=True)
     except (OSError, ValueError):
@@ -63,14 +64,14 @@ def say(line: str) -> None:
 
 
 def refuse_control(argv: Sequence[str], texts: Collection[str] = PATHS) -> None:
-    """Refuse what an error must not print: control characters, and very long values.
+    """Refuse arguments with control characters, and very long ones.
 
     Args:
       argv: arguments.
-      texts: flags, with dashes, whose values may hold them, such as names of files.
+      texts: flags, with dashes, whose values may contain them, such as paths.
 
     Raises:
-      ValueError: one holds some, or is too long.
+      ValueError: names the argument.
     """
     before = ""
     for argument in argv:
@@ -78,7 +79,9 @@ def refuse_control(argv: Sequence[str], texts: Collection[str] = PATHS) -> None:
         is_text = _dashed(before) in texts or (equals and _dashed(flag) in texts)
         shown = flag if is_text and equals else "" if is_text else argument
         if printable(shown) != shown:
-            raise ValueError(f"{quoted(argument)} holds control characters: leave it")
+            raise ValueError(
+                f"{quoted(argument)} contains control characters: remove it"
+            )
         if len(shown) > limits.ARGUMENT:
             named = f"{before} {quoted(argument)}" if before[:2] == "--" else ""
             raise ValueError(
@@ -98,23 +101,23 @@ def parse(options: type[T], argv: Sequence[str], about: str | None = None) -> T:
     Args:
       options: the dataclass.
       argv: arguments.
-      about: what --help says of the program.
+      about: description in --help.
 
     Raises:
-      ValueError: an argument is nothing that can be repeated in an error.
+      ValueError: an argument cannot be printed in an error.
       SystemExit: tyro has printed what is wrong with a flag, or the help.
     """
     refuse_control(argv)
     return tyro.cli(options, args=argv, description=about)
 
 
-def near(name: str, names: Iterable[str]) -> str:
-    """The one of some names that was probably meant; "" if none."""
+def closest(name: str, names: Iterable[str]) -> str:
+    """Return the most similar of some names; "" if none is."""
     return next(iter(difflib.get_close_matches(name, list(names), 1)), "")
 
 
 def printable(text: str) -> str:
-    """A text whose control characters do nothing to a terminal."""
+    """Escape the control characters of a text."""
     return "".join(
         char
         if char == "\n" or not unicodedata.category(char) == "Cc"
@@ -123,11 +126,11 @@ def printable(text: str) -> str:
     )
 
 
-def is_ours(error: BaseException) -> bool:
-    """Whether this package, or a config file, raised an error.
+def raised_by_package(error: BaseException) -> bool:
+    """Return whether this package or a config file raised an error.
 
-    What is written in C has no frames: its errors seem to come from who called it, but
-    from a call and not from a `raise`.
+    C code has no frames: its errors seem to come from the caller, but from a call and
+    not from a `raise`.
     """
     last = error.__traceback__
     while last is not None and last.tb_next is not None:
@@ -135,7 +138,7 @@ def is_ours(error: BaseException) -> bool:
     if last is None:
         return False
     frame = last.tb_frame
-    # What `python -m` runs is called __main__; its spec has its name.
+    # A module run by `python -m` is named __main__; its spec has the real name.
     spec = frame.f_globals.get("__spec__")
     name = getattr(spec, "name", None) or frame.f_globals.get("__name__", "")
     is_raised = frame.f_code.co_code[last.tb_lasti] == dis.opmap["RAISE_VARARGS"]
@@ -146,8 +149,7 @@ def load_config(location: str) -> Any:
     """Run `get_config` of a config file, given as `PATH` or `PATH:argument`.
 
     Raises:
-      ValueError: there is no such file, it defines no `get_config`, or it takes no
-        argument.
+      ValueError: the file does not exist, lacks `get_config`, or takes no argument.
     """
     path, colon, argument = location.partition(":")
     if not Path(path).is_file():
@@ -210,7 +212,7 @@ def parse_beside_config(argv: Sequence[str], options: type[T]) -> tuple[Any, T]:
 
 
 def _take_config(argv: Sequence[str]) -> tuple[Any, list[str]]:
-    """Load the config file that is named, and return what else there is."""
+    """Load the file of --config; return the config and the other arguments."""
     argv = join_pair(argv, "--config")
     paths = [a.split("=", 1)[1] for a in argv if a.startswith("--config=")]
     rest = [a for a in argv if not a.startswith("--config=")]
@@ -231,7 +233,7 @@ def _take_config(argv: Sequence[str]) -> tuple[Any, list[str]]:
 
 
 def join_pair(argv: Sequence[str], flag: str) -> list[str]:
-    """Write `--flag value` as `--flag=value`."""
+    """Rewrite `--flag value` as `--flag=value`."""
     joined: list[str] = []
     for argument in argv:
         if joined and joined[-1] == flag:
@@ -242,10 +244,10 @@ def join_pair(argv: Sequence[str], flag: str) -> list[str]:
 
 
 def parse_size(text: str, field: str = "--size") -> tuple[int, int]:
-    """Read "WIDTHxHEIGHT" as (height, width).
+    """Parse "WIDTHxHEIGHT" to (height, width).
 
     Raises:
-      ValueError: the text is no size.
+      ValueError: the text has another form.
     """
     match = re.fullmatch(r"(\d{1,9})\s*[xX*×]\s*(\d{1,9})", text.strip())
     if match is None:
@@ -256,11 +258,11 @@ def parse_size(text: str, field: str = "--size") -> tuple[int, int]:
 
 
 def bars(numbers: Sequence[int], unit: str) -> Iterable[int]:
-    """Progress with the time that is left: of parts, windows, steps, frames."""
+    """Show a progress bar with the remaining time."""
     return tqdm.tqdm(numbers, desc=f"{unit}s", unit=unit, leave=None)
 
 
 def output_name(prompt: str) -> str:
-    """A file name that tells what is in it."""
+    """Return a file name derived from a prompt."""
     words = re.findall(r"[a-z0-9]+", prompt.lower())
     return "-".join(words)[:60].rstrip("-") or "video"

@@ -1,4 +1,4 @@
-"""What XLA is told beside the program, for each platform."""
+"""XLA compiler options for each platform."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from typing import Any
 
 import jax
 
-# XLA:TPU would turn a product with gathered parameters into a loop that passes parts of
-# them around: more is sent, in more steps, and compiling takes three times as long.
-# Parameters are gathered layer by layer instead, while the layer before computes.
+# XLA:TPU would turn a matmul with gathered parameters into a loop that passes shards
+# around: more traffic, more steps, and three times the compile time. Instead,
+# parameters are gathered layer by layer, overlapping with the layer before.
 TPU = {"xla_jf_spmd_threshold_for_windowed_einsum_mib": 1_000_000}
-# oneDNN multiplies matrices for XLA:CPU, and may round their factors to bfloat16 where
-# `runtime.set_cpu_matmul_dtype` told it to; sums and all else stay float32.
+# oneDNN multiplies matrices for XLA:CPU, and may round the inputs to bfloat16 if
+# `runtime.set_cpu_matmul_dtype` allows it; sums and everything else stay float32.
 ONEDNN_ON_CPU = {
     "xla_cpu_use_onednn": True,
     "xla_cpu_experimental_onednn_fusion_type": (
@@ -33,8 +33,8 @@ def options(
 
     Args:
       platform: "cpu", "gpu" or "tpu".
-      in_half: whether parameters may be held in half precision.
-      cpu_matmul_dtype: what the factors of products are rounded to on a CPU.
+      in_half: whether parameters may be in half precision.
+      cpu_matmul_dtype: to which matmul inputs are rounded on a CPU.
     """
     if platform == "tpu":
         return TPU
@@ -45,7 +45,7 @@ def options(
 
 
 def jit(**arguments: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """As `jax.jit`, for weights in half precision; asks for the backend when called."""
+    """Do as `jax.jit`, for weights in half precision; selects options when called."""
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.cache

@@ -1,4 +1,4 @@
-"""What people condition a video on: given pixels and their mask. Needs no JAX."""
+"""`Condition`: given pixels and their mask. Needs no JAX."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from jaxtyping import Float
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Condition:
-    """Pixels that are given of a video, the others being generated.
+    """The given pixels of a video; all others are generated.
 
     Attributes:
       pixels: given values in [-1, 1]; the others are grey (0).

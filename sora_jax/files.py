@@ -1,7 +1,6 @@
-"""Other people's files: opened only where they are regular files, and within limits.
+"""Read untrusted files: only regular files, and only within limits.
 
-Nothing here reads more than it was told to, follows what a file says about other files,
-or needs JAX.
+References from one file to another are never followed. Needs no JAX.
 """
 
 from __future__ import annotations
@@ -20,9 +19,9 @@ from sora_jax import limits
 T = TypeVar("T")
 PathLike = str | os.PathLike[str]
 
-# Where files may lie beside the local disk, and the package that reads them there.
+# URL schemes besides the local disk, and the packages that read them.
 REMOTE = {"gs": "gcsfs", "s3": "s3fs"}
-_SYSTEM = ("/proc/", "/sys/")  # some of these wait for ever, or never end
+_SYSTEM = ("/proc/", "/sys/")  # reading some of these blocks, or never ends
 _KINDS = (
     (stat.S_ISDIR, "is a folder; give a file"),
     (stat.S_ISFIFO, "is a pipe; write it to a file first"),
@@ -33,15 +32,15 @@ _KINDS = (
 
 
 def existing(path: PathLike, field: str) -> epath.Path:
-    """Returns the path of a regular file, on this disk or in a bucket.
+    """Return the path of a regular file, on this disk or in a bucket.
 
     Args:
       path: of the file.
       field: the flag or config field that error messages name.
 
     Raises:
-      ValueError: there is none, or it is a folder, a pipe, a device or a socket, or
-        the address of something that is no file.
+      ValueError: it does not exist, or is a folder, a pipe, a device, a socket, or a
+        URL of another kind.
     """
     named = f"{field} {quoted(path)}"
     source = located(path, field)
@@ -58,7 +57,7 @@ def existing(path: PathLike, field: str) -> epath.Path:
             f"{named} does not exist; check the spelling, relative paths start at the "
             "current folder"
         ) from error
-    except (OSError, ValueError) as error:  # too long, a loop of links, a null byte
+    except (OSError, ValueError) as error:  # too long, a loop of links, or a null byte
         reason = getattr(error, "strerror", None) or error
         raise ValueError(
             f"{named} is no file ({reason}); check the spelling"
@@ -67,15 +66,15 @@ def existing(path: PathLike, field: str) -> epath.Path:
         if is_kind(mode):
             raise ValueError(f"{named} {remedy}")
     if os.path.realpath(source).startswith(_SYSTEM):
-        raise ValueError(f"{named} is the system's own; give a file of a disk")
+        raise ValueError(f"{named} is a system file; give a file on a disk")
     return source
 
 
 def located(path: PathLike, field: str) -> epath.Path:
-    """Returns a path, on this disk or in a bucket whose package is installed.
+    """Return a path on this disk, or in a bucket whose package is installed.
 
     Raises:
-      ValueError: it is the address of something else, or the package is missing.
+      ValueError: it is a URL of another kind, or the package is missing.
     """
     try:
         text = os.fspath(path)
@@ -88,7 +87,7 @@ def located(path: PathLike, field: str) -> epath.Path:
         return epath.Path(path)
     if scheme not in REMOTE:
         raise ValueError(
-            f"{field} {quoted(path)} is an address that is not taken: give a file on "
+            f"{field} {quoted(path)} is an unsupported URL: give a file on "
             f"this disk, or one in {' or '.join(f'{name}://' for name in REMOTE)}"
         )
     try:
@@ -103,15 +102,15 @@ def located(path: PathLike, field: str) -> epath.Path:
 
 
 def is_remote(path: PathLike) -> bool:
-    """Whether a path is that of a bucket."""
+    """Return whether a path is in a bucket."""
     return "://" in os.fspath(path)
 
 
 def check_size(path: PathLike, field: str, most: int) -> epath.Path:
-    """Returns the path of a regular file, if it is small enough.
+    """Return the path of a regular file of at most `most` bytes.
 
     Raises:
-      ValueError: there is none (see `existing`), or it is larger.
+      ValueError: see `existing`; or the file is larger.
     """
     source = existing(path, field)
     if source.stat().length > most:
@@ -120,10 +119,10 @@ def check_size(path: PathLike, field: str, most: int) -> epath.Path:
 
 
 def read_bytes(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> bytes:
-    """Reads a file that is small by its nature.
+    """Read a small file.
 
     Raises:
-      ValueError: there is none (see `existing`), it cannot be read, or it is larger.
+      ValueError: see `existing`; or it cannot be read, or is larger.
     """
     source = existing(path, field)
     try:
@@ -145,7 +144,7 @@ def _too_large(path: PathLike, field: str, most: int) -> ValueError:
 
 
 def read_text(path: PathLike, field: str, most: int = limits.TEXT_BYTES) -> str:
-    """Reads a text file as UTF-8; a byte-order mark is no part of it.
+    """Read a text file as UTF-8, without its byte-order mark.
 
     Raises:
       ValueError: see `read_bytes`; or the file is not UTF-8.
@@ -164,18 +163,18 @@ def decode_json(
     *,
     infinite: bool = False,
 ) -> T:
-    """Parses JSON as a type that msgspec knows.
+    """Parse JSON as a type that msgspec supports.
 
     Args:
       text: to parse.
-      kind: what it must be.
-      infinite: also take Infinity and NaN, which are no JSON, but which Python writes.
+      kind: the type.
+      infinite: also accept Infinity and NaN, which Python writes, though not JSON.
 
     Raises:
-      ValueError: it is none, is nested too deeply, or holds other types; says where.
+      ValueError: it is not JSON, is nested too deeply, or has another type; says where.
     """
     try:
-        # Python's own parser makes objects of all that there is, and of any size.
+        # Python's own parser builds every object, of any size.
         if infinite and _is_infinite(text):
             found = msgspec.convert(json.loads(text), kind)
         else:
@@ -218,12 +217,12 @@ def _children(item: Any) -> Iterable[Any]:
 
 
 def quoted(value: Any) -> str:
-    """A value as messages repeat it: in one line, printable, and not too long."""
+    """Quote a value for a message: one line, printable, and not too long."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     try:
         text = ascii(value) if not _is_printable(value) else repr(value)
-    except ValueError:  # a number of more digits than Python writes
+    except (ValueError, RecursionError):  # more digits, or levels, than Python prints
         return f"a large {type(value).__name__}"
     if len(text) <= limits.QUOTED:
         return text
@@ -232,7 +231,7 @@ def quoted(value: Any) -> str:
 
 
 def _is_printable(value: Any) -> bool:
-    # Surrogates stand for bytes that are no UTF-8, and cannot be printed.
+    # Surrogates stand for bytes that are not UTF-8, and cannot be printed.
     try:
         repr(value).encode()
     except UnicodeError:

@@ -1,7 +1,7 @@
-"""Hashes that tell whether a file is still as it was written.
+"""Hashes that detect changed files.
 
-They find accidents (a flipped bit, a file of another folder), not malice: XXH3 is as
-fast as memory. A bucket keeps a hash of each object itself, which costs no reading.
+They detect accidents (a flipped bit, a file of another folder), not tampering: XXH3 is
+as fast as memory. Buckets store a hash of each object, which needs no reading.
 """
 
 from __future__ import annotations
@@ -23,21 +23,21 @@ _THREADS = 8  # beyond, disks are slower
 
 
 def of_bytes(content: bytes) -> str:
-    """The hash of a file with this content."""
+    """Hash the content of a file."""
     return f"xxh3:{xxhash.xxh3_64_hexdigest(content)}"
 
 
 def of_json(data: Any) -> str:
-    """The hash of what JSON can hold, however its file is laid out."""
+    """Hash JSON data, independent of its formatting."""
     return of_bytes(json.dumps(data, sort_keys=True).encode())
 
 
 def of_file(path: PathLike) -> str:
-    """The hash of a file: of its content, or what its bucket says of it.
+    """Hash a file, or look up the hash that its bucket stores.
 
     Raises:
       OSError: it cannot be read.
-      ValueError: it is no regular file.
+      ValueError: it is not a regular file.
     """
     source = files.existing(path, "file")
     if files.is_remote(source):
@@ -51,7 +51,7 @@ def of_file(path: PathLike) -> str:
 
 
 def of_files(folder: epath.Path, names: Iterable[str]) -> dict[str, str]:
-    """The hashes of files of a folder by name; several are read at a time."""
+    """Hash files of a folder in parallel; return hashes by name."""
     names = list(names)
     with ThreadPoolExecutor(min(_THREADS, os.cpu_count() or 1)) as pool:
         found = pool.map(lambda name: of_file(folder / name), names)
@@ -61,39 +61,38 @@ def of_files(folder: epath.Path, names: Iterable[str]) -> dict[str, str]:
 def refuse_changed(
     folder: epath.Path, kept: Mapping[str, str], names: Iterable[str], remedy: str
 ) -> None:
-    """Refuse files that are not those whose hashes were kept.
+    """Refuse files whose hashes differ from the recorded ones.
 
     Args:
-      folder: where the files lie.
-      kept: hashes by name; what has none, as in folders of earlier versions, passes.
-      names: of the files that are looked at.
+      folder: of the files.
+      kept: recorded hashes by name; a file without one (earlier versions) passes.
+      names: of the files to check.
       remedy: what to do.
 
     Raises:
-      ValueError: lists every file that was changed.
+      ValueError: lists every changed file.
     """
     names = [name for name in names if kept.get(name)]
     now = of_files(folder, names)
-    changed = [name for name in names if is_other(kept[name], now[name])]
+    changed = [name for name in names if differ(kept[name], now[name])]
     if changed:
         raise ValueError(
             f"{', '.join(changed)} in {files.quoted(folder)} "
-            f"{'are' if len(changed) > 1 else 'is'} not as written (another hash than "
-            f"the one on record): damaged, or of another folder; {remedy}"
+            f"{'are' if len(changed) > 1 else 'is'} not as written (the hash is "
+            f"another): damaged, or of another folder; {remedy}"
         )
 
 
-def is_other(kept: str, now: str) -> bool:
-    """Whether hashes differ; those of different kinds cannot be compared.
+def differ(kept: str, now: str) -> bool:
+    """Return whether hashes differ; hashes of different kinds count as equal.
 
-    A folder that was copied from a bucket to a disk, or back, has hashes of a kind
-    that the place where it is now does not know.
+    A folder copied between a bucket and a disk has hashes of another kind.
     """
     return kept.partition(":")[0] == now.partition(":")[0] and kept != now
 
 
 def _of_object(path: epath.Path) -> str:
-    # Whatever etils reads buckets by, only fsspec shows what the store keeps of them.
+    # Only fsspec exposes the hashes that a bucket stores.
     try:
         import fsspec
 

@@ -1,4 +1,4 @@
-"""How much memory the host leaves this process. Needs no JAX."""
+"""Free memory of the host for this process. Needs no JAX."""
 
 from __future__ import annotations
 
@@ -7,17 +7,17 @@ from pathlib import Path
 
 import psutil
 
-# Where Linux tells the limits of a container.
+# Linux files with the limits of a container.
 CGROUP = Path("/sys/fs/cgroup")
 
 
 def available() -> int | float:
-    """Bytes that this process may still take of its host's memory."""
+    """Return the bytes of host memory that this process may still allocate."""
     return min(psutil.virtual_memory().available, in_container())
 
 
 def in_container() -> int | float:
-    """Bytes that the container of this process leaves it; infinite without one."""
+    """Return the free bytes of this process's container; infinite without one."""
     try:
         most, used = (
             (CGROUP / name).read_text().strip()
@@ -31,7 +31,7 @@ def in_container() -> int | float:
 
 
 def _given_up_when_asked() -> int:
-    """Bytes that a container keeps of files that were read, and counts as used."""
+    """Return the bytes of file cache, which a container counts as used."""
     try:
         lines = (CGROUP / "memory.stat").read_text().splitlines()
         counts = dict(line.split() for line in lines)
@@ -41,5 +41,5 @@ def _given_up_when_asked() -> int:
 
 
 def gib(size: int | float) -> str:
-    """Bytes as people say them."""
+    """Format bytes in GiB."""
     return f"{size / 2**30:.2f} GiB"

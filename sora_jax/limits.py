@@ -1,8 +1,8 @@
-"""Every bound on what is asked for and what is read, in one table.
+"""All limits of requests and of files that are read.
 
-A bound refuses, before any work, what would take minutes or gigabytes by mistake or
-malice; none is a bound of the model. `--unlimited` and `sora_jax.load(...,
-limits=UNLIMITED)` lift those of requests; those of file formats always hold.
+They refuse, before any work, what would take minutes or gigabytes by mistake or malice;
+the models themselves have no such limits. `--unlimited` and `sora_jax.load(...,
+limits=UNLIMITED)` lift the limits of requests; those of file formats always hold.
 """
 
 from __future__ import annotations
@@ -15,35 +15,35 @@ Number = int | float
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What a request may ask for, and how large its inputs may be."""
+    """Limits of a request and of its input files."""
 
-    # Pixels along a side of a video that is made.
+    # Pixels along a side of an output video.
     side: Number = 8192
-    # Frames of a video that is made (at 24 frames per second, over an hour).
+    # Frames of an output video (at 24 frames per second, over an hour).
     frames: Number = 100_001
-    # Frames that are made at once.
+    # Frames sampled at once.
     window: Number = 2_000
     # Denoising steps.
     steps: Number = 1_000
-    # Videos for each prompt, and videos of one command.
+    # Videos per prompt, and videos of one command.
     variations: Number = 10_000
     # Characters of a prompt.
     prompt: Number = 10_000
     # Keyframes, spans, and shots of a storyboard.
     items: Number = 1_000
-    # Pixels of a picture, or of a frame of a clip, that is read (8K has 33 million).
+    # Pixels of an input picture, or of a frame of an input clip (8K has 33 million).
     pixels: Number = 3 * 2**24
     # Seconds between two frames of a clip.
     gap: Number = 600.0
-    # Bytes of a clip's file that hold no frame, one after another.
+    # Consecutive bytes of a clip's file without a frame.
     silence: Number = 2**27
     # Share of the host's memory that a clip may take.
     clip_memory: Number = 0.25
-    # Numbers of latents that are given as noise.
+    # Values of latents given as noise.
     noise: Number = 2**26
     # Bytes of an array file.
     array_bytes: Number = 2**36
-    # Share of the memory there is that a request may take, by estimate.
+    # Share of the available memory that a request may take, as estimated.
     memory: Number = 1.0
 
 
@@ -51,7 +51,7 @@ LIMITS = Limits()
 UNLIMITED = Limits(**{item.name: math.inf for item in dataclasses.fields(Limits)})
 
 # --- of file formats, never lifted ---------------------------------------------------
-# Bytes of a text file: prompts, manifests, what a run has recorded.
+# Bytes of a text file: prompts, manifests, records of a run.
 TEXT_BYTES = 2**26
 # Bytes of a config: published ones have a few thousand.
 CONFIG_BYTES = 10**6
@@ -79,18 +79,18 @@ STAGES = 7
 UNROLL = 64
 # Sides of a patch, and multiples of a width.
 FACTOR = 64
-# Memories that a transformer attends to.
+# Contexts that a transformer attends to.
 CONTEXTS = 8
 # Tokens of a text.
 TOKENS = 2**16
-# The size of a number among latents' statistics and rates.
+# Magnitude of latent statistics and frame rates.
 NUMBER = 1e6
-# Seeds: JAX keeps no more of one.
+# Seeds are 32-bit integers in JAX.
 SEEDS = 2**32
-# Seconds after which the next frame's time is taken for a mistake of the file's, unless
-# the file says that it lasts so long.
+# A longer gap between two frames, in seconds, counts as an error of the file, unless
+# its declared duration contains it.
 LONGEST_FRAME = 60.0
-# Characters of an argument that is neither a text nor the name of a file.
+# Characters of an argument that is neither a text nor a path.
 ARGUMENT = 1_000
-# Characters of a value that a message repeats.
+# Characters of a value quoted in a message.
 QUOTED = 120

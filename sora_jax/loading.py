@@ -1,4 +1,4 @@
-"""`sora_jax.load`: a model with all that the package knows of its weights."""
+"""`sora_jax.load`: a model, with the prompt expander of its weights."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ def load(
     """Load a model; without a folder, the one that ships with the package.
 
     Args:
-      folder: of weights, ours or Wan's.
-      mesh: how devices share them, and each video.
-      limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
-      rewords: whether prompts are put into the words of the model's training, where
-        they are known to say the same; what is changed is told.
+      folder: weights of sora_jax or of Wan.
+      mesh: how devices shard the weights and each video.
+      limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
+      rewords: whether to rewrite prompts in the vocabulary of the model's captions,
+        where the meaning is known to stay the same; changes are reported.
 
     Raises:
-      ValueError: an argument is of another type, the folder is none, or a file in it
-        is missing or damaged.
+      ValueError: an argument is of a wrong type, the folder does not exist, or a file
+        in it is missing or damaged.
     """
     expander = PlaygroundExpander()
     return model.load(folder, mesh, limits=limits, expander=expander, rewords=rewords)

@@ -1,15 +1,15 @@
-"""One run to a workdir: who works in it says so, and others are refused.
+"""Lock a workdir, so that one run at a time writes to it.
 
-The lock is a small file that names host and process. On its own host, a process is seen
-to be alive or not; of another host, which may share the disk or the bucket, it is known
-by its pulse: a counter that it raises every few seconds, which asks no clocks. Whoever
-dies leaves a lock that the next one takes over; whoever was only asleep meanwhile finds
-another's lock, and stops before it saves again.
+The lock is a small file that names host and process. On the same host, the process
+table shows whether the holder is alive. A holder on another host, which may share the
+disk or bucket, is alive while its heartbeat changes: a counter that it increments every
+few seconds, so that clocks need not agree. The lock of a dead holder is taken over. A
+holder that was only suspended then finds another lock, and stops before it saves again.
 
-A disk knows who was first. A bucket does not, as it is reached here: of two runs that
-start within seconds, the last to write has the lock, and the other is refused when it
-looks again, at its start or before it saves. That a run loses its lock between this
-look and the end of the save, a bucket cannot rule out.
+A disk creates the lock atomically. A bucket does not: of two runs that start within
+seconds, the last to write has the lock, and the other is refused when it checks again,
+at its start or before it saves. In a bucket, a run may still lose its lock between this
+check and the end of the save.
 """
 
 from __future__ import annotations
@@ -36,24 +36,23 @@ from sora_jax.files import PathLike
 from sora_jax.workdir import write_bytes
 
 NAME = "lock.json"
-PULSE = 10.0  # seconds between two beats
-PATIENCE = 3.5 * PULSE  # without a beat, a process of another host is dead
-GRACE = 5.0  # seconds that another may take from looking at a bucket to writing there
-_LENGTH = 1024  # bytes, always as many, so that a full disk stops no pulse
+PULSE = 10.0  # seconds between heartbeats
+PATIENCE = 3.5 * PULSE  # a holder on another host is dead after so long without one
+GRACE = 5.0  # seconds that another run may take from reading a bucket to writing it
+_LENGTH = 1024  # bytes; constant, so that heartbeats need no space on a full disk
 _logger = logging.getLogger(__name__)
 
 
 class Holder(msgspec.Struct):
-    """Who holds a lock.
+    """The holder of a lock.
 
     Attributes:
-      host: its name.
-      place: where its process number means something: one start of one machine, and of
-        a container on it.
-      process: its number.
-      started: when it began, in seconds, by which another of the same number is told.
-      token: of this lock.
-      beats: how often it has told since that it is alive.
+      host: its host name.
+      place: the boot of the machine and the container, in which process ids are unique.
+      process: its process id.
+      started: its start time in seconds, since process ids are reused.
+      token: random, of this lock.
+      beats: heartbeats so far.
     """
 
     host: str
@@ -69,11 +68,11 @@ def only_run(workdir: PathLike, is_first: bool = True) -> Iterator[Lock]:
     """Hold the lock of a workdir; all hosts of a run call this, and the first takes it.
 
     Yields:
-      The lock, to be looked at before anything is written.
+      The lock; call its `check` before writing.
 
     Raises:
-      ValueError: another run works there; says which process, on which host. Or
-        something else is in the lock's place, or the workdir is no folder's address.
+      ValueError: another run holds the lock (names process and host), or its path is
+        taken by something else, or the workdir is not a folder's path.
     """
     lock = Lock(files.located(workdir, "--workdir"))
     with sharding.fail_together():
@@ -87,21 +86,21 @@ def only_run(workdir: PathLike, is_first: bool = True) -> Iterator[Lock]:
 
 
 class Lock:
-    """The lock of a folder, which is made for it where there is none."""
+    """The lock of a folder, which is created if missing."""
 
     def __init__(self, folder: epath.Path):
         self.folder, self.path = folder, folder / NAME
         self.holder = _me()
-        self.taker: Holder | None = None  # who has taken it from this process
+        self.taker: Holder | None = None  # the holder that took it from this process
         self._made: list[epath.Path] = []
         self._stop = threading.Event()
         self._pulse = threading.Thread(target=self._beat, daemon=True)
 
     def take(self) -> None:
-        """Take the lock, from a dead holder too.
+        """Take the lock, also from a dead holder.
 
         Raises:
-          ValueError: it is held, or something else is in its place.
+          ValueError: it is held, or its path is taken by something else.
         """
         parents = [self.folder, *self.folder.parents]
         self._made = [folder for folder in parents if not folder.exists()]
@@ -112,21 +111,21 @@ class Lock:
         with _alone(self.folder):
             now = _read(self.path)
             if now is not None and (seen is None or now.token != seen.token):
-                self._refuse(now)  # another was faster
+                self._refuse(now)  # another run was faster
             self._write()
         if files.is_remote(self.path):
-            time.sleep(GRACE)  # where nobody is ever alone, the last to write has it
+            time.sleep(GRACE)  # without atomic creation, the last writer has it
             now = _read(self.path)
             if now is None or now.token != self.holder.token:
                 self._refuse(now or self.holder)
         self._pulse.start()
 
     def give_back(self) -> None:
-        """Take the lock away, and the folders that were made for it if nothing came."""
+        """Delete the lock, and the folders created for it if they are empty."""
         self._stop.set()
         if self._pulse.is_alive():
             self._pulse.join()
-        # What ended the run must not be hidden by a disk that is away.
+        # An unreachable disk must not hide the error that ended the run.
         with contextlib.suppress(OSError, ValueError):
             held = _read(self.path)
             if held is None or held.token != self.holder.token:
@@ -138,12 +137,12 @@ class Lock:
                 folder.rmdir()
 
     def check(self) -> None:
-        """Make sure that nobody has taken the lock over, before something is written.
+        """Check before a write that the lock is still held.
 
         Raises:
-          OSError: someone has.
+          OSError: another run has taken it over.
         """
-        if self._pulse.ident is not None:  # other hosts of a run hold none
+        if self._pulse.ident is not None:  # the other hosts of a run hold no lock
             self._look()
         if self.taker is not None:
             raise OSError(
@@ -155,11 +154,11 @@ class Lock:
             )
 
     def is_lost(self) -> bool:
-        """Whether the pulse has found someone else's lock."""
+        """Return whether the heartbeat found another run's lock."""
         return self.taker is not None
 
     def _look(self) -> None:
-        # A disk that is away for a while must not end the run.
+        # A temporarily unreachable disk must not end the run.
         with contextlib.suppress(OSError, ValueError):
             held = _read(self.path)
             if held is not None and held.token != self.holder.token:
@@ -240,11 +239,11 @@ def _is_alive(holder: Holder) -> bool:
 
 
 def _read(path: epath.Path) -> Holder | None:
-    """Who holds a lock; what a crash left of one holds nothing.
+    """Read the holder of a lock; None for a truncated one.
 
     Raises:
       OSError: it cannot be read.
-      ValueError: something else is in its place.
+      ValueError: the path is taken by something else.
     """
     try:
         with _opened(path, os.O_RDONLY) as file:
@@ -254,14 +253,14 @@ def _read(path: epath.Path) -> Holder | None:
     try:
         return files.decode_json(text, Holder)
     except ValueError as error:
-        # Locks are written whole, of one length: a crash leaves that, or nothing.
+        # Locks have one length: a crash leaves all of it or nothing.
         if len(text) in (0, _LENGTH):
             return None
         raise _no_lock(path, "is no lock of a run") from error
 
 
 def _opened(path: epath.Path, mode: int) -> BinaryIO:
-    """Open what is a regular file itself; a link in its place could lead anywhere."""
+    """Open a regular file, but no link, which could lead anywhere."""
     if files.is_remote(path):
         if not path.exists():
             raise FileNotFoundError(path)
@@ -282,7 +281,7 @@ def _no_lock(path: epath.Path, what: str) -> ValueError:
 
 @contextlib.contextmanager
 def _alone(folder: epath.Path) -> Iterator[None]:
-    """Be the only one in a few lines, where the disk knows how to."""
+    """Serialize a few lines between processes, if the disk supports file locks."""
     with contextlib.ExitStack() as stack:
         with contextlib.suppress(ImportError, OSError):
             import fcntl

@@ -1,8 +1,8 @@
-"""The last file of a checkpoint: length and hash of the others, and what is known.
+"""The manifest of a checkpoint: length and hash of each file, and metadata.
 
-Written when all the rest is there, it says that a folder is whole; whoever comes later
-can see whether it still is. Every host hashes what it wrote itself: those after the
-first leave their hashes beside the files, and the first gathers them.
+It is written last and marks a folder as complete; readers check the folder against it.
+Every host hashes the files that it wrote: the others leave their hashes beside the
+files, and the first host gathers them.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from sora_jax.workdir import write_bytes, write_json
 
 _NAME = "manifest.json"
 _SEAL = '"seal": "{}"\n}}\n'
-# How a file of Orbax tells which host wrote it.
+# The host that wrote a file, in Orbax's file names.
 _WRITER = re.compile(r"process_(\d+)")
-_PATIENCE = 600.0  # seconds for the slowest of the other hosts
+_PATIENCE = 600.0  # seconds to wait for the slowest host
 
 _Length = Annotated[int, msgspec.Meta(ge=0)]
 
@@ -35,22 +35,22 @@ class _File(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class _Manifest(msgspec.Struct, forbid_unknown_fields=True):
-    # Earlier versions kept lengths alone.
+    # Earlier versions recorded only lengths.
     files: dict[str, _File | _Length]
     metadata: dict[str, Any] = {}
     seal: str = ""
 
 
 def write(folder: epath.Path, metadata: Any, hosts: int = 1) -> None:
-    """Declare a folder whole; the first host calls this, once it is.
+    """Write the manifest of a complete folder; only the first host calls this.
 
     Args:
       folder: with all its files.
-      metadata: a dict of what JSON can hold.
-      hosts: how many wrote the files; the others call `leave_hashes`.
+      metadata: JSON data.
+      hosts: number that wrote files; the others call `leave_hashes`.
 
     Raises:
-      OSError: another host left no hashes.
+      OSError: the hashes of another host are missing.
     """
     found = hashes.of_files(folder, _written_by(folder, 0, hosts))
     for host in range(1, hosts):
@@ -66,23 +66,23 @@ def write(folder: epath.Path, metadata: Any, hosts: int = 1) -> None:
 
 
 def leave_hashes(folder: epath.Path, host: int, hosts: int) -> None:
-    """Hash what a host after the first wrote, for the first to gather."""
+    """Hash the files of another host, for the first host to gather."""
     found = hashes.of_files(folder, _written_by(folder, host, hosts))
     write_json(_left_by(folder, host), found)
 
 
 def exists(folder: epath.Path) -> bool:
-    """Whether a folder was ever whole."""
+    """Return whether a folder has a manifest."""
     return (folder / _NAME).exists()
 
 
 def metadata(folder: epath.Path) -> Any:
-    """What a whole folder was declared with."""
+    """Return the metadata of a folder's manifest."""
     return _read(folder).metadata
 
 
 def size(folder: epath.Path) -> int:
-    """Bytes of all files of a folder, if its manifest can be read."""
+    """Return the bytes of all files of a folder; 0 without a valid manifest."""
     try:
         kept = _read(folder).files.values()
     except ValueError:
@@ -91,7 +91,7 @@ def size(folder: epath.Path) -> int:
 
 
 def damage(folder: epath.Path) -> str:
-    """Say what is wrong with a folder, as far as lengths tell; nothing: empty."""
+    """Describe missing files and wrong lengths in a folder; "" if there are none."""
     if not folder.is_dir():
         return "it is no folder"
     if not exists(folder):
@@ -114,12 +114,12 @@ def damage(folder: epath.Path) -> str:
 
 
 def changes(folder: epath.Path, part: int = 0, parts: int = 1) -> str:
-    """Say which file of a folder that lacks nothing has other bytes than were written.
+    """Describe the first file whose hash differs; "" if there is none.
 
     Args:
-      folder: in which `damage` finds nothing.
-      part: which part of the files is read,
-      parts: of how many, all of about the same length.
+      folder: without `damage`.
+      part: index of the part of the files to read.
+      parts: number of parts, of about the same size.
     """
     kept = {n: f for n, f in _read(folder).files.items() if isinstance(f, _File)}
     names = sorted(kept, key=lambda name: (-kept[name].length, name))[part::parts]
@@ -127,15 +127,15 @@ def changes(folder: epath.Path, part: int = 0, parts: int = 1) -> str:
         now = hashes.of_files(folder, names)
     except (OSError, ValueError) as error:
         return f"a file cannot be read ({error})"
-    changed = [name for name in names if hashes.is_other(kept[name].hash, now[name])]
-    return f"{changed[0]} has other bytes than were written" if changed else ""
+    changed = [name for name in names if hashes.differ(kept[name].hash, now[name])]
+    return f"{changed[0]} has changed since it was written" if changed else ""
 
 
 def _read(folder: epath.Path) -> _Manifest:
     """Read a manifest.
 
     Raises:
-      ValueError: it is none, or not as it was written.
+      ValueError: it is invalid, or has changed since it was written.
     """
     text = files.read_text(folder / _NAME, "manifest")
     found = files.decode_json(text, _Manifest, infinite=True)
@@ -147,7 +147,7 @@ def _read(folder: epath.Path) -> _Manifest:
 
 
 def _written_by(folder: epath.Path, host: int, hosts: int) -> list[str]:
-    """The files of a folder that a host wrote: the first, all that tell no other."""
+    """List the files that a host wrote; files that name no host are the first's."""
     found = []
     for name in _listed(folder):
         writers = {int(number) for number in _WRITER.findall(name)}
@@ -158,7 +158,7 @@ def _written_by(folder: epath.Path, host: int, hosts: int) -> list[str]:
 
 
 def _listed(folder: epath.Path, prefix: str = "") -> list[str]:
-    """The files below a folder by relative name, without those of this module."""
+    """List the files below a folder by relative name, without this module's own."""
     names = []
     for path in folder.iterdir():
         if path.is_dir():
@@ -173,12 +173,12 @@ def _left_by(folder: epath.Path, host: int) -> epath.Path:
 
 
 def _gathered(folder: epath.Path, host: int) -> dict[str, str]:
-    """Wait for the hashes of another host, and take them away."""
+    """Wait for the hashes of another host; read and delete them."""
     path, deadline = _left_by(folder, host), time.monotonic() + _PATIENCE
     while not path.exists():
         if time.monotonic() > deadline:
             raise OSError(
-                f"host {host} did not say within {_PATIENCE:.0f} s what it wrote"
+                f"host {host} did not leave its hashes within {_PATIENCE:.0f} s"
             )
         time.sleep(0.05)
     found = files.decode_json(files.read_text(path, "hashes"), dict[str, str])
@@ -187,7 +187,7 @@ def _gathered(folder: epath.Path, host: int) -> dict[str, str]:
 
 
 def _length(path: epath.Path) -> int:
-    """The length of a regular file."""
+    """Return the length of a regular file."""
     if files.is_remote(path):
         return path.stat().length
     told = os.stat(path)

@@ -1,4 +1,4 @@
-"""How much memory there is, and what fits into it."""
+"""Available device memory, and whether networks fit into it."""
 
 from __future__ import annotations
 
@@ -13,41 +13,41 @@ from sora_jax.host_memory import gib
 
 _logger = logging.getLogger(__name__)
 
-# Share of memory that weights may take; the rest is for what is computed with them.
+# Share of memory for weights; the rest is for activations.
 WEIGHTS_SHARE = 0.8
 
 
 def available(mesh: Mesh | None = None) -> int | float:
-    """Bytes that arrays may take on each device of a mesh, or on the first one."""
+    """Return the free bytes on each device of a mesh, or on the first device."""
     here = jax.local_devices()
     devices = here[:1] if mesh is None else set(here) & set(mesh.devices.flat)
     rooms = []
     for device in devices:
         statistics = device.memory_stats() or {}
         if "bytes_limit" not in statistics:
-            # The devices of a CPU are parts of one memory.
+            # CPU devices share one memory.
             return of_host() / len(devices)
         rooms.append(statistics["bytes_limit"] - statistics.get("bytes_in_use", 0))
     return min(rooms)
 
 
-def everywhere() -> int | float:
-    """Bytes that arrays may take, over the devices of all hosts."""
+def total_available() -> int | float:
+    """Return the free bytes over the devices of all hosts."""
     if jax.local_devices()[0].platform == "cpu":
         return of_host() * jax.process_count()
     return available() * jax.device_count()
 
 
 def of_host() -> int | float:
-    """Bytes that this process may still take of its host's memory."""
+    """Return the bytes of host memory that this process may still allocate."""
     return host_memory.available()
 
 
 def fits_together(sizes: Mapping[str, int], mesh: Mesh | None = None) -> bool:
-    """Say what networks need of a device, and whether all may stay at once.
+    """Log the bytes of networks per device; return whether all fit together.
 
     Raises:
-      ValueError: the largest does not fit by itself.
+      ValueError: the largest network alone does not fit.
     """
     room = sharding.min_over_hosts(available(mesh) * WEIGHTS_SHARE)
     listed = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())

@@ -1,49 +1,26 @@
-"""Nested dicts of parameters: chosen by a filter on their paths, and merged.
+"""Nested dicts of parameters: split by a filter on their paths, and merged.
 
-A path is written as "dit/blocks/up/kernel"; its first part is the network's name.
+A path is written as "dit/blocks/up/kernel"; it begins with the network's name.
 """
 
 from __future__ import annotations
 
 import difflib
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from flax.traverse_util import flatten_dict, unflatten_dict
 
+from sora_jax.config.trainable import trainable_pattern
+
 Params = dict[str, Any]
 Path = tuple[Any, ...]
 
-# Filters that have a name. Any other is a regular expression of paths.
-FILTERS = {
-    "all": ".*",
-    "adapters": ".*/lora_(down|up)",
-    # Of a VAE: latents stay as they are, and with them what was trained on them.
-    "decoder": "vae/decoder|critic",
-}
-
-
-def compiled(trainable: str) -> re.Pattern[str]:
-    """The pattern that a filter stands for; it also matches all below a path.
-
-    Raises:
-      ValueError: it is no regular expression.
-    """
-    pattern = FILTERS.get(trainable, trainable)
-    try:
-        return re.compile(f"(?:{pattern})(?:/.*)?")
-    except re.error as error:
-        raise ValueError(
-            f"trainable must be {', '.join(map(repr, FILTERS))}, the name of a network "
-            f"or a regular expression of paths, got {trainable!r} ({error})"
-        ) from error
-
 
 def split_trainable(params: Mapping[str, Any], trainable: str) -> tuple[Params, Params]:
-    """The parameters that a filter chooses, and all others; either may be empty."""
-    pattern, flat = compiled(trainable), flatten_dict(params)
-    chosen = {path for path in flat if pattern.fullmatch(written(path))}
+    """Split parameters into those that a filter matches and all others."""
+    pattern, flat = trainable_pattern(trainable), flatten_dict(params)
+    chosen = {path for path in flat if pattern.fullmatch(path_name(path))}
     return (
         unflatten_dict({path: x for path, x in flat.items() if path in chosen}),
         unflatten_dict({path: x for path, x in flat.items() if path not in chosen}),
@@ -51,13 +28,15 @@ def split_trainable(params: Mapping[str, Any], trainable: str) -> tuple[Params, 
 
 
 def require_match(params: Mapping[str, Any], trainable: str) -> None:
-    """Refuse a filter that chooses nothing.
+    """Check that a filter matches a parameter.
 
     Raises:
-      ValueError: names the filter, and paths that are close to it.
+      ValueError: names the filter, and similar paths.
     """
     if not split_trainable(params, trainable)[0]:
-        parts = {name.rsplit("/", cut)[0] for name in names(params) for cut in range(9)}
+        parts = {
+            name.rsplit("/", cut)[0] for name in path_names(params) for cut in range(9)
+        }
         close = difflib.get_close_matches(trainable, sorted(parts), 4, 0.0)
         raise ValueError(
             f"trainable {trainable!r} matches no parameter: there are, for example, "
@@ -66,7 +45,7 @@ def require_match(params: Mapping[str, Any], trainable: str) -> None:
 
 
 def merge(*trees: Mapping[str, Any]) -> Params:
-    """One tree of several; of a parameter that several have, the last one's."""
+    """Merge trees; later ones override earlier ones."""
     merged: dict[Path, Any] = {}
     for tree in trees:
         merged |= flatten_dict(tree)
@@ -74,17 +53,17 @@ def merge(*trees: Mapping[str, Any]) -> Params:
 
 
 def restrict(tree: Mapping[str, Any], like: Mapping[str, Any]) -> Params:
-    """The parameters of a tree whose paths another one has too."""
+    """Return the parameters whose paths exist in another tree."""
     wanted = flatten_dict(like)
     flat = flatten_dict(tree)
     return unflatten_dict({path: flat[path] for path in flat if path in wanted})
 
 
-def names(tree: Mapping[str, Any]) -> list[str]:
-    """The paths of a tree as they are written."""
-    return [written(path) for path in flatten_dict(tree)]
+def path_names(tree: Mapping[str, Any]) -> list[str]:
+    """Return the paths of a tree as text."""
+    return [path_name(path) for path in flatten_dict(tree)]
 
 
-def written(path: Path) -> str:
-    """A path as filters and messages have it."""
+def path_name(path: Path) -> str:
+    """Return a path as text, as in filters and messages."""
     return "/".join(map(str, path))

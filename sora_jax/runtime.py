@@ -1,4 +1,4 @@
-"""Settings of the process that only a program's entry point makes."""
+"""Process-wide settings, made only by a program's entry point."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from sora_jax.cluster import BY_HAND, STARTED, TPU_HOSTS
 
 
 def enable_compilation_cache() -> None:
-    """Keep compiled programs in the user's cache folder, so that they start fast.
+    """Cache compiled programs in the user's cache folder.
 
-    A folder that was chosen already (`JAX_COMPILATION_CACHE_DIR`) stays chosen.
+    `JAX_COMPILATION_CACHE_DIR` takes precedence.
     """
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
         jax.config.update("jax_compilation_cache_dir", str(cache_folder()))
@@ -25,38 +25,38 @@ def enable_compilation_cache() -> None:
 
 
 def cache_folder() -> Path:
-    """Where compiled programs are kept."""
+    """Return the folder of cached programs."""
     chosen = os.environ.get("JAX_COMPILATION_CACHE_DIR")
     return Path(chosen or platformdirs.user_cache_path("sora_jax") / "compiled")
 
 
 def set_cpu_matmul_dtype(cpu_matmul_dtype: str) -> None:
-    """Let oneDNN round the factors of products in the programs that call it.
+    """Let oneDNN round matmul inputs to a dtype.
 
-    It has no other switch than its environment, which it reads when it is first called.
-    A choice that was made there stays.
+    oneDNN reads this only from its environment variable, on its first call. A value set
+    by the user takes precedence.
     """
     if cpu_matmul_dtype == "bfloat16":
         os.environ.setdefault("ONEDNN_DEFAULT_FPMATH_MODE", "BF16")
-        # XLA cannot keep programs that call oneDNN: they are compiled in every process.
+        # XLA cannot cache programs that call oneDNN: every process compiles them.
         warnings.filterwarnings("ignore", "Error writing persistent compilation cache")
 
 
 def join_hosts() -> bool:
     """Join the other hosts of a pod or a cluster; call it before devices are used.
 
-    Started on every host of a TPU pod, or by srun or mpirun, a program finds the others
-    by itself. Elsewhere JAX_COORDINATOR_ADDRESS (of the first, with a port),
-    JAX_NUM_PROCESSES and JAX_PROCESS_ID tell it about them.
+    On a TPU pod, and under srun or mpirun, the other hosts are detected automatically.
+    Elsewhere set JAX_COORDINATOR_ADDRESS (the first host, with a port),
+    JAX_NUM_PROCESSES and JAX_PROCESS_ID.
 
     Returns:
-      Whether this host is the first, which speaks for all.
+      Whether this host is the first, which prints and writes for all.
 
     Raises:
-      ValueError: only some of these are there, or are no numbers, or there are others
-        that are not found.
+      ValueError: only some of the variables are set, some are not numbers, or other
+        hosts are expected but not found.
     """
-    # JAX would swallow SIGTERM; training listens for itself.
+    # JAX would swallow SIGTERM; training handles it itself.
     jax.config.update("jax_enable_preemption_service", False)
     given = [os.environ.get(name) for name in BY_HAND]
     if any(given):
@@ -76,7 +76,7 @@ def join_hosts() -> bool:
     elif _is_among_others():
         try:
             jax.distributed.initialize()
-        except OSError:  # no metadata answers: this is no machine of Google's
+        except OSError:  # no metadata server: not a Google Cloud machine
             pass
         except ValueError as error:
             if "coordinator_address" not in str(error):
@@ -91,25 +91,25 @@ def join_hosts() -> bool:
 
 
 def _is_among_others() -> bool:
-    """Whether JAX should look for others: it takes notebooks' hosts for pods."""
+    """Return whether JAX should look for hosts: it mistakes notebook hosts for pods."""
     hosts = [os.environ[name] for name in TPU_HOSTS if name in os.environ]
     if hosts:
         slices = int(os.environ.get("MEGASCALE_NUM_SLICES") or 1)
         return "," in hosts[0] or slices > 1
-    # On Kubernetes, what is no TPU pod is told by hand.
+    # On Kubernetes, only TPU pods are detected.
     return "KUBERNETES_SERVICE_HOST" not in os.environ
 
 
 class Printable(logging.Formatter):
-    """Names that messages repeat do nothing to the terminal."""
+    """A log formatter that escapes control characters."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Escape control characters."""
         return cli.printable(super().format(record))
 
 
-def tell() -> None:
-    """Show what the package has to say about what it does."""
+def show_log() -> None:
+    """Print the package's log messages."""
     logger, handler = logging.getLogger(__package__), logging.StreamHandler()
     handler.setFormatter(Printable("%(message)s"))
     logger.addHandler(handler)

@@ -1,4 +1,4 @@
-"""The steps of a run that are on disk: which of them are whole, and which is taken."""
+"""The checkpointed steps of a run on disk: which are undamaged, which to restore."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from sora_jax import manifest, sharding
 
 _logger = logging.getLogger(__name__)
 
-# The files of a step, as Orbax, TensorStore, Grain and our manifest call them.
-_OURS = re.compile(
+# Names of the files that Orbax, TensorStore, Grain and the manifest write in a step.
+_CHECKPOINT_FILES = re.compile(
     r"_CHECKPOINT_METADATA|commit_success\.txt|_METADATA|_sharding|manifest\.ocdbt"
     r"|process_\d+(-of-\d+\.json)?|[0-9a-f]{32}|manifest\.json|\.hashes_\d+\.json"
     r"|\..+\.tmp"
@@ -25,71 +25,71 @@ _OURS = re.compile(
 
 
 class Steps:
-    """The folders of `workdir/checkpoints`; looking at them changes nothing."""
+    """The step folders in `workdir/checkpoints`; only `clear*` changes the disk."""
 
     def __init__(self, workdir: epath.Path):
         self.root = workdir / "checkpoints"
         self._shelf = workdir / "damaged_checkpoints"
 
     def path(self, step: int) -> epath.Path:
-        """Where a step is."""
+        """Return the folder of a step."""
         return self.root / str(step)
 
-    def found(self) -> list[int]:
-        """Lists every step that there is anything of, oldest first."""
+    def all(self) -> list[int]:
+        """List every step that has a folder, complete or not, oldest first."""
         if not self.root.is_dir():
             return []
         names = (path.name for path in self.root.iterdir())
-        # Not all that Python takes for a number is the name of a step.
+        # int() would also accept names such as "1_000" and "٣".
         return sorted(int(n) for n in names if re.fullmatch("0|[1-9][0-9]{0,17}", n))
 
     def complete(self) -> list[int]:
-        """Lists the steps whose save was completed, oldest first."""
-        return [step for step in self.found() if self.is_complete(step)]
+        """List the steps whose save was completed, oldest first."""
+        return [step for step in self.all() if self.is_complete(step)]
 
     def is_complete(self, step: int) -> bool:
-        """Whether the save of a step was completed."""
+        """Return whether the save of a step was completed."""
         return manifest.exists(self.path(step))
 
-    def foreign(self) -> list[int]:
-        """Lists what has a step's name, but may be someone's who will miss it."""
+    def not_checkpoints(self) -> list[int]:
+        """List folders named like a step that hold other files; never delete them."""
         return [
             step
-            for step in self.found()
+            for step in self.all()
             if os.path.islink(self.path(step))
-            or not (self.is_complete(step) or _is_half(self.path(step)))
+            or not (self.is_complete(step) or _is_partial(self.path(step)))
         ]
 
     def size_of_next(self, least: int) -> int:
-        """How many bytes a step will take: as many as the last, but these at least."""
+        """Estimate the bytes of the next save: as the last, and at least `least`."""
         last = [manifest.size(self.path(step)) for step in self.complete()[-1:]]
         return max(least, *last, 0)
 
     def damage(self, step: int) -> str:
-        """Say what is wrong with a step; empty when nothing is."""
+        """Describe what is wrong with a step; "" if it is undamaged."""
         return manifest.damage(self.path(step)) or manifest.changes(self.path(step))
 
-    def newest_whole(self) -> tuple[int | None, list[int]]:
-        """Returns the newest undamaged step and the damaged ones after it."""
+    def newest_undamaged(self) -> tuple[int | None, list[int]]:
+        """Return the newest undamaged step and the damaged ones after it."""
         damaged = []
-        for step in reversed(self.found()):
+        for step in reversed(self.all()):
             if not (damage := self.damage(step)):
                 return step, damaged
             self._skip(step, damage)
             damaged.append(step)
         return None, damaged
 
-    def whole(self, step: int | None) -> int:
-        """Returns a step that is undamaged; None asks for the newest.
+    def undamaged(self, step: int | None) -> int:
+        """Return a step after checking it for damage; None selects the newest.
 
         Raises:
           ValueError: there is no such step, or it is damaged.
         """
         if step is None:
-            step, _ = self.newest_whole()
+            step, _ = self.newest_undamaged()
             if step is None:
-                raise self.nothing_whole()
-        elif step not in self.found():
+                raise self.no_step_error()
+        elif step not in self.all():
             raise ValueError(
                 f"{self.root} has no step {step}; it has {self.complete() or 'none'}"
             )
@@ -100,11 +100,10 @@ class Steps:
             )
         return step
 
-    def newest_agreed(self) -> tuple[int | None, list[int]]:
-        """The same, for all hosts to call: each reads a part of the files.
+    def newest_on_all_hosts(self) -> tuple[int | None, list[int]]:
+        """Do as `newest_undamaged`, sharing the reading; all hosts call this.
 
-        The first host looks for steps, before others may change what there is; it
-        alone knows which are damaged.
+        The first host proposes steps; only its list of damaged ones is filled.
         """
         damaged: list[int] = []
         own = self._candidates(damaged) if _is_first() else itertools.repeat(-1)
@@ -123,8 +122,8 @@ class Steps:
         raise AssertionError("the candidates end with -1")
 
     def _candidates(self, damaged: list[int]) -> Iterable[int]:
-        """Steps that lack nothing, newest first, then -1; notes the others."""
-        for step in reversed(self.found()):
+        """Yield steps with all their files, newest first, then -1; note the damaged."""
+        for step in reversed(self.all()):
             if damage := manifest.damage(self.path(step)):
                 self._skip(step, damage)
                 damaged.append(step)
@@ -136,23 +135,23 @@ class Steps:
         path = self.path(step)
         _logger.warning("%s is skipped: %s; trying the one before", path, damage)
 
-    def nothing_whole(self) -> ValueError:
-        """The error that tells that no step can be taken."""
+    def no_step_error(self) -> ValueError:
+        """Return the error for a run without an undamaged step."""
         return ValueError(
-            f"{self.root} holds no undamaged checkpoint (steps {self.found()}); "
-            "give another --workdir, or delete this folder to start anew"
+            f"{self.root} holds no undamaged checkpoint (steps {self.all()}); "
+            "give another --workdir, or delete this folder to start over"
         )
 
-    def clear(self, damaged: list[int], goes_on: bool) -> None:
-        """Makes room for saving steps again, losing nothing but half saves.
+    def clear(self, damaged: list[int], has_earlier: bool) -> None:
+        """Move damaged steps away and delete partial saves, to save them again.
 
         Args:
-          damaged: these steps.
-          goes_on: whether there is a step before them.
+          damaged: the steps.
+          has_earlier: whether an undamaged step precedes them.
         """
         for step in damaged:
             path = self.path(step)
-            if goes_on and not self.is_complete(step) and _is_half(path):
+            if has_earlier and not self.is_complete(step) and _is_partial(path):
                 path.rmtree()
                 continue
             self._shelf.mkdir(parents=True, exist_ok=True)
@@ -162,27 +161,27 @@ class Steps:
             path.rename(shelved)
             _logger.warning("moved to %s, which may be deleted", shelved)
 
-    def clear_half(self, step: int) -> None:
-        """Gives the room back that a save which failed takes, as far as it can."""
+    def clear_partial(self, step: int) -> None:
+        """Delete what a failed save left, where possible, to free its space."""
         with contextlib.suppress(OSError):
             for path in self.root.iterdir():
-                # As Orbax calls what it has not finished.
+                # Orbax's name of an unfinished save.
                 if path.name.startswith(f"{step}.orbax-checkpoint-tmp"):
                     path.rmtree()
-            half = self.path(step)
-            if not self.is_complete(step) and _is_half(half):
-                half.rmtree()
+            folder = self.path(step)
+            if not self.is_complete(step) and _is_partial(folder):
+                folder.rmtree()
 
 
-def _is_half(folder: epath.Path) -> bool:
-    """Whether a folder holds nothing but what saving a step leaves."""
+def _is_partial(folder: epath.Path) -> bool:
+    """Return whether a folder holds only files that saving a step writes."""
     if os.path.islink(folder) or not folder.is_dir():
         return False
     for path in folder.iterdir():
         if path.is_dir() or os.path.islink(path):
-            if not _is_half(path):
+            if not _is_partial(path):
                 return False
-        elif not _OURS.fullmatch(path.name):
+        elif not _CHECKPOINT_FILES.fullmatch(path.name):
             return False
     return True
 

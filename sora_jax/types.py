@@ -1,7 +1,6 @@
-"""The structs that flow between the rooms: clips, packed tokens and their contexts.
+"""The structs that flow between packages: clips, packed tokens and their contexts.
 
-A `Clip` is what people see, `Tokens` is what the transformer sees. Everything in
-between is a pure function from one to the other.
+A `Clip` holds pixels; `Tokens` are the input of the transformer.
 """
 
 from __future__ import annotations
@@ -15,22 +14,25 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 
 from sora_jax.condition import Condition
 
-__all__ = ["AnyArray", "Batch", "Clip", "Condition", "Context", "Tokens"]
+__all__ = ["AnyArray", "Batch", "Clip", "Condition", "Context", "ContextInputs"]
+__all__ += ["TEXT", "Tokens"]
+
+# The context that captions and prompts are.
+TEXT = "text"
 
 if TYPE_CHECKING:
     AnyArray = Any
 else:
-    # A struct holds NumPy arrays on the host and JAX arrays on the device; a plan, what
-    # describes them.
+    # NumPy arrays on the host, JAX arrays on the device, ShapeDtypeStructs in plans.
     AnyArray = Array | np.ndarray | jax.ShapeDtypeStruct
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Caption:
-    """What is said of a stretch of time of a clip.
+    """The caption of a stretch of time of a clip.
 
     Attributes:
-      texts: phrasings, each of which says it; training draws one.
+      texts: equivalent phrasings; training draws one.
       start: first frame of the stretch.
       stop: one past its last frame.
     """
@@ -45,11 +47,10 @@ class Clip:
     """A video (or, with one frame, an image) on the host.
 
     Attributes:
-      pixels: red, green and blue, and alpha where there is a fourth channel.
-        `data.video.to_float` makes of them what the models take.
+      pixels: RGB or RGBA; `data.video.to_float` converts them for the models.
       fps: frames per second.
-      captions: the first is of the whole clip; where there are more, they are of the
-        stretches of time that it consists of. None where nothing is said.
+      captions: the first is of the whole clip; any others are of its stretches of
+        time. May be empty.
     """
 
     pixels: UInt8[np.ndarray, "t h w c"]
@@ -63,16 +64,15 @@ class Tokens:
     """Rows of packed spacetime patches: several samples of any shape side by side.
 
     Attributes:
-      x: patchified latents (noisy where they are to be made).
-      extra: conditioning channels: pixel mask and latents of the known pixels.
+      x: patchified latents, noisy where they are generated.
+      extra: conditioning channels: mask and latents of the given pixels.
       coords: position (t, h, w) of each token for rotary embedding; may be fractional.
       segments: which sample a token belongs to; 0 is padding.
       levels: the distinct noise levels of a row, in [0, 1]; level 0 is clean.
       level_ids: index into `levels` for each token.
       target_mask: tokens whose velocity counts in the loss and is integrated in
         sampling.
-      order: a query attends only to keys whose order is not greater than its own;
-        without it, to all.
+      order: a query attends only to keys of at most its own order; None: to all.
     """
 
     x: Float[AnyArray, "b n p"]
@@ -92,8 +92,8 @@ class Context:
 
     Attributes:
       states: encoded context, for instance text.
-      segments: which segment of the memory each state belongs to; 0 is read by none.
-      ids: the segment that each video token reads.
+      segments: segment of each state; 0 is padding, which no token attends to.
+      ids: the segment that each video token attends to.
     """
 
     states: Float[AnyArray, "b l d"]
@@ -103,15 +103,27 @@ class Context:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ContextInputs:
+    """What a context encoder reads of packed rows.
+
+    Attributes:
+      inputs: of each row, several; for text, the token ids of its captions.
+      ids: which of them each video token reads, from 1; 0 reads none.
+    """
+
+    inputs: Int[AnyArray, "b s l"]
+    ids: Int[AnyArray, "b n"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Batch:
-    """Packed rows as the data pipeline makes them: clean tokens, captions unread.
+    """Packed rows from the data pipeline: clean tokens and inputs of the contexts.
 
     Attributes:
       tokens: `x` holds clean latents; `levels` are zeros until times are drawn.
-      text: token ids of the row's captions.
-      text_ids: which caption each video token reads, from 1; 0 reads none.
+      contexts: inputs of the context encoders, by context name.
     """
 
     tokens: Tokens
-    text: Int[AnyArray, "b s l"]
-    text_ids: Int[AnyArray, "b n"]
+    contexts: dict[str, ContextInputs]

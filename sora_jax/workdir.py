@@ -1,4 +1,4 @@
-"""A run's folder: the config it was started with, and files that appear whole."""
+"""A run's folder: its config, and files that are written atomically."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def refuse_other_config(
     defaults: Mapping[str, Any] | None = None,
     update: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
 ) -> None:
-    """Refuses to continue a run with another config; changes nothing.
+    """Refuse to continue a run with another config; writes nothing.
 
     Args:
       workdir: the run's folder; may be `gs://`.
-      config: nested dicts of what JSON can hold.
+      config: nested dicts of JSON data.
       may_differ: dotted fields, with all below them, that may change in a run.
-      defaults: of fields that a run of an earlier version does not know.
-      update: gives the fields of an earlier version their names of today.
+      defaults: of fields that earlier versions lack.
+      update: renames the fields of earlier versions.
 
     Raises:
-      ValueError: the run was started with other values; lists them all.
+      ValueError: lists every field with another value.
     """
     path = epath.Path(workdir) / "config.json"
     now = json.loads(json.dumps(config))
@@ -59,10 +59,10 @@ def refuse_other_config(
 
 
 def check_shared(workdir: PathLike) -> None:
-    """Makes sure that all hosts see one folder; all hosts call this.
+    """Check that all hosts share the folder; all hosts call this.
 
     Raises:
-      ValueError: they see folders of their own.
+      ValueError: hosts see different folders.
     """
     if jax.process_count() == 1:
         return
@@ -83,7 +83,7 @@ def check_shared(workdir: PathLike) -> None:
 
 
 def keep_config(workdir: PathLike, config: Mapping[str, Any]) -> None:
-    """Writes a run's `config.json`, once it is known that the run can start."""
+    """Write a run's `config.json`; call it once the run is sure to start."""
     path = epath.Path(workdir) / "config.json"
     if jax.process_index() == 0:
         write_json(path, config)
@@ -116,17 +116,16 @@ def read_json(
     kind: Any = dict[str, Any],
     most: int = limits.CONFIG_BYTES,
 ) -> Any:
-    """Reads a JSON file.
+    """Read a JSON file.
 
     Args:
       path: of the file.
-      remedy: what to do when it is not as it should be.
-      kind: what it holds, as a type that msgspec knows.
-      most: bytes of it.
+      remedy: what to do if it is invalid.
+      kind: its type, for msgspec.
+      most: bytes of it, at most.
 
     Raises:
-      ValueError: it is missing, or is none, or holds something else; says so, and the
-        remedy.
+      ValueError: it is missing, not JSON, or of another type; ends with the remedy.
     """
     if not path.exists():
         raise ValueError(f"{path} is missing; {remedy}")
@@ -137,23 +136,21 @@ def read_json(
     try:
         return files.decode_json(text, kind, infinite=True)
     except ValueError as error:
-        raise ValueError(
-            f"{path} is not JSON of the kind that belongs there ({error}); {remedy}"
-        ) from error
+        raise ValueError(f"{path} is not valid ({error}); {remedy}") from error
 
 
 def write_json(path: epath.Path, content: Any) -> None:
-    """Writes JSON that is there whole or not at all."""
+    """Write JSON atomically."""
     write_bytes(path, (json.dumps(content, indent=2, sort_keys=True) + "\n").encode())
 
 
 def write_bytes(path: epath.Path, content: bytes) -> None:
-    """Writes a file under a temporary name, then renames it into place.
+    """Write a file under a temporary name, then rename it into place.
 
     Raises:
-      OSError: it cannot be written; where there is no room, says how much it takes.
+      OSError: it cannot be written; on a full disk, says how much space it needs.
     """
-    with roomy(path, len(content)):
+    with explain_full_disk(path, len(content)):
         path.parent.mkdir(parents=True, exist_ok=True)
         temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
         try:
@@ -164,32 +161,32 @@ def write_bytes(path: epath.Path, content: bytes) -> None:
 
 
 @contextlib.contextmanager
-def roomy(path: epath.Path, size: int) -> Iterator[None]:
-    """Say of a write that finds no room how much it needs.
+def explain_full_disk(path: epath.Path, size: int) -> Iterator[None]:
+    """Explain a full disk, with the space that a write needs.
 
     Raises:
-      OSError: in one line, with the remedy, whatever a library said of it.
+      OSError: one line with the remedy, instead of a library's error.
     """
     try:
         yield
     except Exception as error:
-        if not tells_no_room(error):
+        if not is_full_disk(error):
             raise
         raise OSError(
-            f"{no_room(path, size)}: make room, or lift the quota, and start the same "
-            "command again"
+            f"{no_room_message(path, size)}: free space, or raise the quota, and start "
+            "the same command again"
         ) from error
 
 
-def no_room(path: epath.Path, size: int) -> str:
-    """What a message says of a disk that is full."""
+def no_room_message(path: epath.Path, size: int) -> str:
+    """Return the message for a full disk."""
     free = _free(path)
-    told = "" if free is None else f", there is room for {free / 1e6:.2f} MB"
-    return f"No space left for {path}, which takes at least {size / 1e6:.2f} MB{told}"
+    room = "" if free is None else f", {free / 1e6:.2f} MB are free"
+    return f"No space left for {path}, which needs at least {size / 1e6:.2f} MB{room}"
 
 
 def has_room(path: epath.Path, size: int) -> bool:
-    """Whether a disk has room for so many bytes, as far as it tells."""
+    """Return whether a disk has `size` free bytes; True if unknown."""
     free = _free(path)
     return free is None or free >= size
 
@@ -204,8 +201,8 @@ def _free(path: epath.Path) -> int | None:
         return None
 
 
-def tells_no_room(error: BaseException) -> bool:
-    """Whether an error, of whatever library, comes of a full disk."""
+def is_full_disk(error: BaseException) -> bool:
+    """Return whether an error of any library means a full disk."""
     if isinstance(error, OSError) and error.errno in _NO_ROOM:
         return True
     return any(os.strerror(number) in str(error) for number in _NO_ROOM)

@@ -4,28 +4,13 @@ import dataclasses
 import os
 import shutil
 import tempfile
-from pathlib import Path
 
-# Compiling takes longer than running here; programs that tests start inherit this.
-os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
-# What one process has compiled, no other of the same run compiles again. The folder is
-# new for each run, and made by its first process, of which the others inherit it.
-COMPILED = ""
-if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
-    COMPILED = tempfile.mkdtemp(prefix="sora_jax_tests_")
-    os.environ["JAX_COMPILATION_CACHE_DIR"] = COMPILED
-    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.3"
+import jax
+import numpy as np
+import pytest
 
-import jax  # noqa: E402
-import numpy as np  # noqa: E402
-import pytest  # noqa: E402
-import tiny_wan  # noqa: E402
-from refusals import refuses  # noqa: E402, F401
-from tiny import make  # noqa: E402
-from worlds import FRAMES, PROMPT, World  # noqa: E402
-
-from sora_jax import cli  # noqa: E402
-from sora_jax.config import (  # noqa: E402
+from sora_jax import cli
+from sora_jax.config import (
     EncodeRun,
     ModelConfig,
     PlaygroundConfig,
@@ -33,29 +18,49 @@ from sora_jax.config import (  # noqa: E402
     VAEConfig,
     to_json,
 )
-from sora_jax.data.records import Record, write_shard  # noqa: E402
-from sora_jax.models.dit import DiT  # noqa: E402
-from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
-from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
-from sora_jax.models.vae import VAE  # noqa: E402
-from sora_jax.sampling.model import Model  # noqa: E402
-from sora_jax.weights import bundle  # noqa: E402
-from sora_jax.weights.export import export  # noqa: E402
-from sora_jax.weights.parts import in_memory  # noqa: E402
-from sora_jax.workdir import keep_config  # noqa: E402
-from sora_jax.worlds.playground.source import Playground  # noqa: E402
+from sora_jax.data.records import Record, write_shard
+from sora_jax.models.dit import DiT
+from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.models.tokenizer import train_tokenizer
+from sora_jax.models.vae import VAE
+from sora_jax.sampling.model import Model
+from sora_jax.weights import bundle
+from sora_jax.weights.export import export
+from sora_jax.weights.model_weights import weights_in_memory
+from sora_jax.workdir import keep_config
+from sora_jax.worlds.playground.source import Playground
+from tests.helpers import tiny_wan
+from tests.helpers.paths import CONFIGS
+from tests.helpers.refusals import refuses  # noqa: F401
+from tests.helpers.tiny import make
+from tests.helpers.worlds import FRAMES, PROMPT, World
 
-jax.config.update("jax_numpy_rank_promotion", "raise")
-jax.config.update("jax_disable_most_optimizations", True)
-
-
-def pytest_unconfigure():
-    if COMPILED:
-        shutil.rmtree(COMPILED, ignore_errors=True)
-
-
-CONFIGS = Path(__file__).parent.parent / "configs"
 DEBUG = cli.load_config(str(CONFIGS / "dit_debug.py"))
+MIN_SECONDS = "0.3"  # of compiling: less is not worth a file
+COMPILED = pytest.StashKey[str]()
+
+
+def pytest_configure(config):
+    """Set how JAX compiles, here and in all processes that are started from here."""
+    jax.config.update("jax_numpy_rank_promotion", "raise")
+    # Compiling takes longer than running here.
+    os.environ["JAX_DISABLE_MOST_OPTIMIZATIONS"] = "1"
+    jax.config.update("jax_disable_most_optimizations", True)
+    # What one process has compiled, no other of the same run compiles again. The folder
+    # is new for each run, and made by its first process, of which others inherit it.
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:
+        config.stash[COMPILED] = tempfile.mkdtemp(prefix="sora_jax_tests_")
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = config.stash[COMPILED]
+        os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = MIN_SECONDS
+        jax.config.update("jax_compilation_cache_dir", config.stash[COMPILED])
+        jax.config.update(
+            "jax_persistent_cache_min_compile_time_secs", float(MIN_SECONDS)
+        )
+
+
+def pytest_unconfigure(config):
+    if COMPILED in config.stash:
+        shutil.rmtree(config.stash[COMPILED], ignore_errors=True)
 
 
 @pytest.fixture(scope="session")
@@ -112,7 +117,7 @@ def weights(vae_config, dit_config, text_config):
         fps=8.0,
         conditioning="channels",
     )
-    return in_memory(
+    return weights_in_memory(
         config,
         tokenizer,
         vae=make(VAE, vae_config),

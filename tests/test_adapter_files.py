@@ -7,13 +7,13 @@ import numpy as np
 import pytest
 import safetensors.numpy
 from flax import nnx
-from test_meshes import on_many_devices
-from tiny import make
 
 from sora_jax.config import AdapterConfig
 from sora_jax.models.dit import DiT
 from sora_jax.weights import adapter_files, adapters
 from sora_jax.weights.adapter_files import Base
+from tests.helpers.processes import on_many_devices
+from tests.helpers.tiny import make
 
 CONFIG = AdapterConfig(targets=("blocks/self_attention/.*", "head"), rank=2, alpha=3.0)
 BASE = Base(name="tiny", digest="0123-4567", network="dit")
@@ -32,7 +32,7 @@ def adapter(dit):
 
 @pytest.fixture
 def path(adapter, tmp_path):
-    adapter_files.save(tmp_path / "a.safetensors", adapter, BASE)
+    adapter_files.save_adapter(tmp_path / "a.safetensors", adapter, BASE)
     return tmp_path / "a.safetensors"
 
 
@@ -47,7 +47,7 @@ def change(path, metadata=None, **tensors):
 
 def test_round_trip(dit, adapter, path):
     assert adapter_files.read_description(path) == (CONFIG, BASE)
-    loaded = adapter_files.load(path, dit, BASE)
+    loaded = adapter_files.load_adapter(path, dit, BASE)
     assert loaded.config == CONFIG and loaded.factors.keys() == adapter.factors.keys()
     for name, factors in adapter.factors.items():
         np.testing.assert_array_equal(loaded.factors[name].down, factors.down)
@@ -66,15 +66,15 @@ def test_the_base_is_that_of_the_weights(weights):
 def test_another_base_is_refused_by_name_unless_any_is_asked_for(dit, path, field):
     base = dataclasses.replace(BASE, **{field: "another"})
     with pytest.raises(ValueError, match="belongs to the dit of 'tiny'.*another"):
-        adapter_files.load(path, dit, base)
-    assert adapter_files.load(path, dit, None).config == CONFIG
+        adapter_files.load_adapter(path, dit, base)
+    assert adapter_files.load_adapter(path, dit, None).config == CONFIG
 
 
 def test_a_model_of_another_shape_is_refused_by_name(dit, path):
     wider = dataclasses.replace(dit.config, width=2 * dit.config.width)
     other = nnx.eval_shape(lambda: DiT(wider, rngs=nnx.Rngs(0)))
     with pytest.raises(ValueError, match="(?s)another shape:.*head/lora_down: "):
-        adapter_files.load(path, other, BASE)
+        adapter_files.load_adapter(path, other, BASE)
 
 
 @pytest.mark.parametrize(
@@ -91,13 +91,13 @@ def test_a_model_of_another_shape_is_refused_by_name(dit, path):
 def test_tensors_that_do_not_fit_are_named(dit, path, tensors, told):
     change(path, **tensors)
     with pytest.raises(ValueError, match=f"(?s){told}"):
-        adapter_files.load(path, dit, BASE)
+        adapter_files.load_adapter(path, dit, BASE)
 
 
 def test_a_file_without_factors_is_refused(dit, path):
     change(path, **dict.fromkeys(safetensors.numpy.load_file(path)))
     with pytest.raises(ValueError, match="it has no factors"):
-        adapter_files.load(path, dit, BASE)
+        adapter_files.load_adapter(path, dit, BASE)
 
 
 CONFIG_JSON = {"targets": ["head"], "rank": 2, "alpha": 3.0}
@@ -123,14 +123,14 @@ CONFIG_JSON = {"targets": ["head"], "rank": 2, "alpha": 3.0}
 def test_metadata_are_checked(dit, path, metadata, told):
     change(path, metadata)
     with pytest.raises(ValueError, match=told):
-        adapter_files.load(path, dit, BASE)
+        adapter_files.load_adapter(path, dit, BASE)
 
 
 def test_regular_expressions_of_a_file_are_not_run(dit, path):
     """Some take longer than the age of the universe."""
     endless = CONFIG_JSON | {"targets": ["(([a-z_/]+)+)+!"]}
     change(path, {"adapter": json.dumps(endless)})
-    adapters.insert(dit, adapter_files.load(path, dit, BASE))
+    adapters.insert(dit, adapter_files.load_adapter(path, dit, BASE))
 
 
 def test_damaged_files_and_pickles_are_refused(dit, path, tmp_path):
@@ -138,15 +138,15 @@ def test_damaged_files_and_pickles_are_refused(dit, path, tmp_path):
     for length in (0, 5, 30, len(content) // 2, len(content) - 1):
         path.write_bytes(content[:length])
         with pytest.raises(ValueError, match="damaged or cut short .*again"):
-            adapter_files.load(path, dit, BASE)
+            adapter_files.load_adapter(path, dit, BASE)
     with pytest.raises(ValueError, match="may be a pickle"):
-        adapter_files.load(tmp_path / "a.bin", dit, BASE)
+        adapter_files.load_adapter(tmp_path / "a.bin", dit, BASE)
     with pytest.raises(ValueError, match="a.npz'? must be a .safetensors"):
         adapter_files.read_description(tmp_path / "a.npz")
 
 
 def test_factors_lie_on_a_mesh_as_their_kernels_do():
-    found = on_many_devices("adapters_on_many_devices.py", MESHES)
+    found = on_many_devices("adapters_on_many_devices", MESHES)
     assert [one.pop("mesh") for one in found] == MESHES
     for one in found:
         assert one.pop("unmerged") <= 1e-9 and one.pop("merged") <= 1e-9

@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tiny import make
 
 from sora_jax.config import AdapterConfig
 from sora_jax.models.dit import DiT
@@ -15,6 +14,7 @@ from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.nn.layers import Linear, LoRAParam
 from sora_jax.weights import adapters
 from sora_jax.weights.modules import flatten, parameters
+from tests.helpers.tiny import make
 
 CONFIG = AdapterConfig(rank=3, alpha=6.0)
 # Stacked layers, a fused projection, a dict of contexts, and a map that is not stacked.

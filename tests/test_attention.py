@@ -110,7 +110,9 @@ def test_only_xla_hides_by_order():
     ids = segments(140, last=2)
     meta = Meta(segments=ids, order=ids)
     plan = AttentionPlan(kernel="splash", most_scores=1, interpret=True)
-    with pytest.raises(ValueError, match="'splash' knows no order"):
+    with pytest.raises(
+        ValueError, match="'splash' does not support order.*kernel to 'xla'"
+    ):
         attention(q, q, q, meta, meta, plan)
     assert attention(q, q, q, meta, meta, AttentionPlan(most_scores=1)).shape == q.shape
 

@@ -11,16 +11,16 @@ import numpy as np
 import pytest
 
 from sora_jax.evals.case import Case
-from sora_jax.evals.harness import draw
+from sora_jax.evals.harness import draw_cases
 from sora_jax.evals.subject import perform
 from sora_jax.sampling.model import Model, load
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment, all_sampled
 from sora_jax.sampling.tasks import TASKS
-from sora_jax.sampling.window_sampler import silent
+from sora_jax.sampling.window_sampler import no_progress
 from sora_jax.worlds.playground.judge import tracking
-from sora_jax.worlds.playground.judge.command import SUITES, Options, suites
+from sora_jax.worlds.playground.judge.command import SUITES, JudgeOptions, suites
 
-ALL = suites(Options(tasks=("all",)))
+ALL = suites(JudgeOptions(tasks=("all",)))
 # One edit stands for all, and one storyboard.
 SCORED = sorted(
     SUITES.keys()
@@ -41,7 +41,7 @@ FAILED_BY_STANDING_STILL = (
 def drawn(name: str) -> list[Case]:
     # What is observed takes long; edits are of two kinds, and so is what is hidden.
     count = 2 if name in ("edit-0.7", "behind", "predict") else 1
-    return list(itertools.islice((draw(ALL[name], Options())), count))
+    return list(itertools.islice((draw_cases(ALL[name], JudgeOptions())), count))
 
 
 def test_every_task_has_a_case():
@@ -108,7 +108,7 @@ def test_every_measure_passes_the_truth_alone(name):
 class Asked(Model):
     """The default model, but nothing is sampled."""
 
-    def sample(self, segments, progress=silent):
+    def sample(self, segments, progress=no_progress):
         frames = sum(length(segment) for segment in segments)
         (size, *_) = {each.request.settings.size for each in all_sampled(segments)}
         return iter([np.zeros((1, frames, *size, 3), np.float32)])

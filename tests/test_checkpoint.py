@@ -10,9 +10,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from saved_states import abstract, assert_same_bits, iterator, save_twice, state
 
 from sora_jax.checkpoint import Checkpoints, _is_news
+from tests.helpers.saved_states import (
+    abstract,
+    assert_same_bits,
+    iterator,
+    save_twice,
+    state,
+)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +52,7 @@ def test_parts_and_older_steps(two_saves):
         with pytest.raises(ValueError, match=r"no step 15; it has \[10, 20\]"):
             checkpoints.restore(15, wanted)
         wrong = {"ema": {"head": jax.ShapeDtypeStruct((3,), jnp.float32)}}
-        with pytest.raises(ValueError, match="20 does not fit .*another --workdir"):
+        with pytest.raises(ValueError, match="20 does not .*another --workdir"):
             checkpoints.restore(None, wrong)
 
 

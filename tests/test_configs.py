@@ -26,8 +26,8 @@ from sora_jax.config import (
     to_json,
 )
 from sora_jax.nn import precision
+from tests.helpers.paths import CONFIGS
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 SETTINGS = Path(config.__file__).parent
 
 
@@ -126,11 +126,14 @@ def test_a_config_gets_no_argument_that_it_does_not_take(tmp_path):
 
 
 def test_errors_of_ours_end_in_a_line_and_bugs_in_a_traceback():
-    with pytest.raises(SystemExit, match="error: fps must be"), cli.exits("stopped"):
+    with (
+        pytest.raises(SystemExit, match="error: fps must be"),
+        cli.exit_with_message("stopped"),
+    ):
         SamplingConfig(fps=-1.0)
-    with pytest.raises(ValueError, match="reshape"), cli.exits("stopped"):
+    with pytest.raises(ValueError, match="reshape"), cli.exit_with_message("stopped"):
         np.zeros(3).reshape(2)
-    with pytest.raises(SystemExit, match="stopped"), cli.exits("stopped"):
+    with pytest.raises(SystemExit, match="stopped"), cli.exit_with_message("stopped"):
         raise KeyboardInterrupt
 
 
@@ -150,7 +153,7 @@ def test_errors_of_ours_end_in_a_line_and_bugs_in_a_traceback():
 def test_what_is_written_in_c_is_a_library_too(code, is_ours):
     with pytest.raises(ValueError) as error:
         exec(code, {"__name__": "sora_jax.somewhere", "np": np})
-    assert cli.is_ours(error.value) == is_ours
+    assert cli.raised_by_package(error.value) == is_ours
 
 
 def test_old_weights_do_not_take_todays_defaults():

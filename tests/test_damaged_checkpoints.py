@@ -11,9 +11,15 @@ import sys
 from pathlib import Path
 
 import pytest
-from saved_states import abstract, assert_same_bits, iterator, save_twice, state
 
 from sora_jax.checkpoint import Checkpoints
+from tests.helpers.saved_states import (
+    abstract,
+    assert_same_bits,
+    iterator,
+    save_twice,
+    state,
+)
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +122,7 @@ def test_never_starts_anew_when_all_is_damaged(two_saves, tmp_path):
     for step in ("10", "20"):
         shutil.rmtree(workdir / "checkpoints" / step / "model")
     with Checkpoints(workdir) as checkpoints:
-        with pytest.raises(ValueError, match=r"no undamaged .* \[10, 20\].*start anew"):
+        with pytest.raises(ValueError, match=r"no undamaged .* \[10, 20\].*--workdir"):
             checkpoints.restore_latest(abstract(state()), iterator())
         with pytest.raises(ValueError, match="20 is damaged .*model"):
             checkpoints.restore(20, {})

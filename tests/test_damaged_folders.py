@@ -122,21 +122,21 @@ def damage_depth(folder):
         ),
         (damage_dtype, "of type 'I8'"),
         (damage_offsets, "proj_out.bias has .* bytes for"),
-        (damage_twice, "is in .* and in .*: leave the one file"),
+        (damage_twice, "is in .* and in .*: keep only one of the files"),
         (damage_field, "vae: base_dim is missing"),
-        (damage_index, "index.json is not JSON of the kind .*`object`, got `array`"),
+        (damage_index, "index.json is not valid .*`object`, got `array`"),
         (damage_statistics, "latents_std must be 16 numbers, got 1"),
         (damage_second, "transformer_2 is of another kind or size"),
         (damage_tokenizer, "tokenizer .* does not exist"),
         (damage_kind, "(?s)qk_norm must be .*image_dim must be None, got 1280"),
         (damage_pipeline, "is of a 'FluxPipeline'"),
-        (damage_depth, r"(?s)missing.*blocks.2.*looks like .*depth 2"),
+        (damage_depth, r"(?s)missing.*blocks.2.*look like .*depth 2"),
     ],
 )
 def test_damaged_folders_are_refused(copy, damage, message):
     damage(copy)
     with pytest.raises(ValueError, match=message):
-        job.prepare(flags.Arguments(prompt="a ball", weights=str(copy)))
+        job.prepare(flags.SampleFlags(prompt="a ball", weights=str(copy)))
 
 
 def test_experts_of_two_sizes_are_refused(original, tmp_path):
@@ -144,14 +144,14 @@ def test_experts_of_two_sizes_are_refused(original, tmp_path):
     path = folder / "low_noise_model" / "config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"ffn_dim": 8}))
     with pytest.raises(ValueError, match="low_noise_model is of another kind or size"):
-        folders.load(folder)
+        folders.load_weights(folder)
     path.unlink()
     with pytest.raises(ValueError, match="low_noise_model.*config.json"):
-        folders.load(folder)
+        folders.load_weights(folder)
 
 
 def test_another_model_than_insisted_is_refused(exported):
-    asked = flags.Arguments(prompt="a ball", weights=str(exported), model="wan21_14b")
+    asked = flags.SampleFlags(prompt="a ball", weights=str(exported), model="wan21_14b")
     with pytest.raises(ValueError, match="width 5120 and depth 40; .* holds 'tiny'"):
         job.prepare(asked)
     with pytest.raises(ValueError, match="model must be one of"):
@@ -161,4 +161,4 @@ def test_another_model_than_insisted_is_refused(exported):
 def test_too_little_memory_is_said_before_loading(exported, monkeypatch):
     monkeypatch.setattr(memory, "available", lambda mesh: 1000)
     with pytest.raises(ValueError, match="takes .* and there are 0.00 GiB"):
-        folders.load(exported)
+        folders.load_weights(exported)

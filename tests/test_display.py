@@ -13,8 +13,7 @@ from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc
 from PIL import Image
 
 from sora_jax.data import decoding, footage, hdr, pictures
-
-FAULTS = Path(__file__).parent / "faults"
+from tests.helpers.paths import FAULTS
 
 
 def upright() -> np.ndarray:
@@ -79,7 +78,7 @@ def test_white_of_hdr_is_white(tmp_path):
 
 def test_what_is_brighter_than_white_stays_in_order():
     light = np.linspace(0, 50, 1000, dtype=np.float32)
-    pressed = hdr.pressed(light[:, None, None].repeat(3, axis=2))[:, 0, 0]
+    pressed = hdr.compress_highlights(light[:, None, None].repeat(3, axis=2))[:, 0, 0]
     assert np.all(np.diff(pressed) >= -1e-6) and pressed.max() <= 1
     is_dark = light < hdr.KNEE
     np.testing.assert_array_equal(pressed[is_dark], light[is_dark])
@@ -106,7 +105,7 @@ def test_transparent_webm_shows_grey():
 
 
 def test_a_clip_cut_between_keyframes_is_read_and_what_is_lost_is_said(caplog):
-    read = footage.read(FAULTS / "cut_copy.mkv", fps=25, size=(64, 96))
+    read = footage.read_footage(FAULTS / "cut_copy.mkv", fps=25, size=(64, 96))
     assert len(read.clip.pixels) == 49
     assert "its first 2 frames cannot be decoded and are left out" in caplog.text
 
@@ -169,7 +168,7 @@ def test_an_animated_webp_is_a_video(tmp_path):
     np.testing.assert_allclose(
         [one.begin for one in shown], np.cumsum([0, *durations[:-1]]) / 1000
     )
-    read = footage.read(path, fps=20, size=(8, 12))
+    read = footage.read_footage(path, fps=20, size=(8, 12))
     assert len(read.clip.pixels) == 12  # 0.6 seconds
     with pytest.raises(ValueError, match="it has several frames.* is it a --video"):
         pictures.read_image(path)

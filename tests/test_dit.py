@@ -7,7 +7,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from tiny import make
 
 from sora_jax.config import AttentionPlan
 from sora_jax.data import packing
@@ -18,6 +17,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.nn.attention import attention
 from sora_jax.nn.flash import Meta
 from sora_jax.types import Context
+from tests.helpers.tiny import make
 
 PAD_TO = 8
 
@@ -43,11 +43,12 @@ def pack_row(*args):
 def context(batch):
     """Text states that are a function of the token ids alone."""
     table = jax.random.normal(jax.random.key(9), (320, 12))
-    states = table[batch.text].reshape(len(batch.text), -1, 12)
-    captions = batch.text.shape[1]
+    read = batch.contexts["text"]
+    states = table[read.inputs].reshape(len(read.inputs), -1, 12)
+    captions = read.inputs.shape[1]
     segments = jnp.repeat(jnp.arange(1, captions + 1, dtype=jnp.int32), PAD_TO)
     segments = jnp.broadcast_to(segments, states.shape[:2])
-    return {"text": Context(states=states, segments=segments, ids=batch.text_ids)}
+    return {"text": Context(states=states, segments=segments, ids=read.ids)}
 
 
 @pytest.fixture(scope="module")

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import make
 
 from sora_jax.config import AttentionPlan
 from sora_jax.data.packing import Sample, pack_row
@@ -17,6 +16,7 @@ from sora_jax.models.dit_stack import run_blocks
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.sharding import SINGLE_DEVICE
 from sora_jax.types import Context, Tokens
+from tests.helpers.tiny import make
 
 GRIDS = ((4, 2, 2), (3, 2, 3))  # patches of two samples in a row, with padding behind
 ROOM, PAD_TO = 40, 4

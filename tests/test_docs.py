@@ -5,18 +5,19 @@ import dataclasses
 import re
 import shutil
 
-import pages
 import pytest
-from doc_commands import check
-from grey import Grey
 from PIL import Image
 
 import sora_jax
 from sora_jax import config
 from sora_jax.sampling import spellings
-from sora_jax.sampling.flags import Arguments
+from sora_jax.sampling.flags import SampleFlags
 from sora_jax.sampling.task_methods import TaskMethods
 from sora_jax.weights import bundle
+from tests.helpers import pages
+from tests.helpers.doc_commands import check
+from tests.helpers.grey import Grey
+from tests.helpers.paths import ROOT
 
 BASH = [block for page in pages.PAGES for block in pages.blocks_of(page, "bash")]
 PYTHON = [page for page in pages.PAGES if pages.blocks_of(page, "python")]
@@ -26,7 +27,7 @@ PYTHON = [page for page in pages.PAGES if pages.blocks_of(page, "python")]
 def files(tmp_path_factory):
     """What the commands of the pages find where they are given."""
     folder = tmp_path_factory.mktemp("clone")
-    shutil.copytree(pages.ROOT / "configs", folder / "configs")
+    shutil.copytree(ROOT / "configs", folder / "configs")
     (folder / "videos").mkdir()
     frames = [Image.new("RGB", (64, 64), (9 * i, 80, 200)) for i in range(17)]
     frames[0].save(folder / "videos" / "start.png")
@@ -95,12 +96,12 @@ def test_every_page_has_its_place():
     index = (pages.DOCS / "index.md").read_text()
     listed = set(re.findall(r"^[a-z_]+$", index, re.MULTILINE)) | {"index"}
     assert listed == {path.stem for path in pages.DOCS.glob("*.md")}
-    assert len((pages.ROOT / "README.md").read_text().splitlines()) <= 150
+    assert len((ROOT / "README.md").read_text().splitlines()) <= 150
 
 
 @pytest.mark.parametrize("name", ["README.md", "CONTRIBUTING.md", "SECURITY.md"])
 def test_links_lead_somewhere(name):
-    assert not pages.broken_links(pages.ROOT / name)
+    assert not pages.broken_links(ROOT / name)
 
 
 def test_generated_pages_are_what_their_scripts_write():
@@ -133,17 +134,16 @@ def test_walks_pass_through_functions_that_there_are():
     missing = [
         f"{file}:{name}"
         for file, name in hops
-        if not (pages.ROOT / file).is_file()
-        or name not in pages.definitions(pages.ROOT / file)
+        if not (ROOT / file).is_file() or name not in pages.definitions(ROOT / file)
     ]
     assert not missing
     named = re.findall(r"`(\w+/[\w/.]*?)(?::[\w.]+)?`", text)
-    assert not [path for path in named if not (pages.ROOT / path).exists()]
+    assert not [path for path in named if not (ROOT / path).exists()]
 
 
 def test_the_pages_leave_nothing_out():
     sampling = (pages.DOCS / "sampling.md").read_text()
-    flags = (field.name.replace("_", "-") for field in dataclasses.fields(Arguments))
+    flags = (field.name.replace("_", "-") for field in dataclasses.fields(SampleFlags))
     assert [flag for flag in flags if f"--{flag}" not in sampling] == []
     python = (pages.DOCS / "python.md").read_text()
     kinds = [name for name in config.__all__ if isinstance(vars(config)[name], type)]

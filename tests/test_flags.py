@@ -5,7 +5,6 @@ import logging
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -18,11 +17,10 @@ from sora_jax.plan import command as planning
 from sora_jax.sampling import checks, command, flags, job, spellings, tasks
 from sora_jax.weights import export, publish
 from sora_jax.worlds.playground.judge import command as evaluation
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 
-
-def parse(line: str) -> flags.Options:
+def parse(line: str) -> flags.SampleOptions:
     return spellings.parse(line.split())
 
 
@@ -83,7 +81,7 @@ BAD = {
     "--outpaint must be at most": "--task inpaint --video v.mp4 --outpaint 99999x16",
     "hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers --local-dir": "--prompt a "
     "--weights Wan-AI/Wan2.1-T2V-1.3B-Diffusers",
-    "--weights '/none' is no folder": "--prompt a --weights /none",
+    "--weights '/none' does not exist": "--prompt a --weights /none",
     "--video 'none.mp4' does not exist": "--task extend --video none.mp4",
     "--mask '/dev/zero' is a device": "--task inpaint --video a.mp4 --mask /dev/zero",
     "--init-noise '/dev/zero' is a device": "--prompt a --init-noise /dev/zero",
@@ -97,22 +95,24 @@ BAD = {
 @pytest.mark.parametrize("message", BAD)
 def test_what_is_wrong_by_itself(message):
     with pytest.raises(ValueError, match=message):
-        checks.read(parse(BAD[message])).refuse()
+        checks.check_flags(parse(BAD[message])).raise_problems()
 
 
 def test_long_and_broken_prompts_are_not_echoed():
     for prompt in ("a" * 20_000, "a \udcff"):
         with pytest.raises(ValueError, match="^--prompt ") as caught:
-            checks.read(flags.Arguments(prompt=prompt)).refuse()
+            checks.check_flags(flags.SampleFlags(prompt=prompt)).raise_problems()
         assert len(str(caught.value)) < 300
         str(caught.value).encode()
-    with pytest.raises(ValueError, match="--negative-prompt holds what is no UTF-8"):
-        checks.read(flags.Arguments(prompt="a", negative_prompt="\udcff")).refuse()
+    with pytest.raises(ValueError, match="--negative-prompt must be UTF-8"):
+        checks.check_flags(
+            flags.SampleFlags(prompt="a", negative_prompt="\udcff")
+        ).raise_problems()
 
 
 def test_control_characters_do_not_reach_the_terminal():
     for argument in ("--\x1b[2Jx", "--steps=\x1b[2J", "\x9b2J"):
-        with pytest.raises(ValueError, match=r"\\x.* holds control characters"):
+        with pytest.raises(ValueError, match=r"\\x.* contains control characters"):
             spellings.parse(["--prompt", "a", argument])
     arguments = spellings.parse(["--prompt=a\tb", "--video", "a\x1b.mp4"])
     assert arguments.video == ("a\x1b.mp4",) and arguments.prompt == "a\tb"
@@ -130,7 +130,7 @@ def test_no_program_repeats_a_long_argument_or_a_raw_one():
             with pytest.raises(ValueError, match=f"{name}.* longer than 1000") as told:
                 main(argv)
             assert len(str(told.value)) < 300
-        with pytest.raises(ValueError, match=r"holds control characters"):
+        with pytest.raises(ValueError, match=r"contains control characters"):
             main(["--cases", "\x1b[2J"])
     long = "a" * 9000
     for flag in ("--n-prompt", "--n_prompt", "--negative-prompt"):
@@ -157,7 +157,7 @@ def test_every_limit_is_lifted_by_one_flag(folder):
         getattr(LIMITS, field.name) < getattr(UNLIMITED, field.name)
         for field in dataclasses.fields(Limits)
     )
-    asked = flags.Arguments(prompt="a", weights=str(folder), steps=1001)
+    asked = flags.SampleFlags(prompt="a", weights=str(folder), steps=1001)
     with pytest.raises(ValueError, match="--steps must be at most 1,000"):
         job.prepare(asked)
     lifted = dataclasses.replace(asked, unlimited=True)
@@ -166,12 +166,12 @@ def test_every_limit_is_lifted_by_one_flag(folder):
 
 def test_what_memory_cannot_hold_is_refused_before_it_is_held(folder, tmp_path):
     def refused(**fields):
-        with pytest.raises(ValueError, match="of memory, and there are") as caught:
-            job.prepare(flags.Arguments(weights=str(folder), **fields))
+        with pytest.raises(ValueError, match="frames: .* need .* limits") as caught:
+            job.prepare(flags.SampleFlags(weights=str(folder), **fields))
         return str(caught.value)
 
     large = {"size": "8192x8192", "frames": 2001 - 2000 % 4, "window": 1997}
-    assert "at once of 8192x8192" in refused(prompt="a", **large)
+    assert "of 8192x8192" in refused(prompt="a", **large)
     image = Image.fromarray(np.zeros((8, 8, 3), np.uint8))
     image.save(tmp_path / "a.png")
     picture = (str(tmp_path / "a.png"),)
@@ -180,14 +180,14 @@ def test_what_memory_cannot_hold_is_refused_before_it_is_held(folder, tmp_path):
 
 def test_a_byte_order_mark_is_no_part_of_a_prompt(tmp_path):
     (tmp_path / "prompts.txt").write_bytes(b"\xef\xbb\xbfa red ball\r\na star\r\n")
-    arguments = flags.Arguments(prompts=str(tmp_path / "prompts.txt"))
-    assert checks.read(arguments).prompts == ("a red ball", "a star")
+    arguments = flags.SampleFlags(prompts=str(tmp_path / "prompts.txt"))
+    assert checks.check_flags(arguments).prompts == ("a red ball", "a star")
 
 
 def test_all_seeds_of_variations_are_told(folder, tmp_path, capsys, monkeypatch):
-    for name in ("join_hosts", "tell", "enable_compilation_cache"):
+    for name in ("join_hosts", "show_log", "enable_compilation_cache"):
         monkeypatch.setattr(runtime, name, lambda: True)
-    arguments = flags.Arguments(
+    arguments = flags.SampleFlags(
         prompt="a",
         variations=3,
         seed=7,
@@ -196,7 +196,7 @@ def test_all_seeds_of_variations_are_told(folder, tmp_path, capsys, monkeypatch)
         frames=1,
         steps=1,
     )
-    command.main(checks.read(arguments), 0.0)
+    command.main(checks.check_flags(arguments), 0.0)
     assert "seeds 7 to 9, " in capsys.readouterr().out
     assert len(list(tmp_path.glob("*.png"))) == 3
 
@@ -233,7 +233,7 @@ def test_hosts_that_may_have_others_end_together(monkeypatch):
 
 
 def test_a_console_of_few_letters_stops_nothing():
-    code = "from sora_jax import cli\nwith cli.exits(''):\n"
+    code = "from sora_jax import cli\nwith cli.exit_with_message(''):\n"
     code += " cli.say('a 红 \\x1b[2J ball \\udcff')\n raise OSError('红')"
     ran = run(code, PYTHONIOENCODING="ascii")
     assert ran.stdout.split() == [b"a", rb"\u7ea2", rb"\x1b[2J", b"ball", rb"\udcff"]
@@ -243,7 +243,7 @@ def test_a_console_of_few_letters_stops_nothing():
 def test_nobody_who_listens_stops_nothing():
     code = "import os, sys\nfrom sora_jax import cli\n"
     code += "r, w = os.pipe(); os.close(r); os.dup2(w, 1)\n"
-    code += "with cli.exits(''):\n for _ in range(3): cli.say('a' * 9)\n"
+    code += "with cli.exit_with_message(''):\n for _ in range(3): cli.say('a' * 9)\n"
     code += " print('done', file=sys.stderr)"
     ran = run(code)
     assert ran.returncode == 0 and ran.stderr.strip() == b"done"

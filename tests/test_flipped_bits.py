@@ -185,5 +185,5 @@ def test_hosts_agree_on_a_step_that_all_of_them_find_whole(
     votes = iter([0.0, 1.0])  # the least of what all hosts say of steps 2 and 1
     monkeypatch.setattr("sora_jax.sharding.min_over_hosts", lambda value: next(votes))
     with caplog.at_level(logging.WARNING):
-        assert Steps(epath.Path(workdir)).newest_agreed() == (1, [2])
+        assert Steps(epath.Path(workdir)).newest_on_all_hosts() == (1, [2])
     assert not list(votes)

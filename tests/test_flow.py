@@ -51,7 +51,7 @@ def test_clean_tokens_stay_and_the_velocity_leads_back_to_the_data():
 
 
 def test_a_folded_mask_tells_each_frame_and_share():
-    mask = conditioning.frames_known(9, 16, 16, [0, 3, 8])
+    mask = conditioning.given_frames_mask(9, 16, 16, [0, 3, 8])
     mask[8, :, 4:] = 0  # half of the left cells, nothing of the right ones
     folded = conditioning.fold_mask(mask, 4, 8)
     assert folded.shape == (3, 2, 2, 4)
@@ -72,7 +72,9 @@ def test_drawn_masks_know_something_and_leave_something_to_make(frames):
 def test_what_is_hidden_leaves_no_trace():
     rng = np.random.default_rng(0)
     pixels = rng.uniform(-1, 1, (5, 8, 8, 3)).astype(np.float32)
-    mask = conditioning.region_unknown(5, 8, 8, (2, 2, 6, 6))
+    mask = conditioning.outside_box_mask(5, 8, 8, (2, 2, 6, 6))
     other = np.where(mask[..., None] > 0, pixels, rng.uniform(-1, 1, pixels.shape))
-    ours, theirs = (conditioning.hide(p.astype("f4"), mask) for p in (pixels, other))
+    ours, theirs = (
+        conditioning.grey_out(p.astype("f4"), mask) for p in (pixels, other)
+    )
     np.testing.assert_array_equal(ours.pixels, theirs.pixels)

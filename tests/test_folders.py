@@ -23,8 +23,8 @@ from sora_jax.models.vae import VAE
 from sora_jax.sampling.model import Model, load
 from sora_jax.weights import bundle, folders, shards
 from sora_jax.weights.export import export, shards_of
+from sora_jax.weights.model_weights import LazyNetworks
 from sora_jax.weights.modules import abstract_of, flatten, parameters
-from sora_jax.weights.parts import Parts
 
 
 def same_parameters(a, b):
@@ -35,29 +35,29 @@ def same_parameters(a, b):
 
 
 def test_what_is_exported_comes_back(tiny, exported):
-    loaded = folders.load(exported)
+    loaded = folders.load_weights(exported)
     assert loaded.config == tiny.config
     text = "a red ball 猫"
     ids = loaded.tokenizer.encode(text, 16)
     np.testing.assert_array_equal(ids, tiny.tokenizer.encode(text, 16))
-    for name in tiny.parts.loaders:
-        same_parameters(loaded.parts[name], tiny.parts[name])
+    for name in tiny.networks.loaders:
+        same_parameters(loaded.networks[name], tiny.networks[name])
 
 
 def test_the_original_layout_is_the_same_model(tiny, original):
-    loaded = folders.load(original)
+    loaded = folders.load_weights(original)
     assert loaded.config.dit == tiny.config.dit
     assert loaded.config.vae == tiny.config.vae
     assert loaded.config.sampling == wan.WAN22_A14B.sampling
     assert loaded.config.boundary == 0.875
     for name in ("dit", "dit_low", "text_encoder"):
-        same_parameters(loaded.parts[name], tiny.parts[name])
+        same_parameters(loaded.networks[name], tiny.networks[name])
     for part in ("encoder", "decoder"):
         same_parameters(
-            getattr(loaded.parts["vae"], part), getattr(tiny.parts["vae"], part)
+            getattr(loaded.networks["vae"], part), getattr(tiny.networks["vae"], part)
         )
     mean, _ = wan.LATENTS_21
-    np.testing.assert_allclose(loaded.parts["vae"].latent_mean[...], mean)
+    np.testing.assert_allclose(loaded.networks["vae"].latent_mean[...], mean)
 
 
 @pytest.mark.parametrize("dtype", ["bfloat16", "float16"])
@@ -67,7 +67,8 @@ def test_other_types_are_kept(tiny, copy, dtype):
     kind = jnp.dtype(dtype)
     safetensors.numpy.save_file({n: v.astype(kind) for n, v in tensors.items()}, path)
     kinds = {
-        x.dtype for x in jax.tree.leaves(nnx.state(folders.load(copy).parts["dit"]))
+        x.dtype
+        for x in jax.tree.leaves(nnx.state(folders.load_weights(copy).networks["dit"]))
     }
     assert kinds == {kind}
 
@@ -79,7 +80,7 @@ def test_models_of_half_the_precision_make_videos(tiny, copy):
         safetensors.numpy.save_file(half, path)
     made, exact = (
         Model(weights).generate("a red ball", steps=2)
-        for weights in (folders.load(copy), tiny)
+        for weights in (folders.load_weights(copy), tiny)
     )
     assert made.shape == (1, 5, 32, 32, 3) and np.isfinite(made).all()
     assert 0 < np.abs(made - exact).mean() < 0.1
@@ -119,7 +120,7 @@ def test_networks_leave_where_they_do_not_fit_together():
     names = {name: lambda name=name: loads.append(name) or name for name in "ab"}
     for keep, expected in ((True, "ab"), (False, "aba")):
         loads.clear()
-        parts = Parts(names, keep=keep)
+        parts = LazyNetworks(names, keep=keep)
         assert [parts[name] for name in "aba"] == list("aba")
         assert "".join(loads) == expected
 
@@ -128,7 +129,7 @@ def test_the_default_model_cannot_be_exported_and_says_why(tmp_path):
     with pytest.raises(
         ValueError, match="(?s)dit.position_embedding.*dit.theta.*vae.temporal_padding"
     ):
-        export(str(tmp_path / "out"), folders.load(bundle.ASSETS))
+        export(str(tmp_path / "out"), folders.load_weights(bundle.ASSETS))
     assert not (tmp_path / "out").exists()
 
 
@@ -139,7 +140,9 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
     def stop():
         raise KeyboardInterrupt
 
-    broken = dataclasses.replace(tiny, parts=Parts({**tiny.parts.loaders, "vae": stop}))
+    broken = dataclasses.replace(
+        tiny, networks=LazyNetworks({**tiny.networks.loaders, "vae": stop})
+    )
     with pytest.raises(KeyboardInterrupt):
         export(str(tmp_path / "out"), broken)
     with pytest.raises(
@@ -149,7 +152,7 @@ def test_an_export_never_overwrites_and_is_whole_at_its_end(tiny, exported, tmp_
 
 
 def test_large_networks_are_split(tiny, tmp_path, monkeypatch):
-    module = tiny.parts["dit"]
+    module = tiny.networks["dit"]
     values = flatten(parameters(module))
     table = WAN.networks["dit"].table(module.config, "diffusers")
     groups = shards_of(table, values, most=20_000)
@@ -157,8 +160,8 @@ def test_large_networks_are_split(tiny, tmp_path, monkeypatch):
     monkeypatch.setattr("sora_jax.weights.export.SHARD_BYTES", 20_000)
     export(str(tmp_path / "out"), tiny)
     written = TensorFiles(folder=epath.Path(tmp_path / "out" / "transformer"))
-    assert len(shards.find(written)) == len(groups)
-    same_parameters(folders.load(tmp_path / "out").parts["dit"], module)
+    assert len(shards.find_files(written)) == len(groups)
+    same_parameters(folders.load_weights(tmp_path / "out").networks["dit"], module)
 
 
 SHARDED = """
@@ -166,7 +169,7 @@ import sys, jax, numpy as np
 from sora_jax.weights import folders
 from sora_jax.sampling.model import load
 model = load(sys.argv[1])
-kernel = model.weights.parts["dit"].blocks.up.kernel[...]
+kernel = model.weights.networks["dit"].blocks.up.kernel[...]
 assert len(kernel.sharding.device_set) == 4 and not kernel.is_fully_replicated
 np.save(sys.argv[2], model.generate("a red ball", seed=1, frames=1, steps=1))
 """

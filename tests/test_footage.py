@@ -9,9 +9,12 @@ from fractions import Fraction
 import av
 import numpy as np
 import pytest
-from clips import (
+from PIL import Image
+
+from sora_jax import host_memory
+from sora_jax.data import decoding, footage, outputs, video
+from tests.helpers.clips import (
     EXACT,
-    MEDIA,
     needs_media,
     noise,
     numbered,
@@ -20,16 +23,15 @@ from clips import (
     smooth_clip,
     write,
 )
-from PIL import Image
-
-from sora_jax import host_memory
-from sora_jax.data import decoding, footage, outputs, video
+from tests.helpers.paths import MEDIA
 
 
 @pytest.mark.parametrize("suffix", list(EXACT))
 def test_pixels_come_back_to_the_byte(tmp_path, suffix):
     frames = noise(5, 12, 18)
-    read = footage.read(write(tmp_path / f"a{suffix}", frames, 8), fps=8, size=(12, 18))
+    read = footage.read_footage(
+        write(tmp_path / f"a{suffix}", frames, 8), fps=8, size=(12, 18)
+    )
     np.testing.assert_array_equal(read.clip.pixels, frames)
     assert (read.source_size, read.source_frames, read.clip.fps) == ((12, 18), 5, 8.0)
 
@@ -40,30 +42,30 @@ def test_what_was_written_as_an_array_is_read_frame_by_frame(tmp_path):
     )
     path = outputs.write(tmp_path / "clip.npy", [clip], fps=8)
     for fps in (8, 3.5):
-        found = footage.read(path, fps=fps, size=(8, 6))
+        found = footage.read_footage(path, fps=fps, size=(8, 6))
         np.testing.assert_array_equal(video.to_float(found.clip.pixels), clip)
         assert found.clip.fps == fps and found.picks == (0, 1, 2, 3, 4)
     for wrong in (clip, np.zeros((5, 8, 6), np.float32), np.zeros((5, 8, 6, 3), int)):
         np.save(tmp_path / "wrong.npy", wrong)
         with pytest.raises(ValueError, match="must hold floats .t h w 3. in .0, 1."):
-            footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
+            footage.read_footage(tmp_path / "wrong.npy", fps=8, size=(8, 6))
     (tmp_path / "wrong.npy").write_bytes(path.read_bytes()[:-1])
     with pytest.raises(ValueError, match="is no whole .npy file"):
-        footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
+        footage.read_footage(tmp_path / "wrong.npy", fps=8, size=(8, 6))
     (tmp_path / "wrong.npy").write_bytes(b"PK\x03\x04 no zip")
     with pytest.raises(ValueError, match="is no whole .npy file"):
-        footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
+        footage.read_footage(tmp_path / "wrong.npy", fps=8, size=(8, 6))
     np.savez(tmp_path / "several.npz", a=clip)
     os.rename(tmp_path / "several.npz", tmp_path / "wrong.npy")
     with pytest.raises(ValueError, match="is no whole .npy file"):
-        footage.read(tmp_path / "wrong.npy", fps=8, size=(8, 6))
+        footage.read_footage(tmp_path / "wrong.npy", fps=8, size=(8, 6))
 
 
 @pytest.mark.parametrize("fit", ["crop", "pad", "stretch"])
 def test_frames_are_fitted_as_pictures_are(tmp_path, fit):
     frames = noise(3, 21, 35)
     path = write(tmp_path / "a.mkv", frames, 8)
-    read = footage.read(path, fps=8, size=(16, 16), fit=fit)
+    read = footage.read_footage(path, fps=8, size=(16, 16), fit=fit)
     expected = video.to_uint8(video.fit(video.to_float(frames), 16, 16, fit))
     np.testing.assert_array_equal(read.clip.pixels, expected)
     Image.fromarray(frames[1]).save(tmp_path / "a.png")
@@ -75,7 +77,7 @@ def test_frames_are_fitted_as_pictures_are(tmp_path, fit):
 @pytest.mark.parametrize(("source", "fps"), [(30, 8), (5, 8), (24, 30), (30, 12.5)])
 def test_each_frame_is_the_one_on_the_screen(tmp_path, suffix, source, fps):
     path = write(tmp_path / f"a{suffix}", numbered(20), source)
-    read = footage.read(path, fps=fps, size=(6, 10))
+    read = footage.read_footage(path, fps=fps, size=(6, 10))
     count = round(20 / source * fps)
     expected = [math.floor(Fraction(i * source) / Fraction(fps)) for i in range(count)]
     assert numbers(read.clip.pixels) == list(read.picks) == expected
@@ -91,7 +93,7 @@ def test_the_same_rate_changes_nothing(tmp_path, suffix, fps):
         write(path, numbered(17), fps)
     else:
         outputs.write(path, [numbered(17)], fps)
-    read = footage.read(path, fps=fps, size=(6, 10))
+    read = footage.read_footage(path, fps=fps, size=(6, 10))
     assert read.picks == tuple(range(17))
 
 
@@ -99,7 +101,7 @@ def test_the_same_rate_changes_nothing(tmp_path, suffix, fps):
 def test_variable_rates(tmp_path, suffix):
     times = [0, 1, 2, 12, 13, 24]
     path = write(tmp_path / f"a{suffix}", numbered(6), 24, times=times)
-    read = footage.read(path, fps=12, size=(6, 10))
+    read = footage.read_footage(path, fps=12, size=(6, 10))
     # At 0, 2, 4, ... 24 of 25 twenty-fourths.
     assert read.picks == (0, 2, 2, 2, 2, 2, 3, 4, 4, 4, 4, 4)
 
@@ -117,13 +119,13 @@ def test_times_that_go_back_or_are_missing(tmp_path):
         raw = (tmp_path / name).read_bytes()
         # The second half begins at the time of the first.
         (tmp_path / name).write_bytes(raw + raw)
-        read = footage.read(tmp_path / name, fps=25, size=(16, 16))
+        read = footage.read_footage(tmp_path / name, fps=25, size=(16, 16))
         assert read.picks == tuple(range(20))
 
 
 def test_one_frame_is_a_video(tmp_path):
     path = write(tmp_path / "a.mov", numbered(1), 30)
-    assert footage.read(path, fps=8, size=(6, 10)).picks == (0,)
+    assert footage.read_footage(path, fps=8, size=(6, 10)).picks == (0,)
 
 
 @pytest.mark.parametrize(("turn", "size"), [(0, (20, 45)), (90, (45, 20))])
@@ -131,7 +133,7 @@ def test_the_screen_shows_it_upright_and_in_its_aspect(tmp_path, turn, size):
     frames = video.to_uint8(smooth_clip(2, 20, 30))
     aspect = Fraction(3, 2)
     path = write(tmp_path / "a.mov", frames, 8, aspect=aspect, turn=turn)
-    read = footage.read(path, fps=8, size=(15, 15))
+    read = footage.read_footage(path, fps=8, size=(15, 15))
     assert read.source_size == size
     shown = video.fit(video.to_float(frames), 20, 45, "stretch")
     expected = video.fit(np.rot90(shown, turn // 90, axes=(1, 2)), 15, 15)
@@ -143,7 +145,7 @@ def test_transparency_shows_grey(tmp_path):
     frames = noise(2, 6, 8, 4)
     frames[..., 3] = np.where(np.arange(8) < 4, 0, 255)
     path = write(tmp_path / "a.mov", frames, 8, pixels="rgba")
-    pixels = footage.read(path, fps=8, size=(6, 8)).clip.pixels
+    pixels = footage.read_footage(path, fps=8, size=(6, 8)).clip.pixels
     assert (pixels[:, :, :4] == 128).all()
     np.testing.assert_array_equal(pixels[:, :, 4:], frames[:, :, 4:, :3])
 
@@ -162,7 +164,7 @@ def test_frames_do_not_pile_up(tmp_path, monkeypatch):
     for count in (4, 4, 32):  # the first one imports
         path = write(tmp_path / f"{count}.mkv", numbered(count, 160, 240))
         tracemalloc.start()
-        footage.read(path, fps=30, size=(16, 24))
+        footage.read_footage(path, fps=30, size=(16, 24))
         peaks[count] = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
     # One waits until the next tells how long it was on the screen.
@@ -178,20 +180,22 @@ def test_what_memory_does_not_hold_is_refused_on_the_way(tmp_path, monkeypatch):
     with pytest.raises(
         ValueError, match="too long: at most 16 frames .2 sec.*ffmpeg -i"
     ):
-        footage.read(path, fps=8, size=(6, 10))
-    assert len(footage.read(path, fps=3, size=(6, 10)).picks) == 15
+        footage.read_footage(path, fps=8, size=(6, 10))
+    assert len(footage.read_footage(path, fps=3, size=(6, 10)).picks) == 15
 
 
 @pytest.mark.parametrize("suffix", [".png", ".jpg", ".webp", ".gif", ".bmp"])
 def test_pictures_are_no_videos(tmp_path, suffix):
     Image.fromarray(noise(1, 8, 8)[0]).save(tmp_path / f"a{suffix}")
     with pytest.raises(ValueError, match="--clip .* is a picture.* give it as --image"):
-        footage.read(tmp_path / f"a{suffix}", fps=8, size=(8, 8), field="--clip")
+        footage.read_footage(
+            tmp_path / f"a{suffix}", fps=8, size=(8, 8), field="--clip"
+        )
 
 
 def test_bad_videos(tmp_path):
     def read(name: str):
-        return footage.read(tmp_path / name, fps=8, size=(8, 8))
+        return footage.read_footage(tmp_path / name, fps=8, size=(8, 8))
 
     with pytest.raises(ValueError, match="--video .*missing.mp4' does not exist"):
         read("missing.mp4")
@@ -201,7 +205,7 @@ def test_bad_videos(tmp_path):
     with pytest.raises(ValueError, match="text.mp4.* at its start"):
         read("text.mp4")
     with pytest.raises(ValueError, match="--fps must be from .* got 0"):
-        footage.read(write(tmp_path / "a.mkv", numbered(2)), fps=0, size=(8, 8))
+        footage.read_footage(write(tmp_path / "a.mkv", numbered(2)), fps=0, size=(8, 8))
     data = outputs.write(tmp_path / "a.mp4", [noise(24, 32, 32)], 8).read_bytes()
     (tmp_path / "cut.mp4").write_bytes(data[: len(data) // 2])
     with pytest.raises(ValueError, match=r"after \d+ good frames: .* of its 3 seconds"):
@@ -216,7 +220,7 @@ def test_real_clips_stand_upright(turn, quarters):
     with av.open(os.fspath(path)) as container:
         stored = next(container.decode(video=0)).to_ndarray(format="rgb24")
     upright = video.to_float(np.rot90(stored, quarters))[None]
-    read = footage.read(path, fps=30, size=(64, 64))
+    read = footage.read_footage(path, fps=30, size=(64, 64))
     assert read.source_size == upright.shape[1:3]
     first = video.to_float(read.clip.pixels[:1])
     assert psnr(first, video.fit(upright, 64, 64)) > 35
@@ -225,11 +229,11 @@ def test_real_clips_stand_upright(turn, quarters):
 @needs_media
 def test_real_clips_that_are_awkward():
     unordered = MEDIA / "awkward/unordered.mov"
-    assert footage.read(unordered, fps=32, size=(50, 50)).picks == (0, 1, 2, 3)
+    assert footage.read_footage(unordered, fps=32, size=(50, 50)).picks == (0, 1, 2, 3)
     with pytest.raises(ValueError, match="corrupted.mp4.* after 28 good frames"):
-        footage.read(MEDIA / "awkward/corrupted.mp4", fps=10, size=(36, 64))
-    pancake = footage.read(MEDIA / "pancake.mkv", fps=10, size=(24, 42))
+        footage.read_footage(MEDIA / "awkward/corrupted.mp4", fps=10, size=(36, 64))
+    pancake = footage.read_footage(MEDIA / "pancake.mkv", fps=10, size=(24, 42))
     assert pancake.picks == tuple(range(0, 309, 3))
-    wrestling = footage.read(MEDIA / "arm_wrestling.mp4", fps=8, size=(64, 96))
+    wrestling = footage.read_footage(MEDIA / "arm_wrestling.mp4", fps=8, size=(64, 96))
     assert wrestling.source_size == (256, 427)
     assert wrestling.picks == tuple(math.floor(i * 3.5) for i in range(80))

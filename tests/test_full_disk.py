@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from curves import scalars
 from etils import epath
 
 from sora_jax.checkpoint import Checkpoints
@@ -18,6 +17,7 @@ from sora_jax.config import VAERun
 from sora_jax.data.records import Record, has_shard, write_shard
 from sora_jax.training.report import Report
 from sora_jax.workdir import write_json
+from tests.helpers.curves import scalars
 
 
 @contextlib.contextmanager
@@ -38,9 +38,7 @@ def state(step, size=200_000):
 def test_a_save_without_room_is_one_line_and_leaves_the_last_step(tmp_path, capfd):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(1, state(1))
-    with pytest.raises(
-        OSError, match=r"step 2 .*takes at least 0.80 MB.*make room"
-    ) as e:
+    with pytest.raises(OSError, match=r"step 2 .*0.80 MB.*free space") as e:
         with Checkpoints(tmp_path) as checkpoints, room_for(100_000):
             checkpoints.save(2, state(2))
             checkpoints.wait()
@@ -62,9 +60,7 @@ def test_clips_without_room_are_one_line_and_are_written_again(tmp_path):
     record = Record(
         latents=latents, extra=extra, captions=("a",), stretches=((0, ("a",)),)
     )
-    with pytest.raises(
-        OSError, match="00000.arrayrecord, which takes at least .* make room"
-    ):
+    with pytest.raises(OSError, match="00000.arrayrecord, .* MB.* free space"):
         with room_for(20_000):
             write_shard(tmp_path, 0, [record] * 4)
     assert not has_shard(tmp_path, 0) and not list(tmp_path.iterdir())
@@ -73,9 +69,7 @@ def test_clips_without_room_are_one_line_and_are_written_again(tmp_path):
 
 
 def test_any_file_without_room_says_what_it_takes(tmp_path):
-    with pytest.raises(
-        OSError, match="config.json, which takes at least 0.01 MB, there is"
-    ):
+    with pytest.raises(OSError, match="config.json, .* 0.01 MB"):
         with room_for(1000):
             write_json(epath.Path(tmp_path) / "config.json", {"a": "b" * 9000})
     assert not list(tmp_path.iterdir())
@@ -96,7 +90,7 @@ def test_an_evaluation_without_room_is_one_line(tmp_path):
     with Report(str(tmp_path), VAERun(steps=4)) as report:
         report.start(0, {"FLOP": 1.0}, 1.0)
         report.evaluation(1, {"loss": 0.5}, {})
-        with pytest.raises(OSError, match="evaluations.jsonl, which takes at least"):
+        with pytest.raises(OSError, match="evaluations.jsonl, .* MB"):
             with room_for(30):
                 report.evaluation(2, {"loss": 0.25}, {})
     with Report(str(tmp_path), VAERun(steps=4)) as report:

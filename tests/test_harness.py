@@ -12,16 +12,21 @@ from sora_jax import runtime
 from sora_jax.evals import harness, results
 from sora_jax.evals.subject import Subject
 from sora_jax.worlds.playground.judge.cases import prompts
-from sora_jax.worlds.playground.judge.command import Options, check, main, suites
+from sora_jax.worlds.playground.judge.command import (
+    JudgeOptions,
+    check_options,
+    main,
+    suites,
+)
 
 
 class Oracle:
     """Gives the truth of each prompt, but what is replaced; its VAE blurs."""
 
-    def __init__(self, options: Options, **replaced: np.ndarray):
+    def __init__(self, options: JudgeOptions, **replaced: np.ndarray):
         self.videos, self.settings = {}, []
         for name, suite in suites(options).items():
-            for case in harness.draw(suite, options):
+            for case in harness.draw_cases(suite, options):
                 answer = case.baseline if case.truth is None else case.truth
                 self.videos[case.prompt] = replaced.get(name, answer)
         self.subject = Subject(
@@ -40,8 +45,8 @@ class Oracle:
         return ndimage.gaussian_filter(pixels, (0.0, 0.0, 0.7, 0.7, 0.0))
 
 
-def run(options: Options, **replaced: np.ndarray) -> results.Results:
-    check(options)
+def run(options: JudgeOptions, **replaced: np.ndarray) -> results.Results:
+    check_options(options)
     subject = Oracle(options, **replaced).subject
     return harness.run(suites(options), subject, options)
 
@@ -53,7 +58,9 @@ def counts(found: results.Results, measure: str, column: str) -> tuple[int, int]
 
 
 def test_videos_from_prompts_are_judged_beside_controls(tmp_path):
-    options = Options(cases=5, frames=9, batch=4, save=str(tmp_path / "worst"), worst=2)
+    options = JudgeOptions(
+        cases=5, frames=9, batch=4, save=str(tmp_path / "worst"), worst=2
+    )
     found = run(options)
     results.save_worst(found, options)
     for column in ("model", "truth"):
@@ -61,7 +68,7 @@ def test_videos_from_prompts_are_judged_beside_controls(tmp_path):
     assert counts(found, prompts.EVERYTHING, "shuffled")[0] <= 1
     text = results.table(found)
     assert "truth through VAE" in text and "nothing made" not in text
-    content = json.loads(json.dumps(results.report(found)))
+    content = json.loads(json.dumps(results.to_json(found)))
     assert content["measures"]["generate"]["colour"]
     assert len(list((tmp_path / "worst").glob("*.mp4"))) == 2
     for outcome in found.outcomes:
@@ -70,7 +77,7 @@ def test_videos_from_prompts_are_judged_beside_controls(tmp_path):
 
 
 def test_prompts_that_state_a_fact_are_judged(tmp_path):
-    options = Options(
+    options = JudgeOptions(
         fact="gravity", cases=3, frames=9, batch=2, save=str(tmp_path), worst=1
     )
     found = run(options)
@@ -98,7 +105,7 @@ def seams_of(found: results.Results, task: str, column: str) -> tuple[int, int]:
 
 
 def test_tasks_are_scored_beside_controls(tmp_path):
-    options = Options(
+    options = JudgeOptions(
         cases=3,
         controls=2,
         tasks=("rolling", "extend-forward"),
@@ -106,10 +113,10 @@ def test_tasks_are_scored_beside_controls(tmp_path):
         save=str(tmp_path / "worst"),
         worst=1,
     )
-    check(options)
+    check_options(options)
     asked = suites(options)
     oracle = Oracle(options)
-    spoilt = list(harness.draw(asked["extend-forward"], options))[1]
+    spoilt = list(harness.draw_cases(asked["extend-forward"], options))[1]
     oracle.videos[spoilt.prompt] = spoilt.baseline
     found = harness.run(asked, oracle.subject, options)
     assert [item["seed"] for item in oracle.settings] == [0, 1, 2, 0, 2]
@@ -122,7 +129,7 @@ def test_tasks_are_scored_beside_controls(tmp_path):
         assert seams_of(found, "extend-forward", column) == expected
     assert seams_of(found, "rolling", "model") == (6, 6)
     text = results.table(found)
-    assert "| extend-forward: known pixels equal" in text
+    assert "| extend-forward: given pixels equal" in text
     assert "shuffled" not in text
     results.save_worst(found, options)
     names = [path.name for path in (tmp_path / "worst").glob("*.mp4")]
@@ -130,7 +137,7 @@ def test_tasks_are_scored_beside_controls(tmp_path):
 
 
 def test_a_video_of_another_shape_is_an_error():
-    options = Options(cases=1, tasks=("extend-forward",))
+    options = JudgeOptions(cases=1, tasks=("extend-forward",))
     wrong = {"extend-forward": np.zeros((16, 64, 64, 3), np.float32)}
     with pytest.raises(ValueError, match=r"made \(16, 64.*where \(17, 64"):
         run(options, **wrong)
@@ -147,11 +154,11 @@ def test_a_video_of_another_shape_is_an_error():
 def test_a_fact_that_no_prompt_states_is_refused(monkeypatch, fact, kind, frames, told):
     monkeypatch.setattr(prompts, "_ENOUGH", 50)
     with pytest.raises(ValueError, match="--fact " + told):
-        check(Options(fact=fact, kind=kind, frames=frames))
+        check_options(JudgeOptions(fact=fact, kind=kind, frames=frames))
 
 
 def test_bad_options_are_all_named(tmp_path):
-    options = Options(
+    options = JudgeOptions(
         cases=1,
         frames=4,
         batch=0,
@@ -163,7 +170,7 @@ def test_bad_options_are_all_named(tmp_path):
         save=str(tmp_path / "worst"),
     )
     with pytest.raises(ValueError) as caught:
-        check(options)
+        check_options(options)
     told = str(caught.value)
     for flag in ("cases must", "batch", "seed", "steps", "tasks must be", "save"):
         assert f"--{flag}" in told
@@ -179,7 +186,7 @@ def test_bad_options_are_all_named(tmp_path):
     }
     for message, fields in refused.items():
         with pytest.raises(ValueError, match=message):
-            check(Options(**fields))
+            check_options(JudgeOptions(**fields))
 
 
 def test_a_size_that_the_vae_cannot_divide_is_refused(monkeypatch):
@@ -209,7 +216,7 @@ class Chosen:
     """A source that is no playground, but whose clips have its truth."""
 
     def __init__(self, *indices: int):
-        self.source, self.indices = Options(frames=9).prompts().source(0), indices
+        self.source, self.indices = JudgeOptions(frames=9).prompts().source(0), indices
 
     def __len__(self):
         return len(self.indices)
@@ -223,8 +230,8 @@ class Chosen:
 
 def test_clips_of_any_source_with_truth_are_judged():
     source = Chosen(5, 3)
-    asked = {"mine": prompts.suite(lambda seed: prompts.cases(source, range(2)))}
-    found = harness.run(asked, None, Options(cases=2))
+    asked = {"mine": prompts.suite(lambda seed: prompts.prompt_cases(source, range(2)))}
+    found = harness.run(asked, None, JudgeOptions(cases=2))
     told = [source.spec(index).captions[0].texts[0] for index in range(2)]
     assert [outcome.prompt for outcome in found.outcomes] == told
     (right,) = results.tally(found)["mine", prompts.EVERYTHING]["truth"][:1]

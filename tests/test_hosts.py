@@ -7,18 +7,17 @@ import subprocess
 import sys
 import tempfile
 import time
-from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
-from curves import scalars
 
 from sora_jax import runtime
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.sampling.model import load
+from tests.helpers.curves import scalars
+from tests.helpers.paths import ROOT
 
-ROOT = Path(__file__).parent.parent
 PATIENCE = 900  # seconds: only what hangs takes so long, however busy a machine is
 
 
@@ -108,7 +107,7 @@ def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
         last.send_signal(signal.SIGTERM)
     finally:
         outputs = ended(*started)
-    assert all("the same command goes on" in output for output in outputs), outputs
+    assert all("the same command continues" in output for output in outputs), outputs
     assert [process.returncode for process, _ in started] == [1] * hosts
     assert Checkpoints(tmp_path).steps() == [max(scalars(tmp_path))]
 

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from judged import CLIPS, SHORT, SINGLE, first_single, judged, observed, sample
 from scipy import ndimage
 
 from sora_jax.evals.case import Finding
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.observation import Observation, observe
+from tests.helpers.judged import (
+    CLIPS,
+    SHORT,
+    SINGLE,
+    first_single,
+    judged,
+    observed,
+    sample,
+)
 
 
 def shares(findings: list[Finding]) -> dict[str, float]:

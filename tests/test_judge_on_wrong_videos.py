@@ -5,7 +5,10 @@ from __future__ import annotations
 import dataclasses
 
 import numpy as np
-from judged import (
+
+from sora_jax.worlds.playground import render, world
+from sora_jax.worlds.playground.judge.observation import observe
+from tests.helpers.judged import (
     CLIPS,
     SHORT,
     SINGLE,
@@ -18,9 +21,6 @@ from judged import (
     sample,
     wrong_facts,
 )
-
-from sora_jax.worlds.playground import render, world
-from sora_jax.worlds.playground.judge.observation import observe
 
 
 def test_only_what_is_wrong_is_called_wrong():

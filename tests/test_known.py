@@ -10,9 +10,6 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
-from oracle import PATCH, window
-from tiny import make
-from worlds import PROMPT, assert_made, encode_clip
 
 from sora_jax.data import outputs
 from sora_jax.data.patches import patchify
@@ -34,9 +31,12 @@ from sora_jax.sampling.tasks import (
     Stretch,
 )
 from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
-from sora_jax.sampling.windows import Span
+from sora_jax.sampling.windows import LatentSpan
 from sora_jax.types import Condition
-from sora_jax.weights.parts import Parts, in_memory
+from sora_jax.weights.model_weights import LazyNetworks, weights_in_memory
+from tests.helpers.oracle import PATCH, window
+from tests.helpers.tiny import make
+from tests.helpers.worlds import PROMPT, assert_made, encode_clip
 
 
 def test_no_condition_lets_unknown_pixels_through(world):
@@ -50,7 +50,9 @@ def test_no_condition_lets_unknown_pixels_through(world):
         pair = [world.given(c, mask)[1] for c in (clip, changed)]
         np.testing.assert_array_equal(*pair)
         task = [
-            condition_encoding.channels(world.vae, [Condition(pixels=c, mask=mask)])
+            condition_encoding.encode_channels(
+                world.vae, [Condition(pixels=c, mask=mask)]
+            )
             for c in (clip, changed)
         ]
         np.testing.assert_array_equal(*task)
@@ -58,10 +60,10 @@ def test_no_condition_lets_unknown_pixels_through(world):
 
 
 def test_no_gradient_reaches_unknown_pixels(world):
-    mask = conditioning.region_unknown(9, 32, 32, (8, 4, 24, 20))
+    mask = conditioning.outside_box_mask(9, 32, 32, (8, 4, 24, 20))
 
     def total(clip):
-        shown = conditioning.hide(clip, mask).pixels
+        shown = conditioning.grey_out(clip, mask).pixels
         return jnp.square(encode_clip(world.vae, shown)).sum()
 
     gradient = np.asarray(jax.grad(total)(jnp.asarray(world.clip[:9])))
@@ -72,7 +74,7 @@ def test_a_token_reads_the_text_of_its_stretch_alone(world, dit_config):
     # One block: further ones pass on what other tokens have read.
     config = dataclasses.replace(dit_config, depth=1)
     dit = make(DiT, config)
-    weights = in_memory(
+    weights = weights_in_memory(
         dataclasses.replace(world.config, dit=config),
         world.tokenizer,
         vae=world.vae,
@@ -87,7 +89,7 @@ def test_a_token_reads_the_text_of_its_stretch_alone(world, dit_config):
         jnp.asarray,
         sampler.rows(Window(frames=5, story=((0, None), (2, "a blue square")))),
     )
-    context = cache.context(batch)
+    context = cache.contexts(batch)["text"]
 
     def velocity(states):
         read = {"text": dataclasses.replace(context, states=states)}
@@ -119,8 +121,13 @@ def test_windows_tell_their_stretches(world):
     story = ((5, "second"), (13, "third"))
     request = Request(prompts=(PROMPT,), settings=world.config.sampling, story=story)
     told = [
-        windows.story_of(request, span, world.config)
-        for span in (Span(0, 3, 0), Span(1, 4, 2), Span(2, 5, 2), Span(5, 8, 2))
+        windows.window_story(request, span, world.config)
+        for span in (
+            LatentSpan(0, 3, 0),
+            LatentSpan(1, 4, 2),
+            LatentSpan(2, 5, 2),
+            LatentSpan(5, 8, 2),
+        )
     ]
     assert told == [
         ((0, None), (2, "second")),
@@ -146,15 +153,15 @@ def test_networks_make_room_for_one_another(world):
         def load():
             gc.collect()
             crowds.append((name, len(alive)))
-            loaded = nnx.clone(parts.parts[name])
+            loaded = nnx.clone(parts.networks[name])
             alive.add(loaded)
             return loaded
 
         return load
 
     names = ("vae", "dit", "text_encoder")
-    turns = Parts({name: loader(name) for name in names}, keep=False)
-    model = Model(dataclasses.replace(parts, parts=turns))
+    turns = LazyNetworks({name: loader(name) for name in names}, keep=False)
+    model = Model(dataclasses.replace(parts, networks=turns))
     got = model.generate(PROMPT, frames=13)[0]
     assert_made(got[:9], made)
     assert [count for _, count in crowds] == [0] * len(crowds), crowds

@@ -5,7 +5,6 @@ import jax.numpy as jnp
 import pytest
 from flax import nnx
 from jax.sharding import PartitionSpec as P
-from tiny import make
 
 from sora_jax import sharding
 from sora_jax.config import RULES
@@ -16,6 +15,7 @@ from sora_jax.nn import conv
 from sora_jax.nn.layers import Linear
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, Tokens
+from tests.helpers.tiny import make
 
 
 @pytest.fixture(scope="module")

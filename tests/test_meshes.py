@@ -1,16 +1,10 @@
 """Every way to share a step among devices gives the same step."""
 
-import json
-import os
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
 from sora_jax import sharding
+from tests.helpers.processes import on_many_devices
 
-TESTS = Path(__file__).parent
 # Every pair of axes; tokens are shared by exchanging heads, around a ring, or both.
 # The first two also take a step, whose optimizer sees parameters in parts.
 STEPS = [
@@ -32,20 +26,6 @@ VIDEOS = [
 ]
 
 
-def on_many_devices(script, meshes, *arguments):
-    """How far what meshes make is from what one device makes."""
-    environment = {
-        **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(TESTS)]),
-        "JAX_PLATFORMS": "cpu",
-    }
-    config = str(TESTS.parent / "configs" / "dit_debug.py")
-    command = [sys.executable, TESTS / script, config, json.dumps(meshes), *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    return [json.loads(line) for line in done.stdout.splitlines()]
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("meshes", "measures"),
@@ -57,7 +37,7 @@ def on_many_devices(script, meshes, *arguments):
 )
 def test_a_step_is_the_same_on_every_mesh(meshes, measures):
     steps = str(len(meshes) if "step" in measures else 0)
-    found = on_many_devices("steps_on_many_devices.py", meshes, steps)
+    found = on_many_devices("steps_on_many_devices", meshes, steps)
     assert [one.pop("mesh") for one in found] == meshes
     for errors in found:
         assert set(errors) == measures
@@ -67,7 +47,7 @@ def test_a_step_is_the_same_on_every_mesh(meshes, measures):
 
 
 def test_a_video_is_the_same_on_every_mesh(tmp_path):
-    found = on_many_devices("videos_on_many_devices.py", VIDEOS, tmp_path / "weights")
+    found = on_many_devices("videos_on_many_devices", VIDEOS, tmp_path / "weights")
     assert [one.pop("mesh") for one in found] == VIDEOS
     for errors in found:
         assert set(errors) == {"made", "extended"}

@@ -66,6 +66,6 @@ def test_a_baseline_stands_still():
     pixels = np.broadcast_to(np.arange(5.0)[:, None, None, None], (5, 1, 2, 3))
     given = np.zeros((5, 1, 2), bool)
     given[[1, 3], :, 0] = True
-    shown = case.still(pixels.astype(np.float32), given)
+    shown = case.hold_given(pixels.astype(np.float32), given)
     assert shown[:, 0, 0, 0].tolist() == [1, 1, 1, 3, 3]
     assert not shown[:, :, 1].any()

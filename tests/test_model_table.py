@@ -4,13 +4,13 @@ import dataclasses
 import re
 
 import numpy as np
-import pages
-from grey import Grey
 
 from sora_jax.config import wan
 from sora_jax.limits import UNLIMITED
 from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.weights import bundle
+from tests.helpers.grey import Grey
+from tests.helpers.paths import ROOT
 
 CLIP = np.zeros((17, 64, 64, 3), np.float32)
 ROWS = {
@@ -65,7 +65,7 @@ def works(call, model):
 
 
 def test_the_table_of_models_says_what_works(weights):
-    text = (pages.ROOT / "README.md").read_text()
+    text = (ROOT / "README.md").read_text()
     table = re.search(r"^\| \| default .*?\n\n", text, re.MULTILINE | re.DOTALL)
     head, _, *lines = (
         [cell.strip() for cell in line.strip("|").split("|")]

@@ -2,22 +2,19 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
-from objective_cases import CASES, gradients, plan
 
 from sora_jax import parameter_trees as trees
 from sora_jax.config import AdapterConfig, DiTRun, VAERun, from_json
+from sora_jax.config.trainable import trainable_pattern
 from sora_jax.training import dit
 from sora_jax.training.objectives.objective import Objective
 from sora_jax.weights import adapters
+from tests.helpers.objective_cases import CASES, gradients, plan
+from tests.helpers.processes import run_module
 
-TESTS = Path(__file__).parent
 FILTERS = {
     "flow matching": ("all", "text_encoder", "dit/blocks/.*"),
     "reconstruction": ("all", "decoder", "critic"),
@@ -33,18 +30,18 @@ def test_the_gradient_reaches_exactly_what_is_trained(name, trainable):
     if trainable != "all":
         fields["start_from"] = "some"
     program = plan(dataclasses.replace(case, **fields))
-    everything = {*trees.names(program.abstract.params)}
-    trained = {*trees.names(program.state.abstract.params)}
-    frozen = {*trees.names(program.frozen)}
+    everything = {*trees.path_names(program.abstract.params)}
+    trained = {*trees.path_names(program.state.abstract.params)}
+    frozen = {*trees.path_names(program.frozen)}
     assert trained | frozen == everything and not trained & frozen
-    expected = trees.compiled(trainable)
+    expected = trainable_pattern(trainable)
     assert trained == {path for path in everything if expected.fullmatch(path)}
     assert isinstance(program.objective, Objective)
     (loss, metrics), grads = gradients(program, case)
     for value in (loss, *metrics.values()):
         assert value.shape == () and np.isfinite(value)
     norms = {
-        trees.written(path): float(abs(x).max())
+        trees.path_name(path): float(abs(x).max())
         for path, x in trees.flatten_dict(grads).items()
     }
     assert norms.keys() == trained
@@ -83,24 +80,18 @@ def test_adapters_alone_are_trained(monkeypatch):
 
     monkeypatch.setattr(dit, "build", build)
     program = plan(case)
-    trained = trees.names(program.state.abstract.params)
+    trained = trees.path_names(program.state.abstract.params)
     assert trained and all("/lora_" in name for name in trained)
     _, grads = gradients(program, case)
-    assert sorted(trees.names(grads)) == sorted(trained)
+    assert sorted(trees.path_names(grads)) == sorted(trained)
 
 
 @pytest.mark.slow
-# All is computed in float64, but for the critic, which is in float32.
+# All is computed in float64, but for the scores of the VAE's attention, which
+# jax.nn.dot_product_attention keeps in float32.
 @pytest.mark.parametrize(
     ("name", "bound"), [("flow matching", 1e-9), ("reconstruction", 1e-5)]
 )
 def test_sharded_is_single(name, bound):
-    ran = subprocess.run(
-        [sys.executable, str(TESTS / "objective_cases.py"), name],
-        capture_output=True,
-        text=True,
-        check=False,
-        env={**os.environ, "JAX_NUM_CPU_DEVICES": "4", "JAX_ENABLE_X64": "1"},
-    )
-    assert ran.returncode == 0, ran.stderr
-    assert json.loads(ran.stdout.splitlines()[-1]) < bound
+    printed = run_module("tests.spawned.objective_on_many_devices", name)
+    assert json.loads(printed) < bound

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import jaxtyping
 import numpy as np
 import pytest
-from oracle import window
-from worlds import FRAMES, PROMPT, assert_made, frames_mask
 
 from sora_jax.data.video import fit, to_uint8
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec
 from sora_jax.sampling.segments import with_prompts
 from sora_jax.sampling.tasks import Keyframe, Loop, Stretch, Upscale
+from tests.helpers.oracle import window
+from tests.helpers.worlds import FRAMES, PROMPT, assert_made, frames_mask
 
 
 def test_generate(world):
@@ -188,12 +188,12 @@ def test_edit_goes_from_the_clip_to_a_new_one(world):
 
 def test_inpaint_and_outpaint(world):
     clip = world.clip[:9]
-    mask = conditioning.region_unknown(9, 32, 32, (8, 4, 24, 20))
+    mask = conditioning.outside_box_mask(9, 32, 32, (8, 4, 24, 20))
     mask[4:, :8] = 0  # a mask may change in time
     made = world.model(world.given(clip, mask)).inpaint(clip, 1 - mask, PROMPT)
     np.testing.assert_array_equal(made[mask > 0], clip[mask > 0])
     assert_made(made[mask == 0], world.seen(clip)[mask == 0])
-    inside = conditioning.region_known(9, 32, 32, (8, 8, 24, 24))
+    inside = conditioning.inside_box_mask(9, 32, 32, (8, 8, 24, 24))
     made = world.model(world.given(clip, inside)).outpaint(
         clip[:, 8:24, 8:24], PROMPT, size=(32, 32)
     )
@@ -205,7 +205,7 @@ def test_inpaint_and_outpaint(world):
 
 def test_a_long_clip_is_inpainted_through_windows(world):
     clip = world.clip[:17]
-    mask = conditioning.region_unknown(17, 32, 32, (8, 4, 24, 20))
+    mask = conditioning.outside_box_mask(17, 32, 32, (8, 4, 24, 20))
     first = world.given(clip[:9], mask[:9])
     made = [np.where(mask[:9, ..., None] > 0, clip[:9], world.seen(clip[:9]))]
     windows = [first]

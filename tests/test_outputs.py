@@ -8,10 +8,10 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import psnr, smooth_clip
 from PIL import Image
 
 from sora_jax.data import decoding, encoders, outputs, pictures, video
+from tests.helpers.clips import psnr, smooth_clip
 
 
 class Stopped(BaseException):
@@ -249,8 +249,8 @@ def test_a_name_that_is_not_utf_8_is_written_and_told(tmp_path):
     ("name", "message"),
     [
         ("a" * 300 + ".mp4", "cannot be written .*too long"),
-        ("a\0.mp4", "is no path"),
-        ("http://localhost/a.mp4", "is an address that is not taken"),
+        ("a\0.mp4", "is not a valid path"),
+        ("http://localhost/a.mp4", "is an unsupported URL"),
         ("gs://bucket/a.mp4", "needs the package gcsfs"),
     ],
 )

@@ -9,7 +9,7 @@ from sora_jax.config import DiTConfig, PackingConfig, PlaygroundConfig, VAEConfi
 from sora_jax.data import packing as room
 from sora_jax.data.packing import Sample, pack_row, plan_rows, statistics
 from sora_jax.data.patches import coordinates, patchify, unpatchify
-from sora_jax.data.planning import LatentSpec, encoded, plan
+from sora_jax.data.planning import LatentSpec, latent_spec, plan_epoch
 from sora_jax.data.sources.protocol import ClipSpec
 from sora_jax.types import Caption
 from sora_jax.worlds.playground.source import Playground
@@ -20,10 +20,10 @@ def test_the_playground_mixture_wastes_little():
     vae, packing = VAEConfig(), dataclasses.replace(PackingConfig(), mid_clip=0.0)
     source = Playground(PlaygroundConfig())
     specs = [
-        encoded(source.spec(index), vae.time_factor, vae.space_factor)
+        latent_spec(source.spec(index), vae.time_factor, vae.space_factor)
         for index in range(3000)
     ]
-    views, tokens, rows = plan(specs, DiTConfig().patch, packing, seed=0)
+    views, tokens, rows = plan_epoch(specs, DiTConfig().patch, packing, seed=0)
     assert len(views) == 3000
     captions = np.array([spec.stretches for spec in specs])
     assert sorted(i for row in rows for i in row) == list(range(3000))
@@ -39,10 +39,10 @@ def test_a_spec_tells_what_its_clip_will_be_encoded():
     captions += [Caption(texts=("b",), start=s, stop=s + 6) for s in (0, 7)]
     for said, stretches in ((captions, 2), (captions[:1], 1), ([], 1)):
         spec = ClipSpec(frames=13, height=32, width=48, fps=8.0, captions=tuple(said))
-        assert encoded(spec, 4, 8) == LatentSpec(
+        assert latent_spec(spec, 4, 8) == LatentSpec(
             frames=4, height=4, width=6, stretches=stretches
         )
-        assert encoded(spec, 2, 16).frames == 7
+        assert latent_spec(spec, 2, 16).frames == 7
 
 
 def test_a_sample_longer_than_a_row_is_refused():
@@ -73,8 +73,8 @@ def test_samples_lie_side_by_side():
     np.testing.assert_array_equal(tokens.segments[0], [1, 1, 1, 2, 2, 0, 0])
     np.testing.assert_array_equal(tokens.level_ids[0], [0, 1, 1, 2, 2, 0, 0])
     np.testing.assert_array_equal(tokens.target_mask[0], [0, 1, 1, 1, 1, 0, 0])
-    np.testing.assert_array_equal(batch.text_ids[0], [1, 2, 2, 3, 3, 0, 0])
-    np.testing.assert_array_equal(batch.text[0, :, 0], [3, 3, 2, 0])
+    np.testing.assert_array_equal(batch.contexts["text"].ids[0], [1, 2, 2, 3, 3, 0, 0])
+    np.testing.assert_array_equal(batch.contexts["text"].inputs[0, :, 0], [3, 3, 2, 0])
 
 
 def test_what_no_other_sample_can_fill_waits_for_none(monkeypatch):

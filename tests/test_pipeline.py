@@ -44,7 +44,7 @@ def encode(text, pad_to):
 
 
 def batches(records, count, seed=0, packing=PACKING):
-    plan = planning.plan(records.index, PATCH, packing, seed)
+    plan = planning.plan_epoch(records.index, PATCH, packing, seed)
     build = pipeline.BuildRow(records, plan.views, PATCH, packing, encode, 12)
     stream = pipeline.batches(build, plan.rows, seed)
     return [next(stream) for _ in range(count)]
@@ -52,7 +52,7 @@ def batches(records, count, seed=0, packing=PACKING):
 
 def test_an_epoch_shows_every_clip_once_and_rows_mix_shapes(records):
     packing = dataclasses.replace(PACKING, rows=1, mid_clip=0.0)
-    rows = planning.plan(records.index, PATCH, packing, 0).rows
+    rows = planning.plan_epoch(records.index, PATCH, packing, 0).rows
     seen, mixed = [], 0
     for batch in batches(records, len(rows), packing=packing):
         (x,), (segments,) = batch.tokens.x, batch.tokens.segments
@@ -88,7 +88,8 @@ def test_a_headless_crop_continues_something_and_keeps_its_captions(records):
                 assert not tokens.target_mask[row, here][0]
                 assert tokens.target_mask[row, here][-1]
                 assert np.all(tokens.extra[row, here] == 0)
-                caption = batch.text[row, batch.text_ids[row, here] - 1]
+                read = batch.contexts["text"]
+                caption = read.inputs[row, read.ids[row, here] - 1]
                 text = bytes(caption[-1].astype(np.uint8)).decode().strip()
                 number = int(tokens.x[row, here][0, 0])
                 dropped = text == ""
@@ -106,12 +107,12 @@ def test_the_same_seed_gives_the_same_batches(records):
 
 def test_longer_clips_than_the_longest_are_left_out(records, tmp_path):
     packing = dataclasses.replace(PACKING, mid_clip=0.0, longest=1)
-    views = planning.plan(records.index, PATCH, packing, 0).views
+    views = planning.plan_epoch(records.index, PATCH, packing, 0).views
     assert {records.index[view.record].frames for view in views} == {1}
     assert len(views) == 20
     write_shard(tmp_path, 0, [record(1), record(2)])
     with pytest.raises(ValueError, match="packing.longest 1 leaves no clip"):
-        planning.plan(Records(tmp_path).index, PATCH, packing, 0)
+        planning.plan_epoch(Records(tmp_path).index, PATCH, packing, 0)
 
 
 def test_records_of_version_0_1_are_read():

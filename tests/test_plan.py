@@ -2,10 +2,6 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
-from pathlib import Path
 
 import jax
 import pytest
@@ -14,6 +10,7 @@ from sora_jax import cli
 from sora_jax.config import MeshConfig, PackingConfig
 from sora_jax.plan import chips, command, hlo, planner, search, traffic, work
 from sora_jax.plan.work import Work
+from tests.helpers.processes import run_module
 
 HERE = chips.Machine(
     name="here", chip=chips.CHIPS["v5e"], chips=1, devices=jax.devices()[:1]
@@ -141,7 +138,7 @@ def test_recomputation_and_narrow_heads_cost_time():
 
     none, full, attention = (of(remat) for remat in ("none", "full", "attention"))
     assert none.model == full.model == attention.model
-    forward = 2 * work.products(run.dit, 64, 64)  # of two rows
+    forward = 2 * work.attention_flops(run.dit, 64, 64)  # of two rows
     assert none.attention == 3 * forward
     assert full.attention_done - none.attention_done == pytest.approx(forward)
     assert attention.attention_done == none.attention_done
@@ -158,12 +155,8 @@ def test_a_refusal_says_how_much_would_be_needed():
 
 
 def test_steps_of_training_and_sampling_are_planned():
-    tests = Path(__file__).parent
-    command = [sys.executable, tests / "plan_here.py", "configs/dit_debug.py"]
-    environment = {**os.environ, "PYTHONPATH": str(tests.parent)}
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
-    plans = [json.loads(line) for line in done.stdout.splitlines()]
+    printed = run_module("tests.spawned.plan_here", "configs/dit_debug.py")
+    plans = [json.loads(line) for line in printed.splitlines()]
     train, sample, decode = plans
     for found in plans:
         assert found["fits"] and not found["collective_bytes"]
@@ -190,7 +183,9 @@ def test_products_of_queries_and_keys_grow_with_both():
 
     # What is left of twice the tokens without twice the work is attention.
     squares = (model(128) - 2 * model(64)) / 3
-    expected = work.products(run.dit, 128, 128) - 2 * work.products(run.dit, 64, 64)
+    expected = work.attention_flops(run.dit, 128, 128) - 2 * work.attention_flops(
+        run.dit, 64, 64
+    )
     text = 0.02 * expected  # the text encoder's share does not grow
     assert squares == pytest.approx(expected, abs=text + model(64))
 

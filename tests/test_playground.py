@@ -292,5 +292,5 @@ def test_a_judge_sees_both_motions_of_what_turns():
         assert len(observe(sample.clip.pixels, 8.0)) == 1  # there is no cut
         for part, stretch in zip(sample.captions, sample.scene.stretches, strict=True):
             shown = observe(sample.clip.pixels[stretch.start : stretch.stop], 8.0)
-            verdicts = facts.judge(shown, (part,), (stretch,))
+            verdicts = facts.judge_facts(shown, (part,), (stretch,))
             assert all(verdict.is_right for verdict in verdicts), (index, verdicts)

@@ -48,7 +48,7 @@ def test_the_doctor_tells_what_is_here(monkeypatch, capsys):
     told = capsys.readouterr().out
     for part in ("sora_jax 0", "jax 0", "devices: ", "host: ", "weights: whole"):
         assert part in told
-    assert list(doctor.report())
+    assert list(doctor.report_lines())
     with pytest.raises(SystemExit, match="doctor takes no arguments"):
         sora(monkeypatch, "doctor", "--all")
 
@@ -85,7 +85,7 @@ ENTRIES = (
     [
         ("gs://x/y", "needs the package gcsfs: pip install gcsfs"),
         ("s3://x/y", "needs the package s3fs: pip install s3fs"),
-        ("https://x.y/z", "is an address that is not taken"),
+        ("https://x.y/z", "is an unsupported URL"),
     ],
 )
 def test_what_is_not_on_this_disk_is_named(monkeypatch, tmp_path, number, address, why):

@@ -21,9 +21,7 @@ TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4, multipliers=(1,) 
 
 
 def program_of(config):
-    mesh = sharding.make_mesh({"data": 1}, jax.devices()[:1])
-    with sharding.use(mesh, config.rules):
-        return vae.train_program(config, mesh)
+    return vae.train_program(config, sharding.SINGLE_DEVICE)
 
 
 def drawn(config):

@@ -11,7 +11,7 @@ from sora_jax.data import outputs
 from sora_jax.sampling import command, flags, job, resizing
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Stretch
-from sora_jax.sampling.window_sampler import silent
+from sora_jax.sampling.window_sampler import no_progress
 from sora_jax.weights import bundle
 from sora_jax.worlds.playground.expander import PlaygroundExpander
 
@@ -72,8 +72,8 @@ def test_the_record_of_a_video_says_what_was_asked_for_and_read(speaking, tmp_pa
     prompt = "a red ball, then an aqua star"
     asked = {"weights": str(tmp_path / "weights"), "out": str(tmp_path / "made.npy")}
     asked |= {"frames": 13, **QUICK}
-    arguments = flags.Arguments(prompt=prompt, **asked)
-    (path,) = command.run(job.prepare(arguments), silent, PlaygroundExpander())
+    arguments = flags.SampleFlags(prompt=prompt, **asked)
+    (path,) = command.run(job.prepare(arguments), no_progress, PlaygroundExpander())
     record = json.loads((tmp_path / "made.npy.json").read_text())
     assert path.endswith("made.npy") and record["prompt"] == prompt
     assert record["read_as"] == "a red ball | a cyan star"
@@ -89,8 +89,8 @@ def test_the_record_tells_of_no_cut_where_none_was_made(speaking, tmp_path, task
         file = {"video": (str(tmp_path / "first.mp4"),), "task": "extend"}
     asked = {"weights": str(tmp_path / "weights"), "out": str(tmp_path / "made.npy")}
     asked |= {"frames": 13, **QUICK, **file}
-    arguments = flags.Arguments(prompt="a red ball, then an aqua star", **asked)
-    list(command.run(job.prepare(arguments), silent, PlaygroundExpander()))
+    arguments = flags.SampleFlags(prompt="a red ball, then an aqua star", **asked)
+    list(command.run(job.prepare(arguments), no_progress, PlaygroundExpander()))
     record = json.loads((tmp_path / "made.npy.json").read_text())
     assert record["read_as"] == "a red ball, then a cyan star"
 
@@ -102,15 +102,17 @@ def test_a_file_that_is_much_resized_is_told(speaking, tmp_path, caplog):
     asked = {"weights": str(tmp_path / "weights"), "out": str(tmp_path) + "/"}
     asked |= {"prompt": "a red ball", "frames": 5, **QUICK}
     wide = str(tmp_path / "wide.png")
-    job.prepare(flags.Arguments(image=(f"{wide}@-1:0.5",), **asked))
+    job.prepare(flags.SampleFlags(image=(f"{wide}@-1:0.5",), **asked))
     (line,) = caplog.messages
     assert "'wide.png' is 96x32 and becomes 32x32 (all but 32x32 of it is cut" in line
     caplog.clear()
     small = str(tmp_path / "small.mp4")
-    job.prepare(flags.Arguments(task="extend", video=(small,), **asked))
+    job.prepare(flags.SampleFlags(task="extend", video=(small,), **asked))
     assert not caplog.messages
-    assert "between grey bars" in resizing.describe((720, 1280), (64, 64), "pad")
-    assert resizing.describe((1080, 1080), (64, 64), "crop") == (
+    assert "between grey bars" in resizing.describe_resizing(
+        (720, 1280), (64, 64), "pad"
+    )
+    assert resizing.describe_resizing((1080, 1080), (64, 64), "crop") == (
         "is 1080x1080 and becomes 64x64"
     )
 
@@ -125,4 +127,4 @@ def test_refining_at_a_size_never_seen_is_told_to_make_it_worse(speaking, caplog
     )
     assert len(caplog.messages) == 2
     for line, size in zip(caplog.messages, ("64x64", "48x48"), strict=True):
-        assert f"never saw {size}: expect a worse clip than resizing" in line
+        assert f"not on {size}: expect a worse clip than resizing" in line

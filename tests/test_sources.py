@@ -5,7 +5,6 @@ import pickle
 
 import numpy as np
 import pytest
-from clips import smooth_clip
 
 from sora_jax.commands.sources import open_sources
 from sora_jax.config import PlaygroundConfig
@@ -13,6 +12,7 @@ from sora_jax.data import outputs
 from sora_jax.data.sources.files import VideoFile, VideoFiles
 from sora_jax.data.sources.protocol import ClipSpec, captions_between
 from sora_jax.types import Caption
+from tests.helpers.clips import smooth_clip
 
 # Lengths and sizes of all kinds, one scene after another and one without a cut.
 CLIPS = PlaygroundConfig(

@@ -29,7 +29,7 @@ def write(folder: Path, text: str, name: str = "story.yaml") -> Path:
 
 def problems_of(path: Path) -> list[str]:
     with pytest.raises(ValueError) as caught:
-        storyboard.read(path)
+        storyboard.read_storyboard(path)
     lines = str(caught.value).splitlines()
     assert all(line.startswith(f"--storyboard {str(path)!r}") for line in lines)
     return [line.partition(f"{str(path)!r}")[2].removeprefix(": ") for line in lines]
@@ -37,7 +37,7 @@ def problems_of(path: Path) -> list[str]:
 
 def test_a_story_is_read(tmp_path):
     (tmp_path / "start.png").write_bytes(b"")
-    first, second = (story := storyboard.read(write(tmp_path, STORY))).shots
+    first, second = (story := storyboard.read_storyboard(write(tmp_path, STORY))).shots
     assert story.seconds == 6 and isinstance(story.seconds, float)
     assert (first.at, first.image, first.cut) == (0, None, False)
     assert (second.at, second.cut) == (2.5, True)
@@ -49,11 +49,11 @@ def test_a_story_is_read(tmp_path):
 def test_json_is_read_under_any_name(tmp_path, name):
     story = {"seconds": 3, "shots": [{"at": 0, "prompt": "ein grüner Würfel: ja"}]}
     text = json.dumps(story, ensure_ascii=False)
-    read = storyboard.read(write(tmp_path, "\ufeff" + text, name))
+    read = storyboard.read_storyboard(write(tmp_path, "\ufeff" + text, name))
     assert read.shots[0].prompt == "ein grüner Würfel: ja"
     if name.lower().endswith("json"):  # YAML knows no tabs
         indented = json.dumps(story, indent="\t")
-        assert storyboard.read(write(tmp_path, indented, name)) == read
+        assert storyboard.read_storyboard(write(tmp_path, indented, name)) == read
 
 
 def test_pictures_elsewhere(tmp_path):
@@ -62,7 +62,7 @@ def test_pictures_elsewhere(tmp_path):
     for image in ("../a.png", str(tmp_path / "a.png")):
         shot = {"at": 0, "prompt": "a ball", "image": image}
         text = json.dumps({"seconds": 1, "shots": [shot]})
-        story = storyboard.read(write(tmp_path / "stories", text))
+        story = storyboard.read_storyboard(write(tmp_path / "stories", text))
         assert Path(story.shots[0].image or "").samefile(tmp_path / "a.png")
 
 
@@ -139,12 +139,12 @@ def test_a_storyboard_on_a_disk_reaches_no_bucket(tmp_path):
 
 def test_files_that_are_none(tmp_path):
     with pytest.raises(ValueError, match="--story .*none.yaml' does not exist"):
-        storyboard.read(tmp_path / "none.yaml", field="--story")
+        storyboard.read_storyboard(tmp_path / "none.yaml", field="--story")
     with pytest.raises(ValueError, match="is a folder"):
-        storyboard.read(tmp_path)
+        storyboard.read_storyboard(tmp_path)
     (tmp_path / "a.yaml").write_bytes(b"prompt: \xff")
     with pytest.raises(ValueError, match="is not UTF-8 text .* save it as UTF-8"):
-        storyboard.read(tmp_path / "a.yaml")
+        storyboard.read_storyboard(tmp_path / "a.yaml")
 
 
 BOMB = "a: &a [x, x]\n" + "".join(
@@ -173,6 +173,6 @@ BOMB = "a: &a [x, x]\n" + "".join(
 )
 def test_strange_yaml_is_refused_in_a_line(tmp_path, text, message):
     with pytest.raises(ValueError, match=message):
-        storyboard.read(write(tmp_path, text))
+        storyboard.read_storyboard(write(tmp_path, text))
     with pytest.raises(ValueError, match="--storyboard"):
-        storyboard.read(write(tmp_path, text, "story.json"))
+        storyboard.read_storyboard(write(tmp_path, text, "story.json"))

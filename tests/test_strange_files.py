@@ -12,8 +12,8 @@ from PIL import Image
 
 from sora_jax.data import arrays, decoding, footage, pictures
 from sora_jax.limits import LIMITS, UNLIMITED
+from tests.helpers.paths import FAULTS
 
-FAULTS = Path(__file__).parent / "faults"
 PLAYLISTS = {
     "hls": "#EXTM3U\n#EXT-X-TARGETDURATION:1\n#EXTINF:1,\n{}\n#EXT-X-ENDLIST\n",
     "concat": "ffconcat version 1.0\nfile {}\n",
@@ -70,7 +70,7 @@ def test_no_file_opens_another(tmp_path, opened, kind, suffix):
             path = tmp_path / f"playlist{suffix}"
             path.write_text(PLAYLISTS[kind].format(target))
             with pytest.raises(ValueError, match="cannot be read as a video"):
-                footage.read(path, fps=8, size=(8, 8))
+                footage.read_footage(path, fps=8, size=(8, 8))
             with pytest.raises(ValueError, match="cannot be read as an image"):
                 pictures.read_image(path)
         with pytest.raises(BlockingIOError):
@@ -82,7 +82,7 @@ def test_postscript_starts_no_program(opened):
     with pytest.raises(ValueError, match="it is none of AVIF, BMP"):
         pictures.read_image(FAULTS / "eps.png")
     with pytest.raises(ValueError, match="cannot be read as a video"):
-        footage.read(FAULTS / "eps.png", fps=8, size=(8, 8))
+        footage.read_footage(FAULTS / "eps.png", fps=8, size=(8, 8))
     assert not [name for name in opened if "gs" in Path(name).name]
 
 
@@ -99,8 +99,8 @@ def test_what_is_no_regular_file_is_named(tmp_path, monkeypatch, read):
             tmp_path: "is a folder",
             tmp_path / ("a" * 5000): "is no file",
             "a\0b": "is no file",
-            Path("/proc/self/status"): "is the system's own",
-            "https://example.com/a.mp4": "is an address that is not taken: give a file",
+            Path("/proc/self/status"): "give a file on a disk",
+            "https://example.com/a.mp4": "is an unsupported URL: give a file",
             "gs://bucket/a.mp4": "needs the package gcsfs: pip install gcsfs",
         }
         for path, message in wrong.items():
@@ -121,9 +121,11 @@ def test_frames_that_are_too_large_are_refused_before_they_are_decoded(tmp_path)
 
 def test_gaps_in_time_are_not_filled_with_frames():
     with pytest.raises(ValueError, match=r"1e\+08 seconds after the one before"):
-        footage.read(FAULTS / "gap1e8.mkv", fps=1000, size=(8, 8))
+        footage.read_footage(FAULTS / "gap1e8.mkv", fps=1000, size=(8, 8))
     with pytest.raises(ValueError, match="is too long: at most"):
-        footage.read(FAULTS / "gap1e8.mkv", fps=1000, size=(512, 512), limits=UNLIMITED)
+        footage.read_footage(
+            FAULTS / "gap1e8.mkv", fps=1000, size=(512, 512), limits=UNLIMITED
+        )
 
 
 def test_an_array_is_mapped_and_never_read_whole(tmp_path):
@@ -133,10 +135,10 @@ def test_an_array_is_mapped_and_never_read_whole(tmp_path):
             file, {**header, "shape": (10_000, 64, 64, 3)}
         )
         file.truncate(file.tell() + 10_000 * 64 * 64 * 3 * 4)  # 491 MB of holes
-    frames = arrays.frames_of(tmp_path / "long.npy", 8.0)
+    frames = arrays.array_frames(tmp_path / "long.npy", 8.0)
     assert (next(frames).pixels() == 0).all()
-    assert isinstance(arrays.load(tmp_path / "long.npy", field="x"), np.memmap)
+    assert isinstance(arrays.open_array(tmp_path / "long.npy", field="x"), np.memmap)
     with open(tmp_path / "huge.npy", "wb") as file:
         np.lib.format.write_array_header_1_0(file, {**header, "shape": (10**10,)})
     with pytest.raises(ValueError, match="--video .* no whole .npy file"):
-        next(arrays.frames_of(tmp_path / "huge.npy", 8.0))
+        next(arrays.array_frames(tmp_path / "huge.npy", 8.0))

@@ -14,8 +14,8 @@ from sora_jax.data.video import to_uint8
 from sora_jax.sampling import command, flags, job
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Keyframe
-from sora_jax.sampling.window_sampler import silent
-from sora_jax.weights.parts import in_memory
+from sora_jax.sampling.window_sampler import no_progress
+from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.worlds.playground.source import Playground
 
 FPS = 8
@@ -53,7 +53,7 @@ def ask(folder, files, **fields):
         if name in named:
             named[name] = tuple(str(files / value) for value in named[name])
     fields = {"weights": str(folder), "out": str(files / "made.npy"), **named}
-    return job.prepare(flags.Arguments(**fields))
+    return job.prepare(flags.SampleFlags(**fields))
 
 
 CLIP = ("clip.mp4",)
@@ -88,7 +88,7 @@ def test_what_is_known_survives_its_encoding(folder, files, tmp_path):
         out = str(tmp_path / f"made.{suffix}")
         source = str(tmp_path / "clip.mp4")
         made += command.run(
-            ask(folder, files, video=(source,), out=out, **asked), silent
+            ask(folder, files, video=(source,), out=out, **asked), no_progress
         )
     known = np.load(made[0])[:9]
     error = np.mean((known - read_video(made[1]).pixels[:9] / np.float32(255)) ** 2)
@@ -99,7 +99,7 @@ def test_a_clip_is_extended_from_file_to_file(folder, files):
     prepared = ask(
         folder, files, task="extend", video=CLIP, frames=4, steps=1, seed=3, prompt="a"
     )
-    (path,) = command.run(prepared, silent)
+    (path,) = command.run(prepared, no_progress)
     made, record = np.load(path), json.loads((files / "made.npy.json").read_text())
     assert made.shape == (16, 32, 32, 3)
     assert record["task"] == "extend" and record["video"] == str(files / "clip.mp4")
@@ -136,7 +136,7 @@ BAD = {
         "frames": 21,
     },
     "frames of a loop must be >= 2": {"task": "loop", "prompt": "a", "frames": 1},
-    "--video must be given 2 times": {"task": "connect", "video": CLIP},
+    "--video must be two clips, got 1": {"task": "connect", "video": CLIP},
     "--mask does nothing with --task extend.*try --task inpaint": {
         "task": "extend",
         "video": CLIP,
@@ -225,38 +225,38 @@ def test_a_task_that_a_model_cannot_do_is_refused(weights):
         conditioning="nothing",
         dit=dataclasses.replace(config.dit, extra_channels=0),
     )
-    model = Model(in_memory(from_text, weights.tokenizer))
-    with pytest.raises(ValueError, match="makes videos from text alone.*take weights"):
+    model = Model(weights_in_memory(from_text, weights.tokenizer))
+    with pytest.raises(ValueError, match="condition: the model .*use weights"):
         model.extend(clip, frames=4)
-    with pytest.raises(ValueError, match="cannot go on from them, got 21"):
+    with pytest.raises(ValueError, match="frames: .* got 21: make fewer"):
         model.generate("a", frames=21)
     model = Model(
-        in_memory(
+        weights_in_memory(
             dataclasses.replace(from_text, conditioning="tokens"), weights.tokenizer
         )
     )
-    with pytest.raises(ValueError, match="beginning alone, .*the default ones"):
+    with pytest.raises(ValueError, match="condition: .*the default ones"):
         model.connect(clip, clip, frames=3)
     with pytest.raises(ValueError, match="clips must be of one size"):
         model.connect(clip, clip[:, :16], frames=3)
     with pytest.raises(ValueError, match=r"floats in \[-1, 1\], got .* to 255"):
         model.extend(clip + 255, frames=4)
-    with pytest.raises(ValueError, match="frames must be >= 1 new"):
+    with pytest.raises(ValueError, match="frames must be >= 1"):
         model.extend(clip, frames=0)
     with pytest.raises(ValueError, match="image is missing"):
         model.animate([])
-    with pytest.raises(ValueError, match="keeps given frames whole"):
+    with pytest.raises(ValueError, match="fading: .*strengths"):
         model.animate([Keyframe(picture=clip[:1], strength=0.5)], "a ball", frames=5)
 
 
 def test_a_picture_comes_back_as_it_was(folder, files):
     prepared = ask(folder, files, image=("start.png",), steps=1, seed=1)
-    (path,) = command.run(prepared, silent)
+    (path,) = command.run(prepared, no_progress)
     shown = np.round(np.load(path)[0] * 255).astype(np.uint8)
     np.testing.assert_array_equal(shown, np.asarray(Image.open(files / "start.png")))
 
 
 def test_a_picture_or_a_storyboard_says_what_the_task_is():
-    assert flags.Arguments(image=("a.png",)).task == "animate"
-    assert flags.Arguments(storyboard="story.yaml").task == "storyboard"
-    assert flags.Arguments(task="edit", storyboard="story.yaml").task == "edit"
+    assert flags.SampleFlags(image=("a.png",)).task == "animate"
+    assert flags.SampleFlags(storyboard="story.yaml").task == "storyboard"
+    assert flags.SampleFlags(task="edit", storyboard="story.yaml").task == "edit"

@@ -2,6 +2,7 @@
 
 import inspect
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -46,7 +47,7 @@ def test_flags_and_arguments_make_the_same_task(name):
     fields = {**given, **said}
     if isinstance(fields.get("video"), str):
         fields["video"] = (fields["video"],)
-    arguments = flags.Arguments(task=name, **fields)
+    arguments = flags.SampleFlags(task=name, **fields)
     assert task_flags.build_task(arguments) == tasks.build(TASKS[name], given)
 
 
@@ -54,18 +55,15 @@ def test_flags_and_arguments_make_the_same_task(name):
 def test_every_task_is_a_method(name):
     method = getattr(TaskMethods, name)
     named = set(inspect.signature(method).parameters)
-    required = {n for n, a in TASKS[name].arguments().items() if a.is_required}
-    other = {"first": "video", "size": "outpaint"}
-    named |= {other[n] for n in named & set(other)}
-    told = (method.__doc__ or "") + str(named)
-    assert all(argument in told for argument in required)
+    named |= {"video"} if "first" in named else set()
+    named |= {"outpaint"} if name == "outpaint" else set()
+    assert set(TASKS[name].arguments()) <= named
 
 
 @pytest.mark.parametrize("name", TASKS)
 def test_every_argument_is_told(name):
     for argument in TASKS[name].arguments().values():
         assert argument.about
-    assert set(TASKS[name].arguments()) <= set(flags.TASK_FLAGS) | {"condition"}
 
 
 def test_stretches_survive_json():
@@ -77,7 +75,7 @@ BAD = {
     "task must be one of generate, .* got 'fly'": {"task": "fly"},
     "a task must be an object, got 7": 7,
     "video is missing: extend needs one": {"task": "extend"},
-    "colour is no argument of extend": {"task": "extend", "video": "a", "colour": 1},
+    "'colour' is no argument of extend": {"task": "extend", "video": "a", "colour": 1},
     "frames must be a whole number, got '3'": {
         "task": "extend",
         "video": "a",
@@ -94,7 +92,7 @@ BAD = {
         "video": "a",
         "span": [[1]],
     },
-    "(?s)mask must be.*strength is no argument": {
+    "(?s)'strength' is no argument.*mask must be": {
         "task": "inpaint",
         "video": "a",
         "mask": 5,
@@ -107,6 +105,45 @@ BAD = {
 def test_bad_json_is_refused_by_name(message):
     with pytest.raises(ValueError, match=message):
         tasks.from_json(BAD[message])
+
+
+CLIP = np.zeros((5, 16, 16, 3), np.float32)
+WRONG = [
+    (tasks.Extend, {"video": (CLIP * 255).astype(np.uint8)}, "video"),
+    (tasks.Extend, {"video": CLIP + 50}, "video"),
+    (tasks.Extend, {"video": CLIP * np.nan}, "video"),
+    (tasks.Extend, {"video": ""}, "path is empty"),
+    (tasks.Extend, {"video": CLIP, "direction": "sideways"}, "direction"),
+    (tasks.Generate, {"frames": True}, "frames"),
+    (tasks.Generate, {"frames": 0}, "frames must be >= 1"),
+    (tasks.Loop, {"frames": -1}, "frames must be >= 1"),
+    (tasks.Edit, {"video": CLIP, "strength": "1"}, "strength"),
+    (tasks.Upscale, {"video": CLIP, "frames": 5}, "frames must be left out"),
+]
+
+
+@pytest.mark.parametrize(("kind", "given", "message"), WRONG)
+def test_a_task_is_checked_however_it_is_built(kind, given, message):
+    for make in (lambda: kind(**given), lambda: tasks.build(kind, given)):
+        with pytest.raises(ValueError, match=message):
+            make()
+
+
+def test_a_path_object_is_a_path():
+    assert tasks.Extend(video=pathlib.Path("a.mp4")).video == "a.mp4"
+
+
+def test_deep_and_long_json_is_refused_by_name():
+    deep: list = []
+    for _ in range(100_000):
+        deep = [deep]
+    for data in ({"task": "extend", "video": deep}, {"task": deep}, deep):
+        with pytest.raises(ValueError) as caught:
+            tasks.from_json(data)
+        assert len(str(caught.value)) < 1000
+    with pytest.raises(ValueError, match="no argument") as caught:
+        tasks.from_json({"task": "extend", "video": "a", "x" * 10**6: 1})
+    assert len(str(caught.value)) < 1000
 
 
 def test_arrays_are_no_json():

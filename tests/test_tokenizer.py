@@ -7,7 +7,7 @@ import time
 import numpy as np
 import pytest
 
-from sora_jax.families.wan.tokenizer_json import UNIGRAM, as_transformers_reads, read
+from sora_jax.families.wan.tokenizer_json import UNIGRAM, for_transformers, parse_model
 from sora_jax.models.tokenizer import (
     END,
     PAD,
@@ -99,13 +99,13 @@ def test_a_file_of_gigabytes_is_no_tokenizer(tmp_path):
 
 
 def test_unigrams_of_transformers_spell_nothing_in_bytes(tokenizer):
-    model = read(tokenizer.model)
+    model = parse_model(tokenizer.model)
     model.trainer_spec.model_type = UNIGRAM
     tokenizer = Tokenizer(model.SerializeToString())
-    theirs = Tokenizer(as_transformers_reads(tokenizer.model))
+    theirs = Tokenizer(for_transformers(tokenizer.model))
     assert theirs.vocab_size == tokenizer.vocab_size
     known, strange = "a big red ball", "a 红色 ball"
     np.testing.assert_array_equal(theirs.encode(known, 32), tokenizer.encode(known, 32))
     assert list(theirs.encode(strange, 32)).count(UNKNOWN) == 1
     assert UNKNOWN not in tokenizer.encode(strange, 32)
-    assert as_transformers_reads(theirs.model) == theirs.model
+    assert for_transformers(theirs.model) == theirs.model

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 from functools import partial
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -18,11 +17,9 @@ from sora_jax import cli
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.config import OptimConfig, VAERun, from_json, to_json
 from sora_jax.training import networks, vae
-from sora_jax.training.loop import read
+from sora_jax.training.loop import read_metrics
 from sora_jax.training.report import Report
-
-ROOT = Path(__file__).parent.parent
-
+from tests.helpers.paths import ROOT
 
 PATIENCE = 900  # seconds: only what hangs takes so long, however busy a machine is
 # A training that dies while it saves its fourth step, at whatever the disk has by then.
@@ -109,7 +106,7 @@ def test_a_loss_or_gradient_that_is_no_number_stops_the_run(tmp_path, broken):
     metrics = {"loss": jnp.float32(1), "grad_norm": jnp.float32(1)}
     metrics[broken] = jnp.float32(np.nan)
     with pytest.raises(FloatingPointError, match="lower --config.optim.lr"):
-        read(Report(str(tmp_path), VAERun()), 3, metrics)
+        read_metrics(Report(str(tmp_path), VAERun()), 3, metrics)
 
 
 def test_a_config_survives_json():

@@ -4,12 +4,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tiny import make
 
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE, depth_to_space, space_to_depth
 from sora_jax.nn import winograd
 from sora_jax.nn.conv import convolve
+from tests.helpers.tiny import make
 
 FAMILIES = {
     "shortcuts": VAEConfig(encoder_width=4, decoder_width=4, channels=4),

@@ -8,14 +8,11 @@ from pathlib import Path
 import av
 import numpy as np
 import pytest
-from clips import psnr, smooth_clip
 from PIL import Image
 
 from sora_jax.data import decoding, outputs, pictures, video
-
-# Real clips, where a folder of them stands beside the project: more of the same.
-MEDIA = Path(__file__).parents[2] / "shared/media"
-needs_media = pytest.mark.skipif(not MEDIA.exists(), reason="no real clips here")
+from tests.helpers.clips import needs_media, psnr, smooth_clip
+from tests.helpers.paths import MEDIA
 
 
 def write_still(path: Path, **options) -> np.ndarray:

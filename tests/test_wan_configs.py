@@ -6,11 +6,11 @@ import shutil
 import numpy as np
 import pytest
 import safetensors.numpy
-from refusals import change
 
 from sora_jax.families.wan.text_table import ALIASES
 from sora_jax.sampling import flags, job
 from sora_jax.weights import folders
+from tests.helpers.refusals import change
 
 ((TIED, SHARED),) = ALIASES.items()
 DIT = "transformer/diffusion_pytorch_model.safetensors"
@@ -136,7 +136,7 @@ def test_an_embedding_may_have_either_name_or_both(refuses, tiny, copy):
         tensors.pop(SHARED, None)
         tensors |= {name: shared for name in names}
         safetensors.numpy.save_file(tensors, path)
-        found = folders.load(copy).parts["text_encoder"].embedding[...]
+        found = folders.load_weights(copy).networks["text_encoder"].embedding[...]
         np.testing.assert_array_equal(found, shared)
     tensors[TIED] = shared[:-1].copy()
     safetensors.numpy.save_file(tensors, path)
@@ -185,4 +185,4 @@ def test_sizes_that_are_read_off_shapes_are_checked(
 def test_a_damaged_folder_is_refused_before_a_video_is_made(copy):
     change(copy / "transformer/config.json", num_layers=10**9)
     with pytest.raises(ValueError, match="num_layers: Expected `int` <= 1000"):
-        job.prepare(flags.Arguments(prompt="a ball", weights=str(copy)))
+        job.prepare(flags.SampleFlags(prompt="a ball", weights=str(copy)))

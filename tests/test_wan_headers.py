@@ -80,7 +80,7 @@ def test_an_index_names_only_files_beside_it(refuses, copy):
     for name in ("../vae/diffusion_pytorch_model.safetensors", "/etc/passwd", ""):
         index = {"weight_map": {"a": name}}
         (copy / f"{DIT}.index.json").write_text(json.dumps(index))
-        refuses(copy, "in the place of safetensors files beside it")
+        refuses(copy, "instead of safetensors files in its folder")
 
 
 def test_pipes_and_folders_in_the_place_of_weights_are_refused(refuses, copy):
@@ -101,6 +101,6 @@ def test_tensors_that_hold_no_numbers_are_named(copy, value, kind):
     for name in ("proj_out.weight", "proj_out.bias"):
         tensors[name].flat[-1] = value
     safetensors.numpy.save_file(tensors, path)
-    weights = folders.load(copy)
+    weights = folders.load_weights(copy)
     with pytest.raises(ValueError, match="(?s)NaN.*proj_out.bias\n.*proj_out.weight"):
-        weights.parts["dit"]
+        weights.networks["dit"]

@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 from flax import nnx
-from tiny import make
 
 from sora_jax import sharding
 from sora_jax.config import (
@@ -25,6 +24,7 @@ from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.weights import bundle, publish
 from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained, source_hashes
+from tests.helpers.tiny import make
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
 
@@ -81,11 +81,11 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
     trained = load_trained(tmp_path / "run", "--run")
     before, after = (
         parameters(part)
-        for part in (theirs.parts["text_encoder"], trained.text_encoder)
+        for part in (theirs.networks["text_encoder"], trained.text_encoder)
     )
     jax.tree.map(np.testing.assert_array_equal, before, after)
     out = tmp_path / "out"
-    publish.publish(publish.Arguments(run=str(tmp_path / "run"), out=str(out)))
+    publish.publish(publish.PublishOptions(run=str(tmp_path / "run"), out=str(out)))
     assert bundle.load(out).tokenizer == theirs.tokenizer
     seen = bundle.describe(out).seen
     assert seen == SeenConfig(sizes=((32, 32),), words=("a", "ball"))
@@ -102,7 +102,7 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
         latents, dit=config.dit, text=config.text, start_from=str(folder), steps=9
     )
     check_start(run)
-    bundle.save_vae(latents, theirs.parts["vae"])
+    bundle.save_vae(latents, theirs.networks["vae"])
     with pytest.raises(ValueError, match="encode the clips with its tokenizer"):
         load_start(run, open_latents(tiny_run(latents)))
     theirs.tokenizer.save(latents / "tokenizer.model")
@@ -114,7 +114,7 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
     with pytest.raises(ValueError, match="encode the clips with its VAE"):
         load_start(run, opened)
     for name in ("dit", "text_encoder"):
-        expected = parameters(theirs.parts[name])
+        expected = parameters(theirs.networks[name])
         jax.tree.map(np.testing.assert_array_equal, start[name], expected)
     shallow = dataclasses.replace(config.dit, depth=1)
     with pytest.raises(ValueError, match=r"dit.depth must be .* to start from"):

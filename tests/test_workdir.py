@@ -36,7 +36,7 @@ def test_same_config(tmp_path):
         changed = {**longer, "start": "b"}
         refuse_other_config(tmp_path / "run", changed, defaults={"start": ""})
     (tmp_path / "run/config.json").write_text("{")
-    with pytest.raises(ValueError, match="config.json is not JSON"):
+    with pytest.raises(ValueError, match="config.json is not valid .*--workdir"):
         refuse_other_config(tmp_path / "run", config)
 
 

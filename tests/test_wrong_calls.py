@@ -2,19 +2,15 @@
 
 import json
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
+
+from tests.helpers.processes import run_module
 
 
 @pytest.fixture(scope="module")
 def results():
-    program = Path(__file__).parent / "wrong_calls.py"
-    ran = subprocess.run([sys.executable, program], capture_output=True, text=True)
-    assert ran.returncode == 0, ran.stderr
-    return json.loads(ran.stdout)
+    return json.loads(run_module("tests.spawned.wrong_calls"))
 
 
 def test_every_wrong_argument_is_named(results):
@@ -22,9 +18,12 @@ def test_every_wrong_argument_is_named(results):
     for one in results["wrong"]:
         assert one["error"] in ("ValueError", "TypeError") and one["is_ours"], one
         # Beginnings, since "span" stands for one of spans.
-        name = {"first": "video", "second": "video|clips", "size": "size|outpaint"}.get(
-            one["name"]
-        )
+        name = {
+            "first": "video",
+            "second": "video|clips",
+            "init_noise": "noise",
+            "size": "size|outpaint",
+        }.get(one["name"])
         assert re.search(name or one["name"][:4], one["says"]), one
         assert len(one["says"]) < 1000, one
 

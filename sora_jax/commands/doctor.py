@@ -1,4 +1,4 @@
-"""What is here, and what is missing for what."""
+"""Report versions, devices, memory, and missing optional packages."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from sora_jax.weights import bundle
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 PACKAGES += ("av", "pillow", "sentencepiece", "safetensors", "tyro")
-# (package, what it is needed for, how it comes).
+# (package, purpose, how to install it).
 OPTIONAL = (
     ("libtpu", "TPUs, and plans for them", "pip install 'sora_jax[tpu]'"),
     ("gcsfs", "paths in gs://", "pip install gcsfs"),
@@ -37,14 +37,14 @@ def main(argv: Sequence[str]) -> None:
     """
     if argv:
         raise ValueError(f"doctor takes no arguments, got {list(argv)}")
-    for line in report():
+    for line in report_lines():
         cli.say(line)
-    bundle.load()  # which holds them against their hashes
+    bundle.load()  # checks their hashes
     cli.say("default weights: whole")
 
 
-def report() -> Iterator[str]:
-    """Yield what is known of this installation and machine."""
+def report_lines() -> Iterator[str]:
+    """Yield the lines of a report on installation and machine."""
     yield f"sora_jax {sora_jax.__version__}, {os.path.dirname(sora_jax.__file__)}"
     yield f"Python {platform.python_version()}, {platform.platform()}"
     yield ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES)
@@ -60,4 +60,4 @@ def report() -> Iterator[str]:
     yield f"compiled programs: {memory.gib(size)} in {folder}, {free} free there"
     for package, purpose, remedy in OPTIONAL:
         if importlib.util.find_spec(package) is None:
-            yield f"not here: {package}, for {purpose} ({remedy})"
+            yield f"not installed: {package}, for {purpose} ({remedy})"

@@ -1,4 +1,4 @@
-"""`sora-jax NAME ...`: every program of the package under one name."""
+"""`sora-jax NAME ...`: the command that runs every program of the package."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ class Program(NamedTuple):
 
     Attributes:
       module: whose `main` takes the arguments.
-      about: what it does.
-      stopped: what is said where it is stopped.
+      about: description.
+      stopped: printed on Ctrl-C.
     """
 
     module: str
@@ -33,32 +33,34 @@ PROGRAMS = {
     "train": Program(
         "sora_jax.commands.train",
         "train a model from a config",
-        "stopped; the same command goes on from the last checkpoint, if any",
+        "stopped; the same command continues from the last checkpoint, if any",
     ),
     "plan": Program(
-        "sora_jax.plan.command", "what a step takes on TPUs that are not here"
+        "sora_jax.plan.command", "memory and time of a step on absent TPUs"
     ),
     "publish": Program(
         "sora_jax.weights.publish",
-        "a trained run as a folder of weights",
+        "turn a trained run into a folder of weights",
         "stopped; --out is not whole without its config.json",
     ),
     "export": Program(
         "sora_jax.weights.export",
-        "weights in diffusers' layout",
+        "export weights to diffusers' layout",
         "stopped; --out is not whole without its model_index.json",
     ),
     "eval": Program(
         "sora_jax.worlds.playground.judge.command",
-        "how much of what it is asked for a model shows",
+        "evaluate how well videos match their prompts",
         "stopped; nothing was written",
     ),
-    "doctor": Program("sora_jax.commands.doctor", "what is here, and what is missing"),
+    "doctor": Program(
+        "sora_jax.commands.doctor", "report versions, devices and missing packages"
+    ),
 }
 
 
 def usage() -> str:
-    """All programs, a line each."""
+    """Return the list of programs, a line each."""
     lines = (f"  {name:<12}{program.about}" for name, program in PROGRAMS.items())
     return (
         "usage: sora-jax PROGRAM [--help] ...\n\n"
@@ -68,15 +70,15 @@ def usage() -> str:
 
 
 def main() -> None:
-    """Run the program that is named first."""
+    """Run the program named by the first argument."""
     name, *rest = sys.argv[1:] or ["--help"]
-    with cli.exits("stopped"):
+    with cli.exit_with_message("stopped"):
         if name in ("--help", "-h", "help"):
             cli.say(usage())
         elif name in ("--version", "version"):
             cli.say(version())
         elif name not in PROGRAMS:
-            near = cli.near(name, PROGRAMS)
+            near = cli.closest(name, PROGRAMS)
             hint = f"did you mean {near}?" if near else usage()
             raise ValueError(f"{cli.quoted(name)} is no program: {hint}")
         else:
@@ -84,11 +86,11 @@ def main() -> None:
 
 
 def run(program: Program, name: str, arguments: list[str]) -> None:
-    """Run a program as if it had been started by itself."""
+    """Run a program as if started directly."""
     if name == "plan":  # it compiles for machines that are not here
         os.environ["JAX_PLATFORMS"] = "cpu"
     sys.argv = [f"sora-jax {name}", *arguments]
-    with cli.exits(program.stopped):
+    with cli.exit_with_message(program.stopped):
         importlib.import_module(program.module).main(arguments)
 
 

@@ -1,4 +1,4 @@
-"""Make videos from flags."""
+"""The `sample.py` program."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ STOPPED = "stopped; the video under way was not written"
 
 
 def main(argv: Sequence[str]) -> None:
-    """Parse, check, make, write."""
+    """Parse and check the flags, then sample and write."""
     started = time.perf_counter()
-    asked = checks.read(spellings.parse(argv))
-    # What is wrong with the flags is told before JAX is imported, which takes longer;
-    # of several hosts, all must know of it before one ends.
+    asked = checks.check_flags(spellings.parse(argv))
+    # Flags are checked before JAX is imported, which is slow. On several hosts, all
+    # must learn of an error before one exits.
     if not cluster.may_be_several():
-        asked.refuse()
+        asked.raise_problems()
     from sora_jax.sampling import command
     from sora_jax.worlds.playground.expander import PlaygroundExpander
 

@@ -1,4 +1,4 @@
-"""Which source of clips a config opens: the one place that knows them all."""
+"""Open the clip source of a config."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ def open_sources(data: PlaygroundConfig, held_out: int) -> Sources:
     """Open the clips of a run.
 
     Args:
-      data: which clips to learn from.
-      held_out: how many clips of the test split to measure with.
+      data: config of the training clips.
+      held_out: number of clips of the test split.
     """
     test = dataclasses.replace(data, split="test", length=held_out)
     return Sources(

@@ -1,4 +1,4 @@
-"""Train a model from a config, or go on where its run was."""
+"""The `train.py` program: train from a config, or continue a run."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sora_jax.config import DiTRun, EncodeRun, RunConfig, Series, VAERun
 from sora_jax.sampling.preview import sample_media
 from sora_jax.training import dit, encode, loop, vae
 
-STOPPED = "stopped; the same command goes on from the last checkpoint, if any"
+STOPPED = "stopped; the same command continues from the last checkpoint, if any"
 
 
 def main(argv: Sequence[str]) -> None:
@@ -34,7 +34,7 @@ def main(argv: Sequence[str]) -> None:
 
 
 def train(config: object, workdir: str) -> None:
-    """Make a run, or what is left of it."""
+    """Start or continue a run."""
     if isinstance(config, RunConfig):
         runtime.set_cpu_matmul_dtype(config.cpu_matmul_dtype)
     match config:
@@ -50,6 +50,6 @@ def train(config: object, workdir: str) -> None:
             loop.train(config, workdir, partial(dit.set_up, config, sample=sample))
         case _:
             raise ValueError(
-                f"get_config() returned {type(config).__name__}, which is no run: "
+                f"get_config() returned {type(config).__name__}, not a run: "
                 "return a VAERun, an EncodeRun or a DiTRun"
             )

@@ -1,4 +1,4 @@
-"""What is trained on, and how it is packed."""
+"""Configs of the playground's clips and of packing."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from typing import ClassVar, Literal
 
 from sora_jax.config.plain import FPS, require_within
 
-# What a clip can be about: one object, two, two that collide, one that passes behind a
-# wall, two scenes with a cut, or one that does two things without a cut.
+# Kinds of clips: one object, two, two that collide, one that passes behind a wall, two
+# scenes with a cut, or one object with two motions without a cut.
 KINDS = ("one", "two", "collide", "behind", "cut", "turn")
 WIDEST = 16 / 9  # a big square that spins in a zoom fits just so
 
@@ -20,13 +20,13 @@ def _aspect(size: tuple[int, int]) -> float:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PlaygroundConfig:
-    """Which captioned clips the playground makes."""
+    """The captioned clips of the playground."""
 
     # Clips of one seed and split are the same on every machine.
     seed: int = 0
     # "test" shows combinations of colour, shape and motion that "train" never does.
     split: Literal["train", "test"] = "train"
-    # Number of clips; they are made on demand, so that any number costs nothing.
+    # Number of clips; they are rendered on demand, so any number is free.
     length: int = 1_000_000
     # Frames per second.
     fps: float = 8.0
@@ -81,7 +81,7 @@ class PlaygroundConfig:
             (
                 all(min(size) >= 16 and _aspect(size) <= WIDEST for size in sizes),
                 "data.sizes must be (height, width) of 16 pixels or more and no wider "
-                f"or taller than 16:9, so that all stays in sight, got {sizes}",
+                f"or taller than 16:9, so that objects stay in sight, got {sizes}",
             ),
             (
                 set(kinds) <= set(KINDS),
@@ -101,7 +101,7 @@ class PlaygroundConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class PackingConfig:
-    """How samples are laid into rows."""
+    """How samples are packed into rows."""
 
     # Tokens in a row.
     tokens: int = 288
@@ -109,13 +109,13 @@ class PackingConfig:
     rows: int = 8
     # Most samples in a row, and most captions.
     samples: int = 6
-    # Longer clips, in latent frames, are left out of training; 0 leaves none out.
+    # Skip clips of more latent frames; 0 skips none.
     longest: int = 0
     # Share of samples whose caption is dropped (classifier-free guidance).
     caption_dropout: float = 0.1
     # Share of samples that begin with clean tokens.
     clean_prefix: float = 0.15
-    # Share of samples that are cut to begin in the middle of their clip.
+    # Share of samples that are cropped to begin mid-clip.
     mid_clip: float = 0.1
 
     def __post_init__(self):

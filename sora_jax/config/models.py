@@ -10,10 +10,10 @@ from sora_jax import limits
 from sora_jax.config.plain import Number, require_within
 from sora_jax.files import quoted
 
-# In float64, of JAX_ENABLE_X64=1, one program is held against another.
+# float64 (with JAX_ENABLE_X64=1) is for comparing programs without rounding.
 Dtype = Literal["auto", "bfloat16", "float32", "float64"]
 LEAST_ONE: tuple[Number, Number] = (1, math.inf)
-# Far beyond any model, and too few to fill memory before they are refused.
+# Far beyond any model, and small enough that checking them needs little memory.
 FEATURES: tuple[Number, Number] = (1, limits.FEATURES)
 LAYERS: tuple[Number, Number] = (1, limits.LAYERS)
 UNROLL: tuple[Number, Number] = (1, limits.UNROLL)
@@ -39,8 +39,8 @@ class VAEConfig:
     stages: tuple[tuple[int, int], ...] = ((2, 2), (2, 2))
     # Parameter-free paths around each stage (Wan 2.2).
     shortcuts: bool = True
-    # What causal layers see before a clip: its first frame over and over, so that what
-    # is still stays the same latent, or zeros, as in Wan.
+    # Padding of causal layers before a clip: its first frame repeated, so that a still
+    # clip has constant latents, or zeros, as in Wan.
     temporal_padding: Literal["first", "zeros"] = "first"
     # Precision of activations; "auto" is float32 on CPU and bfloat16 elsewhere.
     dtype: Dtype = "auto"
@@ -87,13 +87,13 @@ class VAEConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttentionPlan:
-    """How attention is computed; never what."""
+    """How attention is computed; does not change its result."""
 
-    # What computes long rows: "splash" on TPU, "triton" on GPU, "xla" anywhere, block
-    # of queries by block; "auto" takes that of the platform.
+    # Kernel for long rows: "splash" on TPU, "triton" on GPU, "xla" anywhere, in blocks
+    # of queries; "auto" selects by platform.
     kernel: Literal["auto", "splash", "triton", "xla"] = "auto"
-    # Rows with no more scores (batch x heads x queries x keys of a device) than these
-    # are computed with all of them in memory; "xla" holds as many at once.
+    # Up to this many scores per device (batch x heads x queries x keys) are computed
+    # without a kernel; "xla" holds as many at once.
     most_scores: int = 2**24
     # Queries of splash's tiles, at most.
     block_q: int = 1024
@@ -113,7 +113,7 @@ class DiTConfig:
 
     # Latent channels (z of the VAE).
     channels: int = 16
-    # Channels of conditioning beside them (mask and known latents); 0 without.
+    # Conditioning channels (mask and latents of given pixels); 0 without.
     extra_channels: int = 20
     # Latent cells (time, height, width) per token.
     patch: tuple[int, int, int] = (1, 2, 2)
@@ -129,16 +129,16 @@ class DiTConfig:
     time_features: int = 256
     # Base of the rotary wavelengths (Wan: 10000); short clips need no long waves.
     theta: float = 10_000.0
-    # Whether tokens also get an absolute position embedding, made of their rotary
-    # angles, so that a token need not infer from the others where in the clip it is.
+    # Whether tokens also get an absolute position embedding, a linear map of their
+    # rotary angles.
     position_embedding: bool = False
     # (name, features) of each cross-attention memory.
     contexts: tuple[tuple[str, int], ...] = (("text", 96),)
-    # What the backward pass recomputes: nothing, everything, all but what attention
-    # kernels gave, or all but dots.
+    # What the backward pass recomputes: nothing, everything, all but attention outputs,
+    # or all but matmuls.
     remat: Literal["none", "full", "attention", "dots"] = "none"
-    # Layers in one turn of the loop over layers: more is faster on CPU, and takes
-    # longer to compile.
+    # Layers per iteration of the scan over layers: more is faster on CPU, and slower to
+    # compile.
     unroll: int = 1
     # How attention is computed.
     attention: AttentionPlan = AttentionPlan()
@@ -216,11 +216,11 @@ class TextConfig:
     mlp: int = 192
     # Buckets of relative positions.
     buckets: int = 32
-    # Distance of tokens beyond which positions are alike.
+    # Distance beyond which all positions share a bucket.
     max_distance: int = 128
     # Prompts are cut or padded to this many tokens; padding counts as text, as in Wan.
     pad_to: int = 48
-    # Layers in one turn of the loop over layers (see DiTConfig).
+    # Layers per iteration of the scan over layers (see DiTConfig).
     unroll: int = 1
     # Precision of activations (see VAEConfig).
     dtype: Dtype = "auto"

@@ -1,4 +1,4 @@
-"""Configs as plain data and back, and the check that their fields share."""
+"""Convert configs to plain data and back, and check their fields."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ import msgspec
 from sora_jax.config.renamed import with_new_names
 from sora_jax.files import quoted
 
-# Written out, since checkers of types at run time take an int for no float.
+# A union, since beartype does not accept an int as a float.
 Number = int | float
-# (least, most) frames per second that the video formats can tell.
+# (least, most) frames per second that video formats can store.
 FPS = (1 / 1001, 1000.0)
 
 
 def require(condition: bool, message: str) -> None:
-    """Raise a ValueError that names the field, the value and the remedy."""
+    """Raise a ValueError with a message, unless a condition holds."""
     if not condition:
         raise ValueError(message)
 
 
 def require_fps(fps: Any) -> None:
-    """Refuse what is no frame rate that video formats can tell.
+    """Check that a value is a frame rate that video formats can store.
 
     Raises:
-      ValueError: says what is taken.
+      ValueError: gives the range.
     """
     low, high = FPS
     is_number = isinstance(fps, (int, float)) and not isinstance(fps, bool)
@@ -40,10 +40,10 @@ def require_fps(fps: Any) -> None:
 
 
 def require_size(size: Any) -> None:
-    """Refuse what is no (height, width) in pixels.
+    """Check that a value is (height, width) in pixels.
 
     Raises:
-      ValueError: says what is taken.
+      ValueError: it is not.
     """
     require(
         isinstance(size, (tuple, list))
@@ -59,13 +59,13 @@ def require_within(
     bounds: Mapping[str, tuple[Number, Number]],
     *rules: tuple[bool, str],
 ) -> None:
-    """Raise one ValueError that names all that is wrong with a config.
+    """Raise one ValueError that lists all problems of a config.
 
     Args:
-      section: what stands before the names of its fields.
-      config: whose fields are looked at.
+      section: prefix of field names in messages.
+      config: to check.
       bounds: (least, most) by field.
-      rules: what else must be true, and what is said if it is not.
+      rules: further (condition, message) pairs.
     """
     problems = [
         f"{section}{name} must be {_span(low, high)}, got {getattr(config, name)}"
@@ -81,21 +81,21 @@ def _span(low: Number, high: Number) -> str:
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """A config as plain data, its type's name included."""
+    """Convert a config to plain data, with the name of its type."""
     return {"kind": type(config).__name__, **dataclasses.asdict(config)}
 
 
 def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
-    """Build a config dataclass from what `to_json` or `dataclasses.asdict` made.
+    """Build a config dataclass from the data of `to_json` or `dataclasses.asdict`.
 
     Args:
       kind: the dataclass.
       data: its fields, nested.
-      whole: refuse data that lacks a field, and do not take today's default for it:
-        weights must go on meaning what they meant.
+      whole: refuse data that lacks a field, instead of using the current default, which
+        could change what weights compute.
 
     Raises:
-      ValueError: the data has a field that the config has not, or lacks one.
+      ValueError: the data has unknown fields, or lacks some.
     """
     if not isinstance(data, dict):
         raise ValueError(f"{kind.__name__} must be an object, got {quoted(data)}")

@@ -1,11 +1,11 @@
-"""Fields that earlier versions called otherwise: their folders still load."""
+"""Renamed config fields, so that folders of earlier versions load."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import Any
 
-# By the config's type: the old name, and today's. A run's fields stand for all runs.
+# By config type: old to new names. "Run" stands for every type of run.
 RENAMED: Mapping[str, Mapping[str, str]] = {
     # 0.1 to 0.2
     "DiTConfig": {"places": "position_embedding"},
@@ -18,7 +18,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 
 
 def with_new_names(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """A config's fields by the names of this version.
+    """Rename the fields of an earlier version.
 
     Args:
       kind: the name of the config's type, or of the file that holds it.

@@ -1,4 +1,4 @@
-"""The runs that a config file returns."""
+"""Configs of runs, which config files return."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sora_jax.config.weights import Conditioning
 
 
 def train_split(data: PlaygroundConfig) -> tuple[bool, str]:
-    """The rule that what is held out is not trained on."""
+    """Return the rule that the test split is not trained on."""
     return (
         data.split == "train",
         f"data.split must be 'train', got {data.split!r}: the test split is held out",
@@ -26,7 +26,7 @@ def train_split(data: PlaygroundConfig) -> tuple[bool, str]:
 class VAERun(RunConfig):
     """Train the VAE on clips."""
 
-    # Clips of one length and one size: a batch is one array.
+    # The clips, of one length and one size, since a batch is one array.
     data: PlaygroundConfig = PlaygroundConfig(
         frames=((17, 1.0),), sizes=(((64, 64), 1.0),)
     )
@@ -34,15 +34,15 @@ class VAERun(RunConfig):
     vae: VAEConfig = VAEConfig()
     # Clips of a step.
     batch: int = 8
-    # Pixels of the window that is cut around an object; 0 trains on whole frames.
+    # Side in pixels of the crop around an object; 0 trains on whole frames.
     window: int = 0
     # A VAE to start from: the workdir of a run on images, or a weights folder.
     start_from: str = ""
-    # Weight of the squared error beside L1; it finds colours early.
+    # Weight of the squared error next to L1; it learns colours early.
     squares: float = 2.0
-    # Weight of the error of gradients beside L1; it sharpens late.
+    # Weight of the gradient error next to L1; it sharpens late.
     edges: float = 0.5
-    # Weight of the latents' divergence from a normal distribution.
+    # Weight of the KL divergence.
     kl: float = 1e-4
     # A discriminator that judges reconstructions.
     critic: CriticConfig = CriticConfig()
@@ -80,26 +80,26 @@ class VAERun(RunConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class EncodeRun:
-    """Encode clips and their drawn conditions once, for the DiT run to read."""
+    """Encode clips, with random conditions, for DiT runs."""
 
-    # Of the drawn conditions.
+    # Seed of the conditions.
     seed: int = 0
     # Which clips.
     data: PlaygroundConfig = PlaygroundConfig(length=20_000)
     # Folder of the trained VAE: a VAE run's workdir, weights, or encoded clips.
     vae: str = ""
-    # Share of clips that get a condition beside "nothing is known".
+    # Share of clips with a condition.
     conditioned: float = 0.5
     # Clips of one shape encoded together.
     batch: int = 16
     # Clips of the test split, encoded beside the training clips.
     held_out_clips: int = 256
-    # Folder of weights, or of encoded clips, whose tokenizer is taken; without one, a
-    # tokenizer is learned from the captions.
+    # Folder of weights or of encoded clips whose tokenizer to use; by default one is
+    # trained on the captions.
     tokenizer: str = ""
-    # Pieces that such a tokenizer has.
+    # Vocabulary size of a trained tokenizer.
     vocabulary: int = 640
-    # Clips from whose captions it is learned.
+    # Clips whose captions train the tokenizer.
     tokenizer_clips: int = 20_000
     # Clips from which mean and deviation of the latents are measured.
     statistics_clips: int = 256
@@ -115,26 +115,25 @@ class EncodeRun:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class DiTRun(RunConfig):
-    """Train the DiT on encoded clips, and its text encoder unless another's reads."""
+    """Train the DiT on encoded clips, and a text encoder unless `text_from` is set."""
 
     # Folder that an EncodeRun wrote; it holds the latents, the VAE and the tokenizer.
     latents: str = ""
-    # Folders of more clips to learn from, encoded by the same VAE. None of them is
-    # evaluated on.
+    # Folders of more training clips, encoded by the same VAE; not used in evaluation.
     more_latents: tuple[str, ...] = ()
-    # What this run starts from: a weights folder, or the workdir of a DiT run, of which
-    # the averaged parameters are taken.
+    # Initial parameters: a weights folder, or the workdir of a DiT run, whose averaged
+    # parameters are used.
     start_from: str = ""
-    # Weights folder whose text encoder and tokenizer read the captions, and do not
-    # change; without one, a text encoder learns with the DiT.
+    # Weights folder whose text encoder and tokenizer are used, frozen; by default a
+    # text encoder is trained with the DiT.
     text_from: str = ""
     # The transformer.
     dit: DiTConfig = DiTConfig()
     # The text encoder.
     text: TextConfig = TextConfig()
-    # How clips are laid into rows.
+    # How clips are packed into rows.
     packing: PackingConfig = PackingConfig()
-    # Which levels of noise are trained on.
+    # Distribution of the noise levels.
     flow: FlowConfig = FlowConfig()
 
     def __post_init__(self):
@@ -154,12 +153,12 @@ class DiTRun(RunConfig):
 
     @property
     def heads(self) -> int:
-        """Heads of attention that devices may divide among them."""
+        """Attention heads, which devices may divide."""
         return self.dit.heads
 
     @property
     def conditioning(self) -> Conditioning:
-        """How known pixels enter what this run trains."""
+        """How the trained model takes given pixels."""
         if self.dit.extra_channels:
             return "channels"
         return "tokens" if self.packing.clean_prefix > 0 else "nothing"
@@ -167,15 +166,15 @@ class DiTRun(RunConfig):
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Series:
-    """Runs one after another, each in a folder of its own below one workdir."""
+    """A sequence of runs, each in its own folder below one workdir."""
 
-    # Folder that the runs' own configs speak of; in its place stands the workdir.
+    # Prefix of folders in the runs' configs, which the workdir replaces.
     root: str = "runs"
     # (config file, perhaps with :argument; folder below the root) of each run.
     stages: tuple[tuple[str, str], ...] = ()
 
     def placed(self, run: Any, workdir: str) -> Any:
-        """A run with the folders that it reads below the workdir."""
+        """Replace the root by the workdir in the folders of a run."""
 
         def place(value: Any) -> Any:
             if isinstance(value, tuple):

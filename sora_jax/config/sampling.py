@@ -1,4 +1,4 @@
-"""How videos are made."""
+"""Sampling settings."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from typing import Any, Literal
 from sora_jax.config.plain import FPS, require_within
 
 Solver = Literal["euler", "heun", "unipc"]
-# How pictures and clips come to a size, and at which end a clip is extended.
+# How pictures and clips are resized, and the end at which a clip is extended.
 Fit = Literal["crop", "pad", "stretch"]
 Direction = Literal["forward", "backward", "both"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SamplingConfig:
-    """How a model makes videos when nothing else is asked for."""
+    """Sampling settings of a model."""
 
-    # How an ordinary differential equation becomes steps (diffusion.solvers).
+    # ODE solver (diffusion.solvers).
     solver: Solver = "unipc"
-    # Steps of denoising.
+    # Denoising steps.
     steps: int = 12
     # Classifier-free guidance; 1 switches it off.
     guidance: float = 4.0
@@ -29,21 +29,21 @@ class SamplingConfig:
     # Moves the noise levels towards noise (see diffusion.flow.shifted); unlike in
     # training, it does not grow with the number of tokens.
     shift: float = 2.0
-    # Frames of a video: 1 (an image) or 1 + 4k.
+    # Frames of a video: 1 (an image) or 1 + r k, with the time factor r of the VAE.
     frames: int = 17
-    # Frames that are made at once; a longer video is made window by window. None: as
-    # many as `frames` are by default.
+    # Frames sampled at once; longer videos are sampled window by window. None: the
+    # default of `frames`.
     window: int | None = None
-    # Frames that a window sees of what was made, or is known, before it.
+    # Frames of the previous window that a window is conditioned on.
     context: int = 5
     # (height, width) in pixels.
     size: tuple[int, int] = (64, 64)
     # Frames per second.
     fps: float = 8.0
-    # What guidance leads away from; without it, from videos of no prompt.
+    # Negative prompt for guidance; empty for the unconditional velocity.
     negative_prompt: str = ""
-    # Pixels along the side of the tiles in which the VAE decodes frames; 0 for whole
-    # frames; None chooses by what memory there is.
+    # Side in pixels of the tiles that the VAE decodes; 0 decodes whole frames; None
+    # chooses by free memory.
     tile: int | None = None
 
     def __post_init__(self):
@@ -80,16 +80,16 @@ class SamplingConfig:
         )
 
     def guides(self, two: bool) -> bool:
-        """Whether a velocity without prompt is needed beside the one with.
+        """Return whether guidance needs the unconditional velocity.
 
         Args:
-          two: whether there is a second transformer, with a guidance of its own.
+          two: whether there is a second transformer, with its own guidance.
         """
         scales = (self.guidance, self.guidance_low) if two else (self.guidance,)
         return any(scale not in (None, 1) for scale in scales)
 
     def asked(self, **settings: Any) -> SamplingConfig:
-        """These defaults but for what is asked for; guidance means both, if alone."""
+        """Override settings; `guidance` alone also sets `guidance_low`."""
         if "guidance" in settings:
             settings = {"guidance_low": None, **settings}
         return dataclasses.replace(self, **settings)

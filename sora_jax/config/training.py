@@ -1,4 +1,4 @@
-"""How a run trains: optimizer, mesh, noise levels, and what every run has."""
+"""Configs of the optimizer, the mesh, noise levels, and all training runs."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import math
 from typing import Literal
 
 from sora_jax.config.plain import require, require_within
-from sora_jax.parameter_trees import compiled
+from sora_jax.config.trainable import trainable_pattern
 
 # From logical axes to those of the mesh.
 Rules = tuple[tuple[str, str | tuple[str, ...] | None], ...]
 RULES: Rules = (
     ("batch", ("data", "fsdp")),
     ("tokens", ("ring", "ulysses")),
-    # Parameters are shared by all who share tokens too, and gathered layer by layer.
+    # Parameters are also sharded over the context axes, and gathered layer by layer.
     ("embed", ("fsdp", "ring", "ulysses")),
     ("heads", "tensor"),
     ("mlp", "tensor"),
@@ -44,7 +44,7 @@ class OptimConfig:
     clip: float | None = 1.0
     # Micro-batches whose gradients are averaged for one update.
     accumulate: int = 1
-    # Decay, in a step, of the averaged parameters, which are what is evaluated.
+    # Decay per step of the parameter average, which is evaluated and published.
     ema_decay: float = 0.999
 
     def __post_init__(self):
@@ -60,7 +60,7 @@ class OptimConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MeshConfig:
-    """Devices along each mesh axis; one may be -1 and takes what is left."""
+    """Devices along each mesh axis; one may be -1, for all remaining devices."""
 
     # Replicas of the parameters, each with its part of the batch.
     data: int = -1
@@ -70,13 +70,12 @@ class MeshConfig:
     context: int = 1
     # Devices that share heads and the width of the MLP.
     tensor: int = 1
-    # Of the devices of `context`, how many exchange heads for tokens (Ulysses); where
-    # that is not all of them, keys go around a ring of such groups. -1: as many as
-    # divide the heads.
+    # Devices of `context` that exchange heads for tokens (Ulysses); if fewer than all,
+    # such groups form a ring for the keys. -1: as many as divide the heads.
     ulysses: int = -1
-    # Of several slices, how many lie along `data`.
+    # Slices along `data`.
     data_slices: int = 1
-    # Of several slices, how many lie along `fsdp`.
+    # Slices along `fsdp`.
     fsdp_slices: int = 1
 
     def __post_init__(self):
@@ -108,9 +107,9 @@ class FlowConfig:
     mean: float = 0.0
     # Standard deviation of the logit of t.
     std: float = 1.0
-    # How far levels are moved towards noise; 1 leaves them.
+    # Shift of noise levels towards noise; 1 for none.
     shift: float = 1.0
-    # Tokens of a sample at which the shift is just that.
+    # Tokens of a sample at which the shift applies unscaled.
     shift_tokens: int = 80
 
     def __post_init__(self):
@@ -126,9 +125,9 @@ class FlowConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What every training run has."""
+    """Fields of every training run."""
 
-    # Of the initial parameters, the order of clips and the noise.
+    # Seed of initial parameters, order of clips, and noise.
     seed: int = 0
     # Batches of the whole run; the optimizer moves once in `optim.accumulate` of them.
     steps: int = 1000
@@ -140,21 +139,20 @@ class RunConfig:
     checkpoint_every: int = 500
     # Checkpoints kept on disk.
     keep: int = 2
-    # What the factors of a step's matrix products are rounded to on a CPU (sums stay
-    # float32).
+    # To which matmul inputs are rounded on a CPU (sums stay float32).
     # With units for bfloat16 (Intel's AMX) a step then takes two thirds.
     cpu_matmul_dtype: Literal["float32", "bfloat16"] = "float32"
-    # Folder that this run starts from; what it may be depends on the run.
+    # Folder with initial parameters; its kind depends on the run.
     start_from: str = ""
     # What is trained: "all", "adapters", of a VAE "decoder", the name of a network, or
-    # a regular expression of paths such as "dit/blocks/.*". All else stays as it is in
-    # `start_from`.
+    # a regular expression of paths such as "dit/blocks/.*". Everything else keeps the
+    # values of `start_from`.
     trainable: str = "all"
     # The optimizer.
     optim: OptimConfig = OptimConfig()
     # How devices are laid out.
     mesh: MeshConfig = MeshConfig()
-    # (logical axis, mesh axes): where arrays are split.
+    # (logical axis, mesh axes) pairs: how arrays are sharded.
     rules: Rules = RULES
 
     def __post_init__(self):
@@ -162,7 +160,7 @@ class RunConfig:
         least = {"steps": 1, "log_every": 1, "eval_every": 1, "checkpoint_every": 1}
         least |= {"keep": 2, "seed": 0}
         bounds = {name: (low, math.inf) for name, low in least.items()}
-        compiled(self.trainable)
+        trainable_pattern(self.trainable)
         require_within(
             "",
             self,
@@ -170,7 +168,7 @@ class RunConfig:
             (
                 self.trainable == "all" or bool(self.start_from),
                 f"trainable must be 'all' without start_from, got {self.trainable!r}: "
-                "what is not trained would be random",
+                "frozen parameters would be random",
             ),
             (
                 self.optim.accumulate <= self.steps,
@@ -181,5 +179,5 @@ class RunConfig:
 
     @property
     def heads(self) -> int:
-        """Heads of attention that devices may divide among them; 0 where none do."""
+        """Attention heads, which devices may divide; 0 if there are none."""
         return 0

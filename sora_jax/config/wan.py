@@ -11,7 +11,7 @@ from sora_jax.config.models import DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.config.weights import Conditioning, ModelConfig
 
-# What the publishers ask all their models not to show.
+# The publishers' negative prompt.
 NEGATIVE = (
     "色调艳丽，过曝，静态，细节模糊不清，字幕，风格，作品，画作，画面，静止，整体发灰，"
     "最差质量，低质量，JPEG压缩残留，丑陋的，残缺的，多余的手指，画得不好的手部，"
@@ -53,7 +53,7 @@ VAE_22 = dataclasses.replace(
 
 
 def dit(width: int, depth: int, heads: int, mlp: int, channels: int = 16) -> DiTConfig:
-    """A Wan transformer that reads text alone."""
+    """Build the config of a Wan transformer whose only context is text."""
     return DiTConfig(
         channels=channels,
         extra_channels=0,
@@ -118,7 +118,7 @@ MODELS = {model.name: model for model in (WAN21_1B3, WAN21_14B, WAN22_5B, WAN22_
 def closest(
     dit: DiTConfig, conditioning: Conditioning, boundary: float | None
 ) -> ModelConfig:
-    """The published model that is most like one of these traits."""
+    """Return the most similar published model."""
 
     def unlike(model: ModelConfig) -> tuple[bool, bool, int]:
         return (

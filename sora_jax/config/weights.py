@@ -1,4 +1,4 @@
-"""A whole model: what a folder of weights holds and how it makes videos."""
+"""Configs of a whole model and of adapters."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Conditioning = Literal["channels", "tokens", "nothing"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class SeenConfig:
-    """What a model's last training showed, as far as it is known and short enough."""
+    """Sizes and vocabulary of a model's training clips, if known and small."""
 
     # (height, width) of its clips in pixels; none: unknown.
     sizes: tuple[tuple[int, int], ...] = ()
@@ -29,7 +29,7 @@ class SeenConfig:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AdapterConfig:
-    """Factors of low rank beside kernels (LoRA, arXiv 2106.09685)."""
+    """Low-rank factors beside kernels (LoRA, arXiv 2106.09685)."""
 
     # Regular expressions of the linear maps that get factors; each has to match a
     # whole path, such as blocks/self_attention/qkv.
@@ -64,15 +64,15 @@ class AdapterConfig:
 
     @property
     def scale(self) -> float:
-        """What the product of the factors is multiplied by."""
+        """Scale of the product of the factors."""
         return self.alpha / self.rank
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ModelConfig:
-    """The networks of a model, and what is done when nothing else is asked for."""
+    """The networks of a model, and its sampling defaults."""
 
-    # What messages call the model.
+    # Name of the model.
     name: str
     # Pixels to latents and back.
     vae: VAEConfig
@@ -80,7 +80,7 @@ class ModelConfig:
     dit: DiTConfig
     # The text encoder.
     text: TextConfig
-    # How videos are made when nothing else is asked for.
+    # Default sampling settings.
     sampling: SamplingConfig
     # The frame rate in which the DiT counts time; None: it counts latent frames,
     # whatever their rate (Wan).
@@ -88,13 +88,13 @@ class ModelConfig:
     # How given pixels enter: as channels beside the noise, as clean tokens at the
     # beginning, or not at all.
     conditioning: Conditioning
-    # Whether the DiT was trained to go on from clean latents of the middle of a video,
-    # so that a long one is made in latents, without a way through pixels.
+    # Whether the DiT was trained on mid-clip crops, so that it can continue a video in
+    # latents instead of through pixels.
     mid_clip: bool = False
-    # Where two transformers share the work: the first makes the steps from this time
-    # on (1 is noise), the second those below.
+    # With two transformers: the first runs the steps at times from this one up (1 is
+    # noise), the second those below.
     boundary: float | None = None
-    # What training showed; other requests are made all the same, with a warning.
+    # Training sizes and vocabulary; other requests get a warning.
     seen: SeenConfig = SeenConfig()
 
     def __post_init__(self):
@@ -112,8 +112,8 @@ class ModelConfig:
             ),
             (
                 (self.conditioning == "channels") == (self.dit.extra_channels > 0),
-                f"conditioning must be 'channels' just where dit.extra_channels "
-                f"({self.dit.extra_channels}) are not 0, got {self.conditioning!r}",
+                f"conditioning must be 'channels' exactly if dit.extra_channels "
+                f"({self.dit.extra_channels}) is not 0, got {self.conditioning!r}",
             ),
         )
         features = dict(self.dit.contexts).get("text")

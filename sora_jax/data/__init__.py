@@ -1,1 +1,1 @@
-"""Where clips come from and go to: numpy in, numpy out."""
+"""Reading, writing, encoding and packing of clips, in NumPy."""

@@ -1,6 +1,6 @@
-"""Animated pictures through Pillow: GIF and WebP are written, and WebP is read.
+"""Animations through Pillow: writes GIF and WebP, reads WebP.
 
-FFmpeg, which reads GIF, knows no animated WebP.
+FFmpeg reads GIF, but not animated WebP.
 """
 
 from __future__ import annotations
@@ -18,13 +18,13 @@ from sora_jax.data import pictures
 from sora_jax.data.video import to_uint8
 from sora_jax.limits import LIMITS, Limits
 
-# The formats that Pillow alone reads here.
+# Formats that are read by Pillow, not by FFmpeg.
 FORMATS = ("WEBP",)
 # Seconds to which a format rounds its times.
 TICKS = {"GIF": Fraction(1, 100), "WEBP": Fraction(1, 1000)}
-# Viewers show what lasts less than two hundredths of a second for ten.
+# Viewers show frames shorter than 0.02 s for 0.1 s.
 FASTEST = Fraction(50)
-SHORTEST = 0.01  # seconds, of a frame that says it lasts no time
+SHORTEST = 0.01  # seconds, for a frame of duration 0
 
 
 class Picture(NamedTuple):
@@ -34,20 +34,20 @@ class Picture(NamedTuple):
     seconds: float
 
 
-def is_one(source: epath.Path) -> bool:
-    """Whether a file begins like an animation that Pillow alone reads."""
+def is_animation(source: epath.Path) -> bool:
+    """Return whether a file begins like an animation that Pillow reads."""
     with source.open("rb") as file:
         head = file.read(12)
     return head[:4] == b"RIFF" and head[8:] == b"WEBP"
 
 
-def frames_of(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Picture]:
+def animation_frames(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Picture]:
     """Yields the frames of an animation; alpha shows grey.
 
     Raises:
       ValueError: it is damaged, or larger than the limits allow.
     """
-    with pictures.opened(source, FORMATS, limits) as image:
+    with pictures.open_picture(source, FORMATS, limits) as image:
         for number in range(getattr(image, "n_frames", 1)):
             image.seek(number)
             image.load()
@@ -56,17 +56,17 @@ def frames_of(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Picture]:
             yield Picture(pixels, max(seconds, SHORTEST))
 
 
-def write(
+def write_animation(
     file: IO[bytes],
     frames: Iterable[UInt8[np.ndarray, "h w 3"]],
     fps: int | float,
     kind: Literal["GIF", "WEBP"] = "GIF",
     **options: Any,
 ) -> None:
-    """Writes an endless animation; a GIF with a palette for each frame, undithered.
+    """Write a looping animation; GIFs have a palette per frame and no dithering.
 
-    Of more than 50 frames per second, those that no viewer shows are left out. What
-    does not change is one longer frame.
+    Frames beyond 50 per second, which viewers cannot show, are dropped. Equal frames
+    are merged into a longer one.
 
     Args:
       file: where to write it.
@@ -87,7 +87,7 @@ def write(
             image = image.quantize(256, Image.Quantize.MEDIANCUT)
         images.append(image)
         numbers.append(slot)
-    # Each time is rounded, and no length: the errors of lengths would add up.
+    # Round times, not durations, whose errors would add up.
     tick = TICKS[kind]
     times = [round(slot / shown / tick) for slot in (*numbers, numbers[-1] + 1)]
     lengths = [int(length * tick * 1000) for length in np.diff(times).tolist()]

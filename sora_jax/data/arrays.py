@@ -1,4 +1,4 @@
-"""Arrays from `.npy` files: mapped from the disk, checked before anything is read."""
+"""Arrays from `.npy` files: memory-mapped, and checked before they are read."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sora_jax.data.decoding import Shown
+from sora_jax.data.decoding import TimedFrame
 from sora_jax.data.video import to_uint8
 from sora_jax.files import PathLike, existing, is_remote, quoted
 from sora_jax.limits import LIMITS, Limits
 
 
-def load(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.ndarray:
-    """Opens an array file; from a disk, its values are read when they are used.
+def open_array(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.ndarray:
+    """Open an array file; on a disk, it is memory-mapped.
 
     Raises:
       ValueError: the file is missing, holds no array of numbers, is cut short, or is
@@ -33,22 +33,22 @@ def load(path: PathLike, *, field: str, limits: Limits = LIMITS) -> np.ndarray:
             return np.lib.format.open_memmap(pathlib.Path(source), mode="r")
         with source.open("rb") as file:
             return np.lib.format.read_array(file, allow_pickle=False)
-    except Exception as error:  # NumPy reads headers as Python, and raises as much
+    except Exception as error:  # NumPy evaluates headers as Python, and raises anything
         raise ValueError(f"{named} is no whole .npy file of one array: {error}") from (
             error
         )
 
 
-def frames_of(
+def array_frames(
     path: PathLike, fps: float, *, field: str = "--video", limits: Limits = LIMITS
-) -> Iterator[Shown]:
-    """Yields the frames of an array file, as `outputs` writes them, at a rate.
+) -> Iterator[TimedFrame]:
+    """Yield the frames of an array file, as `outputs` writes it.
 
     Raises:
-      ValueError: the file is missing, or no array of pixels; of pixels that are out of
-        range where they are met.
+      ValueError: the file is missing or not an array of pixels, or a frame has values
+        out of range.
     """
-    frames = load(path, field=field, limits=limits)
+    frames = open_array(path, field=field, limits=limits)
     wanted = f"{field} {quoted(path)} must hold floats [t h w 3] in [0, 1], as --out "
     wanted += "writes them"
     is_video = frames.ndim == 4 and frames.shape[-1] == 3 and frames.size
@@ -67,7 +67,7 @@ def frames_of(
         low, high = frame.min(), frame.max()
         if not 0 <= low <= high <= 1:
             raise ValueError(f"{wanted}, got {low:g} to {high:g} in frame {number}")
-        yield Shown(
+        yield TimedFrame(
             pixels=functools.partial(to_uint8, frame * 2 - 1),
             size=frames.shape[1:3],
             begin=number / fps,

@@ -1,4 +1,4 @@
-"""Video files opened without trust: no playlist, no other file, no network.
+"""Open untrusted video files: no playlists, no other files, no network.
 
 FFmpeg knows formats that name other files or addresses (HLS, DASH, concat, SDP,
 numbered pictures), whatever a file is called. Only containers that hold their own
@@ -32,13 +32,13 @@ ALPHA_DECODERS = {"vp9": "libvpx-vp9", "vp8": "libvpx"}
 _BUFFER = 2**18  # bytes that are read at a time
 
 
-class Opened(NamedTuple):
+class OpenContainer(NamedTuple):
     """A video file that is being read.
 
     Attributes:
       container: of FFmpeg's.
       stream: of its video.
-      meter: knows what was read since the last frame.
+      meter: counts bytes read since the last frame.
     """
 
     container: Any
@@ -47,21 +47,21 @@ class Opened(NamedTuple):
 
 
 class Meter:
-    """A file that gives no more than so many bytes without a frame in between."""
+    """A file that limits the bytes read between two frames."""
 
     def __init__(self, file: IO[bytes], most: int | float):
         self._file, self._most = file, most
         self._since = 0
 
     def frame(self) -> None:
-        """A frame was found."""
+        """Reset the count: a frame was decoded."""
         self._since = 0
 
     def read(self, size: int = -1) -> bytes:
         """Read bytes.
 
         Raises:
-          OSError: too many without a frame.
+          OSError: too many bytes without a frame.
         """
         content = self._file.read(size)
         self._since += len(content)
@@ -70,17 +70,19 @@ class Meter:
         return content
 
     def seek(self, offset: int, whence: int = 0) -> int:
-        """Go to a place."""
+        """Seek, as in `io`."""
         return self._file.seek(offset, whence)
 
     def tell(self) -> int:
-        """Say the place."""
+        """Return the position."""
         return self._file.tell()
 
 
 @contextlib.contextmanager
-def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Opened]:
-    """Opens a file, and gives its container and its video stream.
+def open_container(
+    source: epath.Path, limits: Limits = LIMITS
+) -> Iterator[OpenContainer]:
+    """Open a file; yield its container and its video stream.
 
     Raises:
       ValueError: it holds no video, or a larger one than the limits allow.
@@ -101,21 +103,21 @@ def opened(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Opened]:
             ) from error
         with container:
             stream: Any = container.streams.best("video")
-            # The cover of a song is a stream, too.
+            # The cover art of a song is a video stream, too.
             if stream is None or stream.disposition & Disposition.attached_pic:
                 raise ValueError("it has no video stream")
             if stream.codec_context is None:
-                raise ValueError("nothing here decodes its codec")
+                raise ValueError("no decoder of its codec is available")
             check_pixels(stream.codec_context, limits)
-            # A decoder learns the real size later.
+            # The decoder learns the actual size later.
             stream.codec_context.options = _bounded(limits)
             stream.thread_type = "AUTO"
-            yield Opened(container, stream, meter)
+            yield OpenContainer(container, stream, meter)
 
 
-def unreadable(named: str, good: int, error: Exception) -> ValueError:
-    """An error that tells why a file cannot be read, after so many good frames."""
-    reason = getattr(error, "strerror", None) or error  # FFmpeg's numbers help nobody
+def unreadable_error(named: str, good: int, error: Exception) -> ValueError:
+    """Return the error for a file that fails after `good` decoded frames."""
+    reason = getattr(error, "strerror", None) or error  # without FFmpeg's error number
     where = f"after {good} good frames" if good else "at its start"
     return ValueError(
         f"{named} cannot be read as a video (it stops {where}: {reason}); "
@@ -124,11 +126,11 @@ def unreadable(named: str, good: int, error: Exception) -> ValueError:
     )
 
 
-def decoder_of(stream: Any, limits: Limits = LIMITS) -> Any:
-    """What decodes a stream's packets, with alpha where the stream has some."""
+def make_decoder(stream: Any, limits: Limits = LIMITS) -> Any:
+    """Create the decoder of a stream, with alpha if the stream has it."""
     usual = stream.codec_context
     name = ALPHA_DECODERS.get(usual.name)
-    # Matroska's names are in any case.
+    # Matroska's tag names have any case.
     told = {key.lower(): value for key, value in stream.metadata.items()}
     if told.get("alpha_mode") != "1" or name not in av.codecs_available:
         return usual
@@ -159,6 +161,6 @@ def _bounded(limits: Limits) -> dict[str, str]:
 
 
 def _refuse(url: str, flags: int, options: Any) -> Any:
-    """Open nothing that a file names."""
+    """Refuse to open a file that another file names."""
     del url, flags, options
     raise PermissionError("it names another file, which is not opened")

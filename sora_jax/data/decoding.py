@@ -1,4 +1,4 @@
-"""Video files, frame by frame in the order of time, one in memory after the other."""
+"""Decode video files frame by frame, in display order, one frame in memory."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Shown:
-    """A frame of a file, and when it is on the screen.
+class TimedFrame:
+    """A decoded frame and its display time.
 
     Attributes:
-      pixels: makes its picture, upright, `uint8[h w 3]`; alpha shows grey.
-      size: (height, width) on a screen; other than the picture's where the file's
-        pixels are not square.
-      begin: seconds since the first frame; grows from frame to frame.
-      length: seconds that the file gives it.
-      tick: seconds to which the file rounds its times.
-      rate: frames per second that the file declares; 0 where it does not.
+      pixels: returns its upright picture, `uint8[h w 3]`, over grey if it has alpha.
+      size: displayed (height, width); differs from the picture's if pixels are not
+        square.
+      begin: seconds since the first frame; increasing.
+      length: its duration in seconds, by the file.
+      tick: time resolution of the file in seconds.
+      rate: declared frames per second; 0 if undeclared.
     """
 
     pixels: Callable[[], UInt8[np.ndarray, "h w 3"]]
@@ -49,9 +49,9 @@ class Shown:
 def read_video(
     path: PathLike, *, max_frames: int | None = None, field: str = "--video"
 ) -> Clip:
-    """Reads a video upright and in its display aspect ratio.
+    """Read a video, upright and in its display aspect ratio.
 
-    With a variable frame rate the frames are kept as they are and `fps` is the mean.
+    Variable frame rates are not resampled; `fps` is then the mean.
 
     Args:
       path: a video file (`containers.DEMUXERS`); may be `gs://`.
@@ -69,8 +69,8 @@ def read_video(
     return Clip(pixels=to_uint8(pixels), fps=_frame_rate(shown))
 
 
-def _frame_rate(shown: Sequence[Shown]) -> float:
-    """Believes what a file declares unless its timestamps say otherwise."""
+def _frame_rate(shown: Sequence[TimedFrame]) -> float:
+    """Return the declared frame rate, unless the timestamps contradict it."""
     declared = shown[0].rate
     if len(shown) == 1:
         return declared or 1.0
@@ -80,11 +80,10 @@ def _frame_rate(shown: Sequence[Shown]) -> float:
 
 def decode(
     path: PathLike, *, field: str = "--video", limits: Limits = LIMITS
-) -> Iterator[Shown]:
-    """Yields a video's frames in the order of time, one in memory after the other.
+) -> Iterator[TimedFrame]:
+    """Yield a video's frames in display order, with one in memory.
 
-    What cannot be decoded at its beginning, since it was cut between keyframes, is left
-    out, and said.
+    Frames before the first keyframe cannot be decoded: they are skipped with a warning.
 
     Args:
       path: a video file (`containers.DEMUXERS`) or an animated WebP; may be `gs://`.
@@ -92,8 +91,8 @@ def decode(
       limits: how large its frames may be, and how long they may last.
 
     Raises:
-      ValueError: the file is missing, holds no video, is damaged, or exceeds the
-        limits; it says how many frames were good.
+      ValueError: the file is missing, holds no video, is damaged (says after how many
+        frames), or exceeds the limits.
     """
     source, good, before = existing(path, field), 0, 0.0
     named = f"{field} {quoted(path)}"
@@ -106,24 +105,24 @@ def decode(
                 )
             good, before = good + 1, shown.begin
             yield shown
-    except Exception as error:  # of damaged files, libraries raise what they like
-        raise containers.unreadable(named, good, error) from error
+    except Exception as error:  # libraries raise anything on damaged files
+        raise containers.unreadable_error(named, good, error) from error
     if not good:
         raise ValueError(f"{named} holds no frames; give another file")
 
 
-def _frames(source: epath.Path, named: str, limits: Limits) -> Iterator[Shown]:
-    if animations.is_one(source):
+def _frames(source: epath.Path, named: str, limits: Limits) -> Iterator[TimedFrame]:
+    if animations.is_animation(source):
         yield from _animated(source, limits)
         return
-    with containers.opened(source, limits) as opened:
+    with containers.open_container(source, limits) as opened:
         yield from _timed(opened, named, limits)
 
 
-def _animated(source: epath.Path, limits: Limits) -> Iterator[Shown]:
+def _animated(source: epath.Path, limits: Limits) -> Iterator[TimedFrame]:
     begin = 0.0
-    for picture in animations.frames_of(source, limits):
-        yield Shown(
+    for picture in animations.animation_frames(source, limits):
+        yield TimedFrame(
             pixels=functools.partial(np.asarray, picture.pixels),
             size=picture.pixels.shape[:2],
             begin=begin,
@@ -134,14 +133,16 @@ def _animated(source: epath.Path, limits: Limits) -> Iterator[Shown]:
         begin += picture.seconds
 
 
-def _timed(opened: containers.Opened, named: str, limits: Limits) -> Iterator[Shown]:
-    """Decodes frames; where timestamps are of no use, each follows the one before."""
+def _timed(
+    opened: containers.OpenContainer, named: str, limits: Limits
+) -> Iterator[TimedFrame]:
+    """Decode frames; without valid timestamps, each follows the one before."""
     container, stream, meter = opened
     rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
     tick, declared = float(stream.time_base), _declared_seconds(container, stream)
     start, begin, length, opening = None, 0.0, 0.0, 0.0
     picture, size = None, (0, 0)
-    packets = _Packets(container, stream, containers.decoder_of(stream, limits))
+    packets = _Packets(container, stream, containers.make_decoder(stream, limits))
     for frame in packets.frames():
         meter.frame()
         containers.check_pixels(frame, limits)
@@ -156,7 +157,7 @@ def _timed(opened: containers.Opened, named: str, limits: Limits) -> Iterator[Sh
         is_sane = begin < time <= max(declared, begin + LONGEST_FRAME)
         begin = time if is_sane else following
         length = frame.duration * tick if frame.duration else 1 / (rate or 1)
-        yield Shown(
+        yield TimedFrame(
             pixels=functools.partial(picture, frame),
             size=size,
             begin=begin,
@@ -164,21 +165,21 @@ def _timed(opened: containers.Opened, named: str, limits: Limits) -> Iterator[Sh
             tick=tick,
             rate=rate,
         )
-    # FFmpeg is silent about a file that was cut off.
+    # FFmpeg does not report a truncated file.
     there = opening + begin + length
     if declared - there > max(declared / 10, 2 * length):
-        raise ValueError(f"{there:.3g} of its {declared:.3g} seconds are here")
+        raise ValueError(f"{there:.3g} of its {declared:.3g} seconds are in the file")
 
 
 class _Packets:
-    """A stream's packets on their way through a decoder, and their times."""
+    """Decodes the packets of a stream, and keeps their times."""
 
     def __init__(self, container: Any, stream: Any, decoder: Any):
         self._container, self._stream, self._decoder = container, stream, decoder
         self._times: list[int] = []
 
     def frames(self) -> Iterator[Any]:
-        """Yields frames as they are decoded."""
+        """Yield frames as they are decoded."""
         failed, any_frame = None, False
         for packet in self._container.demux(self._stream):
             if packet.pts is not None and not packet.is_discard and not any_frame:
@@ -188,7 +189,7 @@ class _Packets:
             except InvalidDataError as error:
                 if any_frame:
                     raise
-                failed = error  # as it is before the first keyframe
+                failed = error  # expected before the first keyframe
                 continue
             for frame in frames:
                 if frame.time_base is None:
@@ -199,7 +200,7 @@ class _Packets:
             raise failed
 
     def left_out(self, first: Any, named: str) -> float:
-        """Says how many frames before the first could not be decoded.
+        """Warn about frames before the first one that could not be decoded.
 
         Returns:
           The seconds from the beginning of the file to the first frame.
@@ -216,16 +217,16 @@ class _Packets:
                 "s" * (lost > 1),
                 "are" if lost > 1 else "is",
             )
-        # The length of Matroska counts from 0, that of others from the first packet.
+        # Matroska's duration counts from 0, others' from the first packet.
         is_matroska = "matroska" in self._container.format.name
         starts = 0 if is_matroska else self._stream.start_time or 0
         return max(0.0, float((first.pts - starts) * self._stream.time_base))
 
 
 def _declared_seconds(container: Any, stream: Any) -> float:
-    """How long a file says that its video lasts; 0 where it does not."""
+    """Return the declared duration of the video; 0 if undeclared."""
     if stream.duration:
         return float(stream.duration * stream.time_base)
-    # A container lasts as long as its sound.
+    # The container's duration includes its sound.
     is_alone = len(container.streams) == 1 and container.duration
     return container.duration / av.time_base if is_alone else 0.0

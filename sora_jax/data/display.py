@@ -1,4 +1,4 @@
-"""Frames as they are seen: upright, in square pixels, in the colours of a screen."""
+"""Convert decoded frames for display: upright, square pixels, BT.709 colours."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sora_jax.data.video import EXACT_SCALING, over_grey, to_uint8
 
 
 class Orientation(NamedTuple):
-    """How rows and columns of a frame come to a screen: swapped first, then flipped."""
+    """A rotation or mirroring: swap rows and columns first, then flip them."""
 
     is_swapped: bool = False
     flips_rows: bool = False
@@ -24,7 +24,7 @@ class Orientation(NamedTuple):
     def __call__(
         self, pixels: Shaped[np.ndarray, "h w c"]
     ) -> Shaped[np.ndarray, "h2 w2 c"]:
-        """Turn a frame."""
+        """Apply it to a frame."""
         pixels = np.swapaxes(pixels, 0, 1) if self.is_swapped else pixels
         rows, columns = (
             slice(None, None, -1 if flips else 1)
@@ -34,7 +34,7 @@ class Orientation(NamedTuple):
 
 
 def orientation(frame: Any) -> Orientation:
-    """Reads a frame's display matrix, the nearest of the eight that keep pixels whole.
+    """Return the nearest of the eight exact orientations to a frame's display matrix.
 
     A pixel at (x, y) is shown at (a x + c y, b x + d y) (ISO/IEC 14496-12, 8.2.2.3).
     """
@@ -48,14 +48,14 @@ def orientation(frame: Any) -> Orientation:
 
 
 def screen_size(stream: Any, frame: Any) -> tuple[int, int]:
-    """Returns (height, width) of a frame on a screen, whose pixels are square."""
+    """Return the displayed (height, width) of a frame, in square pixels."""
     aspect = stream.sample_aspect_ratio or Fraction(1)
     height, width = frame.height, max(1, round(frame.width * aspect))
     return (width, height) if orientation(frame).is_swapped else (height, width)
 
 
 def picture_of(stream: Any, first: Any) -> Callable[[Any], UInt8[np.ndarray, "h w 3"]]:
-    """Returns what turns frames, all alike, into pictures as they are to be seen."""
+    """Return a function from the frames of a stream to pictures for display."""
     has_alpha = any(component.is_alpha for component in first.format.components)
     to_screen = hdr.conversion(first.color_trc, first.color_primaries)
     if to_screen is None:

@@ -1,6 +1,6 @@
-"""One encoder per file type: a stream of uint8 frames or float chunks to one file.
+"""One encoder per file type: chunks of uint8 or float frames to one file.
 
-`outputs` owns names, folders and atomicity; here is only what goes into the file.
+`outputs` handles names, folders and atomicity.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ _COLOUR = f"out_color_matrix=bt709:out_range=tv:flags={EXACT_SCALING}"
 _SHEET_GREY = 128
 
 
-def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """Passes chunks that hold frames on.
+def check_chunks(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
+    """Yield chunks after checking them.
 
     Raises:
-      ValueError: there are no frames at all, or of several sizes, or NaN among them.
+      ValueError: there are no frames, or their sizes differ, or one holds NaN.
     """
     frame_shape, is_empty = None, True
     if not isinstance(chunks, Iterable):
@@ -60,7 +60,7 @@ def checked(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
-    """Encodes H.264 4:2:0, tagged BT.709, ready to play before it is all loaded."""
+    """Encode H.264 4:2:0, tagged BT.709, with the index first for streaming."""
     rate = Fraction(fps).limit_denominator(1001)
     options = {"movflags": "+faststart"}
     graph = stream = None
@@ -73,7 +73,7 @@ def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
             if stream is None or graph is None:
                 stream = container.add_stream("libx264", rate=rate, options=_QUALITY)
                 stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-                # Untagged files are guessed at, differently by every player.
+                # Players guess the colours of untagged files differently.
                 stream.codec_context.colorspace = Colorspace.ITU709
                 stream.codec_context.color_range = ColorRange.MPEG
                 stream.codec_context.color_primaries = ColorPrimaries.BT709
@@ -88,13 +88,13 @@ def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
 
 
 def write_gif(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
-    """Encodes an endless GIF, see `animations.write`."""
+    """Encodes an endless GIF, see `animations.write_animation`."""
     with path.open("wb") as file:
-        animations.write(file, _frames(chunks), fps)
+        animations.write_animation(file, _frames(chunks), fps)
 
 
 def write_png(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
-    """Saves one frame as an image, several as a near-square sheet read row by row."""
+    """Write one frame as an image, several as a near-square contact sheet."""
     del fps
     frames = list(_frames(chunks))
     columns = math.ceil(math.sqrt(len(frames)))
@@ -109,7 +109,7 @@ def write_png(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
 
 
 def write_npy(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
-    """Appends float32 values in [0, 1], then completes the header's length."""
+    """Write float32 values in [0, 1]; the header's length is filled in last."""
     del fps
     length, shape = 0, ()
     with path.open("wb") as file:
@@ -136,7 +136,7 @@ ENCODERS: dict[str, Encoder] = {
 
 
 def _address(path: epath.Path) -> str:
-    """A file as FFmpeg knows it: it takes "a:b.mp4" alone for a protocol."""
+    """Return a path for FFmpeg, which would read "a:b.mp4" as a protocol."""
     return f"file:{os.fspath(path)}"
 
 

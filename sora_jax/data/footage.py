@@ -1,7 +1,6 @@
-"""People's own files: any video, picture or mask in, clips of one rate and size out.
+"""Read user files: any video, picture or mask, at a given rate and size.
 
-A video is held in memory at the size at which it will be used, never at the size of the
-file.
+Frames are resized as they are decoded: memory holds only the target size.
 """
 
 from __future__ import annotations
@@ -23,23 +22,23 @@ from sora_jax.files import PathLike, quoted
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.types import Clip
 
-# Seconds: containers that round times do so to thousandths or hundredths. A longer tick
-# is the frame's own length, and exact.
+# Seconds: containers round times to thousandths or hundredths. A longer tick is the
+# frame's duration, and exact.
 COARSEST_TICK = 0.01
-# Bytes of a pixel's channel: as it is read, and as the float that a model takes.
+# Bytes of a pixel's channel: uint8 as read, plus float32 for the model.
 BYTES = 4 + 1
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Footage:
-    """A video file as a clip, and what its mask must agree with.
+    """A clip read from a file, with the file's properties, which its mask must match.
 
     Attributes:
-      clip: at the rate and size that were asked for.
-      source_size: (height, width) of the file on a screen, upright.
-      source_frames: how many there are in the file.
-      source_seconds: how long it lasts, its last frame included.
-      picks: which of the file's frames each frame of the clip is, from 0.
+      clip: at the requested rate and size.
+      source_size: displayed (height, width) of the file.
+      source_frames: frames in the file.
+      source_seconds: duration of the file.
+      picks: for each frame of the clip, its frame in the file, from 0.
     """
 
     clip: Clip
@@ -51,7 +50,7 @@ class Footage:
 
 @dataclasses.dataclass(kw_only=True)
 class _Reel:
-    """The frames of a file, as far as they are brought to another rate."""
+    """Frames of a file resampled to another rate so far."""
 
     views: list[Any] = dataclasses.field(default_factory=list)
     picks: list[int] = dataclasses.field(default_factory=list)
@@ -62,14 +61,14 @@ class _Reel:
     def extend(
         self, count: int, view: Callable[[Any], Any], shown: Any, most: Number
     ) -> None:
-        """Repeats the newest frame for `count` views in all, at most `most` + 1."""
+        """Repeat the newest frame up to `count` views in all, at most `most` + 1."""
         missing = int(min(count, most + 1)) - len(self.views)
         if missing > 0:
             self.views += [view(shown)] * missing
             self.picks += [self.frames - 1] * missing
 
 
-def read(
+def read_footage(
     path: PathLike,
     *,
     fps: Number,
@@ -79,25 +78,24 @@ def read(
     limits: Limits = LIMITS,
     frames: int | None = None,
 ) -> Footage:
-    """Reads a video at another rate and size.
+    """Read a video at a given rate and size.
 
-    Frame i is the one that is on the screen at the time i / fps. There are as many as
-    the file's seconds times fps, rounded, and at least one.
+    Frame i is the one displayed at time i / fps. The number of frames is the duration
+    times fps, rounded, and at least 1.
 
     Args:
-      path: a video file (`containers.DEMUXERS`), an animated WebP, or an `.npy` as
-        `outputs` writes it, which has no rate, so that its frames are taken one by one;
-        may be `gs://`.
-      fps: frames per second wanted.
-      size: (height, width) wanted.
-      fit: how the frames come to that size, see `video.fit`.
+      path: a video file (`containers.DEMUXERS`), an animated WebP, or an `.npy` of
+        `outputs`, which has no rate: its frames are used one by one; may be `gs://`.
+      fps: frames per second of the clip.
+      size: (height, width) of the clip.
+      fit: how frames are resized, see `video.fit`.
       field: the flag or config field that error messages name.
-      limits: how large frames may be, and how long they may last.
-      frames: read so many at most, and the file no further; None reads all.
+      limits: on the size and duration of frames.
+      frames: read at most this many; None reads all.
 
     Raises:
-      ValueError: the file is missing, a picture, no video, damaged, exceeds the limits,
-        or is too long for the memory.
+      ValueError: the file is missing, a picture, not a video, damaged, over the limits,
+        or too long for memory.
     """
     require_fps(fps)
     require_size(size)
@@ -110,13 +108,13 @@ def read(
     room = memory.of_host() * min(1, limits.clip_memory)
     most = min(limits.frames, room / (BYTES * 3 * math.prod(size)))
 
-    def view(shown: decoding.Shown) -> UInt8[np.ndarray, "h w 3"]:
+    def view(shown: decoding.TimedFrame) -> UInt8[np.ndarray, "h w 3"]:
         pixels = video.to_float(shown.pixels())[None]
         return video.to_uint8(video.fit(pixels, *size, fit, shown=shown.size))[0]
 
     is_array = os.fspath(path).endswith(".npy")
     decoded = (
-        arrays.frames_of(path, float(fps), field=field, limits=limits)
+        arrays.array_frames(path, float(fps), field=field, limits=limits)
         if is_array
         else decoding.decode(path, field=field, limits=limits)
     )
@@ -145,7 +143,7 @@ def read_image(
     field: str = "--image",
     limits: Limits = LIMITS,
 ) -> Float[np.ndarray, "1 h w 3"]:
-    """Reads a picture at another size, as bytes in [-1, 1].
+    """Read a picture at a given size, in [-1, 1].
 
     Raises:
       ValueError: the file is missing, not an image, or damaged.
@@ -166,14 +164,14 @@ def read_mask(
     field: str = "--mask",
     limits: Limits = LIMITS,
 ) -> Float[np.ndarray, "t h w"]:
-    """Reads which pixels of a clip are given (1), and which are generated (0).
+    """Read the mask of given pixels: 1 where given, 0 where generated.
 
-    What is lighter than mid grey is generated. A video of as many frames as the clip's
-    file goes with it frame by frame, another one of the same length by time. Bars,
-    where `fit` adds some, are given.
+    Pixels lighter than mid grey are generated. A video with as many frames as the
+    clip's file is matched frame by frame, another one of equal duration by time. Bars
+    that `fit` adds are given.
 
     Args:
-      path: a picture, which serves every frame, or a video.
+      path: a picture, used for every frame, or a video.
       footage: the clip.
       fps: as in reading the clip.
       size: as in reading the clip.
@@ -182,8 +180,8 @@ def read_mask(
       limits: as in reading the clip.
 
     Raises:
-      ValueError: the file cannot be read, is of another size or length than the clip's,
-        or leaves nothing to generate.
+      ValueError: the file cannot be read, differs from the clip's file in size or
+        duration, or leaves nothing to generate.
     """
     named, wanted = f"{field} {quoted(path)}", footage.source_size
 
@@ -195,7 +193,7 @@ def read_mask(
             f"{named} is {shown[1]}x{shown[0]}, and the video {wanted[1]}x{wanted[0]}: "
             "make the mask as large as the video",
         )
-        # Bars are exactly mid grey, and must not count.
+        # Bars are exactly mid grey, and must not be generated.
         return video.fit(frames, *size, fit, shown=shown).mean(axis=-1) > 0
 
     if pictures.is_still(path, field=field):
@@ -207,8 +205,8 @@ def read_mask(
         target = np.concatenate(views)
     require(
         bool(target.any()),
-        f"{named} has no white where the video is seen, so nothing would be generated: "
-        "paint white what is to be generated",
+        f"{named} has no white inside the video, so nothing would be generated: "
+        "paint the pixels to generate white",
     )
     return (~target).astype(np.float32)
 
@@ -221,15 +219,15 @@ def _moving_mask(
     field: str,
     limits: Limits,
 ) -> list[Bool[np.ndarray, "1 h w"]]:
-    """Reads what is to be generated in each frame of a clip."""
+    """Read which pixels are generated in each frame of a clip."""
 
-    def view(shown: decoding.Shown) -> np.ndarray:
+    def view(shown: decoding.TimedFrame) -> np.ndarray:
         return is_target(video.to_float(shown.pixels())[None], shown.size)
 
-    def frames() -> Iterator[decoding.Shown]:
+    def frames() -> Iterator[decoding.TimedFrame]:
         return decoding.decode(path, field=field, limits=limits)
 
-    # Twice, since only the end tells how the frames go with the clip's.
+    # Two passes: how frames match the clip's depends on their number.
     count, seconds = 0, 0.0
     for shown in frames():
         count, seconds = count + 1, shown.begin + shown.length
@@ -249,21 +247,19 @@ def _moving_mask(
 
 
 def _at_rate(
-    frames: Iterable[decoding.Shown],
+    frames: Iterable[decoding.TimedFrame],
     fps: Number,
-    view: Callable[[decoding.Shown], Any],
+    view: Callable[[decoding.TimedFrame], Any],
     most: Number = math.inf,
 ) -> _Reel:
-    """Views the frames that are on the screen at times i / fps, and no others.
-
-    Nothing more is read once there are more than `most`.
-    """
+    """View the frames displayed at times i / fps; read at most `most` + 1."""
     require_fps(fps)
     reel, before = _Reel(), None
     for shown in frames:
         if before is not None:
             slack = shown.tick / 2 if shown.tick <= COARSEST_TICK else 0.0
-            # The last summand is more than sums of floats err, and less than a frame.
+            # The last term exceeds the rounding errors of the sum, and is below a
+            # frame.
             count = math.ceil((shown.begin - slack - 1e-6) * fps)
             reel.extend(count, view, before, most)
         if len(reel.views) > most:

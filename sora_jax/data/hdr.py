@@ -1,7 +1,7 @@
-"""Colours of HDR and wide-gamut videos on a common screen (BT.709).
+"""Tone-map HDR and wide-gamut videos to BT.709.
 
-Diffuse white, at 203 cd/m2 (ITU-R BT.2408), becomes white; what is brighter is pressed
-into what is left above it.
+Diffuse white, at 203 cd/m2 (ITU-R BT.2408), becomes white; highlights are compressed
+into the remaining range.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ PQ, HLG = 16, 18
 WHITE = 203.0  # cd/m2
 PEAK = 1000.0  # cd/m2, of the display for which HLG is graded
 GAMMA = 2.4  # of a common screen (BT.1886)
-# From here on (white is 1), light is pressed together.
+# Light above this (white is 1) is compressed.
 KNEE = 0.95
 # Linear light of wide primaries to that of BT.709, all with white D65.
 TO_BT709 = {
@@ -36,7 +36,7 @@ Conversion = Callable[[UInt16[np.ndarray, "h w 3"]], UInt8[np.ndarray, "h w 3"]]
 
 
 def conversion(transfer: int, primaries: int) -> Conversion | None:
-    """Returns what brings pixels to a common screen; None where they are for one."""
+    """Return the conversion of pixels to BT.709; None if they are SDR already."""
     matrix = TO_BT709.get(int(primaries))
     if int(transfer) not in (PQ, HLG) and matrix is None:
         return None
@@ -47,11 +47,11 @@ def conversion(transfer: int, primaries: int) -> Conversion | None:
     def to_screen(pixels: UInt16[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
         light = table[pixels]
         if int(transfer) == HLG:
-            light = displayed(light)
+            light = apply_ootf(light)
         if matrix is not None:
             light = light @ np.array(matrix, np.float32).T
         if int(transfer) in (PQ, HLG):
-            light = pressed(light)
+            light = compress_highlights(light)
         shown = np.clip(light, 0, 1) ** np.float32(1 / GAMMA)
         return np.rint(shown * 255).astype(np.uint8)
 
@@ -59,7 +59,7 @@ def conversion(transfer: int, primaries: int) -> Conversion | None:
 
 
 def pq(codes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Light, with white as 1, of perceptually quantised values (SMPTE ST 2084)."""
+    """Decode PQ values (SMPTE ST 2084) to display light, with white as 1."""
     m1, m2 = 2610 / 16384, 2523 / 32
     c1, c2, c3 = 3424 / 4096, 2413 / 128, 2392 / 128
     root = codes ** (1 / m2)
@@ -67,21 +67,23 @@ def pq(codes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
 
 
 def hlg(codes: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
-    """Light of the scene in [0, 1] of hybrid log-gamma values (ITU-R BT.2100)."""
+    """Decode hybrid log-gamma values (ITU-R BT.2100) to scene light in [0, 1]."""
     a = 0.17883277
     b, c = 1 - 4 * a, 0.5 - a * np.log(4 * a)
     return np.where(codes <= 0.5, codes**2 / 3, (np.exp((codes - c) / a) + b) / 12)
 
 
-def displayed(scene: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
-    """Light of a display, with white as 1, for that of a scene (BT.2100's OOTF)."""
+def apply_ootf(scene: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
+    """Map scene light to display light, with white as 1 (BT.2100's OOTF)."""
     weights = np.array((0.2627, 0.6780, 0.0593), np.float32)
     luminance = (scene @ weights)[..., None]
     return scene * luminance ** np.float32(0.2) * np.float32(PEAK / WHITE)
 
 
-def pressed(light: Float[np.ndarray, "h w 3"]) -> Float[np.ndarray, "h w 3"]:
-    """Keeps what is dark as it is, and the order and hue of what is bright."""
+def compress_highlights(
+    light: Float[np.ndarray, "h w 3"],
+) -> Float[np.ndarray, "h w 3"]:
+    """Compress bright light; keep dark values, and order and hue of bright ones."""
     brightest = light.max(axis=-1, keepdims=True)
     room = np.float32(1 - KNEE)
     above = np.maximum(brightest - np.float32(KNEE), 0) / room

@@ -1,8 +1,8 @@
-"""Videos and pictures to files: chunks of frames in, a whole file or none out.
+"""Write videos and pictures atomically, from chunks of frames.
 
-Frames are bytes, or floats in [-1, 1], and arrive chunk by chunk, so a long video
-never stands in memory. Every file is made under a temporary name in its own folder
-and takes its real name when it is complete; no file is ever overwritten.
+Frames are uint8, or floats in [-1, 1], and arrive in chunks, so memory never holds a
+long video. A file is written under a temporary name in its folder and renamed when
+complete; no file is ever overwritten.
 """
 
 from __future__ import annotations
@@ -28,9 +28,7 @@ _PROBE = bytes(1 << 18)  # enough to notice a full disk
 
 
 def check_output(path: PathLike, *, field: str = "--out") -> epath.Path:
-    """Makes sure, before heavy work, that `write` will be able to write there.
-
-    The folder is created when it is missing.
+    """Check before heavy work that `write` can write a path; creates its folder.
 
     Args:
       path: where the video is to go.
@@ -49,10 +47,10 @@ def check_output(path: PathLike, *, field: str = "--out") -> epath.Path:
 
 
 def encoder_of(target: epath.Path, field: str = "--out") -> encoders.Encoder:
-    """Returns what writes a file, by its suffix.
+    """Return the encoder of a file by its suffix.
 
     Raises:
-      ValueError: nothing does.
+      ValueError: the suffix is unknown.
     """
     if target.suffix.lower() not in encoders.ENCODERS:
         raise ValueError(
@@ -64,7 +62,7 @@ def encoder_of(target: epath.Path, field: str = "--out") -> encoders.Encoder:
 
 
 def check_folder(path: PathLike, field: str = "--out") -> epath.Path:
-    """Makes sure that a file's folder is there and can be written.
+    """Create a file's folder if missing, and check that it is writable.
 
     Args:
       path: of the file.
@@ -84,7 +82,9 @@ def check_folder(path: PathLike, field: str = "--out") -> epath.Path:
             probe.unlink(missing_ok=True)
     except (OSError, ValueError) as error:  # such as a name that is too long
         if isinstance(error, ValueError):
-            raise ValueError(f"{named} is no path ({error}); give another") from error
+            raise ValueError(
+                f"{named} is not a valid path ({error}); give another"
+            ) from error
         is_full = error.errno == errno.ENOSPC
         remedy = "free some space" if is_full else "give a folder that you may write to"
         raise ValueError(
@@ -114,7 +114,7 @@ def write(
     *,
     field: str = "--out",
 ) -> epath.Path:
-    """Writes frames as the path's suffix says, and returns the path they got.
+    """Write frames in the format of the path's suffix; return the final path.
 
     * `.mp4`: H.264, plays in browsers; odd sizes repeat their last row or column.
     * `.gif`: a palette of its own for each frame; endless.
@@ -122,36 +122,36 @@ def write(
     * `.npy`: float32 `[t h w c]` in [0, 1].
 
     Args:
-      path: where the video is to go, in a folder that is made if it is missing; a
-        number is appended when the name is taken.
+      path: of the video; its folder is created if missing, and a number is appended
+        if the name is taken.
       chunks: arrays `[t h w c]`, uint8 or float in [-1, 1], in order.
       fps: frames per second; may be fractional.
       field: the flag or config field that error messages name.
 
     Raises:
-      ValueError: the suffix is unknown, or the frames are of no use: none at all, of
-        several sizes, or NaN.
-      OSError: the file cannot be written. Nothing is left behind.
+      ValueError: the suffix is unknown, or there are no frames, or frames of several
+        sizes, or NaN.
+      OSError: the file cannot be written; no partial file is left.
     """
     target = located(path, field)
     encode = encoder_of(target, field)
     require_fps(fps)
     with _whole(target, field) as temporary:
-        encode(temporary, encoders.checked(chunks), fps)
+        encode(temporary, encoders.check_chunks(chunks), fps)
         return _publish(temporary, target)
 
 
 def write_sidecar(
     path: PathLike, content: dict[str, Any], *, field: str = "--out"
 ) -> epath.Path:
-    """Writes what is worth knowing about an output as JSON beside it.
+    """Write the metadata of an output as JSON beside it.
 
     The sidecar of `clip.mp4` is `clip.mp4.json`, so that `clip.gif` has its own.
     """
     target = sidecar_path(path)
     with _whole(target, field) as temporary:
         text = json.dumps(content, indent=2, sort_keys=True, ensure_ascii=False)
-        # Names of files may hold bytes that are no UTF-8; JSON escapes them so.
+        # Paths may contain bytes that are not UTF-8; JSON escapes them.
         temporary.write_bytes((text + "\n").encode("utf-8", "backslashreplace"))
         # The video owns this name: `free_path` saw to that.
         if is_remote(target):
@@ -162,19 +162,19 @@ def write_sidecar(
 
 
 def _is_taken(path: epath.Path) -> bool:
-    # A link to nowhere is no file, but its name is taken.
+    # A dangling link does not exist, but its name is taken.
     return path.exists() or (not is_remote(path) and os.path.lexists(path))
 
 
 def sidecar_path(path: PathLike) -> epath.Path:
-    """Returns where the JSON of an output stands."""
+    """Return the path of an output's sidecar."""
     target = epath.Path(path)
     return target.with_name(target.name + ".json")
 
 
 @contextlib.contextmanager
 def _whole(target: epath.Path, field: str) -> Iterator[epath.Path]:
-    """Lends a local temporary path, gone afterwards, and explains a full disk."""
+    """Yield a local temporary path, deleted afterwards; explain a full disk."""
     with contextlib.ExitStack() as stack:
         if is_remote(target):
             folder = stack.enter_context(tempfile.TemporaryDirectory())
@@ -196,12 +196,12 @@ def _whole(target: epath.Path, field: str) -> Iterator[epath.Path]:
 
 
 def _publish(temporary: epath.Path, target: epath.Path) -> epath.Path:
-    """Gives a finished file a free name, never one that somebody else just took."""
+    """Move a finished file to a free name, atomically."""
     while True:
         free = free_path(target)
         try:
             if is_remote(free):
-                # Object stores show an upload whole or not at all.
+                # Uploads to object stores are atomic.
                 temporary.copy(free)
             else:
                 _move_new(temporary, free)
@@ -211,7 +211,7 @@ def _publish(temporary: epath.Path, target: epath.Path) -> epath.Path:
 
 
 def _move_new(temporary: epath.Path, free: epath.Path) -> None:
-    """Renames a file, failing where the new name exists."""
+    """Rename a file; fail if the new name exists."""
     try:
         os.link(temporary, free)
     except FileExistsError:

@@ -1,7 +1,7 @@
-"""Samples of any shape into rows of one length (Patch n' Pack, Dehghani et al. 2023).
+"""Pack samples of any shape into rows (Patch n' Pack, Dehghani et al. 2023).
 
-`plan_rows` decides from the token counts alone which samples share a row, before
-anything is loaded; `pack_row` then lays the loaded samples side by side. Training and
+`plan_rows` assigns samples to rows by their token counts, before anything is loaded;
+`pack_row` concatenates the loaded samples. Training and
 sampling build their rows with the same function.
 """
 
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from sora_jax.types import Batch, Tokens
+from sora_jax.types import TEXT, Batch, ContextInputs, Tokens
 
 # Samples are planned in windows of this many, shuffled, so that rows stay random.
 WINDOW = 512
@@ -28,8 +28,8 @@ class Sample:
       extra: conditioning channels.
       coords: position of each token.
       clean: tokens that are given, at noise level 0.
-      captions: one text for each stretch of time, as token ids.
-      caption_ids: which of the captions each token reads.
+      captions: token ids of the caption of each stretch of time.
+      caption_ids: the caption that each token attends to.
     """
 
     x: Float[np.ndarray, "n p"]
@@ -47,10 +47,10 @@ def plan_rows(
     most_captions: int,
     seed: int,
 ) -> list[list[int]]:
-    """Decide which samples share a row.
+    """Assign samples to rows.
 
     Best fit, longest first, within windows of shuffled samples; a row that is not
-    nearly full is taken apart and its samples wait for the next window.
+    nearly full is dissolved, and its samples move to the next window.
 
     Args:
       lengths: tokens of each sample.
@@ -74,8 +74,8 @@ def plan_rows(
     enough = min(0.97 * tokens, tokens - lengths.min(initial=tokens) + 1)
 
     def is_full(row: list[int]) -> bool:
-        # A row without room for another caption is full, too: to wait for a sample
-        # that fits would only make the planning slow.
+        # A row without room for another caption is full, too: waiting for a sample
+        # that fits would make planning slow.
         told = int(captions[row].sum())
         return bool(lengths[row].sum() >= enough) or told >= most_captions
 
@@ -100,7 +100,7 @@ def best_fit(
     tokens: int,
     most_captions: int,
 ) -> list[list[int]]:
-    """Put each sample, longest first, where it leaves the least room."""
+    """Put each sample, longest first, into the row where it leaves the least room."""
     rows: list[list[int]] = []
     room = np.zeros((0, 2), np.int64)
     for index in sorted(indices, key=lambda i: (-lengths[i], i)):
@@ -119,9 +119,9 @@ def best_fit(
 def pack_row(
     samples: Sequence[Sample], tokens: int, most_captions: int, pad_to: int
 ) -> Batch:
-    """Lay samples side by side into a batch of one row.
+    """Pack samples into a batch of one row.
 
-    Each sample is a segment and has a noise level of its own; level 0 is clean.
+    Each sample is a segment with its own noise level; level 0 is clean.
     """
     p, q = samples[0].x.shape[1], samples[0].extra.shape[1]
     x = np.zeros((tokens, p), np.float32)
@@ -151,13 +151,14 @@ def pack_row(
         level_ids=level_ids[None],
         target_mask=target_mask[None],
     )
-    return Batch(tokens=row, text=text[None], text_ids=text_ids[None])
+    captions = ContextInputs(inputs=text[None], ids=text_ids[None])
+    return Batch(tokens=row, contexts={TEXT: captions})
 
 
 def statistics(
     rows: Sequence[Sequence[int]], lengths: Int[np.ndarray, " m"], tokens: int
 ) -> dict[str, float]:
-    """Share of padding, and of attention pairs of a dense row that are masked."""
+    """Return the share of padding, and of masked attention pairs in dense rows."""
     filled = sum(int(lengths[i]) for row in rows for i in row)
     pairs = sum(int(lengths[i]) ** 2 for row in rows for i in row)
     return {

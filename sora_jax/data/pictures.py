@@ -18,8 +18,8 @@ from sora_jax.limits import LIMITS, Limits
 
 T = TypeVar("T")
 
-# Formats of pictures. The others of Pillow's would take some videos for theirs, or
-# start another program (PostScript).
+# Picture formats. Pillow's other formats would accept some videos, or run another
+# program (PostScript).
 STILLS = ("AVIF", "BMP", "GIF", "JPEG", "JPEG2000", "PNG", "TIFF", "WEBP")
 
 # Those of them that may move.
@@ -27,7 +27,7 @@ ANIMATED = ("AVIF", "GIF", "PNG", "WEBP")
 
 
 def is_still(path: PathLike, *, field: str = "--video") -> bool:
-    """Whether a file is one picture, which `read_image` reads.
+    """Return whether a file is a single picture, for `read_image`.
 
     Raises:
       ValueError: the file is missing.
@@ -39,24 +39,26 @@ def is_still(path: PathLike, *, field: str = "--video") -> bool:
             with source.open("rb") as file, Image.open(file, formats=STILLS) as image:
                 return not _is_animated(image)
     except Image.DecompressionBombError:
-        return True  # and `read_image` will say what is wrong with it
-    except Exception:  # of a damaged file, Pillow raises what its parsers raise
+        return True  # `read_image` reports what is wrong
+    except Exception:  # Pillow's parsers raise anything on damaged files
         return False
 
 
-def check(path: PathLike, field: str = "--image", limits: Limits = LIMITS) -> None:
-    """Refuse what is not one picture, as its header tells.
+def check_picture(
+    path: PathLike, field: str = "--image", limits: Limits = LIMITS
+) -> None:
+    """Check by its header that a file is a single picture.
 
     Raises:
       ValueError: see `read_image`.
     """
-    size_of(path, field, limits)
+    picture_size(path, field, limits)
 
 
-def size_of(
+def picture_size(
     path: PathLike, field: str = "--image", limits: Limits = LIMITS
 ) -> tuple[int, int]:
-    """The (height, width) of one picture, upright, of which the header is read.
+    """Return the upright (height, width) of a picture; reads only its header.
 
     Raises:
       ValueError: see `read_image`.
@@ -71,10 +73,10 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 
 @contextlib.contextmanager
-def opened(
+def open_picture(
     source: epath.Path, formats: tuple[str, ...] = STILLS, limits: Limits = LIMITS
 ) -> Iterator[Image.Image]:
-    """Opens an image file, of which only the header is read.
+    """Open an image file; reads only its header.
 
     Raises:
       ValueError: it has more pixels than the limits allow.
@@ -93,10 +95,10 @@ def opened(
 def read_image(
     path: PathLike, *, field: str = "--image", limits: Limits = LIMITS
 ) -> Float[np.ndarray, "1 h w c"]:
-    """Reads an image as a one-frame video in [-1, 1].
+    """Read an image as a one-frame video in [-1, 1].
 
-    It is turned as its EXIF says. Transparency shows the grey (0) that stands for
-    unknown pixels everywhere in this package.
+    It is rotated by its EXIF orientation. Transparent pixels become grey (0), the value
+    of pixels that are not given.
 
     Args:
       path: a file in one of the formats `STILLS`; may be `gs://`.
@@ -115,7 +117,7 @@ def _read(
 ) -> T:
     source = existing(path, field)
     try:
-        with opened(source, limits=limits) as image:
+        with open_picture(source, limits=limits) as image:
             if _is_animated(image):
                 hint = ", or is it a --video?" if field == "--image" else ""
                 raise ValueError(f"it has several frames: give one of them{hint}")
@@ -135,7 +137,7 @@ def _image(file: IO[bytes], formats: tuple[str, ...]) -> Image.Image:
 
 
 def _is_animated(image: Image.Image) -> bool:
-    # Layers, pages, and the other views that a camera keeps in a JPEG are no frames.
+    # Layers, pages, and additional views in a camera's JPEG are not frames.
     return image.format in ANIMATED and getattr(image, "is_animated", False)
 
 
@@ -143,7 +145,7 @@ def rgb(image: Image.Image) -> Float[np.ndarray, "h w c"]:
     """Turns an image of any mode into three channels over grey.
 
     Raises:
-      ValueError: its numbers are no brightness from black to white.
+      ValueError: its values have no defined range.
     """
     # Pillow would clip more than eight bits instead of scaling them.
     if image.mode.startswith("I;16"):
@@ -151,14 +153,14 @@ def rgb(image: Image.Image) -> Float[np.ndarray, "h w c"]:
     if image.mode == "F":
         return _grey(_unit(np.asarray(image)))
     if image.mode == "I":
-        raise ValueError("it holds 32-bit integers, whose white is not known")
+        raise ValueError("it holds 32-bit integers, whose range is unknown")
     if image.has_transparency_data:
         return over_grey(np.asarray(image.convert("RGBA")))
     return to_float(np.asarray(image.convert("RGB")))
 
 
 def _deep(image: Image.Image) -> Float[np.ndarray, "h w 3"]:
-    """Grey of up to sixteen bits, of which one value may stand for transparency."""
+    """Convert 16-bit grey, of which one value may mean transparent."""
     values, bits = np.asarray(image), 16
     if isinstance(image, TiffImagePlugin.TiffImageFile):
         (bits,) = image.tag_v2.get(258, (16,))[:1]

@@ -22,11 +22,11 @@ from sora_jax.data.planning import View
 from sora_jax.data.records import Record, Records
 from sora_jax.types import Batch
 
-# More than any run reads; Grain's endless repetition overflows when sliced.
+# More than any run reads; Grain's infinite repeat overflows when sliced.
 EPOCHS = 1_000_000
 # (text, length) -> token ids
 Encode = Callable[[str, int], Int[np.ndarray, " l"]]
-# (which part of each batch a host makes, of how many)
+# (this host's part of each batch, number of parts)
 Share = tuple[int, int]
 WHOLE = (0, 1)
 
@@ -42,10 +42,10 @@ def make_sample(
     *,
     conditions: bool = True,
 ) -> Sample:
-    """Draw what training sees of a record: caption, clean prefix, condition.
+    """Build a training sample of a record: draw caption, clean prefix and condition.
 
-    A mid_clip crop starts at time 1, like a window of a longer video, and always
-    continues something: its beginning is given as clean tokens.
+    A mid-clip crop starts at time 1, like a window of a longer video, and its first
+    frames are always given as clean tokens.
     """
     latents, extra = record.latents[view.start :], record.extra[view.start :]
     if not conditions:
@@ -62,7 +62,7 @@ def make_sample(
     stretch_of_frame = np.searchsorted(starts, np.arange(frames), side="right") - 1
     return Sample(
         x=patchify(latents, patch),
-        # The channels of a crop would speak of frames that it does not have.
+        # The condition's channels would refer to frames that are cropped.
         extra=patchify(extra * (not mid_clip), patch),
         coords=coordinates(grid, start=1.0 if mid_clip else 0.0),
         clean=np.repeat(np.arange(frames) < prefix, per_frame),
@@ -74,7 +74,7 @@ def make_sample(
 def draw_captions(
     record: Record, view: View, rng: np.random.Generator
 ) -> tuple[list[str], list[int]]:
-    """Choose one text for the whole, or one for each stretch of time in view."""
+    """Draw a caption of the whole clip, or one for each stretch in view."""
 
     def choose(texts: Sequence[str]) -> str:
         return texts[int(rng.integers(len(texts)))]
@@ -82,7 +82,7 @@ def draw_captions(
     if len(record.stretches) == 1 or (view.start == 0 and rng.random() < 0.5):
         return [choose(record.captions)], [0]
     starts = [max(0, start - view.start) for start, _ in record.stretches]
-    # A stretch that ends before the view begins is not in it.
+    # Skip stretches that end before the view begins.
     first = starts.count(0) - 1
     texts = [choose(texts) for _, texts in record.stretches[first:]]
     return texts, starts[first:]
@@ -90,7 +90,7 @@ def draw_captions(
 
 @dataclasses.dataclass(frozen=True)
 class BuildRow:
-    """A planned row, with randomness, to a batch of one row (picklable)."""
+    """Builds a batch of one row from a planned row (picklable)."""
 
     records: Records
     views: Sequence[View]
@@ -121,7 +121,7 @@ class BuildRow:
 
 
 class Rows:
-    """The plan as a source: an index gives the views that share a row."""
+    """Random access to planned rows: the views of each row."""
 
     def __init__(self, rows: Sequence[Sequence[int]]):
         """Keep the plan."""
@@ -143,7 +143,7 @@ class Rows:
 def batches(
     build: BuildRow, rows: Sequence[Sequence[int]], seed: int, share: Share = WHOLE
 ) -> grain.DatasetIterator:
-    """Batches of planned rows, without end."""
+    """Yield batches of planned rows forever."""
     return shuffled(Rows(rows), build, build.packing.rows, seed, share, join)
 
 
@@ -155,17 +155,17 @@ def shuffled(
     share: Share = WHOLE,
     join: Callable[[Sequence[Any]], Any] | None = None,
 ) -> grain.DatasetIterator:
-    """Batches of a source without end, shuffled anew in every epoch.
+    """Yield batches of a source forever, reshuffled in every epoch.
 
     Args:
       source: random access.
-      make: turns an element into a sample, with a generator of its own.
-      batch: elements of a step.
+      make: turns an element into a sample, with its own random generator.
+      batch: elements in a step.
       seed: of order and generators.
-      share: the part of a step that this host makes.
-      join: puts elements together; by default their arrays are stacked.
+      share: this host's part of a step.
+      join: collates elements; stacks their arrays by default.
     """
-    # Generators are seeded before hosts take their shares, or all would draw the same.
+    # Seed before splitting by host, or all hosts would draw the same.
     dataset = grain.MapDataset.source(source).seed(seed).shuffle().random_map(make)
     part, parts = share
     mine = dataset.repeat(EPOCHS).batch(batch // parts, batch_fn=join)[part::parts]
@@ -173,5 +173,5 @@ def shuffled(
 
 
 def join(rows: Sequence[Batch]) -> Batch:
-    """Put rows under one another."""
+    """Concatenate rows to a batch."""
     return jax.tree.map(lambda *parts: np.concatenate(parts), *rows)

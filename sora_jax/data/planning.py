@@ -1,7 +1,7 @@
-"""Which clips share a row of tokens: planned from what they are, before any is read.
+"""Plan which clips share a row of tokens, before any is read.
 
-A plan needs only the shapes of the clips' latents, which an index of encoded clips
-tells, and so does the spec of a clip that is not encoded yet.
+A plan needs only the latent shapes of clips, from the index of encoded clips or from
+the specs of clips that are not encoded yet.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from sora_jax.data.sources.protocol import ClipSpec
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class LatentSpec:
-    """What is known of an encoded clip without reading it.
+    """The shape of an encoded clip, without reading it.
 
     Attributes:
       frames: latent frames.
       height: rows of latents.
       width: columns of latents.
-      stretches: of time that have captions of their own; at least one.
+      stretches: number of stretches with their own captions; at least 1.
     """
 
     frames: int
@@ -36,8 +36,8 @@ class LatentSpec:
     stretches: int
 
 
-def encoded(spec: ClipSpec, time_factor: int, space_factor: int) -> LatentSpec:
-    """Return what a clip will be when a VAE of these factors has encoded it."""
+def latent_spec(spec: ClipSpec, time_factor: int, space_factor: int) -> LatentSpec:
+    """Return the latent spec of a clip, for the factors of a VAE."""
     return LatentSpec(
         frames=1 + (spec.frames - 1) // time_factor,
         height=spec.height // space_factor,
@@ -48,11 +48,11 @@ def encoded(spec: ClipSpec, time_factor: int, space_factor: int) -> LatentSpec:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class View:
-    """What is read of a record: all of it, or what follows its first latent frames.
+    """The part of a record to read: from latent frame `start` to its end.
 
     Attributes:
-      record: its number.
-      start: latent frames that are left out.
+      record: index of the record.
+      start: latent frames to skip.
     """
 
     record: int
@@ -62,13 +62,13 @@ class View:
 def plan_views(
     index: Sequence[LatentSpec], mid_clip: float, seed: int, longest: int = 0
 ) -> list[View]:
-    """One view of every record; a share of them are crops without the first frame.
+    """Return a view of every record; some are crops without the first frame.
 
     Args:
       index: of all records.
       mid_clip: share of the crops.
       seed: of the crops.
-      longest: no view of records of more latent frames than that; 0 leaves none out.
+      longest: skip records of more latent frames; 0 skips none.
     """
     rng = np.random.default_rng(seed)
     views = []
@@ -76,7 +76,7 @@ def plan_views(
         if longest and spec.frames > longest:
             continue
         start = 0
-        # A crop keeps three frames: one that is given and two that are generated.
+        # A crop keeps at least three frames: one given and two generated.
         if spec.frames >= 4 and rng.random() < mid_clip:
             start = int(rng.integers(1, spec.frames - 2))
         views.append(View(record=number, start=start))
@@ -97,7 +97,7 @@ def view_tokens(
     return np.array([tokens(view) for view in views])
 
 
-class Plan(NamedTuple):
+class EpochPlan(NamedTuple):
     """An epoch: the views, their tokens, and the rows that they share."""
 
     views: list[View]
@@ -105,9 +105,9 @@ class Plan(NamedTuple):
     rows: list[list[int]]
 
 
-def plan(
+def plan_epoch(
     index: Sequence[LatentSpec], patch: Patch, packing: PackingConfig, seed: int
-) -> Plan:
+) -> EpochPlan:
     """Plan an epoch.
 
     Raises:
@@ -123,4 +123,4 @@ def plan(
     tokens = view_tokens(index, views, patch)
     captions = np.array([index[view.record].stretches for view in views])
     rows = plan_rows(tokens, captions, packing.tokens, packing.samples, seed)
-    return Plan(views, tokens, rows)
+    return EpochPlan(views, tokens, rows)

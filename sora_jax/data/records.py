@@ -1,6 +1,6 @@
 """Encoded clips on disk: ArrayRecord shards and an index of their shapes.
 
-A record is what training needs of one clip: its latents, the conditioning channels of
+A record has what training needs of one clip: its latents, the conditioning channels of
 the pixels that are given of it, and its captions in several phrasings.
 """
 
@@ -26,7 +26,7 @@ from jaxtyping import Float
 from sora_jax import hashes, limits
 from sora_jax.data.planning import LatentSpec
 from sora_jax.files import PathLike
-from sora_jax.workdir import read_json, roomy, write_json
+from sora_jax.workdir import explain_full_disk, read_json, write_json
 
 FORMAT = "safetensors"  # of a record
 AGAIN = "delete that shard and its index, and start the encode command again"
@@ -53,7 +53,7 @@ class Record:
 
 
 def to_bytes(record: Record) -> bytes:
-    """Serialise a record; latents in half precision."""
+    """Serialize a record; latents in half precision."""
     text = {"captions": record.captions, "stretches": record.stretches}
     return safetensors.numpy.save(
         {
@@ -66,8 +66,7 @@ def to_bytes(record: Record) -> bytes:
 
 def from_bytes(data: bytes) -> Record:
     """Undo `to_bytes`."""
-    # Not NumPy's format: many threads read, and Python 3.11 cannot always parse the
-    # headers of its arrays in several at once.
+    # Not NumPy's format: in Python 3.11, parsing its headers is not thread-safe.
     arrays = safetensors.numpy.load(data)
     text = json.loads(arrays["text"].tobytes())
     extra = arrays["extra"] if "extra" in arrays else arrays[_EXTRA_BEFORE]
@@ -80,7 +79,7 @@ def from_bytes(data: bytes) -> Record:
 
 
 def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> None:
-    """Write a shard whole: its records under a temporary name, then its index."""
+    """Write a shard atomically: records under a temporary name, then the index."""
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{number:05d}.arrayrecord"
@@ -88,7 +87,7 @@ def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> Non
     contents = [to_bytes(record) for record in records]
     size = sum(map(len, contents))
     try:
-        with roomy(target, size):
+        with explain_full_disk(target, size):
             writer = ArrayRecordWriter(str(temporary), "group_size:1")
             for content in contents:
                 writer.write(content)
@@ -105,12 +104,12 @@ def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> Non
 
 
 def has_shard(folder: PathLike, number: int) -> bool:
-    """Whether a shard was written to its end."""
+    """Return whether a shard is complete."""
     return (epath.Path(folder) / f"{number:05d}.json").exists()
 
 
 class Records:
-    """Folders of shards, one after another, as a random access source of records."""
+    """Random access to the records of several folders of shards."""
 
     def __init__(self, *folders: PathLike):
         """Read the indices.
@@ -153,7 +152,7 @@ class Records:
             raise _damaged(shard, error) from error
         if _spec(record.latents.shape, len(record.stretches)) != self.index[number]:
             shard = self._paths[bisect.bisect_right(self._ends, number)]
-            raise _damaged(shard, f"record {number} is not what the index says")
+            raise _damaged(shard, f"record {number} differs from the index")
         return record
 
     def __repr__(self) -> str:
@@ -178,7 +177,7 @@ def _spec(shape: Sequence[int], stretches: int) -> LatentSpec:
 
 
 def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec]]]:
-    """Yield each shard of a folder, with what its index says of each record."""
+    """Yield each shard of a folder, with the spec of each record."""
     indices = sorted(
         path
         for path in epath.Path(folder).glob("*.json")
@@ -198,7 +197,7 @@ def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec]]]:
             )
         index = msgspec.to_builtins(told)
         if index.pop("hash") not in ("", hashes.of_json(index)):
-            raise _damaged(str(path), "another hash than the one on record")
+            raise _damaged(str(path), "its hash differs from the recorded one")
         shard = path.with_suffix(".arrayrecord")
         if not shard.is_file():
             raise _damaged(str(shard), "it is missing, or is no file")

@@ -1,4 +1,4 @@
-"""Storyboards: a YAML or JSON file in, what a video shows from which time on out."""
+"""Read storyboards: YAML or JSON files of shots and their times."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ T = TypeVar("T")
 
 
 class Shot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a video shows from a time on.
+    """The prompt of a video from a time on.
 
     Attributes:
       at: seconds since the video's beginning.
-      prompt: what is to be seen.
-      image: path of a picture that the video shows at that time.
-      cut: a new shot begins, where the one before would go on otherwise.
+      prompt: describes the video from then on.
+      image: path of a picture to show at that time.
+      cut: begin a new shot, instead of continuing the one before.
     """
 
     at: float
@@ -36,8 +36,8 @@ class Shot(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     cut: bool = False
 
 
-class Storyboard(msgspec.Struct, frozen=True, kw_only=True):
-    """A video told in time.
+class StoryboardFile(msgspec.Struct, frozen=True, kw_only=True):
+    """The shots of a video, as its file gives them.
 
     Attributes:
       seconds: length of the whole video.
@@ -49,7 +49,7 @@ class Storyboard(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class _Outline(msgspec.Struct, forbid_unknown_fields=True):
-    """A storyboard whose shots are not read, so that each can tell what it lacks."""
+    """A storyboard with unparsed shots, so that each reports its own errors."""
 
     seconds: float
     shots: list[Any]
@@ -64,7 +64,7 @@ REMEDIES: Mapping[type, str] = {
 
 
 class _Loader(yaml.SafeLoader):
-    """Plain YAML, in which nothing is said twice: a lost dash would swallow a shot."""
+    """Plain YAML without duplicate keys, which a missing dash would create."""
 
     depth = 0
 
@@ -92,10 +92,10 @@ class _Loader(yaml.SafeLoader):
         return super().construct_mapping(node, deep)
 
 
-def read(
+def read_storyboard(
     path: PathLike, *, field: str = "--storyboard", limits: Limits = LIMITS
-) -> Storyboard:
-    """Reads a storyboard.
+) -> StoryboardFile:
+    """Read a storyboard.
 
     ```yaml
     seconds: 6  # length of the whole video
@@ -104,8 +104,8 @@ def read(
         prompt: a red ball moves right on a green floor
       - at: 2.5
         prompt: a blue square spins
-        image: start.png  # if any; relative to this file's folder
-        cut: true  # false if it is not said
+        image: start.png  # optional; relative to this file's folder
+        cut: true  # default: false
     ```
 
     Args:
@@ -114,12 +114,12 @@ def read(
       limits: how many shots it may have.
 
     Raises:
-      ValueError: the file cannot be read, or makes no sense; lists each place, what is
-        wrong with it and the remedy.
+      ValueError: the file cannot be read or is invalid; lists each field, what is wrong
+        with it and the remedy.
     """
     source = files.existing(path, field)
     named = f"{field} {files.quoted(path)}"
-    data, problems = _parse(source, read_text(path, field=field), named), []
+    data, problems = _parse(source, read_storyboard_text(path, field=field), named), []
     outline = _convert(data, _Outline, "", problems)
     shots: list[Shot | None] = []
     if outline is not None and len(outline.shots) > limits.items:
@@ -135,14 +135,14 @@ def read(
     if outline is None or problems:
         raise ValueError("\n".join(f"{named}: {problem}" for problem in problems))
     whole = (_resolved(shot, source.parent) for shot in shots if shot is not None)
-    return Storyboard(seconds=outline.seconds, shots=tuple(whole))
+    return StoryboardFile(seconds=outline.seconds, shots=tuple(whole))
 
 
-def read_text(path: PathLike, *, field: str = "--storyboard") -> str:
-    """Reads what a storyboard's file says, as it stands there.
+def read_storyboard_text(path: PathLike, *, field: str = "--storyboard") -> str:
+    """Read the text of a storyboard's file.
 
     Raises:
-      ValueError: the file is missing, or no UTF-8.
+      ValueError: the file is missing, or not UTF-8.
     """
     return files.read_text(path, field, STORY_BYTES)
 
@@ -152,7 +152,7 @@ def _parse(source: epath.Path, text: str, named: str) -> Any:
         if source.suffix.lower() == ".json":
             return json.loads(text, object_pairs_hook=_once)
         return yaml.load(text, _Loader)
-    # YAML's constructors of dates and numbers raise what Python's do.
+    # YAML's constructors of dates and numbers raise Python's errors.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         mark = getattr(error, "problem_mark", None)
         what = getattr(error, "problem", None) or str(error)
@@ -175,10 +175,10 @@ def _once(pairs: list[tuple[Any, Any]]) -> dict[Any, Any]:
 
 
 def _convert(data: Any, kind: type[T], place: str, problems: list[str]) -> T | None:
-    """Makes a struct of plain data, or notes where and why it cannot."""
+    """Convert plain data to a struct; on failure append to `problems`."""
     try:
         return msgspec.convert(data, kind)
-    except UnicodeError as error:  # JSON can escape halves of letters
+    except UnicodeError as error:  # JSON can escape lone surrogates
         problems.append(f"{place or 'the file'}: it is no UTF-8 text ({error})")
         return None
     except msgspec.ValidationError as error:
@@ -253,7 +253,7 @@ def _beside(folder: epath.Path, image: str) -> PathLike:
 
 
 def _resolved(shot: Shot, folder: epath.Path) -> Shot:
-    """A shot with a clean prompt, and its picture's path as it is from here."""
+    """Clean the prompt of a shot, and resolve its picture's path."""
     image = None if shot.image is None else os.fspath(_beside(folder, shot.image))
     prompt = " ".join(shot.prompt.split())  # YAML has ways to write several lines
     return msgspec.structs.replace(shot, prompt=prompt, image=image)

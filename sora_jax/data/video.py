@@ -1,4 +1,4 @@
-"""Frames as arrays: bytes and floats, transparency, and other sizes."""
+"""Convert and resize arrays of frames."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ EXACT_SCALING = "accurate_rnd+full_chroma_int+full_chroma_inp+bicubic"
 
 
 def to_float(frames: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]:
-    """Maps bytes to [-1, 1]."""
+    """Map bytes to [-1, 1]."""
     floats = frames.astype(np.float32)
     floats /= np.float32(127.5)  # in place: frames may be large
     floats -= np.float32(1)
@@ -22,13 +22,13 @@ def to_float(frames: UInt8[np.ndarray, "*shape"]) -> Float[np.ndarray, "*shape"]
 
 
 def to_uint8(frames: Float[np.ndarray, "*shape"]) -> UInt8[np.ndarray, "*shape"]:
-    """Maps [-1, 1] to bytes, clipping what lies outside."""
+    """Map [-1, 1] to bytes; clips values outside."""
     scaled = (frames.astype(np.float32) + np.float32(1)) * np.float32(127.5)
     return np.clip(np.rint(scaled), 0, 255).astype(np.uint8)
 
 
 def over_grey(rgba: UInt8[np.ndarray, "h w 4"]) -> Float[np.ndarray, "h w 3"]:
-    """Blends transparency into the grey that stands for unknown pixels."""
+    """Blend transparent pixels over grey, the value of pixels that are not given."""
     alpha = rgba[..., 3:].astype(np.float32) / np.float32(255)
     return to_float(rgba[..., :3]) * alpha
 
@@ -41,15 +41,15 @@ def fit(
     *,
     shown: tuple[int, int] | None = None,
 ) -> Float[np.ndarray, "t height width c"]:
-    """Resamples frames, antialiased, to a size.
+    """Resize frames with antialiasing.
 
     Args:
       frames: values in [-1, 1].
-      height: rows wanted.
-      width: columns wanted.
-      how: "crop" fills the size and cuts what stands out, evenly on both sides;
-        "pad" shows everything between grey (0) bars; "stretch" ignores the aspect.
-      shown: (height, width) on a screen, for frames whose pixels are not square.
+      height: target rows.
+      width: target columns.
+      how: "crop" fills the size and crops both sides evenly; "pad" adds grey (0) bars;
+        "stretch" ignores the aspect ratio.
+      shown: displayed (height, width), for frames whose pixels are not square.
     """
     if height < 1 or width < 1:
         raise ValueError(f"size must be at least 1x1, got {width}x{height}")
@@ -87,7 +87,7 @@ def crop_around(
     side: int,
     rng: np.random.Generator,
 ) -> UInt8[np.ndarray, "t side side c"]:
-    """Cuts the same square out of every frame, around a pixel drawn from a mask.
+    """Crop the same square from every frame, around a pixel drawn from a mask.
 
     Args:
       pixels: of a clip.

@@ -29,19 +29,19 @@ _DRAWN = {
 }
 
 
-def nothing(frames: int, height: int, width: int) -> Mask:
+def empty_mask(frames: int, height: int, width: int) -> Mask:
     """Text alone: no pixel is given."""
     return np.zeros((frames, height, width), np.float32)
 
 
-def frames_known(frames: int, height: int, width: int, known: list[int]) -> Mask:
+def given_frames_mask(frames: int, height: int, width: int, known: list[int]) -> Mask:
     """Keyframes, beginnings, endings: whole frames are given."""
-    mask = nothing(frames, height, width)
+    mask = empty_mask(frames, height, width)
     mask[known] = 1
     return mask
 
 
-def region_unknown(
+def outside_box_mask(
     frames: int, height: int, width: int, box: tuple[int, int, int, int]
 ) -> Mask:
     """Inpainting: all but the box (top, left, bottom, right) is given."""
@@ -51,14 +51,14 @@ def region_unknown(
     return mask
 
 
-def region_known(
+def inside_box_mask(
     frames: int, height: int, width: int, box: tuple[int, int, int, int]
 ) -> Mask:
     """Outpainting: only the box (top, left, bottom, right) is given."""
-    return 1 - region_unknown(frames, height, width, box)
+    return 1 - outside_box_mask(frames, height, width, box)
 
 
-def beginning(mask: Mask) -> int | None:
+def prefix_length(mask: Mask) -> int | None:
     """How many frames are given, if those at the beginning are and nothing else."""
     count = int(mask.all(axis=(1, 2)).argmin()) if not mask.all() else len(mask)
     return None if mask[count:].any() else count
@@ -70,12 +70,12 @@ def draw_mask(rng: np.random.Generator, frames: int, height: int, width: int) ->
     odds = np.array([_DRAWN[kind] for kind in kinds])
     kind = kinds[rng.choice(len(kinds), p=odds / odds.sum())]
     if kind in ("inside", "outside"):
-        return draw_region(rng, frames, height, width, kind == "inside")
-    known = draw_known_frames(rng, frames, kind)
-    return frames_known(frames, height, width, known)
+        return draw_region_mask(rng, frames, height, width, kind == "inside")
+    known = draw_given_frames(rng, frames, kind)
+    return given_frames_mask(frames, height, width, known)
 
 
-def draw_known_frames(rng: np.random.Generator, frames: int, kind: str) -> list[int]:
+def draw_given_frames(rng: np.random.Generator, frames: int, kind: str) -> list[int]:
     """Draw which whole frames are given."""
     span = int(rng.integers(1, frames))
     split = int(rng.integers(0, span + 1))  # of frames at both ends
@@ -93,7 +93,7 @@ def draw_known_frames(rng: np.random.Generator, frames: int, kind: str) -> list[
     }[kind]
 
 
-def draw_region(
+def draw_region_mask(
     rng: np.random.Generator, frames: int, height: int, width: int, inside: bool
 ) -> Mask:
     """Draw a box that may move, whose inside or outside is generated.
@@ -102,7 +102,7 @@ def draw_region(
     """
     start, stop = (np.array(draw_box(rng, height, width)) for _ in range(2))
     moves = rng.random() < 0.5
-    mask = nothing(frames, height, width)
+    mask = empty_mask(frames, height, width)
     for frame, share in enumerate(np.linspace(0, 1, frames)):
         top, left, bottom, right = (
             np.rint(start + share * (stop - start)).astype(int) if moves else start
@@ -127,7 +127,7 @@ def draw_box(
     return top, left, bottom, right
 
 
-def hide(pixels: Float[Any, "t h w c"], mask: Mask) -> Condition:
+def grey_out(pixels: Float[Any, "t h w c"], mask: Mask) -> Condition:
     """Grey out the pixels that are not given."""
     return Condition(pixels=pixels * mask[..., None], mask=mask)
 
@@ -150,7 +150,7 @@ def fold_mask(
     return mask.mean(axis=(3, 5)).transpose(0, 2, 3, 1)
 
 
-def channels(
+def conditioning_channels(
     mask: Mask, latents: Float[np.ndarray, "t2 h2 w2 z"], time_factor: int
 ) -> Float[np.ndarray, "t2 h2 w2 q"]:
     """Join the mask and the latents of the given pixels; zeros where none is given.

@@ -28,7 +28,7 @@ def draw_levels(key: Array, tokens: Tokens, config: FlowConfig) -> Float[Array, 
     """Draw a time for every level but level 0, which stays clean.
 
     The time is logit-normal, shifted by the number of tokens at the level: more tokens
-    of one scene say more about it, and need more noise to hide it.
+    of one scene are more redundant, and need more noise to hide it.
     """
     count = tokens.levels.shape[1]
     one_hot = jax.nn.one_hot(tokens.level_ids, count) * tokens.target_mask[..., None]
@@ -48,7 +48,7 @@ def token_times(tokens: Tokens) -> Float[Array, "b n"]:
 def add_noise(
     key: Array, clean: Tokens, levels: Float[Array, "b k"]
 ) -> tuple[Tokens, Float[Array, "b n p"]]:
-    """Put the tokens at the given levels; return them and their true velocity."""
+    """Noise tokens to the given levels; return them and the target velocity."""
     tokens = dataclasses.replace(clean, levels=levels)
     t = token_times(tokens)[..., None]
     noise = jax.random.normal(key, clean.x.shape, clean.x.dtype)
@@ -61,7 +61,7 @@ def loss(
     target: Float[Array, "b n p"],
     target_mask: Bool[Array, "b n"],
 ) -> Float[Array, ""]:
-    """Mean squared error per target token of the whole, sharded or not, batch."""
+    """Mean squared error per target token of the global batch."""
     error = jnp.mean(jnp.square(velocity - target), axis=-1)
     return jnp.sum(jnp.where(target_mask, error, 0.0)) / jnp.maximum(
         jnp.sum(target_mask), 1

@@ -10,5 +10,5 @@ def guide(
     unconditional: Float[Array, "*b"],
     scale: float | Float[Array, ""],
 ) -> Float[Array, "*b"]:
-    """Move from the unconditional velocity through the conditional one."""
+    """Extrapolate from the unconditional velocity through the conditional one."""
     return unconditional + scale * (conditional - unconditional)

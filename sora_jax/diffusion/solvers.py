@@ -1,10 +1,9 @@
-"""Solvers of the probability-flow ODE, each written down as a table.
+"""Solvers of the probability-flow ODE as tables of matrices.
 
-Every solver here is linear: what it keeps (the sample, earlier samples, earlier
-predictions) is a stack of arrays, and one step replaces the stack by linear
-combinations of itself, the new velocity and, where a sampler is stochastic, fresh
-noise. So a solver is a list of noise levels and matrices, computed once in float64, and
-one jitted step runs them all.
+Every solver here is linear: its state (the sample, earlier samples and predictions) is
+a stack of arrays, and a step maps the stack, the new velocity and, if the sampler is
+stochastic, fresh noise to the next stack by one matrix. So a solver is a list of noise
+levels and matrices, computed once in float64, and one jitted step runs them all.
 """
 
 from __future__ import annotations
@@ -24,16 +23,15 @@ Number = int | float
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Table:
-    """A solver's plan.
+    """A solver as noise levels and matrices.
 
     Attributes:
       sigmas: the noise level of each evaluation of the model.
-      times: the time the model is told, in [0, 1].
-      matrices: for each evaluation, how the next stack is made of this one and, in
-        the last column, the velocity; the first entry of the stack is where the model
-        is evaluated next.
-      noise: for each evaluation, how much fresh noise each entry of the next stack
-        gets; a deterministic solver has zeros.
+      times: the time passed to the model, in [0, 1].
+      matrices: for each evaluation, maps the stack and (last column) the velocity to
+        the next stack, whose first entry is the model's next input.
+      noise: for each evaluation, the weight of fresh noise in each entry of the next
+        stack; zeros in a deterministic solver.
     """
 
     sigmas: Float[np.ndarray, " r"]
@@ -53,10 +51,10 @@ class Table:
 
 
 def noise_levels(solver: str, steps: int, shift: Number) -> Float[np.ndarray, " r"]:
-    """Levels from noise to data, the last of them 0.
+    """Return decreasing noise levels, the last of them 0.
 
-    UniPC works in the logarithm of the signal-to-noise ratio, which does not exist at
-    pure noise: it starts a millionth below, with the levels of diffusers.
+    UniPC uses the log signal-to-noise ratio, which is infinite at pure noise: it starts
+    a millionth below, with diffusers' levels.
     """
     if solver != "unipc":
         return shifted(np.linspace(1.0, 0.0, steps + 1), shift)
@@ -71,14 +69,14 @@ def make_table(
     shift: Number,
     strength: Number = 1,
 ) -> Table:
-    """Write down a solver.
+    """Build the table of a solver.
 
     Args:
       solver: "euler", "heun" (second order, two evaluations a step) or "unipc".
-      steps: steps of a whole generation.
+      steps: from pure noise to data.
       shift: moves the levels towards noise.
-      strength: share of the path that is run, from its end: 1 starts at pure noise,
-        and 0 leaves nothing to run.
+      strength: share of the steps to run, the last ones: 1 starts at pure noise, 0 runs
+        none.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {list(SOLVERS)}, got {solver!r}")
@@ -89,7 +87,7 @@ def make_table(
     evaluated, matrices = {"euler": _euler, "heun": _heun, "unipc": _unipc}[solver](
         sigmas
     )
-    # With UniPC, Wan's models are told whole thousandths; ours do not mind.
+    # With UniPC, diffusers truncates times to thousandths, which Wan's models expect.
     times = np.trunc(evaluated * 1000) / 1000 if solver == "unipc" else evaluated
     return deterministic(evaluated, times, matrices)
 
@@ -99,16 +97,16 @@ def deterministic(
     times: Float[np.ndarray, " r"],
     matrices: Float[np.ndarray, "r s s2"],
 ) -> Table:
-    """The table of a solver that adds no noise."""
+    """Build the table of a solver that adds no noise."""
     noise = np.zeros(matrices.shape[:2])
     return Table(sigmas=sigmas, times=times, matrices=matrices, noise=noise)
 
 
 def renoising_table(sigmas: Float[np.ndarray, " r"]) -> Table:
-    """Write down the sampler of few-step models, from levels that end at 0.
+    """Build the sampler of few-step models, from levels that end at 0.
 
-    Such a model predicts data that is a sample, not a mean. Each step predicts it, and
-    puts it back at the next level with fresh noise: x = (1 - t) x_0 + t noise
+    Each step predicts the data, which for such models is a sample, not a mean, and
+    noises it to the next level with fresh noise: x = (1 - t) x_0 + t noise
     (Song et al. 2023, algorithm 1; Yin et al. 2024).
     """
     steps = [
@@ -121,7 +119,7 @@ def renoising_table(sigmas: Float[np.ndarray, " r"]) -> Table:
 
 
 def begin(x: Float[Array, "..."], table: Table) -> Float[Array, "s ..."]:
-    """The stack before the first evaluation."""
+    """Return the stack before the first evaluation."""
     return jnp.stack([x] + [jnp.zeros_like(x)] * (table.size - 1))
 
 
@@ -135,17 +133,19 @@ def advance(
     """Take one step of a table.
 
     Args:
-      stack: what the solver keeps.
-      velocity: at the first entry of the stack.
+      stack: the solver's state.
+      velocity: predicted at the first entry of the stack.
       matrix: of the step.
       noise_weights: the step's row of `Table.noise`; without it no noise is added.
       noise: fresh, standard normal, of the sample's shape.
     """
     terms = jnp.concatenate([stack, velocity[None]])
-    # Exact sums also where the hardware's fast matrix product is coarse.
+    # Full precision, also on hardware whose default matmul is coarse.
     stepped = jnp.einsum("ij,j...->i...", matrix, terms, precision="highest")
-    if noise_weights is None or noise is None:
+    if noise_weights is None and noise is None:
         return stepped
+    if noise_weights is None or noise is None:
+        raise ValueError("noise and noise_weights must be given together")
     return stepped + jnp.einsum("i,...->i...", noise_weights, noise)
 
 
@@ -163,7 +163,7 @@ def _heun(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         correct = [[0, 1, step / 2, step / 2], [0, 0, 0, 0], [0, 0, 0, 0]]
         evaluated.append(before)
         matrices.append(predict)
-        if after > 0:  # the last step is Euler's: there is nothing to see at 0
+        if after > 0:  # the last step is Euler's: the model is not evaluated at 0
             evaluated.append(after)
             matrices.append(correct)
     return np.array(evaluated), np.array(matrices, np.float64)
@@ -177,12 +177,12 @@ def _unipc(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     one matrix.
     """
     evaluated = sigmas[:-1]
-    # As diffusers rounds them: the first is so near to 1 that it matters.
+    # Rounded as in diffusers: the first is so near to 1 that it matters.
     sigmas = sigmas.astype(np.float32).astype(np.float64)
     x, last, m_1, m_2, v = np.eye(5)
     steps = len(sigmas) - 1
     matrices = []
-    order = 0  # of the step that led here
+    order = 0  # of the previous step
     for i in range(steps):
         m_0 = x - sigmas[i] * v
         corrected = x

@@ -1,1 +1,1 @@
-"""Measure what a model has learned: videos in, tables of numbers out."""
+"""Evaluation: cases of tasks, metrics, and tables of results."""

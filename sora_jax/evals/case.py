@@ -1,4 +1,4 @@
-"""A case: a task that a model performs, the truth, and what is scored in the video."""
+"""A case: a task for a model, the true video, and how the output is scored."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Clip: TypeAlias = Float32[np.ndarray, "t h w 3"]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Finding:
-    """What one measure finds in a video.
+    """The result of one measure on a video.
 
     Attributes:
-      measure: a row of the table.
-      value: a number, where there is one.
-      stated: what is wanted.
-      seen: what the pixels show.
-      is_right: whether it is what is wanted; None for a number that is averaged.
+      measure: name, a row of the table.
+      value: a number, if any.
+      stated: the expected fact.
+      seen: the fact in the pixels.
+      is_right: whether they agree; None for a number that is averaged.
     """
 
     measure: str
@@ -39,21 +39,21 @@ def _pixels(clip: Clip) -> Clip:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Case:
-    """One video that a model is asked for.
+    """One video for a model to generate.
 
     Attributes:
       index: of the clip in its source.
-      prompt: what the model is told.
-      task: what the model does; equal for all cases of a batch.
-      settings: fields of `SamplingConfig` that differ from the weights' own.
+      prompt: for the model.
+      task: for the model; equal for all cases of a batch.
+      settings: fields of `SamplingConfig` that override the weights' defaults.
       fps: frames per second.
-      truth: the source's own video; None where it has none.
-      given: the pixels of the video that the model is given.
-      baseline: the video if nothing is generated.
-      observe: looks at a video, before it is held against the truth.
-      score: holds what was observed against the truth; it keeps no pixels where a
-        suite shuffles prompts.
-      compare: the truth through the VAE against the truth, if that is measured.
+      truth: the true video; None if there is none.
+      given: mask of the given pixels.
+      baseline: the video of the given pixels alone.
+      observe: extracts from a video what is scored.
+      score: compares an observation with the truth; holds no pixels if the suite
+        shuffles prompts.
+      compare: compares the VAE's reconstruction of the truth with the truth, if used.
     """
 
     index: int
@@ -74,13 +74,12 @@ class Suite:
     """Cases of one kind.
 
     Attributes:
-      cases: draws them one by one, for a seed.
-      batch: how many are performed at once: more than one where the task and the
-        settings are the same in all cases.
-      every: one case is drawn of so many that are asked for, where each takes long.
-      shuffles: whether videos are scored by another prompt too, in the place of the
+      cases: yields them for a seed.
+      batch: cases sampled at once; above 1 only if task and settings are equal.
+      every: divides the number of requested cases, if each takes long.
+      shuffles: whether videos are also scored by another case's prompt, instead of a
         baseline.
-      rows: measures in the table's order; others follow in the order they are found.
+      rows: measures in the table's order; others follow.
     """
 
     cases: Callable[[int], Iterator[Case]]
@@ -90,8 +89,8 @@ class Suite:
     rows: Sequence[str] = ()
 
 
-def still(pixels: Clip, given: Bool[np.ndarray, "t h w"]) -> Clip:
-    """Hold given pixels until the next ones; grey where none are given in any frame."""
+def hold_given(pixels: Clip, given: Bool[np.ndarray, "t h w"]) -> Clip:
+    """Repeat given pixels until the next given ones; grey where there are none."""
     frames = np.arange(len(given))[:, None, None]
     last = np.maximum.accumulate(np.where(given, frames, -1))
     shown = np.where(last < 0, np.argmax(given, axis=0), last)
@@ -99,8 +98,8 @@ def still(pixels: Clip, given: Bool[np.ndarray, "t h w"]) -> Clip:
     return held * np.any(given, axis=0, keepdims=True)[..., None]
 
 
-def all_of(found: Sequence[Finding], measure: str = "all of these") -> Finding:
-    """Whether all of these are right."""
+def all_right(found: Sequence[Finding], measure: str = "all of these") -> Finding:
+    """Combine findings: right if all are."""
     wrong = [item.measure for item in found if not item.is_right]
     return Finding(
         measure=measure,

@@ -1,4 +1,4 @@
-"""Run suites: cases to videos, videos to findings, beside the controls."""
+"""Run suites: sample the videos of cases, and score them beside controls."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ import numpy as np
 import tqdm
 
 from sora_jax.evals.case import Case, Clip, Finding, Suite
-from sora_jax.evals.options import Options, settings_asked
+from sora_jax.evals.options import EvalOptions, settings_overrides
 from sora_jax.evals.results import Outcome, Results
 from sora_jax.evals.subject import Subject, through_vae
 
-# How what was observed is scored, and what was observed.
+# (score function, observation) of a case.
 Scored = tuple[Callable[[Any], list[Finding]], Any]
 
 
 def run(
-    suites: Mapping[str, Suite], subject: Subject | None, options: Options
+    suites: Mapping[str, Suite], subject: Subject | None, options: EvalOptions
 ) -> Results:
-    """Run suites, and score each video and the controls beside it.
+    """Run suites; score every video and its controls.
 
     Args:
       suites: by name.
-      subject: what is evaluated; None scores the controls that need none.
-      options: how many cases, and which settings.
+      subject: model to evaluate; None scores only the controls that need no model.
+      options: number of cases, and settings.
     """
     outcomes: list[Outcome] = []
     worst: dict[tuple[str, int], Clip] = {}
@@ -57,20 +57,20 @@ def run(
     return Results(outcomes=outcomes, worst=worst, rows=rows)
 
 
-def draw(suite: Suite, options: Options) -> Iterator[Case]:
+def draw_cases(suite: Suite, options: EvalOptions) -> Iterator[Case]:
     """Draw the cases of a suite, one by one."""
     return itertools.islice(suite.cases(options.seed), _count(suite, options))
 
 
-def _count(suite: Suite, options: Options) -> int:
+def _count(suite: Suite, options: EvalOptions) -> int:
     return max(1, options.cases // suite.every)
 
 
 def _cases_with_videos(
-    suite: Suite, subject: Subject | None, options: Options
+    suite: Suite, subject: Subject | None, options: EvalOptions
 ) -> Iterator[tuple[Case, dict[str, Clip], float]]:
-    """Yield each case, its videos by column, and the seconds that the model took."""
-    cases = draw(suite, options)
+    """Yield each case, its videos by column, and the model's seconds."""
+    cases = draw_cases(suite, options)
     size = (options.batch or suite.batch) if suite.batch > 1 else 1
     size = min(size, _count(suite, options))
     controls = options.cases if options.controls is None else options.controls
@@ -81,7 +81,7 @@ def _cases_with_videos(
         start = time.monotonic()
         videos: Sequence[Clip | None] = [None] * size
         if subject is not None and subject.perform is not None:
-            settings = {"seed": options.seed + done, **settings_asked(options)}
+            settings = {"seed": options.seed + done, **settings_overrides(options)}
             videos = _perform(subject.perform, full, settings)
         seconds = (time.monotonic() - start) / len(batch)
         kept: Sequence[Clip | None] = [None] * size
@@ -102,10 +102,10 @@ def _perform(
     cases: Sequence[Case],
     settings: dict[str, Any],
 ) -> list[Clip]:
-    """Ask for the videos of a batch.
+    """Sample the videos of a batch.
 
     Raises:
-      ValueError: a video is not of the shape that was asked for.
+      ValueError: a video has another shape than requested.
     """
     prompts = [case.prompt for case in cases]
     task = cases[0].task
@@ -114,13 +114,13 @@ def _perform(
         if clip.shape != case.baseline.shape:
             raise ValueError(
                 f"{task.name} made {clip.shape} of clip {case.index}, where "
-                f"{case.baseline.shape} was asked for: this is a fault of the task"
+                f"{case.baseline.shape} was requested: this is a bug of the task"
             )
     return [np.clip(np.asarray(clip, np.float32), -1.0, 1.0) for clip in clips]
 
 
 def _controls(suite: Suite, case: Case, kept: Clip | None) -> dict[str, Clip]:
-    """What is scored beside the model's video, by column."""
+    """Return the videos to score beside the model's, by column."""
     shown = {} if suite.shuffles else {"baseline": case.baseline}
     if case.truth is not None:
         shown["truth"] = case.truth
@@ -132,7 +132,7 @@ def _controls(suite: Suite, case: Case, kept: Clip | None) -> dict[str, Clip]:
 def _outcome(
     name: str, case: Case, shown: dict[str, Clip], seconds: float
 ) -> tuple[Outcome, dict[str, Any]]:
-    """Score the videos of a case; return what was observed, too."""
+    """Score the videos of a case; also return the observations."""
     observed = {column: case.observe(clip) for column, clip in shown.items()}
     findings = {column: case.score(seen) for column, seen in observed.items()}
     if case.compare is not None and "vae" in shown:
@@ -149,7 +149,7 @@ def _outcome(
 
 
 def _shuffled(
-    outcomes: Sequence[Outcome], scored: Sequence[Scored], options: Options
+    outcomes: Sequence[Outcome], scored: Sequence[Scored], options: EvalOptions
 ) -> list[Outcome]:
     """Score each video by the prompt of the case before it, as another control."""
     controls = len(scored) if options.controls is None else options.controls

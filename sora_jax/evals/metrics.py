@@ -1,4 +1,4 @@
-"""Measures of any video: how well pixels are kept, and how smooth joins are."""
+"""Metrics of any video: fidelity of given pixels, and smoothness of joins."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sora_jax.data import decoding, outputs, video
 from sora_jax.evals.case import Finding
 
 _NEAR_JOIN = 8  # changes on either side of a join
-_PERCENTILE = 90  # of them, which a cut nearby does not move
+_PERCENTILE = 90  # of the changes; robust to a nearby cut
 _GOOD_SEAM = (0.5, 1.5)  # a change across a join, as a multiple of those around it
 LEAST_CHANGE = 1.0 / 255.0  # what counts as a change at all
 
@@ -30,12 +30,12 @@ def given_pixels(
     given: Bool[np.ndarray, "t h w"],
     fps: float,
 ) -> list[Finding]:
-    """Compare given pixels in bytes, and in the file that people get.
+    """Compare given pixels as bytes, and after encoding to mp4.
 
     Args:
-      clip: what came back.
-      pixels: what was given, in bytes as floats.
-      given: where.
+      clip: the output.
+      pixels: the given pixels, bytes as floats.
+      given: their mask.
       fps: frames per second.
     """
     differ = video.to_uint8(clip)[given] != video.to_uint8(pixels)[given]
@@ -44,13 +44,13 @@ def given_pixels(
         shown = video.to_float(decoding.read_video(path).pixels)
     return [
         Finding(
-            measure="known pixels equal",
+            measure="given pixels equal",
             stated="no other bytes",
             seen=f"{int(differ.sum())} other bytes",
             is_right=not bool(differ.any()),
         ),
         Finding(
-            measure="known pixels in the mp4, dB",
+            measure="given pixels in the mp4, dB",
             value=psnr(pixels[given], shown[given]),
         ),
     ]
@@ -86,7 +86,7 @@ def seam_ratio(clip: Float32[np.ndarray, "t h w 3"], join: int) -> float:
 def seam(
     clip: Float32[np.ndarray, "t h w 3"], join: int, measure: str = "seam"
 ) -> Finding:
-    """Say whether as much changes across a join as near it."""
+    """Check that the change across a join is like those near it."""
     low, high = _GOOD_SEAM
     found = seam_ratio(clip, join)
     return Finding(

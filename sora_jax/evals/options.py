@@ -1,4 +1,4 @@
-"""Which suites are run, with which settings, and where the results go."""
+"""Options of an evaluation: suites, settings and output files."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ _AT_LEAST = {"cases": 1, "controls": 0, "batch": 1, "worst": 1, "steps": 1, "see
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """What is evaluated."""
+class EvalOptions:
+    """Options of an evaluation."""
 
-    # Folder of weights; by default those that ship with the package. "none" scores the
-    # controls alone. With --controls-only, the workdir of a VAE run will do.
+    # Folder of weights; by default those shipped with the package. "none" scores only
+    # the controls. With --controls-only it may also be the workdir of a VAE run.
     weights: str = ""
-    # Which tasks, or how their names begin ("extend" for forward and backward), or
+    # Tasks, or the first words of their names ("extend" for forward and backward), or
     # "all".
     tasks: tuple[str, ...] = ("all",)
     # Number of cases of each task; one for four of them where videos last a minute.
     cases: int = 256
-    # The controls beside the model's videos are scored in so many of the cases; by
-    # default in all. This takes three times as long as to score the model's videos.
+    # Number of cases with controls; all by default. Controls take three times as long
+    # to score as the model's videos.
     controls: int | None = None
-    # Of the cases and of the noise.
+    # Seed of the cases and of the noise.
     seed: int = 0
-    # How many videos are made at once where they are made from prompts alone; by
-    # default 20, or 4 long ones. Their noise depends on it.
+    # Videos sampled at once, if from prompts alone; by default 20, or 4 long ones.
+    # Their noise depends on it.
     batch: int | None = None
-    # Steps of denoising; by default the weights' own, as the next two.
+    # Denoising steps; like the next two, by default those of the weights.
     steps: int | None = None
-    # Solver of the sampling's equation.
+    # ODE solver.
     solver: Solver | None = None
-    # Weight of classifier-free guidance.
+    # Classifier-free guidance scale.
     guidance: float | None = None
-    # Generate nothing, and score the controls alone.
+    # Score only the controls.
     controls_only: bool = False
     # A JSON file for the shares and every finding; never overwritten.
     out: str = ""
     # A folder for the worst videos.
     save: str = ""
-    # How many of each task to save.
+    # Number of videos to save per task.
     worst: int = 4
 
 
-def problems_of(options: Options, names: Iterable[str]) -> list[str]:
+def problems_of(options: EvalOptions, names: Iterable[str]) -> list[str]:
     """Name each flag that is wrong, its value and the remedy.
 
     Args:
@@ -88,8 +88,8 @@ def problems_of(options: Options, names: Iterable[str]) -> list[str]:
     return problems
 
 
-def chosen(options: Options, names: Iterable[str]) -> list[str]:
-    """Return the suites that are asked for."""
+def chosen_suites(options: EvalOptions, names: Iterable[str]) -> list[str]:
+    """Return the selected suites."""
     return [n for n in names if any(_is_asked(n, asked) for asked in options.tasks)]
 
 
@@ -97,12 +97,12 @@ def _is_asked(name: str, asked: str) -> bool:
     return asked in ("all", name) or name.startswith(f"{asked}-")
 
 
-def video_path(options: Options, suite: str = "", index: int = 0) -> epath.Path:
-    """Return where one of the worst videos goes."""
+def video_path(options: EvalOptions, suite: str = "", index: int = 0) -> epath.Path:
+    """Return the path of one of the worst videos."""
     return located(options.save, "--save") / f"{suite}_{index:05d}.mp4"
 
 
-def settings_asked(options: Options) -> dict[str, Any]:
-    """How videos are made otherwise than the weights say."""
+def settings_overrides(options: EvalOptions) -> dict[str, Any]:
+    """Return the settings that override the weights' defaults."""
     given = {name: getattr(options, name) for name in ("steps", "solver", "guidance")}
     return {name: value for name, value in given.items() if value is not None}

@@ -1,4 +1,4 @@
-"""Gather what was found in many videos into one table."""
+"""Aggregate findings of many videos to a table."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from sora_jax.data import outputs
 from sora_jax.evals import statistics
 from sora_jax.evals.case import Clip, Finding
-from sora_jax.evals.options import Options, video_path
+from sora_jax.evals.options import EvalOptions, video_path
 
 COLUMNS = {
     "model": "model",
@@ -24,15 +24,15 @@ Tally = dict[tuple[str, str], dict[str, list[Finding]]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outcome:
-    """What was found in a case.
+    """The findings of a case.
 
     Attributes:
       task: the suite.
       index: of the clip in its source.
-      prompt: what the model was told.
+      prompt: for the model.
       fps: frames per second of the videos.
       findings: by column.
-      seconds: that the model took; of a batch, its share.
+      seconds: sampling time; in a batch, its share.
     """
 
     task: str
@@ -49,11 +49,11 @@ class Outcome:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Results:
-    """What came of an evaluation.
+    """The results of an evaluation.
 
     Attributes:
       outcomes: one for each case, suite by suite.
-      worst: the videos that fail most measures, by suite and index, the worst first.
+      worst: videos that fail most measures, by suite and index, worst first.
       rows: of each suite, measures in the order of the table.
     """
 
@@ -76,7 +76,7 @@ def tally(results: Results) -> Tally:
 
 
 def table(results: Results) -> str:
-    """Lay out shares, and means of numbers, with 95% confidence intervals."""
+    """Format shares and means with 95% confidence intervals."""
     found = tally(results)
     shown = [
         column for column in COLUMNS if any(column in row for row in found.values())
@@ -93,8 +93,8 @@ def table(results: Results) -> str:
     return statistics.markdown(header, rows)
 
 
-def report(results: Results) -> dict[str, Any]:
-    """Return the shares, and every finding, in a form that JSON can hold."""
+def to_json(results: Results) -> dict[str, Any]:
+    """Return the shares and every finding as JSON data."""
     measures: dict[str, dict[str, Any]] = {}
     for (task, measure), row in tally(results).items():
         columns = {column: _numbers(found) for column, found in row.items()}
@@ -105,8 +105,8 @@ def report(results: Results) -> dict[str, Any]:
     }
 
 
-def save_worst(results: Results, options: Options) -> None:
-    """Write the worst videos, each beside its prompt and what was found."""
+def save_worst(results: Results, options: EvalOptions) -> None:
+    """Write the worst videos, each with its prompt and findings."""
     outcomes = {(item.task, item.index): item for item in results.outcomes}
     for (task, index), clip in results.worst.items():
         outcome = outcomes[task, index]
@@ -143,6 +143,6 @@ def _numbers(found: Sequence[Finding]) -> dict[str, Any]:
         interval = statistics.wilson(_right(found), len(found))
         return {"right": _right(found), "cases": len(found), "interval": interval}
     mean, half = statistics.mean_interval(_values(found))
-    # JSON has no NaN, which is how sure a single number is.
+    # JSON has no NaN, the interval of a single number.
     interval = (mean - half, mean + half) if len(found) > 1 else None
     return {"mean": mean, "cases": len(found), "interval": interval}

@@ -1,4 +1,4 @@
-"""Say how sure a number is, and set numbers in tables."""
+"""Confidence intervals, and Markdown tables."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _MIDDLE = 0.975  # 95% lie between this quantile and its mirror image
 def wilson(right: int, cases: int) -> tuple[float, float]:
     """Return the 95% confidence interval of a share, after Wilson (1927).
 
-    Unlike the usual one it holds for few cases and for shares near 0 and 1.
+    Unlike the normal approximation, it is valid for few cases and shares near 0 and 1.
     """
     if not 0 <= right <= cases:
         raise ValueError(f"right must be from 0 to cases={cases}, got {right}")
@@ -50,7 +50,7 @@ def mean_interval(values: Sequence[float]) -> tuple[float, float]:
 
 
 def markdown(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Lay out a table as GitHub shows it, the first column to the left."""
+    """Format a GitHub table, with the first column left-aligned."""
     table = [list(header), *(list(row) for row in rows)]
     widths = [max(len(row[column]) for row in table) for column in range(len(header))]
     lines = [

@@ -1,4 +1,4 @@
-"""What is evaluated: a folder of weights, or the VAE in it alone."""
+"""The subject of an evaluation: a model, or only its VAE."""
 
 from __future__ import annotations
 
@@ -20,13 +20,12 @@ from sora_jax.weights import bundle, workdirs
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Subject:
-    """What is evaluated.
+    """A model, or only its VAE, to evaluate.
 
     Attributes:
-      perform: makes a video for each prompt, see `perform`; None where there is only
-        a VAE.
+      perform: samples a video for each prompt, see `perform`; None for a VAE.
       reconstruct: encodes and decodes `[b t h w 3]`.
-      time_factor: videos have 1 + so many times k frames.
+      time_factor: videos have 1 + time_factor * k frames.
       space_unit: heights and widths are multiples of it.
     """
 
@@ -36,12 +35,12 @@ class Subject:
     space_unit: int
 
 
-def load(weights: str, *, vae_only: bool = False) -> Subject | None:
+def load_subject(weights: str, *, vae_only: bool = False) -> Subject | None:
     """Load a folder of weights; None for "none".
 
     Args:
       weights: the folder; "" for the weights that ship with the package.
-      vae_only: whether only the VAE is loaded; the workdir of a VAE run will do.
+      vae_only: load only the VAE; then the folder may be the workdir of a VAE run.
     """
     if weights == "none":
         return None
@@ -68,20 +67,20 @@ def load(weights: str, *, vae_only: bool = False) -> Subject | None:
 def perform(
     model: Model, task: Task, prompts: Sequence[str], **settings: Any
 ) -> list[np.ndarray]:
-    """Perform a task once for each prompt, together.
+    """Perform a task for several prompts in one batch.
 
     Args:
-      model: what performs it.
-      task: what is done.
-      prompts: what each video shows.
-      **settings: the seed, and what differs from the weights' own settings.
+      model: the model.
+      task: the task.
+      prompts: one for each video.
+      **settings: the seed, and overrides of the weights' defaults.
     """
     texts = [""] * len(prompts) if task.prompt == "none" else list(prompts)
     return list(np.concatenate(list(model.perform(task, texts, **settings)), axis=1))
 
 
 def through_vae(subject: Subject, clips: Sequence[Clip]) -> list[Clip]:
-    """Encode and decode clips, whose last frames stand until latents are full."""
+    """Encode and decode clips; pads each with its last frame to whole latents."""
     frames = len(clips[0])
     missing = -(frames - 1) % subject.time_factor
     padded = [

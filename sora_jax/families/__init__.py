@@ -1,4 +1,4 @@
-"""Model families, one folder each. A new one is added to this list alone."""
+"""Model families, one folder each. Add a new one to this list."""
 
 from sora_jax.families.family import Family
 from sora_jax.families.ours import OURS

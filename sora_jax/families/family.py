@@ -1,4 +1,4 @@
-"""What a model family says of itself: all that loading, saving and sampling ask it."""
+"""The record of a model family, which loading, saving and sampling read."""
 
 from __future__ import annotations
 
@@ -12,12 +12,17 @@ from flax import nnx
 from sora_jax.families.table import Entry
 from sora_jax.models.tokenizer import Tokenizer
 
-# Of the tensors in files, by name.
+# Shapes of the tensors in files, by name.
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def _always(_: Any) -> bool:
     return True
+
+
+def _one_transformer(config: Any, time: float) -> str:
+    del config, time
+    return "dit"
 
 
 def _no_guess(_: Shapes) -> str:
@@ -32,10 +37,10 @@ class NetworkSpec:
       module: the class, built as `module(config, rngs=rngs)`.
       config: the field of the model's config that holds its sizes.
       is_used: whether a model of that config has it.
-      table: the tensors of its files, from its sizes and the name of a layout.
-      constants: parameters that are fields of a published config, and no tensors.
-      aliases: second names that a tensor may have in files, and the first.
-      guess: a line on what tensors of these shapes may be, for messages.
+      table: builds the table of its tensors from its sizes and a layout's name.
+      constants: parameters stored in a JSON config, not as tensors.
+      aliases: from alternative to canonical tensor names.
+      guess: describes which model tensors of these shapes may be, for messages.
     """
 
     module: Callable[..., nnx.Module]
@@ -47,21 +52,21 @@ class NetworkSpec:
     guess: Callable[[Shapes], str] = _no_guess
 
     def sizes(self, config: Any) -> Any:
-        """Its part of a model's config."""
+        """Return its part of a model's config."""
         return getattr(config, self.config)
 
     def build(self, config: Any) -> Callable[[nnx.Rngs], nnx.Module]:
-        """Make it from a model's config."""
+        """Return a function that builds it from a model's config."""
         return lambda rngs: self.module(self.sizes(config), rngs=rngs)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TensorFiles:
-    """Where the safetensors files of a network lie.
+    """The location of a network's safetensors files.
 
     Attributes:
-      folder: they are in.
-      begins: how their names begin.
+      folder: of the files.
+      begins: prefix of their names.
       single: whether there is just one, whose name matches `begins` as a pattern.
     """
 
@@ -72,7 +77,7 @@ class TensorFiles:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Description:
-    """What a folder of published weights holds.
+    """The contents of a weights folder in a family's layout.
 
     Attributes:
       config: the model's.
@@ -87,13 +92,13 @@ class Description:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Exporter:
-    """How a layout is written.
+    """Writes a layout.
 
     Attributes:
-      problems: lines that say why a model has no expression in the layout.
-      files: contents beside the networks by path, JSON or bytes; `Layout.index` too.
-      networks: the folder of each network, and how the names of its files begin.
-      network_json: the config of a network that is written.
+      problems: lists why the layout cannot express a model.
+      files: all files but the tensors by path, JSON or bytes; also `Layout.index`.
+      networks: the folder of each network, and the prefix of its file names.
+      network_json: returns the JSON config of a network.
     """
 
     problems: Callable[[Any], list[str]]
@@ -104,16 +109,16 @@ class Exporter:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Layout:
-    """How published weights lie in a folder.
+    """A layout of weights in a folder.
 
     Attributes:
-      name: what a table is asked for.
-      index: the file that makes a folder whole, if one does.
-      recognizes: whether a folder is laid out so.
-      locate: the files of each network.
-      describe: the model, from the folder's JSON and the shapes of its tensors.
-      tokenizer_model: what the publishers' code makes of a SentencePiece model.
-      exporter: how the layout is written; None where it is only read.
+      name: selects the table.
+      index: the file that completes a folder, if any.
+      recognizes: whether a folder has this layout.
+      locate: finds the files of each network.
+      describe: reads the model from the folder's JSON and the shapes of its tensors.
+      tokenizer_model: adapts a SentencePiece model to the publisher's tokenizer.
+      exporter: writes the layout; None if it is only read.
     """
 
     name: str
@@ -130,25 +135,29 @@ class Family:
     """A family of models.
 
     Attributes:
-      name: in messages, and in the config.json of our own folders.
+      name: in messages, and in config.json of the sora_jax layout.
       config: the type of its models' configs.
       networks: by name.
       contexts: the network that encodes each context of the transformer, by context.
-      layouts: in which its weights are published; our own folders need none.
-      models: known ones with their sampling defaults, by name.
-      heads: of attention, which a mesh may have to divide.
-      summary: of a model's size, for messages.
+      autoencoder: the network between pixels and latents.
+      transformer_at: (config, time) -> the network that predicts velocities.
+      layouts: other than the sora_jax layout.
+      models: configs of published models by name.
+      heads: number of attention heads, for the mesh.
+      summary: describes a model's size, for messages.
     """
 
     name: str
     config: type
     networks: Mapping[str, NetworkSpec]
     contexts: Mapping[str, str]
+    autoencoder: str = "vae"
+    transformer_at: Callable[[Any, float], str] = _one_transformer
     layouts: tuple[Layout, ...] = ()
     models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     heads: Callable[[Any], int]
     summary: Callable[[Any], str]
 
     def used(self, config: Any) -> dict[str, NetworkSpec]:
-        """The networks that a model of this config has."""
+        """Return the networks that a model of this config has."""
         return {name: x for name, x in self.networks.items() if x.is_used(config)}

@@ -1,9 +1,8 @@
-"""Tensors of published weights beside our parameters: one table imports and exports.
+"""Tables that map the tensors of files to parameters, for import and export.
 
-A table lists every tensor of a model's files once: its name there, the parameter that
-holds it, where in that parameter (our layers are stacked, and what is multiplied
-together is kept together), and how its axes change. All that an error can name follows
-from it: what is missing, what is unexpected, what has another shape.
+A table lists every tensor of a model's files once: its name, its parameter, the index
+in that parameter (layers are stacked, and projections fused), and the transform of its
+axes. Missing, unexpected and misshapen tensors are found by comparing with it.
 """
 
 from __future__ import annotations
@@ -20,14 +19,14 @@ ALL = slice(None)
 
 @dataclasses.dataclass(frozen=True)
 class Transform:
-    """How a tensor of a file becomes part of a parameter, and back.
+    """Converts a tensor of a file to part of a parameter, and back.
 
-    Both are views where they can be: only rows that are long in memory are copied.
+    Both directions return views if possible.
 
     Attributes:
       forward: file to model.
       inverse: model to file.
-      file_shape: the shape of `inverse`'s result, where only a copy would tell it.
+      file_shape: the shape of `inverse`'s result, if computing it needs a copy.
     """
 
     forward: Callable[[np.ndarray], np.ndarray]
@@ -41,8 +40,8 @@ class Entry:
 
     Attributes:
       name: in the files.
-      path: of our parameter, with slashes.
-      index: where in our parameter it lies.
+      path: of the parameter, with slashes.
+      index: within the parameter.
       transform: from the file's axes to the model's.
     """
 
@@ -52,7 +51,7 @@ class Entry:
     transform: Transform
 
     def file_shape(self, parameter: Sequence[int]) -> tuple[int, ...]:
-        """The shape of the tensor in its file, from that of our whole parameter."""
+        """Return the shape of the tensor in its file, from the parameter's shape."""
         dummy = np.broadcast_to(np.int8(0), tuple(parameter))
         part = dummy[self.index]
         if self.transform.file_shape is not None:
@@ -61,13 +60,13 @@ class Entry:
 
 
 def transposed(*axes: int) -> Transform:
-    """The file's axes in another order."""
+    """Permute the file's axes."""
     back = tuple(int(axis) for axis in np.argsort(axes))
     return Transform(lambda x: x.transpose(axes), lambda x: x.transpose(back))
 
 
 def squeezed(*lengths: int) -> Transform:
-    """Axes of length one that only the file has; 0 stands for each of the others."""
+    """Drop the file's axes of length 1; in `lengths`, 0 stands for any other axis."""
     ones = tuple(axis for axis, length in enumerate(lengths) if length == 1)
     return Transform(
         lambda x: x.reshape([n for i, n in enumerate(x.shape) if i not in ones]),
@@ -75,8 +74,8 @@ def squeezed(*lengths: int) -> Transform:
     )
 
 
-def then(first: Transform, second: Transform) -> Transform:
-    """One transform after another."""
+def chain(first: Transform, second: Transform) -> Transform:
+    """Compose two transforms."""
     return Transform(
         lambda x: second.forward(first.forward(x)),
         lambda x: first.inverse(second.inverse(x)),
@@ -88,14 +87,14 @@ LINEAR = transposed(1, 0)  # torch keeps (out, in)
 CONV_3D = transposed(2, 3, 4, 1, 0)
 CONV_2D = transposed(2, 3, 1, 0)
 # A convolution of one pixel: a linear map.
-POINT_3D = then(squeezed(0, 0, 1, 1, 1), LINEAR)
-POINT_2D = then(squeezed(0, 0, 1, 1), LINEAR)
+POINT_3D = chain(squeezed(0, 0, 1, 1, 1), LINEAR)
+POINT_2D = chain(squeezed(0, 0, 1, 1), LINEAR)
 FIRST_OF_ONE = squeezed(1, 0, 0)
 
 
 def grouped(parts: int) -> Transform:
-    """A linear map whose outputs stand in groups: (parts x out, in)."""
-    return then(
+    """Split a fused linear layer: (parts x out, in)."""
+    return chain(
         LINEAR,
         Transform(
             lambda x: x.reshape(x.shape[0], parts, -1),
@@ -105,12 +104,12 @@ def grouped(parts: int) -> Transform:
 
 
 def grouped_bias(parts: int) -> Transform:
-    """Its bias."""
+    """Split the bias of a fused linear layer."""
     return Transform(lambda x: x.reshape(parts, -1), lambda x: x.reshape(-1))
 
 
 def halves(heads: int) -> Transform:
-    """Channels of each head, from adjacent rotary pairs to our halves (first axis)."""
+    """Reorder channels of heads from adjacent rotary pairs to halves (first axis)."""
 
     def to_halves(x: np.ndarray) -> np.ndarray:
         return x.reshape(heads, -1, 2, *x.shape[1:]).swapaxes(1, 2).reshape(x.shape)
@@ -122,11 +121,11 @@ def halves(heads: int) -> Transform:
 
 
 def patches(patch: tuple[int, int, int], noisy: int) -> Transform:
-    """A convolution over patches: (out, c, t, h, w) to rows of tokens, then of extras.
+    """Convert a patch convolution (out, c, t, h, w) to a linear kernel.
 
     Args:
       patch: its kernel.
-      noisy: how many of the channels are the noisy latents; the others are extras.
+      noisy: channels of the noisy latents; the others are conditioning channels.
     """
 
     def forward(x: np.ndarray) -> np.ndarray:

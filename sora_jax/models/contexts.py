@@ -1,4 +1,4 @@
-"""What the transformer attends to beside its tokens: text, later pictures and sound."""
+"""`ContextEncoder`, the protocol of encoders for cross-attention, such as of text."""
 
 from __future__ import annotations
 

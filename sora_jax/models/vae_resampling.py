@@ -32,7 +32,7 @@ class Downsample(nnx.Module):
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
     ) -> Float[Array, "b t2 h2 w2 c"]:
-        """Shrink by the factors."""
+        """Downsample."""
         x = self.space(x, stream.mesh_plan)
         if self.time is None:
             return x

@@ -1,1 +1,1 @@
-"""Layers that know nothing of video models: linear, norms, attention, rotary, conv."""
+"""Layers: linear, norms, attention, rotary embedding, convolutions."""

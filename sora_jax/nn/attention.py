@@ -54,13 +54,13 @@ def attention(
       kv_meta: those of the keys.
       plan: the kernel and its tiles.
       mesh_plan: how devices share batch, heads and tokens.
-      is_self: whether keys are the tokens that ask, and are split as these are; else
-        every device has all of them.
+      is_self: whether keys and queries are the same tokens, with the same sharding;
+        else keys are replicated.
       cache: keys and values of earlier tokens, which are attended to like `k` and `v`.
 
     Raises:
-      ValueError: the mesh cannot share the heads, or the plan's kernel knows no order;
-        says what could.
+      ValueError: the mesh does not divide the heads, or the kernel does not support
+        `order`.
     """
     if cache is not None:
         k, v, kv_meta = cache.append(k, v, kv_meta)
@@ -102,13 +102,13 @@ def attention(
 def choose_kernel(
     plan: AttentionPlan, platform: str, *, own_keys: bool, has_order: bool
 ) -> Kernel:
-    """The kernel that a plan names; left open, the platform's own.
+    """Return the kernel of a plan; "auto" selects the platform's.
 
     Args:
-      plan: names it, or leaves it open.
-      platform: that is compiled for.
-      own_keys: whether keys are the very tokens that ask.
-      has_order: whether some keys are hidden by their order, which only XLA knows.
+      plan: names the kernel.
+      platform: to compile for.
+      own_keys: whether keys and queries are the same tokens.
+      has_order: whether keys are masked by order, which only "xla" supports.
     """
     name = plan.kernel
     if name == "auto":
@@ -133,7 +133,7 @@ def attend_locally(
     ring: str | None,
     ulysses: str | None,
 ) -> Float[Array, "b k n e"]:
-    """The part of one device; it exchanges with others along ring and Ulysses."""
+    """Attend on one device, with communication along ring and Ulysses axes."""
     if ulysses is not None:
         size = jax.lax.axis_size(ulysses)
         if q.shape[1] % size:

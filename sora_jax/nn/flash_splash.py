@@ -161,10 +161,10 @@ def tile(length: int, most: int) -> int:
 
 
 def refuse_order(*metas: Meta) -> None:
-    """Refuse an order, by which the kernel cannot hide keys."""
+    """Refuse `order`, which the kernel does not support."""
     if any(meta.order is not None for meta in metas):
         raise ValueError(
-            "attention.kernel 'splash' knows no order: leave tokens.order out, or set "
+            "attention.kernel 'splash' does not support order: omit it, or set "
             "attention.kernel to 'xla'"
         )
 

@@ -1,4 +1,4 @@
-"""Keys and values of earlier tokens, to which later ones attend: causal streaming."""
+"""A cache of keys and values of earlier tokens, for causal streaming."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def matmul(x: Array, kernel: Array, mesh_plan: MeshPlan = SINGLE_DEVICE) -> Arra
 
 
 class LoRAParam(nnx.Param):
-    """A factor of an adapter: what is trained where everything else is frozen."""
+    """A factor of an adapter."""
 
 
 class Linear(nnx.Module):

@@ -1,4 +1,4 @@
-"""What a parameter says of itself, as metadata of its `nnx.Param`.
+"""The metadata of an `nnx.Param`.
 
 axes: the logical names of its axes, from which `sora_jax.sharding` places it.
 optimizer_group: how an optimizer may move it. "hidden" is the matrix of a hidden

@@ -1,1 +1,1 @@
-"""What a step takes on machines that are not here: memory, traffic and time."""
+"""Plan steps for absent machines: memory, traffic and time."""

@@ -1,6 +1,6 @@
-"""The arguments of steps as shapes, placed on a mesh as the real ones are.
+"""Abstract arguments of steps, sharded like the real ones.
 
-Without a mesh they are shapes alone, of which FLOPs are counted.
+Without a mesh they are plain shapes, for counting FLOPs.
 """
 
 from __future__ import annotations
@@ -13,20 +13,24 @@ import jax.numpy as jnp
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
 from sora_jax.sampling.denoising import TOKEN
 from sora_jax.sharding import MeshPlan
-from sora_jax.types import Batch, Context, Tokens
+from sora_jax.types import TEXT, Batch, Context, ContextInputs, Tokens
 
 Axes = tuple[str | None, ...]
 BATCH: Axes = ("batch",)
 
 
 def batch_of(config: DiTRun, mesh_plan: MeshPlan) -> Batch:
-    """A batch as `sharding.to_device` places it."""
+    """Build a batch, sharded as by `sharding.to_device`."""
     packing, text = config.packing, config.text
     rows, n, captions = packing.rows, packing.tokens, packing.samples
     return Batch(
         tokens=tokens_of(config.dit, rows, n, captions + 1, mesh_plan),
-        text=array(mesh_plan, (rows, captions, text.pad_to), jnp.int32),
-        text_ids=array(mesh_plan, (rows, n), jnp.int32),
+        contexts={
+            TEXT: ContextInputs(
+                inputs=array(mesh_plan, (rows, captions, text.pad_to), jnp.int32),
+                ids=array(mesh_plan, (rows, n), jnp.int32),
+            )
+        },
     )
 
 
@@ -38,7 +42,7 @@ def tokens_of(
     mesh_plan: MeshPlan,
     axes: Axes = BATCH,
 ) -> Tokens:
-    """Rows of tokens, whose leading axes lie along logical ones."""
+    """Build rows of tokens; `axes` names their leading logical axes."""
     return Tokens(
         x=array(mesh_plan, (rows, n, config.patch_features), axes=axes),
         extra=array(mesh_plan, (rows, n, config.extra_features), axes=axes),
@@ -53,14 +57,14 @@ def tokens_of(
 def contexts_of(
     config: ModelConfig, rows: int, n: int, mesh_plan: MeshPlan
 ) -> dict[str, Context]:
-    """The text that tokens read."""
+    """Build the text context."""
     length = config.text.pad_to
     text = Context(
         states=array(mesh_plan, (rows, length, config.text.width)),
         segments=array(mesh_plan, (rows, length), jnp.int32),
         ids=array(mesh_plan, (rows, n), jnp.int32, TOKEN[:2]),
     )
-    return {"text": text}
+    return {TEXT: text}
 
 
 def array(
@@ -69,7 +73,7 @@ def array(
     dtype: Any = jnp.float32,
     axes: Axes = BATCH,
 ) -> jax.ShapeDtypeStruct:
-    """An array that is shared as far as the mesh divides it; alone, its shape.
+    """Build an array, sharded as far as the mesh divides it.
 
     Args:
       mesh_plan: of the devices.

@@ -1,4 +1,4 @@
-"""Chips as their makers describe them, and topologies of chips that XLA knows."""
+"""Nominal figures of chips, and topologies that XLA can compile for."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ class Chip:
 
     Attributes:
       flops: FLOP/s in bfloat16.
-      hbm_bytes: of memory that programs can have, as the compiler knows it.
+      hbm_bytes: memory available to programs, by the compiler.
       hbm_rate: bytes/s.
       link_rate: bytes/s that a chip sends to its neighbours, over all links.
-      network_rate: bytes/s that it sends to other slices, of its host's.
+      network_rate: its share of the bytes/s that its host sends to other slices.
       matrix_side: rows and columns of its matrix unit.
-      devices: as how many devices it shows.
+      devices: number of JAX devices per chip.
     """
 
     flops: float
@@ -35,8 +35,7 @@ class Chip:
 
 
 GIB = 2**30
-# Nominal figures per chip, from Google's pages on each; the memory is what the compiler
-# leaves to programs.
+# Nominal figures per chip, from Google's documentation; memory as the compiler reports.
 CHIPS = {
     "v4": Chip(
         flops=PEAKS["TPU v4"],
@@ -88,9 +87,9 @@ class Machine:
 
     Attributes:
       name: such as "v5e:4x4".
-      chip: of which it is made.
-      chips: how many.
-      devices: what JAX compiles for.
+      chip: its kind of chip.
+      chips: number of chips.
+      devices: abstract devices to compile for.
     """
 
     name: str
@@ -104,10 +103,10 @@ def machine(name: str, slices: int = 1) -> Machine:
 
     Args:
       name: kind and shape.
-      slices: how many of them a data-centre network connects.
+      slices: number of slices joined by a data-centre network.
 
     Raises:
-      ValueError: XLA or we do not know it.
+      ValueError: the topology is unknown.
     """
     kind, colon, shape = name.partition(":")
     if kind not in CHIPS or not colon or not re.fullmatch(r"\d+(x\d+)+", shape):
@@ -120,7 +119,7 @@ def machine(name: str, slices: int = 1) -> Machine:
         found = topologies.get_topology_desc(
             platform="tpu", topology_name=name, **options
         )
-    except Exception as error:  # the compiler's, of a type of its own
+    except Exception as error:  # the compiler raises its own type
         missing = "libtpu" in str(error) or "not installed" in str(error)
         if missing or "NotFound" in type(error).__name__:
             raise ValueError(
@@ -128,7 +127,7 @@ def machine(name: str, slices: int = 1) -> Machine:
             ) from error
         reason = str(error).splitlines()[0]
         raise ValueError(
-            f"--topology {name!r} is none that XLA knows ({reason}): see "
+            f"--topology {name!r} is unknown to XLA ({reason}): see "
             "https://cloud.google.com/tpu/docs for the shapes of each kind"
         ) from error
     chip, devices = CHIPS[kind], list(found.devices)

@@ -1,4 +1,4 @@
-"""The command line of plans: a config and a topology in, a report out."""
+"""The `plan` command: report the steps of a config on a topology."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from sora_jax.config import SAMPLING_MESH, DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan import search
 from sora_jax.plan.chips import GIB, Machine, machine
 from sora_jax.plan.planner import (
-    Plan,
+    StepPlan,
     plan_decoding,
     plan_sampling,
     plan_training,
@@ -25,7 +25,7 @@ NO_PLAN = (
     "--config gives {}, which has no plan: give the config of a DiTRun or of a model, "
     "such as configs/wan21_14b.py"
 )
-# What chip-hours are told for.
+# The unit of work for chip-hours.
 PURPOSES = {
     "train": "for a thousand steps",
     "sample": "to denoise a video",
@@ -34,24 +34,24 @@ PURPOSES = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
-    """Where a step is planned.
+class PlanOptions:
+    """Plan a step on a TPU topology.
 
-    Compiles it for a TPU topology and reports memory, traffic and time: of a run's
-    config a step of training, of a model's config a step of denoising a video. What XLA
-    measured and what is arithmetic is said beside each number.
+    Compiles a training step (of a run's config), or a denoising step (of a model's
+    config), and reports memory, traffic and time. Each number says whether XLA measured
+    it or arithmetic estimates it.
     """
 
     # KIND:SHAPE, such as v6e:2x4.
     topology: str
-    # How many of them a data-centre network connects.
+    # Number of slices joined by a data-centre network.
     slices: int = 1
-    # How devices share a video; a run's config has its own (--config.mesh).
+    # Mesh for a model's config; a run's config has its own (--config.mesh).
     mesh: MeshConfig = SAMPLING_MESH
-    # Try other meshes and remat policies: so many, the likeliest by arithmetic, are
-    # compiled, and those that fit are ranked.
+    # Try other meshes and remat policies: compile this many of the most promising by
+    # arithmetic, and rank those that fit.
     search: int = 0
-    # Print one JSON object instead: a plan for each step.
+    # Print one JSON object with a plan for each step.
     as_json: Annotated[
         bool, tyro.conf.arg(name="json"), tyro.conf.FlagCreatePairsOff
     ] = False
@@ -63,7 +63,7 @@ def main(argv: list[str]) -> None:
     Raises:
       ValueError: the config has no plan, or XLA does not know the topology.
     """
-    config, options = cli.parse_beside_config(argv, Options)
+    config, options = cli.parse_beside_config(argv, PlanOptions)
     if options.search and options.slices > 1:
         raise ValueError(
             f"--search knows one slice, got --slices {options.slices}: search on one, "
@@ -85,12 +85,12 @@ def main(argv: list[str]) -> None:
     print(f"compiling for {where.name}: one to four minutes a step", file=sys.stderr)
     plans = []
     if options.search:
-        plans = search.compiled(config, where, options.search)
+        plans = search.plan_likeliest(config, where, options.search)
     else:
-        for one in plan(config, options.mesh, where):
+        for one in plan_steps(config, options.mesh, where):
             plans.append(one)
             if not options.as_json:
-                print(report(one), end="\n\n", flush=True)
+                print(format_plan(one), end="\n\n", flush=True)
     if options.as_json:
         found: dict[str, list] = {}
         for one in plans:
@@ -100,14 +100,14 @@ def main(argv: list[str]) -> None:
         print(json.dumps({**first, **(others if options.search else {})}))
         return
     if options.search:
-        print("\n\n".join(report(one) for one in plans))
+        print("\n\n".join(format_plan(one) for one in plans))
     elif not plans[0].fits:  # that of training, or of denoising
         print(search.nearest(config, where))
 
 
-def plan(
+def plan_steps(
     config: DiTRun | ModelConfig, mesh: MeshConfig, where: Machine
-) -> Iterator[Plan]:
+) -> Iterator[StepPlan]:
     """Plan the steps of what a config describes, one after another."""
     if isinstance(config, DiTRun):
         yield plan_training(config, where)
@@ -116,8 +116,8 @@ def plan(
     yield plan_decoding(config, mesh, where)
 
 
-def report(found: Plan) -> str:
-    """Tell a plan in lines."""
+def format_plan(found: StepPlan) -> str:
+    """Format a plan as text."""
     chips = "chip" if found.chips == 1 else "chips"
     mesh = " x ".join(f"{name} {size}" for name, size in found.mesh.items() if size > 1)
     held = ", ".join(f"{k} {v / GIB:.2f}" for k, v in found.held_bytes.items())

@@ -1,7 +1,7 @@
-"""Read a compiled program: what chips tell each other.
+"""Parse the collectives of a compiled program.
 
-XLA's own counts see the body of a loop once. Here every instruction counts as often as
-the loops around it turn.
+XLA's own analysis counts the body of a loop once. Here every instruction counts once
+per iteration of its loops.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from collections.abc import Iterator
 
 SIZES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2}
 SIZES |= {"f32": 4, "s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8}
-# Bytes that a chip sends, as a multiple of the result's, in a group of g.
+# Bytes that a chip sends in a group of g, as a multiple of the result's bytes.
 SENT = {
     "all-gather": lambda g: (g - 1) / g,
     "all-to-all": lambda g: (g - 1) / g,
@@ -22,8 +22,8 @@ SENT = {
     "reduce-scatter": lambda g: g - 1,
     "collective-permute": lambda g: 1,
 }
-# The same of what goes to other slices, as a multiple of what is handed to the network,
-# for so many slices.
+# The same for traffic between slices, as a multiple of the bytes passed to the network,
+# by the number of slices.
 NETWORK = "network"
 HANDED = {
     "ALL_REDUCE": lambda s: 2 * (s - 1) / s,
@@ -48,7 +48,7 @@ class Instruction:
       shape: its type, as printed.
       kind: such as "fusion" or "all-gather".
       rest: operands and attributes, as printed.
-      turns: how often it runs.
+      turns: number of executions.
     """
 
     name: str
@@ -59,26 +59,26 @@ class Instruction:
 
     @property
     def source(self) -> str:
-        """The function that it came from, as JAX names it."""
+        """The JAX function that it came from."""
         found = re.search(r'op_name="([^"]*)"', self.rest)
         return found[1] if found else ""
 
     @property
     def operands(self) -> list[str]:
-        """Names of what it reads."""
+        """Names of its operands."""
         return re.findall(r"%([\w.\-]+)", self.rest.split("), ")[0])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Collective:
-    """Something that chips tell each other.
+    """A collective operation.
 
     Attributes:
       kind: a key of `SENT`, or `NETWORK`.
       shape: of the result.
-      group: how many take part.
-      sent: bytes that each chip sends, over all turns.
-      turns: how often.
+      group: number of participants.
+      sent: bytes that each chip sends, over all executions.
+      turns: number of executions.
       source: the function that it came from.
     """
 
@@ -91,7 +91,7 @@ class Collective:
 
 
 def instructions(text: str) -> Iterator[Instruction]:
-    """The instructions that run, outside of fusions, with their turns."""
+    """Yield the instructions outside fusions, with their number of executions."""
     bodies, entry = computations(text)
 
     def walk(name: str, turns: float) -> Iterator[Instruction]:
@@ -107,7 +107,7 @@ def instructions(text: str) -> Iterator[Instruction]:
                 )
                 yield from walk(body, turns * _trips(bodies[condition]))
             elif instruction.kind in ("conditional", "call", "async-start"):
-                # Of a condition every branch counts: what it takes at most.
+                # Every branch of a conditional counts: an upper bound.
                 for called in _called(instruction.rest):
                     yield from walk(called, turns)
 
@@ -115,7 +115,7 @@ def instructions(text: str) -> Iterator[Instruction]:
 
 
 def parse(line: str, turns: float) -> Instruction | None:
-    """Read a line of a computation."""
+    """Parse a line of a computation."""
     found = _INSTRUCTION.match(line)
     if found is None:
         return None
@@ -124,7 +124,7 @@ def parse(line: str, turns: float) -> Instruction | None:
 
 
 def collectives(text: str) -> list[Collective]:
-    """All that chips tell each other in a program."""
+    """Return all collectives of a program."""
     bodies, _ = computations(text)
     found: list[Collective] = []
     spread: set[tuple[str, float, float]] = set()
@@ -147,14 +147,14 @@ def _hidden(
     body: list[str],
     spread: set[tuple[str, float, float]],
 ) -> list[Collective]:
-    """The collectives in a fusion, but for those that were met in another."""
+    """Return the collectives in a fusion that no earlier fusion contains."""
     found = []
     for line in body:
         inner = parse(line, one.turns)
         kind = inner.kind.removesuffix("-start") if inner else ""
         if inner is None or kind not in SENT:
             continue
-        # One that runs beside several fusions appears in each of them.
+        # One that overlaps several fusions appears in each of them.
         channel = re.search(r"channel_id=\d+", line)
         mark = (channel[0] if channel else line, shape_bytes(inner.shape), one.turns)
         if mark in spread:
@@ -180,7 +180,7 @@ def _collective(kind: str, shape: str, one: Instruction, rest: str) -> Collectiv
 
 
 def _to_other_slices(one: Instruction) -> Collective:
-    """What a chip hands to its host, for the slices that are named with it."""
+    """Return the transfer from a chip to its host for other slices."""
     kind = re.search(r'_xla_megascale_transfer_type="(\w+)"', one.rest)
     target = re.search(r'_xla_megascale_target="\{([\d,]+|\d+:\d+)\}', one.rest)
     if target is None:
@@ -208,7 +208,7 @@ def by_kind(found: list[Collective]) -> dict[str, float]:
 
 
 def shape_bytes(shape: str, *, in_memory: bool = False) -> float:
-    """Bytes of a printed type; of those that lie in memory (not on the chip) alone."""
+    """Return the bytes of a printed type; `in_memory` skips on-chip arrays."""
     total = 0
     for kind, sides, layout in _ARRAY.findall(shape):
         if kind in SIZES and not (in_memory and "S(1)" in layout):
@@ -218,7 +218,7 @@ def shape_bytes(shape: str, *, in_memory: bool = False) -> float:
 
 
 def computations(text: str) -> tuple[dict[str, list[str]], str]:
-    """The computations of a program by name, and the name of the first."""
+    """Return the computations of a program by name, and the name of the entry."""
     bodies: dict[str, list[str]] = {}
     entry, lines = "", None
     for line in text.splitlines():
@@ -234,7 +234,7 @@ def computations(text: str) -> tuple[dict[str, list[str]], str]:
 
 
 def _trips(condition: list[str]) -> int:
-    """How often a loop turns that counts up to the constant of its condition."""
+    """Return the trip count of a loop from the constant in its condition."""
     found = [
         int(n) for line in condition for n in re.findall(r"constant\((\d+)\)", line)
     ]
@@ -251,7 +251,7 @@ def _called(rest: str) -> list[str]:
 
 
 def _group(rest: str) -> int:
-    """How many devices take part in a collective."""
+    """Return the number of participants of a collective."""
     if found := re.search(r"replica_groups=\{\{([\d,]+)\}", rest):
         return found[1].count(",") + 1
     if found := re.search(r"replica_groups=\[(\d+),(\d+)\]", rest):
@@ -263,7 +263,7 @@ def _group(rest: str) -> int:
 
 
 def _given(shape: str) -> str:
-    """The type of what a collective that is started will give: after its operands."""
+    """Return the result type of an asynchronous start, which follows its operands."""
     inner = shape[1:-1] if shape.startswith("(") else shape
     parts, depth, start = [], 0, 0
     for place, letter in enumerate(inner):

@@ -1,4 +1,4 @@
-"""Compile a step for a machine, and say what it takes."""
+"""Compile a step for a machine; report memory, traffic and time."""
 
 from __future__ import annotations
 
@@ -23,27 +23,26 @@ UNITS = {"G": GIB, "M": 2**20}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Plan:
-    """What a step takes; bytes are those of a device, of which some chips are two.
+class StepPlan:
+    """Memory, traffic and time of a step; bytes are per device (some chips are two).
 
     Attributes:
       step: "train", "sample" (of denoising) or "decode" (of a chunk of frames).
       machine: the topology.
-      chips: how many.
+      chips: number of chips.
       mesh: devices along each axis.
-      remat: what the backward pass computes again.
-      fits: whether the program was compiled: XLA refuses what does not fit.
-      hbm_bytes: of memory that a device has for programs.
+      remat: the remat policy.
+      fits: whether it compiled: XLA refuses programs that do not fit.
+      hbm_bytes: memory of a device for programs.
       peak_hbm_bytes: measured by XLA.
       held_bytes: parameters, optimizer and average; measured by shapes.
       model_flops: of a step, over all chips; computed.
-      collective_bytes: that a device sends, by kind; read in the compiled program.
-      bounds_s: least times of a step; computed, from what XLA measured for memory and
-        links (ici), and for the network between slices (dcn), if there are several.
-        The nominal one of computing counts what is done again, and the kernels'
-        own products; the other also how heads fill the matrix unit.
-      mfu_bound: share of the chips' peak that the model's FLOPs could have; None where
-        the program does not fit.
+      collective_bytes: bytes that a device sends, by kind; parsed from the program.
+      bounds_s: lower bounds of the step time; computed from XLA's figures for memory,
+        links (ici) and, with several slices, the network (dcn). The nominal compute
+        bound includes recomputation and attention kernels; the other one also how far
+        heads fill the matrix unit.
+      mfu_bound: upper bound of the MFU; None if the program does not fit.
       mfu_bound_nominal: the same, if heads filled the matrix unit.
       chip_hours: for a thousand steps, or to denoise or decode a video, at the largest
         bound.
@@ -68,55 +67,55 @@ class Plan:
     compile_s: float
 
 
-def plan_training(config: DiTRun, machine: Machine) -> Plan:
-    """Plan the training that a config describes."""
+def plan_training(config: DiTRun, machine: Machine) -> StepPlan:
+    """Plan the training step of a run."""
     mesh = mesh_of(config.mesh, machine, config.heads)
     mesh_plan = MeshPlan(mesh, config.rules)
-    lowered = programs.train_step(config, mesh_plan)
-    held = held_in_training(config, mesh_plan)
+    lowered = programs.lower_train_step(config, mesh_plan)
+    held = training_state_bytes(config, mesh_plan)
     done = work.of_training(config)
-    step = Step("train", lowered, done, config.dit.head_dim, held, 1000)
-    return finish(step, machine, mesh, config.dit.remat)
+    step = LoweredStep("train", lowered, done, config.dit.head_dim, held, 1000)
+    return compile_and_measure(step, machine, mesh, config.dit.remat)
 
 
 def plan_sampling(
     config: ModelConfig, mesh_config: MeshConfig, machine: Machine
-) -> Plan:
-    """Plan making one video of a model's default frames and size."""
+) -> StepPlan:
+    """Plan the denoising step of a video of the model's default frames and size."""
     mesh = mesh_of(mesh_config, machine, config.dit.heads)
     mesh_plan = MeshPlan(mesh, RULES)
-    lowered = programs.sample_step(config, mesh_plan)
+    lowered = programs.lower_sample_step(config, mesh_plan)
     _, params = programs.network_of(programs.on_accelerator(config.dit), mesh_plan)
     held = {"parameters": shard_bytes(params)}
     done, steps = work.of_sampling(config), config.sampling.steps
-    step = Step("sample", lowered, done, config.dit.head_dim, held, steps)
-    return finish(step, machine, mesh)
+    step = LoweredStep("sample", lowered, done, config.dit.head_dim, held, steps)
+    return compile_and_measure(step, machine, mesh)
 
 
 def plan_decoding(
     config: ModelConfig, mesh_config: MeshConfig, machine: Machine
-) -> Plan:
-    """Plan the stream that turns that video's latents into frames."""
+) -> StepPlan:
+    """Plan the decoding of a chunk of that video."""
     mesh_plan = MeshPlan(mesh_of(mesh_config, machine, config.dit.heads), RULES)
     settings = config.sampling
-    lowered = programs.decode_step(config, mesh_plan)
+    lowered = programs.lower_decode_step(config, mesh_plan)
     done = work.of_decoding(config)
-    mesh = codec.on_frames(config.vae, settings.size, mesh_plan).mesh
+    mesh = codec.frame_mesh_plan(config.vae, settings.size, mesh_plan).mesh
     assert mesh is not None
     frames = (settings.frames - 1) // config.vae.time_factor
     chunks = frames / codec.frames_at_once(config.vae, settings.size)
-    # No product of a decoder is narrower than the matrix unit by much.
-    step = Step("decode", lowered, done, machine.chip.matrix_side, {}, chunks)
-    return finish(step, machine, mesh, same=mesh.shape["copy"])
+    # A decoder's matmuls nearly fill the matrix unit.
+    step = LoweredStep("decode", lowered, done, machine.chip.matrix_side, {}, chunks)
+    return compile_and_measure(step, machine, mesh, same=mesh.shape["copy"])
 
 
 def mesh_of(config: MeshConfig, machine: Machine, heads: int) -> Mesh:
-    """A machine's devices, laid out as a config asks."""
+    """Arrange a machine's devices in the mesh of a config."""
     return sharding.make_mesh(dataclasses.asdict(config), machine.devices, heads)
 
 
-def held_in_training(config: DiTRun, mesh_plan: MeshPlan) -> dict[str, float]:
-    """What a device holds between steps."""
+def training_state_bytes(config: DiTRun, mesh_plan: MeshPlan) -> dict[str, float]:
+    """Return the bytes per device of the training state, by part."""
     program = programs.dit.train_program(config, mesh_plan)
     state = program.state.abstract
     frozen = {"frozen": shard_bytes(program.frozen)} if program.frozen else {}
@@ -129,7 +128,7 @@ def held_in_training(config: DiTRun, mesh_plan: MeshPlan) -> dict[str, float]:
 
 
 def shard_bytes(tree: Any) -> float:
-    """Bytes of a device's part of arrays."""
+    """Return the bytes of arrays per device."""
     total = 0
     for leaf in jax.tree.leaves(tree):
         size = leaf.dtype.itemsize
@@ -139,16 +138,16 @@ def shard_bytes(tree: Any) -> float:
     return float(total)
 
 
-class Step(NamedTuple):
-    """A step that is to be compiled.
+class LoweredStep(NamedTuple):
+    """A lowered step.
 
     Attributes:
       name: "train", "sample" or "decode".
       lowered: its program.
-      done: how much it multiplies.
+      done: its FLOPs.
       head_dim: channels of an attention head.
       held: bytes that a device holds between steps.
-      repeats: steps of what chip-hours are told for.
+      repeats: steps in the unit of work for chip-hours.
     """
 
     name: str
@@ -159,17 +158,17 @@ class Step(NamedTuple):
     repeats: float
 
 
-def finish(
-    step: Step, machine: Machine, mesh: Mesh, remat: str = "none", same: int = 1
-) -> Plan:
-    """Compile, measure, and compute what follows.
+def compile_and_measure(
+    step: LoweredStep, machine: Machine, mesh: Mesh, remat: str = "none", same: int = 1
+) -> StepPlan:
+    """Compile a step and compute its plan.
 
     Args:
-      step: what is compiled.
-      machine: for which.
-      mesh: how it is shared.
+      step: the lowered step.
+      machine: the target.
+      mesh: of its devices.
       remat: policy.
-      same: how many devices do the same.
+      same: number of devices with identical work.
     """
     done = step.done
     chip, started = machine.chip, time.perf_counter()
@@ -203,7 +202,7 @@ def finish(
             bounds["dcn"] = across * chip.devices / chip.network_rate
     slowest = max(bounds.values())
     nominal = [bound for name, bound in bounds.items() if name != "compute"]
-    return Plan(
+    return StepPlan(
         step=step.name,
         machine=machine.name,
         chips=machine.chips,
@@ -224,7 +223,7 @@ def finish(
 
 
 def needed(message: str) -> float | None:
-    """Bytes that a program would need, if the compiler's refusal says so."""
+    """Parse the bytes that a program needs from the compiler's error."""
     found = re.search(r"required \(([\d.]+)([GM])\)|Used ([\d.]+)([GM])", message)
     if found is None:
         return None

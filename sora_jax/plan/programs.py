@@ -1,6 +1,6 @@
-"""The very steps that train.py and sample.py run, lowered for machines not here.
+"""Lower the steps of train.py and sample.py for absent machines.
 
-Arguments are shapes with their places on the mesh: nothing is computed or held.
+Arguments are shapes with shardings: nothing is computed or allocated.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from sora_jax.nn.precision import compute_dtype
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
-from sora_jax.sampling.request import Request, check
+from sora_jax.sampling.request import Request, check_supported
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit
 from sora_jax.training.step import jitted_train_step
@@ -34,18 +34,18 @@ from sora_jax.types import Context
 
 
 def on_accelerator(config: DiTConfig) -> DiTConfig:
-    """What "auto" means on the machine that is planned for, not on this one."""
+    """Resolve "auto" for the target machine, not for this one."""
     dtype = "bfloat16" if config.dtype == "auto" else config.dtype
     return dataclasses.replace(config, dtype=dtype)
 
 
 def vae_on_accelerator(config: ModelConfig) -> ModelConfig:
-    """The same of a model's VAE."""
+    """Resolve "auto" of a model's VAE for the target machine."""
     dtype = "bfloat16" if config.vae.dtype == "auto" else config.vae.dtype
     return dataclasses.replace(config, vae=dataclasses.replace(config.vae, dtype=dtype))
 
 
-def train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
+def lower_train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of training.
 
     Raises:
@@ -59,17 +59,16 @@ def train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     return update.lower(program.state.abstract, program.frozen, batch)
 
 
-def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
+def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of denoising one video of the config's own frames and size.
 
     Raises:
-      ValueError: the model does not make videos of that shape, or the mesh cannot
-        share them.
+      ValueError: the model does not support that shape, or the mesh does not divide it.
     """
     config = dataclasses.replace(config, dit=on_accelerator(config.dit))
     settings = config.sampling
     request = Request(prompts=("",), settings=settings)
-    check(request, config)
+    check_supported(request, config)
     t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
     rows = 2 if settings.guides(config.boundary is not None) else 1
     n = mesh_plan.round_up(t * h * w, "tokens")
@@ -82,7 +81,7 @@ def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     shape = (matrix.shape[0], 1, n, config.dit.patch_features)
     stack = array(mesh_plan, shape, axes=denoising.STACK)
     compiled = jax.jit(
-        denoising.step,
+        denoising.compiled_step,
         static_argnames=denoising.STATIC,
         donate_argnames=denoising.DONATED,
     )
@@ -96,14 +95,14 @@ def sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     )
 
 
-def decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
-    """Lower the decoding of a chunk of frames, which goes on with a stream.
+def lower_decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
+    """Lower the decoding of a later chunk of a video.
 
     Args:
       config: of the model.
-      mesh_plan: of the devices, which are laid out anew to share frames.
+      mesh_plan: of the devices, which are rearranged to share frames.
     """
-    mesh_plan = codec.on_frames(config.vae, config.sampling.size, mesh_plan)
+    mesh_plan = codec.frame_mesh_plan(config.vae, config.sampling.size, mesh_plan)
     config = vae_on_accelerator(config)
     graphdef, params = nnx.split(
         nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
@@ -120,7 +119,7 @@ def decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
 def chunk_of(
     config: ModelConfig, graphdef: nnx.GraphDef, params: Any
 ) -> tuple[jax.ShapeDtypeStruct, Any]:
-    """Shapes of a chunk of latents, and of what the chunk before leaves to it."""
+    """Return the shapes of a chunk of latents and of the cache from the one before."""
     size, vae = config.sampling.size, config.vae
     rows, columns = (side // vae.space_factor for side in size)
     step = codec.frames_at_once(vae, size)
@@ -132,12 +131,12 @@ def chunk_of(
 
 
 def matrix_of(settings: SamplingConfig) -> Any:
-    """A solver's step."""
+    """Return the shape of a solver's matrix."""
     return solvers.make_table(settings.solver, 4, settings.shift, 1.0).matrices[0]
 
 
 def network_of(config: DiTConfig, mesh_plan: MeshPlan) -> tuple[nnx.GraphDef, Any]:
-    """A transformer as weights are loaded: in half precision where that is computed."""
+    """Return a transformer's shapes, in the dtypes in which weights are loaded."""
     module = nnx.eval_shape(lambda: DiT(config, rngs=nnx.Rngs(0)))
     placed = sharding.parameter_shardings(module, mesh_plan)
     graphdef, params = nnx.split(module)
@@ -159,7 +158,7 @@ def memory_of(
     contexts: dict[str, Context],
     mesh_plan: MeshPlan,
 ) -> Any:
-    """Keys and values of the contexts, for every layer."""
+    """Return the shapes of the projected contexts."""
 
     def project(params: Any, contexts: dict[str, Context]) -> Any:
         return nnx.merge(graphdef, params).project_contexts(contexts)

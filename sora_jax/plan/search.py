@@ -1,7 +1,6 @@
-"""Which meshes and remat policies are worth compiling: by arithmetic alone.
+"""Rank meshes and remat policies by arithmetic, before compiling any.
 
-Compiling a step takes a minute or two. Here every way to share it is put in order by
-what it would take, roughly, so that few need to be compiled.
+Compiling a step takes a minute or two, so only the most promising are compiled.
 """
 
 from __future__ import annotations
@@ -21,17 +20,17 @@ from sora_jax.data.patches import grid_of
 from sora_jax.models.dit import DiT
 from sora_jax.plan import work
 from sora_jax.plan.chips import GIB, Machine
-from sora_jax.plan.planner import Plan, plan_sampling, plan_training
+from sora_jax.plan.planner import StepPlan, plan_sampling, plan_training
 from sora_jax.sampling.request import Request
 
 Remat = Literal["none", "attention", "full"]
 POLICIES: tuple[Remat, ...] = ("none", "attention", "full")
-STATE = 20  # bytes of a parameter, its average, two moments and its gradient
-HALF = 2  # bytes of what is computed
+STATE = 20  # bytes per parameter: itself, its average, two moments and its gradient
+HALF = 2  # bytes per activation
 
 
 class Choice(NamedTuple):
-    """A way to share a step, and about what a device takes for it.
+    """A mesh and remat policy, with estimates per device.
 
     Attributes:
       mesh: of the devices.
@@ -48,16 +47,16 @@ class Choice(NamedTuple):
     sent: float
 
 
-class Task(NamedTuple):
-    """A step that is to be shared.
+class Workload(NamedTuple):
+    """A step to distribute over devices.
 
     Attributes:
       config: of the transformer.
-      parameters: how many it has.
+      parameters: their number.
       rows: of tokens.
       n: tokens of a row.
-      policy: of remat; None denoises.
-      compute: seconds that it takes at least.
+      policy: of remat; None for denoising.
+      compute: lower bound in seconds.
     """
 
     config: DiTConfig
@@ -68,8 +67,10 @@ class Task(NamedTuple):
     compute: float
 
 
-def compiled(config: DiTRun | ModelConfig, machine: Machine, most: int) -> list[Plan]:
-    """Plan the likeliest ways to share a step; the fastest that fit come first."""
+def plan_likeliest(
+    config: DiTRun | ModelConfig, machine: Machine, most: int
+) -> list[StepPlan]:
+    """Compile the most promising choices; return the fastest that fit first."""
     plans = []
     for choice in likely(config, machine)[:most]:
         if isinstance(config, DiTRun):
@@ -82,7 +83,7 @@ def compiled(config: DiTRun | ModelConfig, machine: Machine, most: int) -> list[
 
 
 def nearest(config: DiTRun | ModelConfig, machine: Machine) -> str:
-    """What might fit instead, by arithmetic."""
+    """Suggest a choice that might fit, by arithmetic."""
     room = machine.chip.hbm_bytes / machine.chip.devices
     best = likely(config, machine)[0]
     sizes = dataclasses.asdict(best.mesh).items()
@@ -100,28 +101,28 @@ def nearest(config: DiTRun | ModelConfig, machine: Machine) -> str:
 
 
 def likely(config: DiTRun | ModelConfig, machine: Machine) -> list[Choice]:
-    """Ways to share a step, the likeliest first."""
+    """Return the choices for a config, the most promising first."""
     if isinstance(config, DiTRun):
         return for_training(config, machine)
     return for_sampling(config, machine)
 
 
 def for_training(config: DiTRun, machine: Machine) -> list[Choice]:
-    """Ways to share a step of training: those that fit first, then the fastest."""
+    """Return the choices for a training step: those that fit, fastest first."""
     rows, n = config.packing.rows, config.packing.tokens
-    once, count = work.of_training(config), parameters(config.dit)
+    once, count = work.of_training(config), count_parameters(config.dit)
     found = []
     for policy in POLICIES:
-        done = work.repeated(once.model, once.attention, policy)
+        done = work.with_remat(once.model, once.attention, policy)
         compute = done.seconds(machine.chip, machine.chips, config.dit.head_dim)
-        task = Task(config.dit, count, rows, n, policy, compute)
-        shared = shapes(config.dit, rows, n, len(machine.devices))
-        found += [weighed(task, shape, machine) for shape in shared]
-    return ranked(found, machine)
+        task = Workload(config.dit, count, rows, n, policy, compute)
+        shared = mesh_shapes(config.dit, rows, n, len(machine.devices))
+        found += [estimate(task, shape, machine) for shape in shared]
+    return rank_choices(found, machine)
 
 
 def for_sampling(config: ModelConfig, machine: Machine) -> list[Choice]:
-    """Ways to share a step of denoising, likewise."""
+    """Return the choices for a denoising step: those that fit, fastest first."""
     settings = config.sampling
     request = Request(prompts=("",), settings=settings)
     n = int(np.prod(grid_of(request.latent_shape(config), config.dit.patch)))
@@ -129,15 +130,15 @@ def for_sampling(config: ModelConfig, machine: Machine) -> list[Choice]:
     compute = work.of_sampling(config).seconds(
         machine.chip, machine.chips, config.dit.head_dim
     )
-    task = Task(config.dit, parameters(config.dit), rows, n, None, compute)
-    shared = shapes(config.dit, rows, None, len(machine.devices))
-    return ranked([weighed(task, shape, machine) for shape in shared], machine)
+    task = Workload(config.dit, count_parameters(config.dit), rows, n, None, compute)
+    shared = mesh_shapes(config.dit, rows, None, len(machine.devices))
+    return rank_choices([estimate(task, shape, machine) for shape in shared], machine)
 
 
-def shapes(
+def mesh_shapes(
     config: DiTConfig, rows: int, n: int | None, devices: int
 ) -> Iterator[dict[str, int]]:
-    """Meshes that divide rows, tokens (unless they are padded), heads and widths."""
+    """Yield meshes that divide rows, tokens (unless padded), heads and widths."""
     divisors = [size for size in range(1, devices + 1) if devices % size == 0]
     for data, fsdp, tensor in itertools.product(divisors, repeat=3):
         context, left = divmod(devices, data * fsdp * tensor)
@@ -151,8 +152,8 @@ def shapes(
         yield {"data": data, "fsdp": fsdp, "context": context, "tensor": tensor}
 
 
-def weighed(task: Task, shape: dict[str, int], machine: Machine) -> Choice:
-    """About what a device takes."""
+def estimate(task: Workload, shape: dict[str, int], machine: Machine) -> Choice:
+    """Estimate bytes and seconds of a device."""
     sent = bytes_sent(task, **shape)
     links = sent * machine.chip.devices / machine.chip.link_rate
     return Choice(
@@ -164,13 +165,15 @@ def weighed(task: Task, shape: dict[str, int], machine: Machine) -> Choice:
     )
 
 
-def activations(task: Task, data: int, fsdp: int, context: int) -> float:
-    """Numbers that stand for a device's tokens between two layers."""
+def activations(task: Workload, data: int, fsdp: int, context: int) -> float:
+    """Return the number of a device's activations between two layers."""
     return math.ceil(task.n / context) * task.rows / (data * fsdp) * task.config.width
 
 
-def bytes_held(task: Task, data: int, fsdp: int, context: int, tensor: int) -> float:
-    """State, the parameters of two layers, what is saved, and a layer at work."""
+def bytes_held(
+    task: Workload, data: int, fsdp: int, context: int, tensor: int
+) -> float:
+    """Sum state, gathered parameters of two layers, saved and live activations."""
     config, held = task.config, task.parameters / tensor
     wide = activations(task, data, fsdp, context)
     layer = HALF * wide * (12 + (4 + 3 * config.mlp / config.width) / tensor)
@@ -185,8 +188,10 @@ def bytes_held(task: Task, data: int, fsdp: int, context: int, tensor: int) -> f
     return stored + gathered + config.depth * saved + 2 * layer
 
 
-def bytes_sent(task: Task, data: int, fsdp: int, context: int, tensor: int) -> float:
-    """Parameters, gathered in each pass, and what layers exchange about tokens."""
+def bytes_sent(
+    task: Workload, data: int, fsdp: int, context: int, tensor: int
+) -> float:
+    """Sum gathered parameters of each pass and the layers' exchange of tokens."""
     config, held = task.config, task.parameters / tensor
     shares = fsdp * context
     # Forward, backward, and once more for the gradients, which are added up.
@@ -197,23 +202,23 @@ def bytes_sent(task: Task, data: int, fsdp: int, context: int, tensor: int) -> f
     wide = HALF * activations(task, data, fsdp, context)
     traded = 4 * wide / tensor * (1 - 1 / ulysses)
     passed_on = 2 * wide / tensor * (context // ulysses - 1)
-    added_up = 6 * wide * (1 - 1 / tensor)  # three products, each passed on twice
+    added_up = 6 * wide * (1 - 1 / tensor)  # three all-reduces, each sent twice
     # Backward about twice as much, and forward once more.
     passes = {None: 1, "none": 3}.get(task.policy, 4)
     return sent + passes * config.depth * (traded + passed_on + added_up)
 
 
-def parameters(config: DiTConfig) -> int:
-    """How many a transformer has."""
+def count_parameters(config: DiTConfig) -> int:
+    """Count the parameters of a transformer."""
     module = nnx.eval_shape(lambda: DiT(config, rngs=nnx.Rngs(0)))
     return sum(x.size for x in jax.tree.leaves(nnx.state(module)))
 
 
-def ranked(found: list[Choice], machine: Machine) -> list[Choice]:
-    """Those that may fit, the fastest first; then the others, the smallest first.
+def rank_choices(found: list[Choice], machine: Machine) -> list[Choice]:
+    """Sort choices: those that may fit by time, then the others by memory.
 
     Raises:
-      ValueError: there are none.
+      ValueError: there are no choices.
     """
     if not found:
         raise ValueError(

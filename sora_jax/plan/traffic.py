@@ -1,6 +1,6 @@
-"""What memory moves in a compiled program, as often as the loops around it turn.
+"""Count the memory traffic of a compiled program, loop iterations included.
 
-A loop over layers reads a layer of a stack, and writes one: only that counts.
+A loop over layers reads and writes one layer of a stack per iteration, not all.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sora_jax.plan.hlo import (
     shape_bytes,
 )
 
-# Instructions that move nothing by themselves, or whose parts are counted instead.
+# Instructions without traffic of their own, or whose bodies are counted instead.
 STILL = {"parameter", "constant", "tuple", "get-tuple-element", "bitcast", "while"}
 STILL |= {"conditional", "call", "after-all", "opt-barrier", "partition-id", "iota"}
 SLICES = {"slice", "dynamic-slice", "gather"}
 
 
 def moved_bytes(text: str) -> float:
-    """Bytes that instructions read from the chip's memory and write to it."""
+    """Return the bytes that instructions read from memory and write to it."""
     bodies, _ = computations(text)
     shapes: dict[str, str] = {}
     total = 0.0
@@ -41,7 +41,7 @@ def moved_bytes(text: str) -> float:
 def _touched(
     one: Instruction, read: Sequence[str], bodies: dict[str, list[str]]
 ) -> list[str]:
-    """The types that an instruction really reads and writes."""
+    """Return the types that an instruction actually reads and writes."""
     if one.kind in SLICES:
         return [one.shape, one.shape]
     if one.kind == "dynamic-update-slice":
@@ -57,7 +57,7 @@ def _touched(
 def _touched_inside(
     one: Instruction, read: Sequence[str], body: list[str]
 ) -> list[str]:
-    """The same of a fusion: slices of what it slices, of a stack the update."""
+    """Do the same for a fusion: only slices and updates of sliced operands count."""
     inner = [found for line in body if (found := parse(line, 1.0))]
     by_name = {item.name: item for item in inner}
     touched = []

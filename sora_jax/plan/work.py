@@ -1,7 +1,7 @@
-"""How much a step multiplies: the model's own FLOPs, and what the chips do for them.
+"""FLOPs of a step: the model's, and those executed.
 
-Both are arithmetic on the program, never a compiler's estimate, which sees a loop's
-body once and no kernel at all.
+Both are computed from the program, not by the compiler, which counts a loop's body once
+and ignores kernels.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ from sora_jax.plan.programs import chunk_of
 from sora_jax.sampling import codec
 from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE
-from sora_jax.training.dit import countable, model_flops
+from sora_jax.training.dit import model_flops, without_remat
 from sora_jax.training.flops import count_flops
 from sora_jax.types import Tokens
 
-# Products of queries and keys, or of scores and values: forward both; backward the
-# scores again, and those of four gradients.
+# Matmuls of attention: forward scores and output; backward scores again and four
+# gradients.
 FORWARD, BACKWARD = 2, 5
 
 
@@ -39,10 +39,10 @@ class Work:
     """FLOPs of a step, over all chips.
 
     Attributes:
-      model: forward and backward, nothing twice.
-      attention: of the model's, those between queries and keys.
-      done: what is done for the others, recomputation included.
-      attention_done: what the kernels do, recomputation included.
+      model: forward and backward, without recomputation.
+      attention: the part of `model` between queries and keys.
+      done: executed outside attention, with recomputation.
+      attention_done: executed in attention, with recomputation.
     """
 
     model: float
@@ -53,35 +53,35 @@ class Work:
     def seconds(
         self, chip: Chip, chips: int, head_dim: int | float = math.inf
     ) -> float:
-        """The least time for what is done.
+        """Return a lower bound of the compute time.
 
-        A product over a head narrower than the matrix unit, or into it, fills a part.
+        Heads narrower than the matrix unit use only a part of it.
 
         Args:
-          chip: of which machine.
-          chips: how many.
-          head_dim: channels of a head; without it, the unit counts as full.
+          chip: kind of chip.
+          chips: number of chips.
+          head_dim: channels of a head; by default the unit counts as full.
         """
         fill = min(1.0, head_dim / chip.matrix_side)
         return (self.done + self.attention_done / fill) / (chip.flops * chips)
 
 
 def of_training(config: DiTRun) -> Work:
-    """FLOPs of a step of training; rows count as full."""
+    """Return the FLOPs of a training step; counts padding."""
     rows, n = config.packing.rows, config.packing.tokens
     row = dataclasses.replace(config.packing, rows=1)
     one = batch_of(dataclasses.replace(config, packing=row), SINGLE_DEVICE)
     model = model_flops(config, one)
     # Forward, then backward twice as much.
-    attention = rows * products(config.dit, n, n)
-    return repeated(model, 3 * attention, config.dit.remat)
+    attention = rows * attention_flops(config.dit, n, n)
+    return with_remat(model, 3 * attention, config.dit.remat)
 
 
-def repeated(model: float, attention: float, policy: str) -> Work:
-    """What a step of training does when its backward pass computes some of it again.
+def with_remat(model: float, attention: float, policy: str) -> Work:
+    """Add the recomputation of a remat policy to the FLOPs of a training step.
 
     Args:
-      model: FLOPs of forward and backward passes, nothing twice.
+      model: FLOPs of forward and backward passes, without recomputation.
       attention: of these, those between queries and keys.
       policy: of remat.
     """
@@ -97,13 +97,13 @@ def repeated(model: float, attention: float, policy: str) -> Work:
 
 
 def of_sampling(config: ModelConfig) -> Work:
-    """FLOPs of a step of denoising."""
+    """Return the FLOPs of a denoising step."""
     settings = config.sampling
     request = Request(prompts=("",), settings=settings)
     n = int(np.prod(grid_of(request.latent_shape(config), config.dit.patch)))
     rows = 2 if settings.guides(config.boundary is not None) else 1
     model = forward_flops(config, rows, n)
-    attention = rows * products(config.dit, n, n)
+    attention = rows * attention_flops(config.dit, n, n)
     return Work(
         model=model,
         attention=attention,
@@ -113,7 +113,7 @@ def of_sampling(config: ModelConfig) -> Work:
 
 
 def of_decoding(config: ModelConfig) -> Work:
-    """FLOPs of decoding a chunk of frames."""
+    """Return the FLOPs of decoding a chunk of frames."""
     graphdef, params = nnx.split(
         nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
     )
@@ -123,15 +123,15 @@ def of_decoding(config: ModelConfig) -> Work:
     return Work(model=model, attention=0.0, done=model, attention_done=0.0)
 
 
-def products(config: DiTConfig, queries: int, keys: int) -> float:
-    """FLOPs between queries and keys of a row, forward, over all layers."""
+def attention_flops(config: DiTConfig, queries: int, keys: int) -> float:
+    """Return the forward FLOPs between queries and keys of a row, over all layers."""
     return 2.0 * FORWARD * queries * keys * config.width * config.depth
 
 
 def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
-    """FLOPs of the transformer with its prompts' keys and values at hand."""
+    """Return the forward FLOPs of the transformer, with projected contexts."""
     graphdef, params = nnx.split(
-        nnx.eval_shape(lambda: DiT(countable(config.dit), rngs=nnx.Rngs(0)))
+        nnx.eval_shape(lambda: DiT(without_remat(config.dit), rngs=nnx.Rngs(0)))
     )
     contexts = contexts_of(config, rows, n, SINGLE_DEVICE)
     memory = jax.eval_shape(

@@ -1,1 +1,1 @@
-"""Sampling: a request becomes a condition, the condition a video."""
+"""Sampling: a task becomes segments, segments become windows, windows a video."""

@@ -1,7 +1,7 @@
-"""What the flags of `sample.py` say, and what is wrong with them by themselves.
+"""Checks of the flags of `sample.py` that need neither a model nor a device.
 
-Neither models nor devices are looked at, so that JAX need not be imported before a
-mistake is told; of files no more than their beginnings.
+They run before JAX is imported, so that a mistake is reported at once. Of files only
+the first bytes are read.
 """
 
 from __future__ import annotations
@@ -19,36 +19,36 @@ from sora_jax.limits import SEEDS, Limits
 from sora_jax.sampling import flags
 from sora_jax.sampling.limit_checks import (
     check_prompts,
-    exceeding,
-    is_text,
+    is_utf8,
+    limit_problems,
     too_many,
 )
 from sora_jax.sampling.task_flags import build_task
 from sora_jax.sampling.tasks import Task
 
-# A name on a hub of models, and no folder.
+# The name of a repository on a model hub.
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 
 
-class Asked(NamedTuple):
-    """What the flags say.
+class CheckedFlags(NamedTuple):
+    """Parsed flags and the problems found in them.
 
     Attributes:
       arguments: the flags.
-      problems: with them, a line each.
-      task: what is to be done; None where its flags are wrong.
+      problems: one line for each.
+      task: None if its flags are wrong.
       prompts: one for each video.
       size: (height, width), if given.
     """
 
-    arguments: flags.Options
+    arguments: flags.SampleOptions
     problems: list[str]
     task: Task | None
     prompts: tuple[str, ...]
     size: tuple[int, int] | None
 
-    def refuse(self) -> None:
-        """Refuse flags, and files, that are wrong by themselves.
+    def raise_problems(self) -> None:
+        """Raise the problems of the flags, or else of the files they name.
 
         Raises:
           ValueError: names each flag that is wrong, its value and the remedy.
@@ -58,8 +58,8 @@ class Asked(NamedTuple):
             raise ValueError("\n".join(flags.as_flags(problems, self.arguments)))
 
 
-def read(arguments: flags.Options) -> Asked:
-    """Read the flags, and note all that is wrong with them."""
+def check_flags(arguments: flags.SampleOptions) -> CheckedFlags:
+    """Build the task and collect the problems of all flags."""
     limits = arguments.limits
     problems = _check_items(arguments)
     task = None if problems else collect(problems, build_task, arguments)
@@ -71,7 +71,7 @@ def read(arguments: flags.Options) -> Asked:
         problems.append(too_many("variations", "videos", videos, limits.variations))
         videos = 1
     prompts = tuple(p for p in prompts for _ in range(videos // len(prompts)))
-    last = SEEDS - max(1, len(prompts))  # each video has a seed of its own
+    last = SEEDS - max(1, len(prompts))  # each video has its own seed
     if not 0 <= (arguments.seed or 0) <= last:
         problems.append(f"--seed must be from 0 to {last}, got {arguments.seed}")
     problems += check_prompts(prompts, limits)
@@ -82,11 +82,11 @@ def read(arguments: flags.Options) -> Asked:
     if around > limits.side:
         problems.append(too_many("outpaint", "pixels", around, limits.side))
     problems += _check_settings(arguments, size)
-    return Asked(arguments, problems, task, prompts, size)
+    return CheckedFlags(arguments, problems, task, prompts, size)
 
 
 def collect(problems: list[str], function: Callable[..., Any], *args: Any) -> Any:
-    """Call; on a ValueError note the problem and go on with the other checks."""
+    """Call a function; on a ValueError append its lines to `problems` instead."""
     try:
         return function(*args)
     except ValueError as error:
@@ -95,27 +95,27 @@ def collect(problems: list[str], function: Callable[..., Any], *args: Any) -> An
 
 
 def _check_settings(
-    arguments: flags.Options, size: tuple[int, int] | None
+    arguments: flags.SampleOptions, size: tuple[int, int] | None
 ) -> list[str]:
-    """Problems with settings whatever the model is."""
+    """Return the problems of settings that no model could accept."""
     problems: list[str] = []
-    given = flags.settings_given(arguments)
+    given = flags.settings_from_flags(arguments)
     given |= {} if size is None else {"size": size}
     for name, value in given.items():
-        # One by one, since several are told together.
+        # One at a time, to report every wrong one.
         settings = collect(problems, partial(SamplingConfig().asked, **{name: value}))
         if settings is not None:
-            problems += exceeding(settings, arguments.limits)
+            problems += limit_problems(settings, arguments.limits)
     seconds = arguments.seconds or 0
     if seconds > arguments.limits.frames:
         problems.append(too_many("seconds", "", seconds, arguments.limits.frames))
-    if not is_text(arguments.negative_prompt or ""):
-        problems.append("--negative-prompt holds what is no UTF-8 text")
+    if not is_utf8(arguments.negative_prompt or ""):
+        problems.append("--negative-prompt must be UTF-8 text")
     return problems
 
 
-def _check_items(arguments: flags.Options) -> list[str]:
-    """Problems with how often a flag is given."""
+def _check_items(arguments: flags.SampleOptions) -> list[str]:
+    """Return the problems of flags that are given too often."""
     most = arguments.limits.items
     return [
         too_many(name, "", len(value), most)
@@ -124,8 +124,8 @@ def _check_items(arguments: flags.Options) -> list[str]:
     ]
 
 
-def check_files(asked: Asked) -> list[str]:
-    """Problems with files that their beginnings tell."""
+def check_files(asked: CheckedFlags) -> list[str]:
+    """Return the problems that the first bytes of files show."""
     problems: list[str] = []
     arguments = asked.arguments
     if arguments.weights is not None:
@@ -142,26 +142,26 @@ def check_files(asked: Asked) -> list[str]:
 
 
 def _check_weights(folder: str) -> None:
-    """Refuse a folder of weights that there is not.
+    """Check that a folder of weights exists.
 
     Raises:
-      ValueError: says how to get it, where it is the name of one on a hub.
+      ValueError: it does not; if it names a hub's repository, says how to download it.
     """
     where = files.located(folder, "--weights")
     if where.exists():
         return
-    named = f"--weights {files.quoted(folder)}"
+    field = f"--weights {files.quoted(folder)}"
     if HUB.fullmatch(folder):
         raise ValueError(
-            f"{named} is no folder here, and weights are not fetched: download them "
+            f"{field} does not exist, and weights are not downloaded: get them "
             f"with 'hf download {folder} --local-dir DIR' (pip install "
             "huggingface_hub), then give --weights DIR"
         )
-    raise ValueError(f"{named} is no folder: check the name")
+    raise ValueError(f"{field} does not exist: check the name")
 
 
-def read_prompts(arguments: flags.Options, limits: Limits) -> tuple[str, ...]:
-    """The prompts of the command line or of a file."""
+def read_prompts(arguments: flags.SampleOptions, limits: Limits) -> tuple[str, ...]:
+    """Return the prompts of --prompt or of the file of --prompts."""
     if arguments.prompts is None:
         prompt = arguments.prompt
         if prompt is not None and not prompt.strip():

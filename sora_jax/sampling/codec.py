@@ -1,4 +1,4 @@
-"""Clips to latents and back by the VAE, the way back as a stream of chunks."""
+"""Encode clips to latents and decode latents to frames, chunk by chunk."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ from sora_jax.nn.precision import compute_dtype
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import AnyArray
 
-# An nnx.State, whose own generic hints upset the type checker of the tests.
+# An nnx.State; beartype rejects its generic annotation.
 Params = Any
 STATIC = ("graphdef", "mesh_plan")
 # Logical axes of a clip.
 FRAMES = ("batch", None, "height", "width", None)
-# Latent frames that pass through the VAE at once; a longer video streams through.
+# Latent frames in a chunk, at most.
 MOST_FRAMES = 8
-# Pixels of a chunk: where frames are large, fewer of them go at once.
+# Pixels in a chunk, at most: larger frames mean shorter chunks.
 MOST_PIXELS = 2**21
-LIVE = 6  # arrays of the finest resolution that decoding holds at a time, about
+LIVE = 6  # arrays of the finest resolution that decoding holds at once, roughly
 
 
 def encode(
@@ -37,17 +37,17 @@ def encode(
     pixels: Float[np.ndarray, "b t h w 3"],
     mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> Float[Array, "b t2 h2 w2 z"]:
-    """Encode whole clips, as a stream."""
+    """Encode whole clips, chunk by chunk."""
     graphdef, params = nnx.split(vae)
-    mesh_plan = on_frames(vae.config, pixels.shape[2:4], mesh_plan)
-    params = everywhere(params, mesh_plan)
+    mesh_plan = frame_mesh_plan(vae.config, pixels.shape[2:4], mesh_plan)
+    params = replicate_params(params, mesh_plan)
     factor = vae.config.time_factor
     step = factor * frames_at_once(vae.config, pixels.shape[2:4])
     parts, cache, start = [], None, 0
     while start < pixels.shape[1]:
         stop = min(pixels.shape[1], start + step + (start == 0))
         chunk = pixels[:, start:stop]
-        chunk = repeat_last(chunk, step) if start else chunk
+        chunk = pad_with_last_frame(chunk, step) if start else chunk
         latents, cache = run_encoder(graphdef, params, chunk, cache, mesh_plan)
         parts.append(sharding.fetch(latents)[:, : -(-(stop - start) // factor)])
         start = stop
@@ -59,19 +59,21 @@ def decode(
     latents: Float[AnyArray, "b t h w z"],
     mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
-    """Decode latents and yield frames; memory does not grow with their number."""
+    """Decode latents and yield frames in chunks, in constant memory."""
     graphdef, params = nnx.split(vae)
-    latents = np.asarray(latents)  # on the device each cut would be compiled for
+    latents = np.asarray(latents)  # slicing on the device would compile for each length
     factor, space = vae.config.time_factor, vae.config.space_factor
     size = latents.shape[2] * space, latents.shape[3] * space
-    mesh_plan = on_frames(vae.config, size, mesh_plan)
-    params = everywhere(params, mesh_plan)
+    mesh_plan = frame_mesh_plan(vae.config, size, mesh_plan)
+    params = replicate_params(params, mesh_plan)
     step = frames_at_once(vae.config, size)
     frames, cache, start = latents.shape[1], None, 0
     while start < frames:
         stop = min(frames, start + step + (start == 0))
         chunk = (
-            repeat_last(latents[:, start:stop], step) if start else latents[:, :stop]
+            pad_with_last_frame(latents[:, start:stop], step)
+            if start
+            else latents[:, :stop]
         )
         pixels, cache = run_decoder(graphdef, params, chunk, cache, mesh_plan)
         count = (stop - start) * factor - (factor - 1 if start == 0 else 0)
@@ -79,41 +81,41 @@ def decode(
         start = stop
 
 
-def on_frames(
+def frame_mesh_plan(
     config: VAEConfig, size: tuple[int, int], mesh_plan: MeshPlan
 ) -> MeshPlan:
-    """The plan by which the same devices share frames of (height, width)."""
+    """Return the plan that splits frames of (height, width) over the same devices."""
     rows, columns = (side // config.space_factor for side in size)
     return mesh_plan.for_frames(rows, columns)
 
 
-def everywhere(params: Params, mesh_plan: MeshPlan) -> Params:
-    """Parameters on every device that shares frames."""
+def replicate_params(params: Params, mesh_plan: MeshPlan) -> Params:
+    """Replicate parameters on every device of the plan."""
     if not mesh_plan.is_sharded:
         return params
     return jax.tree.map(lambda x: mesh_plan.put(x, *(None,) * x.ndim), params)
 
 
 def frames_at_once(config: VAEConfig, size: tuple[int, int]) -> int:
-    """Latent frames in a chunk of frames of so many (height, width) pixels."""
+    """Return the latent frames in a chunk, for frames of (height, width) pixels."""
     pixels = config.time_factor * size[0] * size[1]
     return max(1, min(MOST_FRAMES, MOST_PIXELS // pixels))
 
 
-def repeat_last(x: AnyArray, frames: int) -> AnyArray:
-    """Repeat the last frame, so that a last, short chunk needs no program of its own.
+def pad_with_last_frame(x: AnyArray, frames: int) -> AnyArray:
+    """Pad to `frames` frames by repeating the last, to reuse the compiled program.
 
-    All being causal, the frames before it do not notice.
+    The VAE is causal, so earlier frames do not change.
     """
     short = [x[:, -1:]] * (frames - x.shape[1])
     return x.__array_namespace__().concatenate([x, *short], axis=1) if short else x
 
 
 def decoder_bytes(config: VAEConfig, size: tuple[int, int]) -> int:
-    """About what decoding takes beside the weights, for frames of (height, width).
+    """Estimate the bytes of decoding, without weights, for frames of (height, width).
 
-    The finest resolution rules: the arrays of some convolutions at once, and the two
-    frames that each keeps.
+    The finest resolution dominates: the live arrays of a few convolutions, and the two
+    frames that each one caches.
     """
     frames = config.time_factor * frames_at_once(config, size)
     cells = size[0] * size[1] // config.patch**2
@@ -131,18 +133,18 @@ def reconstruct(
     """Encode clips and decode them again.
 
     Raises:
-      ValueError: the VAE does not divide their frames.
+      ValueError: see `check_divisible`.
     """
-    check(vae.config, pixels.shape)
+    check_divisible(vae.config, pixels.shape)
     latents = encode(vae, pixels, mesh_plan)
     return np.concatenate(list(decode(vae, latents, mesh_plan)), axis=1)
 
 
-def check(config: VAEConfig, shape: tuple[int, ...]) -> None:
-    """Refuse clips `[b t h w 3]` that a VAE does not divide.
+def check_divisible(config: VAEConfig, shape: tuple[int, ...]) -> None:
+    """Check that a VAE can encode clips `[b t h w 3]`.
 
     Raises:
-      ValueError: says what it divides.
+      ValueError: frames or sides are no multiples of its factors.
     """
     factor, cell = config.time_factor, config.space_factor
     if extra := (shape[1] - 1) % factor:
@@ -163,9 +165,9 @@ def run_encoder(
     cache: Any,
     mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> tuple[Array, Any]:
-    """Encode a chunk, opening a stream or going on with one."""
+    """Encode a chunk; without a cache it is the first of a clip."""
     vae = nnx.merge(graphdef, params)
-    return shared(vae.encode(pixels, cache, mesh_plan), mesh_plan)
+    return constrain_frames(vae.encode(pixels, cache, mesh_plan), mesh_plan)
 
 
 def decode_chunk(
@@ -175,13 +177,13 @@ def decode_chunk(
     cache: Any,
     mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> tuple[Array, Any]:
-    """Decode a chunk, opening a stream or going on with one."""
+    """Decode a chunk; without a cache it is the first of a clip."""
     vae = nnx.merge(graphdef, params)
-    return shared(vae.decode(latents, cache, mesh_plan), mesh_plan)
+    return constrain_frames(vae.decode(latents, cache, mesh_plan), mesh_plan)
 
 
-def shared(arrays: Any, mesh_plan: MeshPlan) -> Any:
-    """Leave on each device its part of frames, and all of what is no frame."""
+def constrain_frames(arrays: Any, mesh_plan: MeshPlan) -> Any:
+    """Shard arrays of frames over the devices and replicate all others."""
 
     def constrain(x: Array) -> Array:
         axes = FRAMES if x.ndim == len(FRAMES) else (None,) * x.ndim

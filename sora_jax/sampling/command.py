@@ -11,32 +11,32 @@ import jax
 from sora_jax import cli, runtime, sharding
 from sora_jax.data import outputs
 from sora_jax.sampling import rewording
-from sora_jax.sampling.checks import Asked
+from sora_jax.sampling.checks import CheckedFlags
 from sora_jax.sampling.job import Job, prepare
 from sora_jax.sampling.model import load
 from sora_jax.sampling.rewording import Expander
 from sora_jax.sampling.segments import with_prompts
-from sora_jax.sampling.window_sampler import Progress, silent
+from sora_jax.sampling.window_sampler import Progress, no_progress
 
 
-def main(asked: Asked, started: float, expander: Expander | None = None) -> None:
-    """Do what the flags say, and tell about it.
+def main(asked: CheckedFlags, started: float, expander: Expander | None = None) -> None:
+    """Run `sample.py` and print what it writes.
 
     Args:
-      asked: the flags, read.
-      started: when the program was, by `time.perf_counter`.
-      expander: puts prompts into the words of a model's training.
+      asked: the checked flags.
+      started: `time.perf_counter` at the program's start.
+      expander: rewrites prompts in the vocabulary of the model's captions.
     """
     speaks = runtime.join_hosts()
     if speaks:
-        runtime.tell()
+        runtime.show_log()
     with sharding.fail_together():
         job = prepare(asked)
     job = dataclasses.replace(job, seed=sharding.from_first_host(job.seed))
     runtime.enable_compilation_cache()
     if speaks:
         cli.say(job.summary)
-    for path in run(job, cli.bars if speaks else silent, expander):
+    for path in run(job, cli.bars if speaks else no_progress, expander):
         cli.say(path)
     if speaks:
         last = job.seed + len(job.prompts) - 1
@@ -49,9 +49,9 @@ def main(asked: Asked, started: float, expander: Expander | None = None) -> None
 def run(
     job: Job, progress: Progress, expander: Expander | None = None
 ) -> Iterator[str]:
-    """Make the videos one by one; yield each file's path when it is whole.
+    """Sample the videos one by one and yield the path of each complete file.
 
-    Of several hosts, the first one writes.
+    On several hosts, the first one writes.
     """
     model = load(job.weights, job.mesh, limits=job.limits, expander=expander)
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
@@ -60,7 +60,7 @@ def run(
         segments = model.reword(with_prompts(job.segments, (prompt,), seed))
         chunks = model.sample(segments, progress)
         if jax.process_index() > 0:
-            for _ in chunks:  # made with the others, and written by the first host
+            for _ in chunks:  # all hosts sample; the first one writes
                 pass
             continue
         path = outputs.write(out, (chunk[0] for chunk in chunks), job.settings.fps)
@@ -69,7 +69,7 @@ def run(
             {
                 "task": job.task,
                 "prompt": prompt,
-                "read_as": rewording.told(segments),
+                "read_as": rewording.join_prompts(segments),
                 "seed": seed,
                 **dataclasses.asdict(job.settings),
                 **job.record,

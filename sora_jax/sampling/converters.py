@@ -1,7 +1,6 @@
-"""From what people give, in Python, JSON or flags, to arguments of one form.
+"""Convert arguments from Python, JSON or flags to one type each.
 
-What is wrong is told with the argument's name, what was given, and what is taken,
-before it reaches any arithmetic. Needs no JAX.
+An error names the argument, the value and what is accepted. Needs no JAX.
 """
 
 from __future__ import annotations
@@ -21,6 +20,8 @@ from sora_jax.config import SamplingConfig, Solver
 from sora_jax.files import quoted
 
 T = TypeVar("T")
+# Items of a list, whatever the limits: converting more takes seconds.
+MOST_ITEMS = 100_000
 
 _TEXTS = frozenset(("negative_prompt",))
 _COUNTS = frozenset(("steps", "frames", "window", "context", "tile"))
@@ -28,13 +29,13 @@ _NUMBERS = frozenset(("guidance", "guidance_low", "shift", "fps"))
 _OPTIONAL = frozenset(("window", "tile", "guidance_low"))
 
 
-def refuse(name: str, wanted: str, given: Any) -> ValueError:
-    """An error that names an argument, what is taken, and what was given."""
-    return ValueError(f"{name} must be {wanted}, got {described(given)}")
+def argument_error(name: str, wanted: str, given: Any) -> ValueError:
+    """Return the error for an argument that is not `wanted`."""
+    return ValueError(f"{name} must be {wanted}, got {describe_value(given)}")
 
 
-def described(given: Any) -> str:
-    """A value in a few words: an array by its type and shape."""
+def describe_value(given: Any) -> str:
+    """Describe a value in a few words; arrays by dtype and shape."""
     if hasattr(given, "shape") and hasattr(given, "dtype"):
         return f"an array {given.dtype}{list(given.shape)}"
     if isinstance(given, (list, tuple)) and any(hasattr(x, "shape") for x in given):
@@ -45,12 +46,12 @@ def described(given: Any) -> str:
 def as_text(value: Any, name: str) -> str:
     """One text."""
     if not isinstance(value, str):
-        raise refuse(name, "one text", value)
+        raise argument_error(name, "one text", value)
     return value
 
 
 def as_prompts(value: Any, name: str = "prompts") -> tuple[str, ...]:
-    """One text or several, for a video each."""
+    """One text, or one for each video."""
     texts = (value,) if isinstance(value, str) else items_of(value, name, "texts")
     return tuple(as_text(text, f"{name}[{i}]") for i, text in enumerate(texts))
 
@@ -60,9 +61,12 @@ def as_count(value: Any, name: str) -> int:
     try:
         if isinstance(value, (bool, np.bool_)) or shape_of(value) != ():
             raise TypeError
-        return operator.index(value)
+        count = operator.index(value)
+        if abs(count) >= 2**63:
+            raise TypeError
+        return count
     except (TypeError, ValueError) as error:
-        raise refuse(name, "a whole number", value) from error
+        raise argument_error(name, "a whole number", value) from error
 
 
 def as_number(value: Any, name: str) -> int | float:
@@ -74,43 +78,45 @@ def as_number(value: Any, name: str) -> int | float:
             raise TypeError
         number = float(value)
     except (TypeError, ValueError, OverflowError) as error:
-        raise refuse(name, "a number", value) from error
+        raise argument_error(name, "a number", value) from error
     return value if isinstance(value, int) else number
 
 
 def as_size(value: Any, name: str = "size") -> tuple[int, int]:
-    """(height, width) of a pixel or more."""
+    """(height, width), at least 1 x 1."""
     wanted = "(height, width) in pixels"
     if isinstance(value, str) or shape_of(value) != (2,):
-        raise refuse(name, wanted, value)
+        raise argument_error(name, wanted, value)
     try:
         height, width = (as_count(side, name) for side in value)
     except ValueError as error:
-        raise refuse(name, wanted, value) from error
+        raise argument_error(name, wanted, value) from error
     if min(height, width) < 1:
-        raise refuse(name, wanted, value)
+        raise argument_error(name, wanted, value)
     return height, width
 
 
 def as_choice(value: Any, choices: Sequence[str], name: str) -> Any:
-    """One of some words."""
+    """One of the choices."""
     if not isinstance(value, str) or value not in choices:
-        raise refuse(name, f"one of {', '.join(choices)}", value)
+        raise argument_error(name, f"one of {', '.join(choices)}", value)
     return value
 
 
 def as_array(
     value: Any, name: str, dimensions: int, wanted: str
 ) -> Float[np.ndarray, "..."]:
-    """An array of floats, of NumPy or JAX, of so many dimensions."""
+    """An array of floats, NumPy or JAX, with `dimensions` axes."""
     if not (hasattr(value, "shape") and hasattr(value, "dtype")):
-        raise refuse(name, f"an array {wanted}", value)
+        raise argument_error(name, f"an array {wanted}", value)
     if len(value.shape) != dimensions:
-        raise refuse(name, f"an array {wanted}", value)
+        raise argument_error(name, f"an array {wanted}", value)
     array = np.asarray(value)
     if array.dtype.kind != "f" and array.dtype.name != "bfloat16":
-        raise refuse(name, f"an array of floats {wanted}", value)
-    with np.errstate(over="ignore"):  # infinity, which is refused by who uses it
+        raise argument_error(name, f"an array of floats {wanted}", value)
+    with np.errstate(
+        over="ignore"
+    ):  # overflow gives infinity, which the caller rejects
         return array.astype(np.float32, copy=False)
 
 
@@ -119,8 +125,8 @@ def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
     wanted = "[t h w 3] in [-1, 1]"
     clip = as_array(value, name, 4, wanted)
     if clip.shape[3] != 3 or not clip.size:
-        raise refuse(name, f"an array {wanted} with a frame or more", value)
-    if not -1.001 <= clip.min() <= clip.max() <= 1.001:  # NaN neither
+        raise argument_error(name, f"an array {wanted} with a frame or more", value)
+    if not -1.001 <= clip.min() <= clip.max() <= 1.001:  # also rejects NaN
         raise ValueError(
             f"{name} must hold floats in [-1, 1], got {clip.min():g} to "
             f"{clip.max():g}: see sora_jax.data.video.to_float"
@@ -129,16 +135,16 @@ def as_clip(value: Any, name: str = "clip") -> Float[np.ndarray, "t h w 3"]:
 
 
 def as_mask(value: Any, name: str = "mask") -> Float[np.ndarray, "t h w"]:
-    """An array of 0 and 1; of booleans, too."""
+    """An array of 0 and 1, or of booleans."""
     if getattr(value, "dtype", None) in (bool, np.uint8, np.int32, np.int64):
         value = np.asarray(value).astype(np.float32)
     return as_array(value, name, 3, "[t h w] of 0 and 1")
 
 
 def as_condition(value: Any, name: str = "condition") -> Condition:
-    """Pixels that are given of a video."""
+    """A `Condition`: given pixels and their mask."""
     if not isinstance(value, Condition):
-        raise refuse(name, "a Condition", value)
+        raise argument_error(name, "a Condition", value)
     return Condition(
         pixels=as_clip(value.pixels, f"{name}.pixels"),
         mask=as_mask(value.mask, f"{name}.mask"),
@@ -149,7 +155,7 @@ def as_picture(value: Any, name: str) -> Float[np.ndarray, "1 h w 3"]:
     """One frame in [-1, 1]."""
     picture = as_clip(value, name)
     if len(picture) != 1:
-        raise refuse(name, "an array [1 h w 3] of one frame", value)
+        raise argument_error(name, "an array [1 h w 3] of one frame", value)
     return picture
 
 
@@ -165,7 +171,7 @@ def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
     """Fields of `SamplingConfig`.
 
     Raises:
-      ValueError: names every field that there is not, or that is of another type.
+      ValueError: names every unknown field and every value of a wrong type.
     """
     known = [field.name for field in dataclasses.fields(SamplingConfig)]
     problems, settings = [], {}
@@ -174,7 +180,7 @@ def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]}?" if near else "see SamplingConfig"
-                raise ValueError(f"{name} is no setting: {hint}")
+                raise ValueError(f"{name} is not a setting: {hint}")
             settings[name] = _as_setting(name, value)
         except ValueError as error:
             problems.append(str(error))
@@ -198,26 +204,29 @@ def _as_setting(name: str, value: Any) -> Any:
 
 
 def as_function(value: Any, name: str) -> Callable:
-    """Something that can be called."""
+    """A callable."""
     if not callable(value):
-        raise refuse(name, "a function", value)
+        raise argument_error(name, "a function", value)
     return value
 
 
 def items_of(value: Any, name: str, wanted: str) -> list[Any]:
-    """What a list holds."""
+    """The items of a list."""
     is_one = isinstance(value, (str, bytes, Mapping)) or not isinstance(value, Iterable)
     try:
         if is_one:
             raise TypeError
-        return list(value)
-    except TypeError as error:  # an array of no dimension, too
-        raise refuse(name, f"a list of {wanted}", value) from error
+        items = list(value)
+    except TypeError as error:  # also a 0-d array
+        raise argument_error(name, f"a list of {wanted}", value) from error
+    if len(items) > MOST_ITEMS:
+        raise ValueError(f"{name} must be at most {MOST_ITEMS:,}, got {len(items):,}")
+    return items
 
 
 def shape_of(value: Any) -> tuple[int, ...] | None:
-    """The shape of lists or an array; None where there is none."""
+    """The shape of an array or of nested lists; None if it has none."""
     try:
         return np.shape(value)
-    except ValueError:  # of lists of several lengths
+    except ValueError:  # ragged lists
         return None

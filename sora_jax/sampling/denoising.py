@@ -1,7 +1,7 @@
-"""The compiled parts of denoising: text states, their memory, and one step.
+"""The jitted functions of denoising: text encoder, context projection, one step.
 
-The step is one jitted function driven from Python, so that progress shows and an
-interrupt stops at the next step.
+Python drives the step, so that progress is shown and an interrupt stops at the next
+one.
 """
 
 from __future__ import annotations
@@ -18,21 +18,21 @@ from sora_jax.compiling import jit
 from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
 from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
-from sora_jax.types import Batch, Context, Tokens
+from sora_jax.types import Context, ContextInputs, Tokens
 
-# Logical axes of what a token has, and of the solver's stack.
+# Logical axes of per-token arrays and of the solver's stack.
 TOKEN = ("batch", "tokens", None)
 STACK = (None, *TOKEN)
-# An nnx.State, whose own generic hints upset the type checker of the tests.
+# An nnx.State; beartype rejects its generic annotation.
 Params = Any
-MOST_WINDOWS = 100_000  # of one part
+MOST_WINDOWS = 100_000  # in one segment
+STEPS = 2**31  # apart from every number of a window
 
 
 class Network(NamedTuple):
-    """A transformer that knows its prompts: its structure, parameters and memory."""
+    """A split transformer, with the projected contexts of its prompts (`memory`)."""
 
     graphdef: nnx.GraphDef
     params: Params
@@ -41,19 +41,28 @@ class Network(NamedTuple):
 
 
 def draw_noise(
-    request: Request, window: int, shape: tuple[int, ...]
+    request: Request, window: int, shape: tuple[int, ...], step: int | None = None
 ) -> Float[Array, "b n p"]:
-    """Noise of its own for each video and window, whatever is made beside it."""
+    """Draw noise that depends on a video's seed and window, not on the batch.
+
+    Args:
+      request: whose noise it is.
+      window: its number.
+      shape: of each video's noise.
+      step: of a stochastic solver; None for the initial noise.
+    """
     key = jax.random.key(request.seed)
     keys = [jax.random.fold_in(key, i) for i in range(len(request.prompts))]
     number = request.part * MOST_WINDOWS + window
     if number:
         keys = [jax.random.fold_in(key, number) for key in keys]
+    if step is not None:  # a stream of keys apart from those above
+        keys = [jax.random.fold_in(jax.random.fold_in(k, STEPS), step) for k in keys]
     return jnp.stack([jax.random.normal(key, shape) for key in keys])
 
 
-def place(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
-    """Tokens on their devices, once for all steps."""
+def place_tokens(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
+    """Place tokens on their devices, once for all steps."""
     axes: dict[str, tuple[str | None, ...]] = {
         field.name: TOKEN for field in dataclasses.fields(tokens)
     }
@@ -68,35 +77,35 @@ def place(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
     return dataclasses.replace(tokens, **{name: put(name) for name in axes})
 
 
-def encode_text(
-    encoder: TextEncoder, batch: Batch, mesh_plan: MeshPlan = SINGLE_DEVICE
+def encode_context(
+    encoder: nnx.Module, read: ContextInputs, mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Context:
-    """Encode the captions of rows, and wait, so that the encoder can go."""
+    """Encode the inputs of a context; block, so that the encoder can be freed."""
     states, segments = jax.block_until_ready(
-        run_text_encoder(
+        run_context_encoder(
             *nnx.split(encoder),
-            mesh_plan.put(batch.text, "batch", None, None),
+            mesh_plan.put(read.inputs, "batch", None, None),
             mesh_plan=mesh_plan,
         )
     )
-    return Context(states=states, segments=segments, ids=batch.text_ids)
+    return Context(states=states, segments=segments, ids=read.ids)
 
 
-def ready(
+def prepare_network(
     dit: DiT, contexts: dict[str, Context], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> Network:
-    """Compute the cross-attention's keys and values, once per prompt."""
+    """Project the contexts to keys and values, once per prompt."""
     graphdef, params = nnx.split(dit)
     memory = project_contexts(graphdef, params, contexts, mesh_plan=mesh_plan)
     return Network(graphdef, params, jax.block_until_ready(memory), mesh_plan)
 
 
 @jit(static_argnames=("graphdef", "mesh_plan"))
-def run_text_encoder(
-    graphdef: nnx.GraphDef, params: Params, text: Array, *, mesh_plan: MeshPlan
+def run_context_encoder(
+    graphdef: nnx.GraphDef, params: Params, inputs: Array, *, mesh_plan: MeshPlan
 ) -> tuple[Array, Array]:
-    """Run the text encoder."""
-    return nnx.merge(graphdef, params).encode(text, mesh_plan)
+    """Run a `models.contexts.ContextEncoder`."""
+    return nnx.merge(graphdef, params).encode(inputs, mesh_plan)
 
 
 @jit(static_argnames=("graphdef", "mesh_plan"))
@@ -107,7 +116,7 @@ def project_contexts(
     *,
     mesh_plan: MeshPlan,
 ) -> Any:
-    """Map the contexts to keys and values of every layer."""
+    """Project the contexts to keys and values for every layer."""
     return nnx.merge(graphdef, params).project_contexts(contexts, mesh_plan)
 
 
@@ -119,10 +128,14 @@ def denoise_step(
     time: Float[Array, ""],
     matrix: Float[Array, "s s2"],
     guidance: Float[Array, ""],
+    fresh: tuple[Array, Array] | None = None,
     *,
     is_guided: bool,
 ) -> Float[Array, "s b n p"]:
-    """Evaluate the velocity, with and without prompt in one batch, and step."""
+    """Evaluate the velocity (guided: conditional and unconditional) and step.
+
+    `fresh` holds the row of `Table.noise` and new noise, for a stochastic solver.
+    """
     arrays = (network.params, network.memory, tokens, contexts)
     scalars = (time, matrix, guidance)
     return _compiled(
@@ -130,6 +143,7 @@ def denoise_step(
         stack,
         arrays,
         scalars,
+        fresh,
         is_guided=is_guided,
         mesh_plan=network.mesh_plan,
     )
@@ -138,15 +152,17 @@ def denoise_step(
 STATIC, DONATED = ("graphdef", "is_guided", "mesh_plan"), "stack"
 
 
-def step(
+def compiled_step(
     graphdef: nnx.GraphDef,
     stack: Array,
     arrays: tuple,
     scalars: tuple,
+    fresh: tuple[Array, Array] | None = None,
+    *,
     is_guided: bool,
     mesh_plan: MeshPlan,
 ) -> Array:
-    """What `denoise_step` compiles."""
+    """The jitted part of `denoise_step`."""
     params, memory, tokens, contexts = arrays
     time, matrix, guidance = scalars
     x = jnp.concatenate([stack[0], stack[0]]) if is_guided else stack[0]
@@ -159,7 +175,9 @@ def step(
         with_prompt, without = jnp.split(velocity, 2)
         velocity = guide(with_prompt, without, guidance)
     velocity = jnp.where(target_mask[: len(velocity)], velocity, 0.0)
-    return mesh_plan.constrain(solvers.advance(stack, velocity, matrix), *STACK)
+    weights, noise = fresh or (None, None)
+    stepped = solvers.advance(stack, velocity, matrix, weights, noise)
+    return mesh_plan.constrain(stepped, *STACK)
 
 
-_compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(step)
+_compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(compiled_step)

@@ -1,4 +1,4 @@
-"""Whether a model and a machine can make a task's segments, told before any work."""
+"""Check that a model and a machine can sample segments, before any work."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from collections.abc import Sequence
 from sora_jax.config import ModelConfig
 from sora_jax.limits import UNLIMITED, Limits
 from sora_jax.sampling.footprint import check_footprint
-from sora_jax.sampling.limit_checks import check_prompts, exceeding
-from sora_jax.sampling.request import Request, check
+from sora_jax.sampling.limit_checks import check_prompts, limit_problems
+from sora_jax.sampling.request import Request, check_supported
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
 
 
 def check_segments(
     segments: Sequence[Segment], model: ModelConfig, limits: Limits = UNLIMITED
 ) -> tuple[int, tuple[int, int]]:
-    """Refuse what the model cannot make, or what exceeds the limits.
+    """Check that the model supports the request and that it is within the limits.
 
     Returns:
-      The number of frames that are shown, and their size (height, width).
+      The number of output frames, and their (height, width).
 
     Raises:
       ValueError: names each field, its value and the remedy.
@@ -39,15 +39,15 @@ def check_segments(
 
 
 def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:
-    """Refuse what the model cannot make, or what exceeds the limits.
+    """Check that the model supports the request and that it is within the limits.
 
     Raises:
       ValueError: names each field, its value and the remedy.
     """
-    problems = exceeding(request.settings, limits)
+    problems = limit_problems(request.settings, limits)
     problems += check_prompts(request.texts, limits)
     if not problems:
-        check(request, model)
+        check_supported(request, model)
         problems = check_footprint(request, model, limits)
     if problems:
         raise ValueError("\n".join(problems))

@@ -1,4 +1,4 @@
-"""The flags of `sample.py`: how videos are made, and the arguments of every task."""
+"""The flags of `sample.py`: settings, and the arguments of every task."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from sora_jax.config import (
 from sora_jax.limits import LIMITS, UNLIMITED, Limits
 from sora_jax.sampling.tasks import TASKS, Task
 
-# The flags that the tasks' dataclasses know themselves how to read.
+# The types of flags by `Kind.flag`.
 _TYPES: dict[str, Any] = {
     "one": str | None,
     "several": tyro.conf.UseAppendAction[tuple[str, ...]],
@@ -29,47 +29,43 @@ _TYPES: dict[str, Any] = {
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options:
+class SampleOptions:
     """Make videos from text, pictures and clips.
 
-    What is not said is as the weights have it; it is printed.
+    Settings default to those of the weights, which are printed.
 
     Attributes:
-      task: What is done: videos from text, or through pictures; a clip extended,
-        made a loop, connected with another, edited, repainted in a region or
-        around it, with scenes inserted or spans removed; a storyboard followed; a
-        clip or a draft refined.
-      prompt: What the video shows.
-      prompts: A text file with a prompt in each line, instead of --prompt.
-      negative_prompt: What it should not show.
-      fit: How pictures and clips are brought to the size.
-      size: WIDTHxHEIGHT in pixels, in steps of what the model can divide (default
-        model: 16).
+      task: What to do: generate from text, animate pictures, extend a clip, loop it,
+        connect two, edit one, repaint a region (inpaint) or the surroundings
+        (outpaint), insert scenes, remove spans, follow a storyboard, upscale.
+      prompt: Text that describes the video.
+      prompts: A text file with one prompt per line, instead of --prompt.
+      negative_prompt: Text that describes what to avoid.
+      fit: How pictures and clips are resized to --size.
+      size: WIDTHxHEIGHT in pixels, multiples of the model's unit (default model:
+        16).
       seconds: The length in seconds, instead of --frames.
       fps: Frames per second.
-      window: Frames that are made at once; a longer video is made window by
-        window.
-      context: Frames that a window sees of what is before it.
+      window: Frames sampled at once; longer videos are sampled window by window.
+      context: Frames of the previous window that a window is conditioned on.
       seed: The same seed gives the same video; by default a new one is drawn and
         printed.
-      steps: Denoising steps: more take longer and may look better.
-      preview: A quick look, in a quarter of the steps, of which there are at
-        least four.
-      solver: How the noise levels are stepped through.
-      guidance: How closely the prompt is followed; 1 is faster.
-      guidance_low: The same for the second transformer, in weights that have two.
+      steps: Denoising steps: more are slower and may look better.
+      preview: Use a quarter of the steps, but at least four.
+      solver: The ODE solver.
+      guidance: Classifier-free guidance scale; 1 switches it off, which is faster.
+      guidance_low: The same for the low-noise transformer of models that have two.
       shift: Moves the noise levels towards noise.
-      variations: Videos for each prompt.
+      variations: Videos per prompt.
       out: A folder, or a file ending in .mp4, .gif, .png (frames side by side) or
         .npy; never overwritten.
-      tile: Pixels along the side of the tiles in which frames are decoded, 0 for
-        whole frames; by default as memory allows.
-      weights: A folder of weights, ours or Wan's (in diffusers' layout or the
-        original one as safetensors); by default those that ship with the package.
-      model: The model that the weights must be, such as wan21_1b3.
-      mesh: How several devices share the weights, and each video.
-      unlimited: Lift the limits of what may be asked for (sora_jax/limits.py),
-        memory among them.
+      tile: Side in pixels of the tiles that the VAE decodes; 0 decodes whole
+        frames; chosen by free memory by default.
+      weights: A folder of sora_jax weights, or of Wan's (diffusers' layout, or the
+        original one as safetensors); by default those shipped with the package.
+      model: Require the weights to be of this model, such as wan21_1b3.
+      mesh: How devices shard the weights and each video.
+      unlimited: Lift the limits of requests (sora_jax/limits.py), memory included.
     """
 
     task: Annotated[str, tyro.conf.arg(metavar=f"{{{','.join(TASKS)}}}")] = "generate"
@@ -108,7 +104,7 @@ class Options:
 
     @property
     def limits(self) -> Limits:
-        """What may be asked for."""
+        """The limits of the request."""
         return UNLIMITED if self.unlimited else LIMITS
 
     @property
@@ -117,16 +113,21 @@ class Options:
         return TASKS[self.task]
 
     def given(self) -> dict[str, Any]:
-        """What flags say of any task's arguments."""
+        """Return the task arguments that flags set."""
         return {
             name: value
-            for name in TASK_FLAGS
-            if (value := getattr(self, name)) not in (None, ())
+            for name, (_, default, _) in TASK_FLAGS.items()
+            if (value := getattr(self, name)) != default
         }
 
 
+def _takers(name: str) -> list[type[Task]]:
+    """Return the tasks that take an argument."""
+    return [task for task in TASKS.values() if name in task.arguments()]
+
+
 def _task_flags() -> dict[str, tuple[Any, Any, str]]:
-    """The type, default and meaning of every flag that some task has."""
+    """Return the type, default and help of every task's flags."""
     types, about = {}, {}
     for task in TASKS.values():
         for name, argument in task.arguments().items():
@@ -145,27 +146,30 @@ def _task_flags() -> dict[str, tuple[Any, Any, str]]:
         told = " ".join(
             f"{'/'.join(tasks)}: {text}" for text, tasks in about[name].items()
         )
+        usual = {task.arguments()[name].default for task in _takers(name)}
+        if not isinstance(flag, str) and all(isinstance(x, str) for x in usual):
+            kind, default = flag, usual.pop()  # a choice that all tasks share
         flags[name] = (kind, default, told)
     return flags
 
 
 TASK_FLAGS = _task_flags()
-# `Options` with the flags of the tasks.
-Arguments: Any = dataclasses.make_dataclass(
-    "Arguments",
+# `SampleOptions` with the flags of the tasks.
+SampleFlags: Any = dataclasses.make_dataclass(
+    "SampleFlags",
     [
         (name, Annotated[kind, tyro.conf.arg(help=about)], default)
         for name, (kind, default, about) in TASK_FLAGS.items()
     ],
-    bases=(Options,),
+    bases=(SampleOptions,),
     frozen=True,
     kw_only=True,
-    namespace={"__doc__": Options.__doc__},
+    namespace={"__doc__": SampleOptions.__doc__},
 )
 
 
-def settings_given(arguments: Options) -> dict[str, Any]:
-    """The settings that flags say, but for those that depend on the model."""
+def settings_from_flags(arguments: SampleOptions) -> dict[str, Any]:
+    """Return the settings that flags set, without size and seconds."""
     names = "negative_prompt frames fps window context steps solver guidance"
     names += " guidance_low shift tile"
     return {
@@ -175,9 +179,9 @@ def settings_given(arguments: Options) -> dict[str, Any]:
     }
 
 
-def settings_asked(arguments: Options, model: ModelConfig) -> SamplingConfig:
-    """The model's settings, but for what the flags say (--size apart)."""
-    asked = settings_given(arguments)
+def override_settings(arguments: SampleOptions, model: ModelConfig) -> SamplingConfig:
+    """Return the model's settings with those of the flags (except --size)."""
+    asked = settings_from_flags(arguments)
     if arguments.preview:
         asked["steps"] = max(4, model.sampling.steps // 4)
     if arguments.seconds is not None:
@@ -185,38 +189,36 @@ def settings_asked(arguments: Options, model: ModelConfig) -> SamplingConfig:
     return model.sampling.asked(**asked)
 
 
-def frames_in(arguments: Options, model: ModelConfig) -> int:
-    """The frames of --seconds: of a whole video, as the VAE divides them."""
+def frames_in(arguments: SampleOptions, model: ModelConfig) -> int:
+    """Convert --seconds to frames; to 1 + r k of them for a whole video."""
     assert arguments.seconds is not None
     fps = model.sampling.fps if arguments.fps is None else arguments.fps
     count, unit = arguments.seconds * fps, model.vae.time_factor
     if not 0 < fps < math.inf:
-        return 1  # refused elsewhere
+        return 1  # `task_flags` reports it
     if not math.isfinite(count) or count <= 0:
         raise ValueError(f"--seconds must be > 0, got {arguments.seconds}")
-    # Of a clip, new frames are counted, in any number.
+    # New frames of a clip may be any number.
     is_whole = "video" not in arguments.given()
     return 1 + unit * round(count / unit) if is_whole else max(1, round(count))
 
 
-def as_flag(problem: str, arguments: Options | None = None) -> str:
-    """Name the flag where a problem begins with a field."""
+def as_flag(problem: str, arguments: SampleOptions | None = None) -> str:
+    """Replace the field that a problem begins with by its flag."""
     field = re.split(r"\W", problem, maxsplit=1)[0]
     after = problem[len(field) :]
     if field == "noise":
         return "--init-noise" + after
     if field == "condition" and arguments is not None:
-        return (
-            f"--task {arguments.task}: what it is given of the video is no use:{after}"
-        )
+        return f"--task {arguments.task}: its input cannot be used:{after}"
     if field == "size" and arguments is not None and arguments.task == "outpaint":
         return f"--outpaint{after}"
-    names = {item.name for item in dataclasses.fields(Arguments)}
+    names = {item.name for item in dataclasses.fields(SampleFlags)}
     return f"--{field.replace('_', '-')}{after}" if field in names else problem
 
 
-def as_flags(problems: Iterable[str], arguments: Options) -> list[str]:
-    """Name the flags of problems, each of which is told once."""
+def as_flags(problems: Iterable[str], arguments: SampleOptions) -> list[str]:
+    """Apply `as_flag` to problems and drop duplicates."""
     lines = (
         as_flag(line, arguments)
         for problem in problems

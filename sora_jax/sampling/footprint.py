@@ -1,4 +1,4 @@
-"""What a request takes of memory, estimated before any work."""
+"""Estimate the memory of a request before any work."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ FLOAT = 4  # bytes
 
 
 def footprint(request: Request, model: ModelConfig) -> int:
-    """Bytes that a step of denoising holds at least, over all devices.
+    """Return a lower bound on the bytes of a denoising step, over all devices.
 
-    The tokens between two layers and inside an MLP, the solver's history, and the
-    latents of the whole; what a compiled step takes is up to four times as much
-    (`python -m sora_jax.plan` tells it exactly). What exceeds this cannot work.
+    It counts the tokens between two layers and inside an MLP, the solver's stack and
+    the latents of the whole video. A compiled step takes up to four times as much
+    (`python -m sora_jax.plan` reports it exactly).
     """
     shape = request.latent_shape(model)
     window = 1 + (request.window(model) - 1) // model.vae.time_factor
@@ -35,15 +35,15 @@ def footprint(request: Request, model: ModelConfig) -> int:
 
 
 def check_footprint(request: Request, model: ModelConfig, limits: Limits) -> list[str]:
-    """Problems with a request that the devices' memory cannot hold."""
-    needed, room = footprint(request, model), memory.everywhere() * limits.memory
+    """Return a problem if the request does not fit into memory."""
+    needed, room = footprint(request, model), memory.total_available() * limits.memory
     if needed <= room:
         return []
     height, width = request.settings.size
     return [
-        f"frames: {request.window(model):,} at once of {width}x{height}, for "
-        f"{len(request.prompts)} videos, take at least {memory.gib(needed)} of memory, "
-        f"and there are {memory.gib(room)}: ask for fewer or smaller ones (a --window "
-        "makes long videos part by part), or lift the limits (--unlimited, or "
+        f"frames: {request.window(model):,} of {width}x{height} at once, for "
+        f"{len(request.prompts)} videos, need at least {memory.gib(needed)} of memory, "
+        f"got {memory.gib(room)}: ask for fewer or smaller ones (a smaller --window "
+        "samples long videos in pieces), or lift the limits (--unlimited, or "
         "limits=UNLIMITED)"
     ]

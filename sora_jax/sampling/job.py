@@ -1,7 +1,4 @@
-"""The job that the flags of `sample.py` come to, checked before any work.
-
-Everything that can be refused is refused here, before weights are loaded.
-"""
+"""Resolve the flags of `sample.py` to a job, and check it before loading weights."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks, flags, resizing, task_flags
 from sora_jax.sampling.feasibility import check_segments
-from sora_jax.sampling.limit_checks import exceeding
+from sora_jax.sampling.limit_checks import limit_problems
 from sora_jax.sampling.media import MediaFiles
 from sora_jax.sampling.request import check_shape
 from sora_jax.sampling.segments import Segment, with_prompts
@@ -32,20 +29,20 @@ from sora_jax.weights import bundle, folders
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Job:
-    """A checked command.
+    """A checked command of `sample.py`.
 
     Attributes:
       task: its name.
       prompts: one for each video.
-      outs: where each goes; a taken name is given a number.
-      settings: how all are made, with the frames and the size that come of it.
-      segments: of every video, but for its prompt and seed.
-      seed: of the first video's noise; the next has the next.
+      outs: path of each; a number is appended to a name that is taken.
+      settings: of all videos, with the resulting frames and size.
+      segments: of every video, without its prompt and seed.
+      seed: of the first video; each later video adds one.
       weights: folder.
-      mesh: how devices share them.
-      summary: what will be made, the defaults included.
-      record: flags that say what the videos were made from.
-      limits: what may be asked for.
+      mesh: how devices shard them.
+      summary: a line to print, defaults included.
+      record: task arguments for the sidecar.
+      limits: of the request.
     """
 
     task: str
@@ -61,13 +58,15 @@ class Job:
     limits: Limits
 
 
-def prepare(asked: checks.Asked | flags.Options) -> Job:
-    """Check a command, without loading any weights.
+def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
+    """Check a command without loading weights.
 
     Raises:
       ValueError: names each flag that is wrong, its value and the remedy.
     """
-    asked = asked if isinstance(asked, checks.Asked) else checks.read(asked)
+    asked = (
+        asked if isinstance(asked, checks.CheckedFlags) else checks.check_flags(asked)
+    )
     arguments, problems = asked.arguments, list(asked.problems)
     weights = arguments.weights or bundle.ASSETS
     try:
@@ -75,7 +74,7 @@ def prepare(asked: checks.Asked | flags.Options) -> Job:
     except ValueError as error:
         raise ValueError(flags.as_flag(str(error))) from error
     _check_mesh(problems, arguments.mesh, model)
-    settings = settings_of(problems, asked, model)
+    settings = resolve_settings(problems, asked, model)
     task, segments, shown = asked.task, None, (None, None)
     if settings is not None and task is not None:
         if arguments.seconds is not None:
@@ -94,7 +93,7 @@ def prepare(asked: checks.Asked | flags.Options) -> Job:
     if problems or settings is None or segments is None or task is None:
         raise ValueError("\n".join(flags.as_flags(problems, arguments)))
     assert frames is not None and size is not None
-    resizing.tell(task, arguments.fit, settings, model, arguments.limits)
+    resizing.warn_about_resizing(task, arguments.fit, settings, model, arguments.limits)
     settings = dataclasses.replace(settings, frames=frames, size=size)
     return Job(
         task=arguments.task,
@@ -106,7 +105,7 @@ def prepare(asked: checks.Asked | flags.Options) -> Job:
         weights=weights,
         mesh=arguments.mesh,
         summary=summarize(arguments.task, model, settings),
-        record=record(task, arguments.fit),
+        record=sidecar_record(task, arguments.fit),
         limits=arguments.limits,
     )
 
@@ -116,18 +115,18 @@ def _check_mesh(problems: list[str], mesh: MeshConfig, model: ModelConfig) -> No
     checks.collect(problems, functools.partial(sharding.make_mesh, heads=heads), shape)
 
 
-def settings_of(
-    problems: list[str], asked: checks.Asked, model: ModelConfig
+def resolve_settings(
+    problems: list[str], asked: checks.CheckedFlags, model: ModelConfig
 ) -> SamplingConfig | None:
-    """The settings that the flags and the model say; problems are noted."""
+    """Merge the settings of model and flags; append problems."""
     arguments = asked.arguments
-    settings = checks.collect(problems, flags.settings_asked, arguments, model)
+    settings = checks.collect(problems, flags.override_settings, arguments, model)
     if settings is None:
         return None
     if asked.size is not None:
         resized = functools.partial(dataclasses.replace, settings, size=asked.size)
         settings = checks.collect(problems, resized) or settings
-    problems += exceeding(settings, arguments.limits)
+    problems += limit_problems(settings, arguments.limits)
     problems += task_flags.without_effect(arguments, settings, model)
     return settings
 
@@ -135,13 +134,13 @@ def settings_of(
 def make_segments(
     problems: list[str],
     task: Task,
-    arguments: flags.Options,
+    arguments: flags.SampleOptions,
     settings: SamplingConfig,
     model: ModelConfig,
 ) -> list[Segment] | None:
-    """The segments of the task; problems are noted."""
-    # Files are read where the rest is right, since that may take long.
-    has_files = bool(named_files(task))
+    """Build the segments of the task; append problems."""
+    # Reading files may take long: only when everything else is right.
+    has_files = bool(file_arguments(task))
     if has_files and arguments.task != "outpaint":
         problems += check_shape(settings, model, ("window",))
     if problems and has_files:
@@ -152,8 +151,8 @@ def make_segments(
     return checks.collect(problems, task.segments, context)
 
 
-def named_files(task: Task) -> dict[str, Any]:
-    """The arguments of a task that name files."""
+def file_arguments(task: Task) -> dict[str, Any]:
+    """Return the arguments of a task that are paths."""
     return {
         name: value
         for name, argument in task.arguments().items()
@@ -162,23 +161,23 @@ def named_files(task: Task) -> dict[str, Any]:
     }
 
 
-def record(task: Task, fit: str) -> dict[str, Any]:
-    """What a video's record says of it beside its settings: what it was made from."""
+def sidecar_record(task: Task, fit: str) -> dict[str, Any]:
+    """Return the task arguments for a video's sidecar."""
     said = task.to_json()
     said.pop("task")
-    said.pop("frames", None)  # a setting too, which says it as it was made
+    said.pop("frames", None)  # the settings hold the final number
     if "strength" in task.arguments():
         said["strength"] = getattr(task, "strength")  # noqa: B009
-    if set(named_files(task)) - {"init_noise"}:
+    if set(file_arguments(task)) - {"init_noise"}:
         said["fit"] = fit
     if isinstance(task, Storyboard):
-        # The file may change, and holds the prompts.
-        said["story"] = storyboard.read_text(task.storyboard)
+        # The file may change later, and holds the prompts.
+        said["story"] = storyboard.read_storyboard_text(task.storyboard)
     return said
 
 
 def summarize(task: str, model: ModelConfig, settings: SamplingConfig) -> str:
-    """Tell in a line how a video is made."""
+    """Summarize the settings of a video in one line."""
     height, width = settings.size
     low = settings.guidance_low
     guidance = f"{settings.guidance:g}" + ("" if low is None else f" then {low:g}")
@@ -197,19 +196,19 @@ def summarize(task: str, model: ModelConfig, settings: SamplingConfig) -> str:
 def choose_outs(
     out: str, prompts: tuple[str, ...], frames: int | None, name: str
 ) -> tuple[str, ...]:
-    """A file for each video; a folder gets names that tell what is in them."""
+    """Choose the path of each video; in a folder, named after its prompt."""
     if out.endswith("/") or Path(out).is_dir():
         suffix = ".png" if frames == 1 else ".mp4"
         names = [name or cli.output_name(prompt) for prompt in prompts]
         outs = [os.path.join(out, name + suffix) for name in names]
     else:
         outs = [out] * len(prompts)
-    # The first host writes.
+    # Only the first host writes.
     for path in dict.fromkeys(outs) if jax.process_index() == 0 else ():
         outputs.check_output(path)
     return tuple(outs)
 
 
 def draw_seed() -> int:
-    """A seed that is short enough to be typed again."""
+    """Draw a seed short enough to type."""
     return int.from_bytes(os.urandom(3), "big")

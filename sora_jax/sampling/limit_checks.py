@@ -1,4 +1,4 @@
-"""What may be asked for: settings and prompts within the limits. Needs no JAX."""
+"""Check settings and prompts against the limits. Needs no JAX."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from sora_jax.config import SamplingConfig
 from sora_jax.limits import Limits
 
 
-def exceeding(settings: SamplingConfig, limits: Limits) -> list[str]:
-    """Problems with settings that ask for more than the limits allow."""
+def limit_problems(settings: SamplingConfig, limits: Limits) -> list[str]:
+    """Return the problems of settings that exceed the limits."""
     asked = {
         "frames": (settings.frames, limits.frames),
         "window": (settings.window or 0, limits.window),
@@ -26,8 +26,8 @@ def exceeding(settings: SamplingConfig, limits: Limits) -> list[str]:
 
 
 def too_many(name: str, unit: str, value: int | float, most: int | float) -> str:
-    """A problem with what exceeds a limit."""
-    # Python writes no number of thousands of digits.
+    """Return the message for a value above its limit."""
+    # Python refuses to print integers of thousands of digits.
     got = f"{value:,}" if value < 10**30 else "far more"
     return (
         f"{name} must be at most {most:,}{' ' + unit if unit else ''}, got {got}: "
@@ -36,7 +36,7 @@ def too_many(name: str, unit: str, value: int | float, most: int | float) -> str
 
 
 def check_prompts(prompts: tuple[str, ...], limits: Limits) -> list[str]:
-    """Problems with how many prompts there are, how long, and of what letters."""
+    """Return problems with the number, length and encoding of prompts."""
     problems = []
     if len(prompts) > limits.variations:
         problems.append(too_many("variations", "", len(prompts), limits.variations))
@@ -44,13 +44,13 @@ def check_prompts(prompts: tuple[str, ...], limits: Limits) -> list[str]:
     if longest > limits.prompt:
         problems.append(too_many("prompt", "characters", longest, limits.prompt))
     for prompt in dict.fromkeys(prompts):
-        if not is_text(prompt):
-            problems.append(f"prompt holds what is no UTF-8 text: {ascii(prompt[:80])}")
+        if not is_utf8(prompt):
+            problems.append(f"prompt must be UTF-8 text, got {ascii(prompt[:80])}")
     return problems
 
 
-def is_text(text: str) -> bool:
-    """Whether a text can be written; bytes of no UTF-8 come as surrogates."""
+def is_utf8(text: str) -> bool:
+    """Return whether a text is UTF-8; other bytes of argv are surrogates."""
     try:
         text.encode()
     except UnicodeEncodeError:

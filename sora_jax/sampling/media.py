@@ -1,4 +1,4 @@
-"""The files that a task names, read and brought to the video's size and frame rate."""
+"""Read the files of a task, at the size and frame rate of the video."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from sora_jax.sampling.tasks.edit import check_larger
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class MediaFiles:
-    """Reads a task's files; arrays are taken as they are.
+    """Read a task's files; arrays pass unchanged.
 
     Attributes:
-      settings: whose size and frame rate pictures and clips are brought to.
-      fit: how they come to that size.
-      limits: how large they may be.
-      prefix: what stands before a field in messages: "--" where fields are flags.
+      settings: target size and frame rate.
+      fit: how files are resized.
+      limits: bounds on files.
+      prefix: of fields in messages: "--" if they are flags.
     """
 
     settings: SamplingConfig
@@ -36,7 +36,7 @@ class MediaFiles:
     prefix: str = ""
 
     def video(self, video: Any) -> Clip:
-        """A clip.
+        """Read a clip.
 
         Raises:
           ValueError: the file is missing, damaged, no video, or exceeds the limits.
@@ -46,10 +46,10 @@ class MediaFiles:
         return to_float(self._footage(video).clip.pixels)
 
     def enlarged(self, video: Any) -> Clip:
-        """A clip brought to the size of the video.
+        """Read a clip and enlarge it to the size of the video.
 
         Raises:
-          ValueError: that is not larger, or as in `video`.
+          ValueError: the size is not larger than the clip's; or see `video`.
         """
         size = self.settings.size
         if isinstance(video, str):
@@ -57,10 +57,12 @@ class MediaFiles:
             check_larger(size, found.source_size)
             return to_float(found.clip.pixels)
         check_larger(size, video.shape[1:3])
+        if not any(video.strides):  # of a dry run: one grey pixel stands for all
+            return np.broadcast_to(video[:1, :1, :1], (len(video), *size, 3))
         return fit(video, *size)
 
     def picture(self, picture: Any, field: str) -> Clip:
-        """One frame.
+        """Read one frame.
 
         Raises:
           ValueError: the file is missing, damaged, no picture, or exceeds the limits.
@@ -78,11 +80,11 @@ class MediaFiles:
     def masked_video(
         self, video: Any, mask: Any
     ) -> tuple[Clip, Float[np.ndarray, "t h w"]]:
-        """A clip and its mask, 1 where it is repainted.
+        """Read a clip and its mask, 1 where it is repainted.
 
         Raises:
-          ValueError: a file is missing or damaged, or the mask is of another size or
-            length than the clip, or leaves nothing to repaint.
+          ValueError: a file is missing or damaged, or the mask differs from the clip
+            in size or length, or masks nothing.
         """
         if not isinstance(mask, str):
             return self.video(video), mask
@@ -97,10 +99,10 @@ class MediaFiles:
         return to_float(found.clip.pixels), 1 - given
 
     def noise(self, noise: Any) -> np.ndarray | None:
-        """Latents `[b t h w z]` to begin from.
+        """Read initial latents `[b t h w z]`.
 
         Raises:
-          ValueError: the file is missing, or holds other things than finite numbers.
+          ValueError: the file is missing, or not an array of finite floats.
         """
         if not isinstance(noise, str):
             return noise
@@ -108,18 +110,18 @@ class MediaFiles:
         return read_noise(noise, field, self.limits)
 
     def storyboard(self, path: Any) -> tuple[Any, float]:
-        """The shots of a storyboard's file, and its length in seconds.
+        """Read a storyboard's shots, and its length in seconds.
 
         Raises:
-          ValueError: the file is missing or makes no sense.
+          ValueError: the file is missing or invalid.
         """
-        board = storyboard.read(
+        board = storyboard.read_storyboard(
             path, field=f"{self.prefix}storyboard", limits=self.limits
         )
         return board.shots, board.seconds
 
     def _footage(self, path: str) -> footage.Footage:
-        return footage.read(path, field=f"{self.prefix}video", **self._how())
+        return footage.read_footage(path, field=f"{self.prefix}video", **self._how())
 
     def _how(self) -> dict[str, Any]:
         fps, size = self.settings.fps, self.settings.size
@@ -127,16 +129,16 @@ class MediaFiles:
 
 
 def read_noise(path: str | os.PathLike, field: str, limits: Limits) -> np.ndarray:
-    """Read latents to begin from, `[b t h w z]`.
+    """Read initial latents `[b t h w z]`.
 
     Raises:
-      ValueError: the file is missing, or holds other things than finite numbers.
+      ValueError: the file is missing, or not an array of finite floats.
     """
-    noise = arrays.load(path, field=field, limits=limits)
-    named = f"{field} {files.quoted(path)}"
+    noise = arrays.open_array(path, field=field, limits=limits)
+    where = f"{field} {files.quoted(path)}"
     if not np.issubdtype(noise.dtype, np.floating):
         raise ValueError(
-            f"{named} must hold one array of floating-point numbers, got "
+            f"{where} must hold one array of floating-point numbers, got "
             f"{noise.dtype}: save it with np.save"
         )
     if noise.size > limits.noise:

@@ -1,4 +1,4 @@
-"""The model as people use it: prompts, pictures and clips in, videos out.
+"""The Python API of a model: prompts, pictures and clips in, videos out.
 
 Every task becomes segments (`tasks`), every segment windows (`windows`), every window
 latents (`window_sampler`): prompt -> text states -> keys and values, once; noise ->
@@ -24,7 +24,7 @@ from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import codec, converters, rewording, unfamiliar
 from sora_jax.sampling.feasibility import check_segments
-from sora_jax.sampling.limit_checks import check_prompts, exceeding
+from sora_jax.sampling.limit_checks import check_prompts, limit_problems
 from sora_jax.sampling.media import MediaFiles
 from sora_jax.sampling.rewording import Expander
 from sora_jax.sampling.segment_sampler import SegmentSampler
@@ -32,13 +32,13 @@ from sora_jax.sampling.segments import Segment, with_prompts
 from sora_jax.sampling.task_methods import TaskMethods
 from sora_jax.sampling.tasks import Generate, Task, build
 from sora_jax.sampling.tasks.context import TaskContext
-from sora_jax.sampling.window_sampler import Progress, silent
+from sora_jax.sampling.window_sampler import Progress, no_progress
 from sora_jax.sampling.windows import Frames
 from sora_jax.weights import bundle, folders
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 _logger = logging.getLogger(__name__)
-# What diffusers calls settings.
+# diffusers' names of settings.
 DIFFUSERS = {
     "num_frames": "frames",
     "num_inference_steps": "steps",
@@ -48,17 +48,17 @@ DIFFUSERS = {
 
 
 class Model(TaskMethods):
-    """Weights that answer requests.
+    """A loaded model with a method for each task.
 
-    Clips are `[t h w 3]` in [-1, 1], of NumPy or JAX, of a size that the model can
-    make; what is given of them comes back as it is. Every method that makes a video
-    also takes
+    Clips are `[t h w 3]` in [-1, 1], NumPy or JAX, of a size that the model supports;
+    given pixels are returned unchanged. Every method that makes a video also takes
 
       seed: of the noise; the same seed gives the same video.
-      progress: wraps segments, windows, steps and frames: (numbers, unit) -> numbers.
-      **settings: fields of `SamplingConfig` that differ from the weights' own.
+      progress: wraps the loops over segments, windows, steps and frames, as in
+        `(numbers, unit) -> numbers`.
+      **settings: fields of `SamplingConfig` that override the weights' defaults.
 
-    and raises a ValueError, before any work, that names every field that is wrong.
+    and raises a ValueError that names every wrong field before any work.
     """
 
     def __init__(
@@ -69,23 +69,23 @@ class Model(TaskMethods):
         expander: Expander | None = None,
         rewords: bool = True,
     ):
-        """Keep the weights; nothing is loaded or compiled before it is asked for.
+        """Keep the weights; networks are loaded and compiled on first use.
 
         Args:
           weights: the networks.
-          limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
-          expander: knows the words of the model's training.
-          rewords: whether prompts are put into these words, where they are known to
-            say the same; what is changed is told.
+          limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
+          expander: knows the vocabulary of the model's captions.
+          rewords: whether to rewrite prompts in this vocabulary, where the meaning is
+            known to stay the same; changes are reported.
         """
         self.weights, self.limits = weights, limits
         self.expander, self.rewords = expander, rewords
         self.config = weights.config
         # Each warning is given once, however many videos are made.
-        self._tell = functools.cache(tell)
+        self._tell = functools.cache(warn)
 
     def __repr__(self) -> str:
-        """Name the weights and what they make by default."""
+        """Show the model's name and its default frames, size and rate."""
         settings = self.config.sampling
         height, width = settings.size
         return (
@@ -96,11 +96,11 @@ class Model(TaskMethods):
     def generate(
         self, prompts: str | Sequence[str], **options: Any
     ) -> Float[np.ndarray, "b t h w 3"]:
-        """Make videos: see `stream`."""
+        """Generate videos; see `stream` for the arguments."""
         return np.concatenate(list(self.stream(prompts, **options)), axis=1)
 
     def __call__(self, prompt: str | Sequence[str], **options: Any) -> Any:
-        """Generate videos, with the names that diffusers gives arguments.
+        """Generate videos, with diffusers' names of arguments.
 
         Args:
           prompt: what each video shows.
@@ -109,6 +109,10 @@ class Model(TaskMethods):
         """
         asked: dict[str, Any] = {}
         for name, value in options.items():
+            if DIFFUSERS.get(name, name) in asked:
+                raise ValueError(
+                    f"{name} is given twice, by two names: leave one of them out"
+                )
             asked[DIFFUSERS.get(name, name)] = value
         sides = {name: asked.pop(name) for name in ("height", "width") if name in asked}
         if len(sides) == 1 or (sides and "size" in asked):
@@ -125,24 +129,24 @@ class Model(TaskMethods):
         prompts: str | Sequence[str],
         *,
         condition: Condition | None = None,
-        noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
+        init_noise: Float[np.ndarray, "b t2 h2 w2 z"] | None = None,
         frames: int | None = None,
         seed: int = 0,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         **settings: Any,
     ) -> Iterator[Frames]:
-        """Make videos and yield their frames in order, chunk by chunk.
+        """Generate videos and yield their frames in order, chunk by chunk.
 
         Args:
-          prompts: what each video shows.
-          condition: pixels that are given, the same for every video.
-          noise: latents to begin from, in the place of those that the seed gives.
-          frames: of each video.
+          prompts: one for each video.
+          condition: given pixels, the same for every video.
+          init_noise: initial latents, instead of those drawn from the seed.
+          frames: in each video.
           seed: of the noise; the same seed gives the same videos.
           progress: see the class.
-          **settings: fields of `SamplingConfig` that differ from the weights' own.
+          **settings: fields of `SamplingConfig` that override the weights' defaults.
         """
-        given = {"condition": condition, "init_noise": noise, "frames": frames}
+        given = {"condition": condition, "init_noise": init_noise, "frames": frames}
         given = {name: value for name, value in given.items() if value is not None}
         task = build(Generate, given)
         return self.perform(task, prompts, seed=seed, progress=progress, **settings)
@@ -150,38 +154,46 @@ class Model(TaskMethods):
     def reconstruct(
         self, pixels: Float[np.ndarray, "b t h w 3"]
     ) -> Float[np.ndarray, "b t h w 3"]:
-        """Pass clips through the VAE."""
+        """Encode clips and decode them again."""
         pixels = converters.as_clips(pixels, "pixels")
-        codec.check(self.config.vae, pixels.shape)
-        vae, mesh_plan = self.weights.parts["vae"], self.weights.mesh_plan
+        codec.check_divisible(self.config.vae, pixels.shape)
+        vae, mesh_plan = self.weights.vae, self.weights.mesh_plan
         return codec.reconstruct(vae, pixels, mesh_plan)
 
     def perform(
         self,
         task: Task,
-        prompts: str | Sequence[str] = "",
+        prompts: str | Sequence[str] | None = None,
         *,
         seed: int = 0,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         **settings: Any,
     ) -> Iterator[Frames]:
         """Perform a task and yield the frames of its videos in order, chunk by chunk.
 
         Args:
-          task: what is done.
-          prompts: what each video shows.
+          task: the task and its arguments.
+          prompts: one for each video.
           seed: of the noise; the same seed gives the same videos.
           progress: see the class.
-          **settings: fields of `SamplingConfig` that differ from the weights' own; by
-            default the size is that of the task's own pixels.
+          **settings: fields of `SamplingConfig` that override the weights' defaults;
+            the size defaults to that of the task's input.
         """
+        if not isinstance(task, Task):
+            raise converters.argument_error("task", "one of sampling.tasks", task)
         converters.as_function(progress, "progress")
-        size = size_of(task)
+        size = input_size(task)
         if size is not None:
             settings = {"size": size, **settings}
-        texts = converters.as_prompts(prompts)
+        if prompts is None and task.needs_prompt:
+            raise ValueError(f"prompts is missing: {task.name} needs one")
+        texts = converters.as_prompts("" if prompts is None else prompts)
+        if task.prompt == "none" and any(texts):
+            raise converters.argument_error(
+                "prompts", f"left out, since {task.name} has texts of its own", prompts
+            )
         number = converters.as_count(seed, "seed")
-        with sharding.fail_together():  # a task asks what memory its own host has
+        with sharding.fail_together():  # a task checks the memory of its host
             segments = task.segments(self.context(settings))
             problems = check_prompts(texts, self.limits)
             if problems:
@@ -191,9 +203,9 @@ class Model(TaskMethods):
         return self.sample(self.reword(segments), progress)
 
     def context(self, settings: dict[str, Any]) -> TaskContext:
-        """What a task is told: the model's settings but for those that are given."""
+        """Return the context of a task, with the given settings."""
         asked = self.config.sampling.asked(**converters.as_settings(settings))
-        problems = exceeding(asked, self.limits)
+        problems = limit_problems(asked, self.limits)
         if problems:
             raise ValueError("\n".join(problems))
         return TaskContext(
@@ -204,39 +216,38 @@ class Model(TaskMethods):
         )
 
     def reword(self, segments: Sequence[Segment]) -> Sequence[Segment]:
-        """The segments in the words of the model's training; tells of what is new."""
+        """Rewrite the segments' prompts; warn about changes and unknown words."""
         if self.rewords and self.expander is not None:
             segments = rewording.reword(
                 segments, self.config, self.expander, self._tell
             )
         tokenizer = self.weights.tokenizer
-        for line in unfamiliar.find(segments, self.config, tokenizer, self.expander):
+        for line in unfamiliar.find_unfamiliar(
+            segments, self.config, tokenizer, self.expander
+        ):
             self._tell(line)
         return segments
 
     def sample(
-        self, segments: Sequence[Segment], progress: Progress = silent
+        self, segments: Sequence[Segment], progress: Progress = no_progress
     ) -> Iterator[Frames]:
         """Sample checked segments and yield their frames in order."""
         sampler = SegmentSampler(self.weights, progress)
         return sampler.sample(segments)
 
 
-def size_of(task: Task) -> tuple[int, int] | None:
-    """The (height, width) of the first pixels that a task was given, if any.
+def input_size(task: Task) -> tuple[int, int] | None:
+    """Return the (height, width) of a task's first input array, if any.
 
-    A task that brings its input to another size has none.
+    A task that resizes its input has none.
     """
     if task.size == "another":
         return None
-    videos = getattr(task, "video", None)
-    given = list(videos) if isinstance(videos, tuple) else [videos]
-    given += [key.picture for key in getattr(task, "image", ())]
-    shapes = [x.shape for x in given if isinstance(x, np.ndarray)]
+    shapes = [x.shape for x in task.footage() if isinstance(x, np.ndarray)]
     return (shapes[0][1], shapes[0][2]) if shapes else None
 
 
-def tell(line: str) -> None:
+def warn(line: str) -> None:
     """Warn, on the first of several hosts."""
     if jax.process_index() == 0:
         _logger.warning(line)
@@ -253,24 +264,24 @@ def load(
     """Load a model; without a folder, the one that ships with the package.
 
     Args:
-      folder: of weights, ours or Wan's.
-      mesh: how devices share them, and each video.
-      limits: what may be asked for; `sora_jax.limits.UNLIMITED` lifts them.
+      folder: weights of sora_jax or of Wan.
+      mesh: how devices shard the weights and each video.
+      limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
       expander: see `Model`.
       rewords: see `Model`.
 
     Raises:
-      ValueError: an argument is of another type, the folder is none, or a file in it
-        is missing or damaged.
+      ValueError: an argument is of a wrong type, the folder does not exist, or a file
+        in it is missing or damaged.
     """
     if not isinstance(folder, (str, os.PathLike)):
-        raise converters.refuse("folder", "a path", folder)
+        raise converters.argument_error("folder", "a path", folder)
     if not isinstance(mesh, MeshConfig):
-        raise converters.refuse("mesh", "a sora_jax.config.MeshConfig", mesh)
+        raise converters.argument_error("mesh", "a sora_jax.config.MeshConfig", mesh)
     if not isinstance(limits, Limits):
-        raise converters.refuse("limits", "sora_jax.limits.Limits", limits)
+        raise converters.argument_error("limits", "sora_jax.limits.Limits", limits)
     if not isinstance(rewords, bool):
-        raise converters.refuse("rewords", "True or False", rewords)
+        raise converters.argument_error("rewords", "True or False", rewords)
     where = files.located(folder, "folder")
-    weights = folders.load(where, mesh=mesh)
+    weights = folders.load_weights(where, mesh=mesh)
     return Model(weights, limits=limits, expander=expander, rewords=rewords)

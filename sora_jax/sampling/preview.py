@@ -12,8 +12,8 @@ from sora_jax.config import DiTRun, ModelConfig, SamplingConfig
 from sora_jax.data.video import to_uint8
 from sora_jax.sampling.model import Model
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
-from sora_jax.weights.parts import in_memory
-from sora_jax.weights.workdirs import clips_of, load_vae, tokenizer_of
+from sora_jax.weights.model_weights import weights_in_memory
+from sora_jax.weights.workdirs import encode_run_of, load_vae, tokenizer_of
 
 PROMPTS = (
     "a big red ball bounces on a green floor",
@@ -28,8 +28,8 @@ def sample_media(
     networks: Mapping[str, Any],
     mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> dict[str, np.ndarray]:
-    """Make one video for each of a few prompts, side by side."""
-    vae, fps = load_vae(config.latents), clips_of(config.latents).data.fps
+    """Sample one video for each of a few prompts, side by side."""
+    vae, fps = load_vae(config.latents), encode_run_of(config.latents).data.fps
     described = ModelConfig(
         name="the model in training",
         vae=vae.config,
@@ -40,7 +40,7 @@ def sample_media(
         conditioning=config.conditioning,
         mid_clip=config.packing.mid_clip > 0,
     )
-    weights = in_memory(
+    weights = weights_in_memory(
         described,
         tokenizer_of(config),
         vae=vae,
@@ -48,7 +48,7 @@ def sample_media(
         text_encoder=networks["text_encoder"],
     )
     weights = dataclasses.replace(weights, mesh_plan=mesh_plan)
-    # The nearest to 64 x 64 that the patches divide.
+    # The size nearest to 64 x 64 that is a multiple of the patch.
     units = [vae.config.space_factor * patch for patch in config.dit.patch[1:]]
     size = tuple(max(unit, 64 // unit * unit) for unit in units)
     videos = Model(weights).generate(PROMPTS, steps=12, size=size)

@@ -1,4 +1,4 @@
-"""What a person asks for, checked before any heavy work."""
+"""A request: what the model samples, checked before any work."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from sora_jax.limits import SEEDS
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Request:
-    """A request for videos of one shape: what is given of them, and what to make.
+    """A request for videos of one shape.
 
     Attributes:
       prompts: one for each video.
       settings: shape, solver and guidance.
-      condition: given pixels, the same for every video; they come back as they are.
-        Beyond its last frame nothing is given.
-      fading: keyframes that the video may leave: (strength, condition), the weakest
-        first. A condition holds for that share of the denoising, from its beginning,
-        and stands for all that is given until then.
+      condition: given pixels, the same for every video, which are returned unchanged.
+        It may have fewer frames than the video.
+      fading: (strength, condition) pairs of keyframes with a strength below 1, the
+        weakest first. Each holds for that first share of the steps, and includes all
+        pixels given until then.
       source: pixels `[t h w 3]` that denoising starts from, part-way (SDEdit, Meng et
         al. 2021).
-      strength: which share of the denoising the source goes through: 0 leaves it as
-        the VAE sees it, 1 forgets it.
-      story: (frame, prompt) of stretches of time; before the first of them, the
-        video's own prompt is shown.
-      noise: latents `[b t h w z]` to begin from; without them the seed draws some.
+      strength: share of the steps that the source goes through: 0 returns its
+        reconstruction, 1 ignores it.
+      story: (frame, prompt) of stretches of time; before the first one, the video's
+        own prompt applies.
+      noise: initial latents `[b t h w z]`; drawn from the seed by default.
       seed: of the noise; the same seed gives the same videos.
-      part: the number of a segment of its video; each has its own noise.
+      part: number of the segment in its video; each has its own noise.
     """
 
     settings: SamplingConfig
@@ -48,19 +48,19 @@ class Request:
 
     @property
     def texts(self) -> tuple[str, ...]:
-        """All that the videos are to show."""
+        """All prompts of the request."""
         story = tuple(prompt for _, prompt in self.story)
         has_own = bool(self.story) and self.story[0][0] == 0
         return story if has_own else (*self.prompts, *story)
 
     @property
     def conditions(self) -> list[tuple[int | float, Condition]]:
-        """Every condition, and the share of the denoising in which it holds."""
+        """(share of the steps in which it holds, condition) pairs."""
         lasting = [] if self.condition is None else [(1.0, self.condition)]
         return [*self.fading, *lasting]
 
     def latent_shape(self, model: ModelConfig) -> tuple[int, int, int, int]:
-        """The shape (t, h, w, z) of a video's latents."""
+        """Return the shape (t, h, w, z) of a video's latents."""
         height, width = self.settings.size
         vae = model.vae
         frames = 1 + (self.settings.frames - 1) // vae.time_factor
@@ -68,12 +68,12 @@ class Request:
         return (frames, *cells, vae.channels)
 
     def window(self, model: ModelConfig) -> int:
-        """Frames that are made at once."""
+        """Return the frames sampled at once."""
         return min(self.settings.frames, self.settings.window or model.sampling.frames)
 
 
-def check(request: Request, model: ModelConfig) -> None:
-    """Refuse what the model cannot make, all problems at once.
+def check_supported(request: Request, model: ModelConfig) -> None:
+    """Check that the model supports the request; report all problems at once.
 
     Raises:
       ValueError: names each field, its value and the remedy.
@@ -99,12 +99,12 @@ def check(request: Request, model: ModelConfig) -> None:
 def check_shape(
     settings: SamplingConfig, model: ModelConfig, counted: tuple[str, ...]
 ) -> list[str]:
-    """Problems with sizes that the model does not divide.
+    """Return problems with frames and sizes that are no multiples of the model's.
 
     Args:
-      settings: asked for.
-      model: that is to make videos so.
-      counted: settings that count the frames of what is made.
+      settings: of the request.
+      model: the model.
+      counted: names of the settings that must be 1 + r k frames.
     """
     problems = []
     time = model.vae.time_factor
@@ -139,9 +139,9 @@ def _check_window(request: Request, model: ModelConfig) -> list[str]:
     if model.conditioning != "nothing":
         return []
     return [
-        f"frames: the model {model.name} makes {window} frames at once and cannot go "
-        f"on from them, got {frames}: make fewer, try --window {frames} (it was not "
-        "trained so), or take weights that know of pictures"
+        f"frames: the model {model.name} makes at most {window} frames and cannot "
+        f"continue them, got {frames}: make fewer, try --window {frames} (it was not "
+        "trained on that many), or use weights that take images"
     ]
 
 
@@ -158,7 +158,7 @@ def _check_noise(request: Request, model: ModelConfig) -> list[str]:
             "--frames or --size"
         )
     elif not (np.abs(request.noise) <= np.finfo(np.float32).max).all():
-        problems.append("noise holds what is no number (NaN or infinity): draw it anew")
+        problems.append("noise must be finite, got NaN or infinity: draw it again")
     if request.window(model) < request.settings.frames:
         problems.append(
             f"noise is for videos made at once, got {request.settings.frames} frames "
@@ -173,9 +173,8 @@ def _check_condition(
     problems = []
     if model.conditioning == "nothing":
         problems.append(
-            f"condition: the model {model.name} makes videos from text alone: leave "
-            "pictures and clips out, or take weights that know of them, such as the "
-            "default ones"
+            f"condition: the model {model.name} takes text alone: leave pictures "
+            "and clips out, or use weights that take them, such as the default ones"
         )
     frames = len(condition.mask)
     shape = (min(frames, settings.frames), *settings.size)
@@ -186,12 +185,12 @@ def _check_condition(
         if tuple(got) != shape
     ]
     if model.conditioning == "tokens" and not problems:
-        given = conditioning.beginning(np.asarray(condition.mask))
+        given = conditioning.prefix_length(np.asarray(condition.mask))
         if given is None or given % model.vae.time_factor != 1:
             problems.append(
-                f"condition: the model {model.name} takes whole frames at the "
-                f"beginning alone, 1 + {model.vae.time_factor}k of them: animate from "
-                "a first picture or extend forward, or take weights with conditioning "
+                f"condition: the model {model.name} takes only the first "
+                f"1 + {model.vae.time_factor}k whole frames: animate from a first "
+                "picture or extend forward, or use weights with conditioning "
                 "channels, such as the default ones"
             )
     return problems
@@ -203,8 +202,8 @@ def _check_fading(request: Request, model: ModelConfig) -> list[str]:
         return [f"fading: strengths must be between 0 and 1, got {strengths}"]
     if strengths and model.conditioning != "channels":
         return [
-            f"fading: the model {model.name} keeps given frames whole: leave strengths "
-            "out, or take weights with conditioning channels, such as the default ones"
+            f"fading: the model {model.name} has no strengths: leave them "
+            "out, or use weights with conditioning channels, such as the default ones"
         ]
     if strengths and request.window(model) < request.settings.frames:
         return [

@@ -1,4 +1,4 @@
-"""What becomes of pictures and clips that are not of the size of the video."""
+"""Warn about pictures and clips whose size differs from the video's."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling.tasks import Task
 
 _logger = logging.getLogger(__name__)
-# What is brought to a size that differs by less is the same to look at.
+# Smaller relative changes of size are not worth a warning.
 NEAR = 0.25
 
 
-def tell(
+def warn_about_resizing(
     task: Task, fit: Fit, settings: SamplingConfig, model: ModelConfig, limits: Limits
 ) -> None:
-    """Say of each file that is much resized what it becomes, and what that is worth."""
+    """Warn about every file that is resized a lot, and say how."""
     if not model.seen.sizes or jax.process_index() > 0:
         return
     for line in _lines(task, fit, settings, model, limits):
@@ -32,38 +32,31 @@ def tell(
 def _lines(
     task: Task, fit: Fit, settings: SamplingConfig, model: ModelConfig, limits: Limits
 ) -> Iterator[str]:
-    # To enlarge a clip is what upscaling is for.
-    for path in _clips_and_pictures(task) if task.size == "input" else ():
+    # Upscaling enlarges on purpose.
+    files = [x for x in task.footage() if isinstance(x, str)]
+    for path in dict.fromkeys(files) if task.size == "input" else ():
         if os.path.exists(path):
-            shape = size_of(path, limits)
-            change = describe(shape, settings.size, fit)
+            shape = file_size(path, limits)
+            change = describe_resizing(shape, settings.size, fit)
             if change:
                 yield (
-                    f"{quoted(os.path.basename(path))} {change}: {model.name} knows "
-                    "the clips of its training only, and what it makes beside other "
-                    "footage does not fit"
+                    f"{quoted(os.path.basename(path))} {change}: {model.name} was "
+                    "trained on clips of one kind, and its frames do not match other "
+                    "footage"
                 )
 
 
-def _clips_and_pictures(task: Task) -> list[str]:
-    """The files of a task that are brought to the size, each once."""
-    videos = getattr(task, "video", None)
-    paths = list(videos) if isinstance(videos, tuple) else [videos]
-    paths += [key.picture for key in getattr(task, "image", ())]
-    return list(dict.fromkeys(path for path in paths if isinstance(path, str)))
-
-
-def size_of(path: str, limits: Limits = LIMITS) -> tuple[int, int]:
-    """The (height, width) of a picture or clip on a screen; one frame of it is read."""
+def file_size(path: str, limits: Limits = LIMITS) -> tuple[int, int]:
+    """Return the displayed (height, width) of a picture or clip; reads one frame."""
     if path.endswith(".npy"):
-        return next(iter(arrays.frames_of(path, 1.0, limits=limits))).size
+        return next(iter(arrays.array_frames(path, 1.0, limits=limits))).size
     if pictures.is_still(path):
-        return pictures.size_of(path, limits=limits)
+        return pictures.picture_size(path, limits=limits)
     return next(iter(decoding.decode(path, limits=limits))).size
 
 
-def describe(source: tuple[int, int], size: tuple[int, int], fit: str) -> str:
-    """How a file of (height, width) comes to another size; "" where little changes."""
+def describe_resizing(source: tuple[int, int], size: tuple[int, int], fit: str) -> str:
+    """Describe how a file is resized; "" if its size hardly changes."""
     (rows, columns), (height, width) = source, size
     scales = height / rows, width / columns
     if max(abs(scale - 1) for scale in scales) < NEAR:
@@ -75,5 +68,5 @@ def describe(source: tuple[int, int], size: tuple[int, int], fit: str) -> str:
         "stretch": "stretched out of shape",
     }
     is_alike = share < (1 + NEAR) * min(scales)
-    way = "" if is_alike else f" ({ways[fit]}; --fit says how)"
+    way = "" if is_alike else f" ({ways[fit]}; change it by --fit)"
     return f"is {columns}x{rows} and becomes {width}x{height}{way}"

@@ -1,7 +1,7 @@
-"""Prompts put into the words of a model's training, and cut where they tell of a cut.
+"""Rewrite prompts in the vocabulary of a model's captions, and split them at cuts.
 
-A prompt that tells of a cut is sampled shot by shot, as a storyboard is: all of 16
-videos showed both shots so, and two or three from the prompt alone.
+A prompt that describes a cut is sampled shot by shot, like a storyboard: then all of 16
+videos showed both shots, against two or three when sampled as one.
 """
 
 from __future__ import annotations
@@ -22,27 +22,27 @@ from sora_jax.sampling.segments import (
     map_requests,
 )
 
-# Frames below which a shot shows nothing of its own.
+# A shot of fewer frames is too short to show anything.
 FEWEST = 5
 
 
-@runtime_checkable  # since the tests check types at run time
+@runtime_checkable  # the tests check types at run time
 class Expander(Protocol):
-    """What puts prompts into the words of a model's training.
+    """Rewrites prompts in the vocabulary of a model's captions.
 
-    The vocabulary is all words that the model has read; empty where it is not known.
+    The vocabulary is every word of the training captions; empty if unknown.
     """
 
     def reword(self, prompt: str, vocabulary: Collection[str]) -> str:
-        """Say the same in words of the vocabulary; the prompt itself where it is."""
+        """Rewrite a prompt in words of the vocabulary; unchanged if it is already."""
         ...
 
     def shots(self, prompt: str, vocabulary: Collection[str]) -> list[str]:
-        """The shots that a prompt tells of, one or more."""
+        """Split a prompt into its shots, one or more."""
         ...
 
     def doubts(self, prompt: str, vocabulary: Collection[str]) -> Iterable[str]:
-        """What a prompt says in words of the vocabulary, and no caption did."""
+        """Return what a prompt asks for that no training clip shows."""
         ...
 
 
@@ -52,10 +52,10 @@ def reword(
     expander: Expander,
     tell: Callable[[str], None],
 ) -> list[Segment]:
-    """The segments with reworded prompts; what is changed is told.
+    """Rewrite the prompts of segments, and report the changes.
 
-    Cut into shots is what is sampled from a prompt alone, and shown as it is: what a
-    clip, a picture or a follow-up hangs on stays one shot.
+    Only a segment sampled from a prompt alone is split into shots; one that a clip, a
+    picture or a follow-up depends on stays one shot.
     """
 
     def change(request: Request) -> Request:
@@ -77,14 +77,14 @@ def reword(
     return found
 
 
-def told(segments: Sequence[Segment]) -> str:
-    """What segments show, one text after the other, set apart by bars."""
+def join_prompts(segments: Sequence[Segment]) -> str:
+    """Join the prompts of segments, separated by bars."""
     texts = (text for one in all_sampled(segments) for text in one.request.texts)
     return " | ".join(text for text, _ in itertools.groupby(texts))
 
 
-def texts_of(request: Request) -> list[str]:
-    """All that a request's videos are to show, each text once."""
+def prompts_of(request: Request) -> list[str]:
+    """Return the prompts of a request without duplicates."""
     return list(dict.fromkeys(request.texts))
 
 
@@ -96,7 +96,7 @@ def _tell_changes(
             text
             for one in each
             if isinstance(one, Sampled)
-            for text in texts_of(one.request)
+            for text in prompts_of(one.request)
         ]
         for each in (before, after)
     )
@@ -109,7 +109,7 @@ def _tell_changes(
 
 
 def _shots(segment: Sampled, model: ModelConfig, expander: Expander) -> list[Segment]:
-    """The shots of what is sampled from a prompt alone, if there is time for them."""
+    """Split a segment sampled from a prompt alone into shots, if long enough."""
     request, frames = segment.request, segment.request.settings.frames
     given: list[Any] = [request.condition, request.noise, request.source]
     given += [*request.fading, *request.story]
@@ -127,7 +127,7 @@ def _shots(segment: Sampled, model: ModelConfig, expander: Expander) -> list[Seg
 
 
 def _shot(request: Request, prompt: str, frames: int, factor: int) -> Sampled:
-    """A shot, of as many frames as the VAE divides."""
+    """Return the segment of a shot, of a length that the VAE supports."""
     whole = 1 + -(-(frames - 1) // factor) * factor
     settings = dataclasses.replace(request.settings, frames=whole)
     request = dataclasses.replace(request, prompts=(prompt,), settings=settings)

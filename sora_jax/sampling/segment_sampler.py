@@ -1,4 +1,4 @@
-"""Segments to frames: footage is passed on, the rest is sampled, one after another."""
+"""Sample segments in order: footage passes unchanged, all others are sampled."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from sora_jax import sharding
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
 from sora_jax.sampling.window_sampler import Progress, PromptCache
-from sora_jax.sampling.windows import Frames, sample
-from sora_jax.weights.parts import Weights
+from sora_jax.sampling.windows import Frames, sample_request
+from sora_jax.weights.model_weights import Weights
 
 
 class SegmentSampler:
-    """Samples segments; their prompts are encoded once, and each has its own noise."""
+    """Samples segments; encodes their prompts once."""
 
     def __init__(self, weights: Weights, progress: Progress):
         self.weights, self.progress = weights, progress
@@ -32,17 +32,19 @@ class SegmentSampler:
                 yield from self.shown(segment)
             elif isinstance(segment, FollowUp):
                 chunks = list(self.shown(segment.sampled))
-                with sharding.fail_together():  # as where a task is built
+                with sharding.fail_together():  # as when building a task
                     following = segment.segments(np.concatenate(chunks, axis=1)[0])
                 yield from self.sample(following)
             elif len(segment):
                 yield segment[None]
 
     def shown(self, segment: Sampled) -> Iterator[Frames]:
-        """Sample a segment and yield the frames of it that are shown."""
+        """Sample a segment and yield the frames that are part of the video."""
         request = dataclasses.replace(segment.request, part=next(self.numbers))
         at = 0
-        for chunk in sample(self.weights, self.prompt_cache, request, self.progress):
+        for chunk in sample_request(
+            self.weights, self.prompt_cache, request, self.progress
+        ):
             first, last = max(segment.start - at, 0), segment.stop - at
             at += chunk.shape[1]
             if first < min(last, chunk.shape[1]):

@@ -1,7 +1,7 @@
-"""What a task comes to: the segments that a video consists of, in their order.
+"""The segments that a task builds: the parts of a video in order.
 
-A segment is footage that is shown as it is, frames that are sampled, or a follow-up
-that depends on sampled frames. Segments are built without weights, and without JAX.
+A segment is footage that is shown unchanged, frames to sample, or a follow-up that
+depends on sampled frames. Segments are built without weights, and without JAX.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from jaxtyping import Float
 
 from sora_jax.sampling.request import Request
 
-# [t h w 3]; no names, since those of one function would have to be of one length.
+# [t h w 3]; unnamed axes, since clips of one function differ in length.
 Clip: TypeAlias = Float[np.ndarray, "_ _ _ 3"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Sampled:
-    """Frames that are sampled, and which of them are shown.
+    """Frames to sample, and which of them are shown.
 
     Attributes:
-      request: what is sampled.
+      request: what to sample.
       start: first frame that is shown.
       stop: one past the last.
     """
@@ -36,28 +36,28 @@ class Sampled:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FollowUp:
-    """Segments that depend on sampled frames, which are not shown by themselves.
+    """Segments that depend on sampled frames.
 
     Attributes:
-      sampled: what comes first.
-      segments: from its frames to the segments that are shown.
+      sampled: sampled first, and not shown by itself.
+      segments: maps its frames to the segments that are shown.
     """
 
     sampled: Sampled
     segments: Callable[[Clip], list[Segment]]
 
     def dry(self) -> list[Segment]:
-        """The segments that would follow from grey frames: of the same shapes."""
+        """Build the segments from grey frames, for their shapes."""
         frames = self.sampled.stop - self.sampled.start
         shape = (frames, *self.sampled.request.settings.size, 3)
-        return self.segments(np.zeros(shape, np.float32))
+        return self.segments(np.broadcast_to(np.float32(0), shape))
 
 
 Segment: TypeAlias = Clip | Sampled | FollowUp
 
 
 def all_sampled(segments: Sequence[Segment]) -> Iterator[Sampled]:
-    """Yield all that is sampled, follow-ups included."""
+    """Yield every sampled segment, also those of follow-ups."""
     for segment in segments:
         if isinstance(segment, Sampled):
             yield segment
@@ -69,7 +69,7 @@ def all_sampled(segments: Sequence[Segment]) -> Iterator[Sampled]:
 def map_requests(
     segments: Sequence[Segment], change: Callable[[Request], Request]
 ) -> list[Segment]:
-    """The segments with changed requests, those of follow-ups included."""
+    """Apply a function to every request, also those of follow-ups."""
 
     def changed(segment: Segment) -> Segment:
         if isinstance(segment, Sampled):
@@ -89,11 +89,11 @@ def map_requests(
 def with_prompts(
     segments: Sequence[Segment], prompts: tuple[str, ...], seed: int
 ) -> list[Segment]:
-    """The segments of a task, for a video of each prompt.
+    """Set the prompts and the seed of a task's segments.
 
     Args:
       segments: of the task.
-      prompts: what each video shows, where the task's own texts do not say it.
+      prompts: one for each video, for segments without prompts of their own.
       seed: of the noise.
     """
     return map_requests(

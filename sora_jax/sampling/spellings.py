@@ -1,7 +1,7 @@
-"""What other programs call the flags of `sample.py`, so that habits go on working.
+"""Accept the names that other programs give to the flags of `sample.py`.
 
-`diffusers` names arguments of its pipelines so, Wan's `generate.py` and MaxDiffusion
-flags of their commands; a dash and an underscore are the same.
+They are arguments of diffusers' pipelines, and flags of Wan's `generate.py` and of
+MaxDiffusion; dashes and underscores are equivalent.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ import tyro
 from sora_jax import cli
 from sora_jax.files import quoted
 from sora_jax.sampling import tasks
-from sora_jax.sampling.flags import Arguments, Options
+from sora_jax.sampling.flags import SampleFlags, SampleOptions
 
-# Another's name, and the one here.
+# The other program's name, and ours.
 FLAGS = {
     # diffusers
     "num-frames": "frames",
@@ -41,13 +41,13 @@ FLAGS = {
     "num-video-frames": "frames",
     "pretrained-model-name-or-path": "weights",
 }
-# Flags whose values are texts or names of files, which may hold any letters.
+# Flags whose values are texts or paths, which may hold any character.
 _TEXTS = ("prompt", "negative-prompt", "image", "video", "mask", "prompts", "out")
 _TEXTS += ("storyboard", "init-noise", "weights")
 TEXTS = tuple(
     f"--{name}" for name in (*_TEXTS, *FLAGS) if FLAGS.get(name, name) in _TEXTS
 )
-# What people call tasks, and how each is asked for here.
+# Other names of tasks, and the flags to use.
 TASKS = {
     "t2v": "--task generate",
     "text-to-video": "--task generate",
@@ -68,35 +68,35 @@ TASKS = {
 }
 
 
-def parse(argv: Sequence[str]) -> Options:
-    """Read a command line, others' names of flags included.
+def parse(argv: Sequence[str]) -> SampleOptions:
+    """Parse a command line, with the flags of other programs too.
 
     Raises:
-      ValueError: a task is none, or a side of the size is missing.
+      ValueError: the task is unknown, or one of height and width is missing.
       SystemExit: tyro has printed what is wrong with a flag, or the help.
     """
     cli.refuse_control(argv, TEXTS)
     pairs = (tyro.conf.FlagCreatePairsOff,)
-    return tyro.cli(Arguments, args=translate(argv), config=pairs)
+    return tyro.cli(SampleFlags, args=translate(argv), config=pairs)
 
 
 def translate(argv: Sequence[str]) -> list[str]:
-    """Turn others' flags into ours.
+    """Translate the flags of other programs.
 
     Raises:
-      ValueError: a task is none, a height comes without a width, or two names of one
-        flag are given.
+      ValueError: the task is unknown, one of height and width is missing, or a flag
+        is given by two names.
     """
     translated, sides = [], {}
-    names: dict[str, str] = {}  # of each flag of ours, as it was given
+    names: dict[str, str] = {}  # by our flag, the name on the command line
     rest = list(argv)
     while rest:
         argument = rest.pop(0)
         name, equals, value = argument.partition("=")
         key = name[2:].replace("_", "-") if name.startswith("--") else ""
         if key:
-            ours = "size" if key in ("height", "width") else FLAGS.get(key, key)
-            _refuse_twice(names, ours, key)
+            flag = "size" if key in ("height", "width") else FLAGS.get(key, key)
+            _refuse_twice(names, flag, key)
         if key in ("height", "width"):
             if not equals:
                 value = rest.pop(0) if rest else ""
@@ -110,13 +110,13 @@ def translate(argv: Sequence[str]) -> list[str]:
     return translated + _size_of(sides)
 
 
-def _refuse_twice(names: dict[str, str], ours: str, key: str) -> None:
-    """Refuse two names of one flag, of which one would be left out without a word."""
+def _refuse_twice(names: dict[str, str], flag: str, key: str) -> None:
+    """Refuse two names of one flag; one of them would be ignored silently."""
     sides = ("height", "width")
-    before = names.setdefault(ours, key)
+    before = names.setdefault(flag, key)
     if before != key and not (before in sides and key in sides):
         raise ValueError(
-            f"--{ours} is given twice, as --{before} and as --{key}: leave one out"
+            f"--{flag} is given twice, as --{before} and as --{key}: leave one out"
         )
 
 

@@ -1,4 +1,4 @@
-"""From flags to a task: which are needed, and which would do nothing."""
+"""Build a task from flags; refuse flags that are missing or have no effect."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ from typing import Any
 
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.files import quoted
-from sora_jax.sampling.flags import Options
+from sora_jax.sampling.flags import SampleOptions
 from sora_jax.sampling.tasks import TASKS, Task, build
 
 
-def build_task(arguments: Options) -> Task:
+def build_task(arguments: SampleOptions) -> Task:
     """Build the task that flags ask for.
 
     Raises:
-      ValueError: names every flag that is missing, wrong, or means nothing to the task.
+      ValueError: names every flag that is missing, wrong, or unused by the task.
     """
     kind, given = arguments.kind, arguments.given()
     problems = _misplaced(arguments, given)
@@ -28,27 +28,32 @@ def build_task(arguments: Options) -> Task:
             values[name] = _value(kind, name, given[name])
         except ValueError as error:
             problems += str(error).splitlines()
-    problems += _prompt_and_size(arguments, values)
-    if problems:
+    task = None
+    try:
+        task = build(kind, values)
+    except ValueError as error:
+        told = [line for line in str(error).splitlines() if " is missing: " not in line]
+        problems += told
+    problems += _prompt_and_size(arguments, task)
+    if problems or task is None:
         raise ValueError("\n".join(problems))
-    return build(kind, values)
+    return task
 
 
 def _value(kind: type[Task], name: str, given: Any) -> Any:
-    """What flags say of an argument; one that is no list is given once."""
+    """Return the value of an argument; one that takes no list is given once."""
     argument = kind.arguments()[name].kind
     if argument.takes != "list" and isinstance(given, tuple):
         if len(given) != 1:
             raise ValueError(
-                f"--{name} must be given 1 times with --task {kind.name}, got "
-                f"{len(given)}"
+                f"--{name} must be given once with --task {kind.name}, got {len(given)}"
             )
         (given,) = given
-    return argument.convert(given, name)
+    return given
 
 
-def _misplaced(arguments: Options, given: dict[str, Any]) -> list[str]:
-    """Problems with flags that mean nothing to the task."""
+def _misplaced(arguments: SampleOptions, given: dict[str, Any]) -> list[str]:
+    """Return problems with flags that the task does not use."""
     kind, problems = arguments.kind, []
     takes = {n for n, a in kind.arguments().items() if a.kind.flag is not None}
     if arguments.seconds is not None:
@@ -67,9 +72,11 @@ def _misplaced(arguments: Options, given: dict[str, Any]) -> list[str]:
             f"{flag} does nothing with --task {kind.name}: leave it out, or try --task "
             + " or ".join(takers)
         )
-    if kind.name == "inpaint" and "outpaint" in given:
-        problems.append("--task inpaint needs either --mask FILE or --outpaint WxH")
-    has_files = {"video", "image", "storyboard"} & set(given)
+    has_files = {
+        name
+        for name, argument in kind.arguments().items()
+        if name in given and argument.kind.is_fitted
+    }
     if arguments.fit != "crop" and not has_files:
         problems.append(
             f"--fit {arguments.fit} does nothing without files: leave it out"
@@ -77,34 +84,30 @@ def _misplaced(arguments: Options, given: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _prompt_and_size(arguments: Options, values: dict[str, Any]) -> list[str]:
-    """Problems with what the task needs beside its own arguments."""
+def _prompt_and_size(arguments: SampleOptions, task: Task | None) -> list[str]:
+    """Return problems with the prompt, size and frames that the task needs."""
     kind, problems = arguments.kind, []
     if kind.size == "another" and arguments.size is None:
         problems.append(f"--size is missing: --task {kind.name} needs one")
     has_prompt = arguments.prompt is not None or arguments.prompts is not None
     if has_prompt and kind.prompt == "none":
         problems.append(f"--prompt does nothing with --task {kind.name}: leave it out")
-    required = {n for n, a in kind.arguments().items() if a.is_required}
-    if not required <= set(values):
+    if task is None:
         return problems
-    task = kind(**values)
     if not has_prompt and task.needs_prompt:
         problems.append("--prompt is missing: say what the video shows")
-    for name in ("frames", "seconds"):
-        is_given = getattr(arguments, name) is not None
-        if is_given and kind.counts and not task.counts_frames:
-            problems.append(
-                f"--{name} does nothing with --task {kind.name} and a --video, whose "
-                "length is given: leave it out"
-            )
+    if arguments.seconds is not None and kind.counts and not task.counts_frames:
+        problems.append(
+            f"--seconds does nothing with --task {kind.name} and a --video, whose "
+            "length is given: leave it out"
+        )
     return problems
 
 
 def without_effect(
-    arguments: Options, settings: SamplingConfig, model: ModelConfig
+    arguments: SampleOptions, settings: SamplingConfig, model: ModelConfig
 ) -> list[str]:
-    """Problems with flags that would do nothing beside the others."""
+    """Return problems with flags that have no effect next to the others."""
     problems, given = [], arguments.given()
     if arguments.negative_prompt and not settings.guides(model.boundary is not None):
         problems.append(
@@ -131,12 +134,12 @@ def without_effect(
         )
     if arguments.guidance_low is not None and model.boundary is None:
         problems.append(
-            f"--guidance-low {arguments.guidance_low} is for models of two "
+            f"--guidance-low {arguments.guidance_low} is for models with two "
             f"transformers, and {model.name} has one: leave it out"
         )
     if "image" in given and settings.frames == 1:
         problems.append(
-            f"--image {quoted(given['image'][0])} is the first frame, and with "
-            "--frames 1 nothing is left to make: leave one of them out"
+            f"--image {quoted(given['image'][0])} is the first frame, and "
+            "--frames 1 leaves nothing to sample: leave one of them out"
         )
     return problems

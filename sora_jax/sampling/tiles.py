@@ -1,4 +1,4 @@
-"""Decoding frames that are too large for the device: tile by tile, seams blended."""
+"""Decode frames too large for the device tile by tile, and blend the overlaps."""
 
 from __future__ import annotations
 
@@ -20,30 +20,29 @@ _logger = logging.getLogger(__name__)
 
 OVERLAP = 0.25  # of a tile, blended with its neighbour
 LEAST = 16  # latent cells along the side of the smallest tile
-MOST_FRAMES = 16  # that are handed on at a time
+MOST_FRAMES = 16  # yielded at a time
 
 
-def choose(
+def choose_tile(
     config: VAEConfig, size: tuple[int, int], mesh_plan: MeshPlan = SINGLE_DEVICE
 ) -> int | None:
-    """Latent cells along a tile's side; None where whole frames fit into memory.
+    """Choose the side of tiles in latent cells; None if whole frames fit into memory.
 
-    Devices share frames, and tiles.
+    Devices share frames and tiles.
     """
     room = sharding.min_over_hosts(
         memory.available(mesh_plan.mesh) * memory.WEIGHTS_SHARE
     )
-    needed = bytes_of_a_device(config, size, mesh_plan.devices)
+    needed = decoding_bytes(config, size, mesh_plan.devices)
     if needed <= room:
         return None
     tile = max(size) // config.space_factor
     while tile > LEAST:
-        if bytes_of_a_device(config, side(config, tile), mesh_plan.devices) <= room:
+        if decoding_bytes(config, tile_pixels(config, tile), mesh_plan.devices) <= room:
             break
         tile = max(LEAST, tile // 2)
     _logger.info(
-        "decoding takes about %s for whole frames, and there are %s: decoding tiles of "
-        "%d pixels",
+        "decoding whole frames takes about %s of %s free: decoding tiles of %d pixels",
         memory.gib(needed),
         memory.gib(room),
         tile * config.space_factor,
@@ -51,32 +50,32 @@ def choose(
     return tile
 
 
-def bytes_of_a_device(config: VAEConfig, size: tuple[int, int], devices: int) -> int:
-    """What decoding frames of (height, width) takes on each device."""
+def decoding_bytes(config: VAEConfig, size: tuple[int, int], devices: int) -> int:
+    """Estimate the bytes per device of decoding frames of (height, width)."""
     height, width = (length // config.space_factor for length in size)
     rows, columns = sharding.frame_grid(height, width, devices)
     return codec.decoder_bytes(config, size) // (rows * columns)
 
 
-def side(config: VAEConfig, tile: int) -> tuple[int, int]:
-    """The pixels of a tile."""
+def tile_pixels(config: VAEConfig, tile: int) -> tuple[int, int]:
+    """Return the (height, width) of a tile in pixels."""
     return tile * config.space_factor, tile * config.space_factor
 
 
-def decode(
+def decode_tiles(
     vae: VAE,
     latents: Float[AnyArray, "b t h w z"],
     tile: int,
     mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
-    """Decode tiles of frames, each through all of its time, and blend their seams.
+    """Decode each tile over all of its time, and blend the overlaps.
 
-    On the device it needs the memory of a tile where `codec.decode` needs that of a
-    frame; the video is put together on the host. What reaches farther than a tile in
-    the decoder is lost, so this is for frames that do not fit.
+    The device holds one tile, where `codec.decode` holds whole frames; the host joins
+    them. Context beyond a tile is lost in the decoder, so use it only for frames that
+    do not fit.
 
     Args:
-      vae: whose decoder it is.
+      vae: the VAE.
       latents: of whole frames.
       tile: latent cells along a tile's side.
       mesh_plan: how devices share a tile.
@@ -110,7 +109,7 @@ def decode(
 
 
 def tile_starts(size: int, tile: int) -> list[int]:
-    """Where tiles begin, that overlap and end where the frame ends."""
+    """Return the starts of overlapping tiles; the last ends at the frame's edge."""
     if size <= tile:
         return [0]
     step = max(1, tile - int(tile * OVERLAP))
@@ -118,7 +117,7 @@ def tile_starts(size: int, tile: int) -> list[int]:
 
 
 def ramp(start: int, tile: int, size: int) -> Float[np.ndarray, " tile"]:
-    """Weights along a tile: rising from its edges, but for those of the frame."""
+    """Return blending weights along a tile; they fall off at inner edges only."""
     overlap = max(1, int(tile * OVERLAP))
     place = np.arange(tile, dtype=np.float32)
     rising = np.minimum(1.0, (place + 1) / (overlap + 1))

@@ -1,4 +1,4 @@
-"""One window of video in latents: noise, or a noisy source, to what the prompt says.
+"""Sample the latents of one window, from noise or a noisy source.
 
 prompts -> text states -> keys and values, once; noise -> [DiT, solver step] x N ->
 latents. `denoising` holds the compiled parts.
@@ -20,17 +20,16 @@ from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
 from sora_jax.data.pipeline import join
 from sora_jax.diffusion import solvers
-from sora_jax.families.wan.layouts import DIT_LOW
 from sora_jax.sampling import denoising
 from sora_jax.sampling.request import Request
-from sora_jax.types import AnyArray, Batch, Context, Tokens
-from sora_jax.weights.parts import Weights
+from sora_jax.types import AnyArray, Batch, Context, ContextInputs, Tokens
+from sora_jax.weights.model_weights import Weights
 
-# Turns numbers into something that shows progress, and says of what: (range, unit).
+# Wraps a range to show progress in a unit, as in (range, unit) -> range.
 Progress = Callable[[Sequence[int], str], Iterable[int]]
 
 
-def silent(numbers: Sequence[int], unit: str) -> Iterable[int]:
+def no_progress(numbers: Sequence[int], unit: str) -> Iterable[int]:
     """Show no progress."""
     del unit
     return numbers
@@ -38,17 +37,16 @@ def silent(numbers: Sequence[int], unit: str) -> Iterable[int]:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Window:
-    """What one run of the solver samples, and from what.
+    """Inputs of one run of the solver.
 
     Attributes:
-      number: of the window; each has noise of its own.
-      frames: of latents.
+      number: of the window; each has its own noise.
+      frames: latent frames.
       prefix: clean latents at the beginning, for each video.
-      is_mid_clip: whether it goes on with a video, so that its first latent is not the
-        one frame that opens one.
-      extras: conditioning channels beside the noise, and until which share of the steps
-        each is held, the first to end first; after the last they are zeros.
-      source: latents that denoising starts from.
+      is_mid_clip: whether its first latent is not the single frame that opens a video.
+      extras: (share of the steps in which they hold, conditioning channels) pairs, in
+        order of the shares; after the last, the channels are zeros.
+      source: latents to start denoising from.
       story: (latent frame, prompt) of each stretch of time, from 0 on; None is the
         video's own prompt.
     """
@@ -63,36 +61,43 @@ class Window:
 
 
 class PromptCache:
-    """Encoded prompts: text states, and the transformer's keys and values of them."""
+    """Encoded prompts: the contexts, and the transformer's keys and values of them."""
 
     def __init__(self, weights: Weights):
-        self.parts, self.mesh_plan = weights.parts, weights.mesh_plan
-        self._context: tuple[bytes, Context] | None = None
+        self.weights = weights
+        self._contexts: dict[str, tuple[bytes, Context]] = {}
         self._network: tuple[tuple[str, bytes], denoising.Network] | None = None
 
-    def context(self, batch: Batch) -> Context:
-        """The states of the captions; encoded anew where they are not the last ones."""
-        key = batch.text.tobytes()
-        if self._context is None or self._context[0] != key:
-            encoder = self.parts["text_encoder"]
-            self._context = key, denoising.encode_text(encoder, batch, self.mesh_plan)
-        ids = self.mesh_plan.put(batch.text_ids, *denoising.TOKEN[:2])
-        return dataclasses.replace(self._context[1], ids=ids)
+    def contexts(self, batch: Batch) -> dict[str, Context]:
+        """Return every context of a batch; encodes those that are not cached."""
+        return {name: self._context(name, x) for name, x in batch.contexts.items()}
+
+    def _context(self, name: str, read: ContextInputs) -> Context:
+        mesh_plan = self.weights.mesh_plan
+        key = str(read.inputs.shape).encode() + read.inputs.tobytes()
+        if name not in self._contexts or self._contexts[name][0] != key:
+            encoder = self.weights.networks[self.weights.family.contexts[name]]
+            context = denoising.encode_context(encoder, read, mesh_plan)
+            self._contexts[name] = key, context
+        ids = mesh_plan.put(read.ids, *denoising.TOKEN[:2])
+        return dataclasses.replace(self._contexts[name][1], ids=ids)
 
     def network(
         self, name: str, batch: Batch, contexts: dict[str, Context]
     ) -> denoising.Network:
-        """The transformer of a step, with the prompts' keys and values."""
-        key = name, batch.text.tobytes()
+        """Return a transformer with the projected contexts of the prompts."""
+        inputs = b"".join(x.inputs.tobytes() for x in batch.contexts.values())
+        key = name, inputs
         if self._network is None or self._network[0] != key:
-            self._network = None  # goes before the other comes
-            dit = self.parts[name]
-            self._network = key, denoising.ready(dit, contexts, self.mesh_plan)
+            self._network = None  # free it before the next one loads
+            dit = self.weights.networks[name]
+            mesh_plan = self.weights.mesh_plan
+            self._network = key, denoising.prepare_network(dit, contexts, mesh_plan)
         return self._network[1]
 
     def release_network(self) -> None:
-        """Free the transformer's memory, where another network needs it."""
-        if not self.parts.keep:
+        """Free the transformer if networks do not fit into memory together."""
+        if not self.weights.networks.keep:
             self._network = None
 
 
@@ -100,7 +105,7 @@ class WindowSampler:
     """Samples the windows of a request.
 
     Attributes:
-      captions: room for so many stretches of time in a window.
+      captions: stretches of time that a window has room for.
     """
 
     def __init__(
@@ -108,7 +113,7 @@ class WindowSampler:
         weights: Weights,
         prompt_cache: PromptCache,
         request: Request,
-        progress: Progress = silent,
+        progress: Progress = no_progress,
         captions: int = 1,
     ):
         self.weights, self.captions = weights, captions
@@ -123,15 +128,15 @@ class WindowSampler:
     def sample(self, window: Window) -> Float[Array, "b t h w z"]:
         """Sample the latents of a window.
 
-        Networks are used one after another, so that they need not fit into memory
-        together: the text encoder, then the transformer (or two).
+        The text encoder runs first, then the transformer (or two), so that they need
+        not fit into memory together.
         """
         steps, videos = len(self.table.sigmas), len(self.request.prompts)
         if window.source is not None and steps == 0:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
-        contexts = {"text": self.prompt_cache.context(batch)}
-        tokens = denoising.place(batch.tokens, self.weights.mesh_plan)
+        contexts = self.prompt_cache.contexts(batch)
+        tokens = denoising.place_tokens(batch.tokens, self.weights.mesh_plan)
         schedule = [
             (until, self.with_channels(x, tokens)) for until, x in window.extras
         ]
@@ -150,6 +155,7 @@ class WindowSampler:
                 jnp.float32(self.table.times[i]),
                 jnp.asarray(self.table.matrices[i], jnp.float32),
                 jnp.float32(guidance),
+                self.fresh_noise(window, batch.tokens, i),
                 is_guided=self.is_guided,
             )
             jax.block_until_ready(stack)
@@ -161,20 +167,21 @@ class WindowSampler:
         return jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
 
     def grid(self, window: Window) -> tuple[int, int, int]:
-        """Patches of a window along (t, h, w)."""
+        """Return the patches of a window along (t, h, w)."""
         shape = (window.frames, *self.request.latent_shape(self.config)[1:])
         return grid_of(shape, self.config.dit.patch)
 
     def expert(self, time: float) -> tuple[str, float]:
-        """The transformer that makes a step, and its guidance."""
+        """Return the name of the transformer at a time, and its guidance."""
         boundary, settings = self.config.boundary, self.request.settings
-        if boundary is None or time >= boundary:
-            return "dit", settings.guidance
+        name = self.weights.family.transformer_at(self.config, time)
         low = settings.guidance_low
-        return DIT_LOW, settings.guidance if low is None else low
+        if low is not None and boundary is not None and time < boundary:
+            return name, low
+        return name, settings.guidance
 
     def start(self, window: Window, tokens: Tokens) -> Float[Array, "b n p"]:
-        """What denoising starts from: noise, over what is left of the source."""
+        """Draw the initial latents: noise, mixed with the source if there is one."""
         request, patch = self.request, self.config.dit.patch
         count = math.prod(self.grid(window))
         padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
@@ -190,10 +197,23 @@ class WindowSampler:
             noise = (1 - sigma) * source + sigma * noise
         return jnp.pad(noise, padding)
 
-    def rows(self, window: Window) -> Batch:
-        """One row for each video, then, with guidance, one for each without prompt.
+    def fresh_noise(
+        self, window: Window, tokens: Tokens, step: int
+    ) -> tuple[Array, Array] | None:
+        """Draw what a stochastic solver adds at a step: weights, and noise."""
+        if not self.table.is_stochastic:
+            return None
+        count = math.prod(self.grid(window))
+        padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
+        shape = (count, tokens.x.shape[2])
+        noise = denoising.draw_noise(self.request, window.number, shape, step)
+        noise = self.weights.mesh_plan.put(jnp.pad(noise, padding), *denoising.TOKEN)
+        return jnp.asarray(self.table.noise[step], jnp.float32), noise
 
-        Rows are padded to what the devices can share.
+    def rows(self, window: Window) -> Batch:
+        """Build a row for each video and, with guidance, one for each without prompt.
+
+        Rows are padded to a multiple of the devices that share them.
         """
         grid, patch = self.grid(window), self.config.dit.patch
         count, per_frame = math.prod(grid), grid[1] * grid[2]
@@ -232,7 +252,7 @@ class WindowSampler:
     def with_channels(
         self, channels: Float[np.ndarray, "b t h w q"], tokens: Tokens
     ) -> Tokens:
-        """The tokens with conditioning channels, with prompt and without."""
+        """Set the conditioning channels of all rows."""
         rows = [patchify(each, self.config.dit.patch) for each in channels]
         rows = np.stack(rows * (len(tokens.x) // len(rows)))
         padding = ((0, 0), (0, tokens.x.shape[1] - rows.shape[1]), (0, 0))

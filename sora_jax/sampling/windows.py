@@ -1,12 +1,12 @@
-"""A whole video from windows: in latents where the model can, else through pixels.
+"""Sample a whole video window by window, in latents or through pixels.
 
-A video that fits a window is one run of the transformer. A longer one is made window
-by window, each going on from the end of the one before:
+A video that fits one window is one run of the solver. In a longer one, each window
+continues the one before:
 
-* in latents, by a model that was trained on videos without their beginning: the
-  windows join into one stream of latents, which is decoded once;
-* through pixels, by others, and where pixels are given later than in the first window:
-  the sampled frames are given to the next window as any other pixels are.
+* in latents, if the model was trained on mid-clip crops: the windows form one stream
+  of latents, which is decoded once;
+* through pixels otherwise, and if pixels are given after the first window: the decoded
+  frames condition the next window like any given pixels.
 """
 
 from __future__ import annotations
@@ -28,45 +28,45 @@ from sora_jax.sampling.window_sampler import (
     WindowSampler,
 )
 from sora_jax.types import AnyArray, Condition
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.model_weights import Weights
 
 Frames = Float[np.ndarray, "_ _ _ _ 3"]  # [b t h w 3]
 
 
-class Span(NamedTuple):
-    """Latent frames of a window, of which the first ones come from the one before."""
+class LatentSpan(NamedTuple):
+    """Latent frames [start, stop) of a window; it reuses the first `before`."""
 
     start: int
     stop: int
     before: int
 
 
-def spans(frames: int, window: int, context: int) -> list[Span]:
-    """Cut latent frames into windows of one length; the last ends where they end."""
+def split_into_windows(frames: int, window: int, context: int) -> list[LatentSpan]:
+    """Split latent frames into windows of equal length that overlap."""
     if frames <= window:
-        return [Span(0, frames, 0)]
-    found, done = [Span(0, window, 0)], window
+        return [LatentSpan(0, frames, 0)]
+    found, done = [LatentSpan(0, window, 0)], window
     while done < frames:
         stop = min(frames, done + window - context)
-        found.append(Span(stop - window, stop, done - (stop - window)))
+        found.append(LatentSpan(stop - window, stop, done - (stop - window)))
         done = stop
     return found
 
 
-def plan(request: Request, model: ModelConfig) -> list[Span]:
-    """The windows of a request."""
+def plan_windows(request: Request, model: ModelConfig) -> list[LatentSpan]:
+    """Return the windows of a request."""
     factor = model.vae.time_factor
     window = 1 + (request.window(model) - 1) // factor
     context = 1 + (request.settings.context - 1) // factor
     frames = request.latent_shape(model)[0]
-    return spans(frames, window, max(1, min(context, window - 1)))
+    return split_into_windows(frames, window, max(1, min(context, window - 1)))
 
 
-def sample(
+def sample_request(
     weights: Weights, prompt_cache: PromptCache, request: Request, progress: Progress
 ) -> Iterator[Frames]:
     """Sample the frames of a request and yield them in order, chunk by chunk."""
-    windows = plan(request, weights.config)
+    windows = plan_windows(request, weights.config)
     sampler = WindowSampler(
         weights,
         prompt_cache,
@@ -75,21 +75,23 @@ def sample(
         captions=most_stretches(request, windows, weights.config),
     )
     if len(windows) > 1 and not continues_in_latents(request, weights.config):
-        yield from through_pixels(sampler, windows)
+        yield from sample_through_pixels(sampler, windows)
         return
     start = 0
-    for chunk in through_latents(sampler, windows):
+    for chunk in sample_in_latents(sampler, windows):
         yield keep_given(chunk, request.condition, start)
         start += chunk.shape[1]
 
 
-def most_stretches(request: Request, windows: list[Span], model: ModelConfig) -> int:
-    """The most stretches of time in a window: with room for so many, one program."""
-    return max(len(story_of(request, span, model)) for span in windows)
+def most_stretches(
+    request: Request, windows: list[LatentSpan], model: ModelConfig
+) -> int:
+    """Return the largest number of stretches in a window, so that one program fits."""
+    return max(len(window_story(request, span, model)) for span in windows)
 
 
 def continues_in_latents(request: Request, model: ModelConfig) -> bool:
-    """Whether later windows need nothing but the latents of those before them."""
+    """Return whether later windows need only the latents of earlier ones."""
     later = request.window(model)
     condition = request.condition
     return model.mid_clip and (
@@ -97,24 +99,24 @@ def continues_in_latents(request: Request, model: ModelConfig) -> bool:
     )
 
 
-def through_latents(sampler: WindowSampler, windows: list[Span]) -> Iterator[Frames]:
-    """Windows that join into one stream of latents, decoded once."""
+def sample_in_latents(
+    sampler: WindowSampler, windows: list[LatentSpan]
+) -> Iterator[Frames]:
+    """Sample windows that form one stream of latents, and decode it once."""
     weights, request = sampler.weights, sampler.request
     videos = len(request.prompts)
     frames = request.window(weights.config)
     schedule = [
-        (until, [cut(condition, 0, frames, request.settings.size)] * videos)
+        (until, [crop_condition(condition, 0, frames, request.settings.size)] * videos)
         for until, condition in request.conditions
     ]
-    prefix, extras = condition_encoding.encode(weights, schedule)
+    prefix, extras = condition_encoding.encode_conditions(weights, schedule)
     source = None
     if request.source is not None:
-        source = codec.encode(
-            weights.parts["vae"], request.source[None], weights.mesh_plan
-        )[0]
-    # On the host: on the device each length would be compiled for.
+        source = codec.encode(weights.vae, request.source[None], weights.mesh_plan)[0]
+    # On the host: on the device, each length would compile.
     sampled: list[np.ndarray] = []
-    for number in counted(windows, sampler.progress):
+    for number in window_numbers(windows, sampler.progress):
         start, stop, before = windows[number]
         if sampled:
             prefix, extras = np.concatenate(sampled, axis=1)[:, start:], ()
@@ -125,74 +127,76 @@ def through_latents(sampler: WindowSampler, windows: list[Span]) -> Iterator[Fra
             is_mid_clip=start > 0,
             extras=extras,
             source=None if source is None else source[start:stop],
-            story=story_of(request, windows[number], weights.config),
+            story=window_story(request, windows[number], weights.config),
         )
         sampled.append(np.asarray(sampler.sample(window))[:, before:])
     latents = np.concatenate(sampled, axis=1)
-    yield from decode(weights, latents, request, sampler.progress)
+    yield from decode_video(weights, latents, request, sampler.progress)
 
 
-def through_pixels(sampler: WindowSampler, windows: list[Span]) -> Iterator[Frames]:
-    """Windows to which the frames before them are given as any other pixels."""
+def sample_through_pixels(
+    sampler: WindowSampler, windows: list[LatentSpan]
+) -> Iterator[Frames]:
+    """Sample windows conditioned on the decoded frames before them."""
     weights, request = sampler.weights, sampler.request
     videos = len(request.prompts)
     factor = weights.config.vae.time_factor
     last: Frames | None = None
-    for number in counted(windows, sampler.progress):
+    for number in window_numbers(windows, sampler.progress):
         start, stop, before = windows[number]
         first, frames = factor * start, 1 + factor * (stop - start - 1)
-        given = cut(request.condition, first, frames, request.settings.size)
+        given = crop_condition(request.condition, first, frames, request.settings.size)
         overlap = 1 + factor * (before - 1) if before else 0
         conditions = [given] * videos
         if last is not None:
-            conditions = [follow(given, shown[-overlap:]) for shown in last]
+            conditions = [
+                with_previous_frames(given, shown[-overlap:]) for shown in last
+            ]
         is_given = any(np.asarray(c.mask).any() for c in conditions)
         schedule = [(1.0, conditions)] if is_given else []
-        prefix, extras = condition_encoding.encode(weights, schedule)
+        prefix, extras = condition_encoding.encode_conditions(weights, schedule)
         source = None
         if request.source is not None:
             clip = request.source[first : first + frames]
-            source = codec.encode(weights.parts["vae"], clip[None], weights.mesh_plan)[
-                0
-            ]
+            source = codec.encode(weights.vae, clip[None], weights.mesh_plan)[0]
         window = Window(
             number=number,
             frames=stop - start,
             prefix=prefix,
             extras=extras,
             source=source,
-            story=story_of(request, windows[number], weights.config),
+            story=window_story(request, windows[number], weights.config),
         )
-        # Before the VAE takes the place of its networks.
+        # Sampling has to end before the VAE replaces the transformer in memory.
         latents = sampler.sample(window)
-        chunks = list(decode(weights, latents, request, sampler.progress))
+        chunks = list(decode_video(weights, latents, request, sampler.progress))
         last = keep_given(np.concatenate(chunks, axis=1), request.condition, first)
         yield last[:, overlap:]
 
 
-def counted(windows: list[Span], progress: Progress) -> Iterable[int]:
-    """The windows' numbers, with progress where there are several."""
+def window_numbers(windows: list[LatentSpan], progress: Progress) -> Iterable[int]:
+    """Return the indices of the windows; show progress if there are several."""
     numbers = range(len(windows))
     return numbers if len(windows) == 1 else progress(numbers, "window")
 
 
-def story_of(
-    request: Request, span: Span, model: ModelConfig
+def window_story(
+    request: Request, span: LatentSpan, model: ModelConfig
 ) -> tuple[tuple[int, str | None], ...]:
-    """The stretches of time that a window shows, in its own latent frames."""
+    """Return (latent frame, prompt) of the stretches of time in a window."""
     factor = model.vae.time_factor
-    # As in training: frame 1 + 4k starts latent 1 + k.
+    # As in training: with the time factor r, frame 1 + r k starts latent 1 + k.
     stretches = [(0, None), *((-(-at // factor), text) for at, text in request.story)]
     begun = [text for at, text in stretches if at <= span.start]
     later = [(at, text) for at, text in stretches if span.start < at < span.stop]
     return (0, begun[-1]), *((at - span.start, text) for at, text in later)
 
 
-def cut(
+def crop_condition(
     condition: Condition | None, start: int, frames: int, size: tuple[int, int]
 ) -> Condition:
-    """The condition of some of a video's frames: nothing is given where it ends."""
-    mask = conditioning.nothing(frames, size[0], size[1])
+    """Crop a condition to some frames; pixels beyond its end are not given."""
+    mask = conditioning.empty_mask(frames, size[0], size[1])
     pixels = np.zeros((*mask.shape, 3), np.float32)
     if condition is not None:
         here = slice(start, start + frames)
@@ -201,35 +205,37 @@ def cut(
     return Condition(pixels=pixels, mask=mask)
 
 
-def follow(condition: Condition, before: Float[np.ndarray, "t h w 3"]) -> Condition:
-    """The condition in which the first frames are also given, by the window before."""
+def with_previous_frames(
+    condition: Condition, before: Float[np.ndarray, "t h w 3"]
+) -> Condition:
+    """Add the previous window's frames to a condition, as its first frames."""
     pixels, mask = np.array(condition.pixels), np.array(condition.mask)
     pixels[: len(before)], mask[: len(before)] = before, 1
     return Condition(pixels=pixels, mask=mask)
 
 
 def keep_given(frames: Frames, condition: Condition | None, start: int) -> Frames:
-    """Put given pixels back as they are, in frames from `start` on."""
+    """Overwrite frames, which begin at frame `start`, with the given pixels."""
     if condition is None:
         return frames
-    given = cut(condition, start, frames.shape[1], frames.shape[2:4])
+    given = crop_condition(condition, start, frames.shape[1], frames.shape[2:4])
     return np.where(given.mask[..., None] > 0, given.pixels, frames)
 
 
-def decode(
+def decode_video(
     weights: Weights,
     latents: Float[AnyArray, "b t h w z"],
     request: Request,
     progress: Progress,
 ) -> Iterator[Frames]:
-    """Decode a video, whole frames or tiles of them, as memory allows."""
-    vae, mesh_plan = weights.parts["vae"], weights.mesh_plan
+    """Decode a video, in whole frames or in tiles, as memory allows."""
+    vae, mesh_plan = weights.vae, weights.mesh_plan
     tile = request.settings.tile
     cells = tile and tile // vae.config.space_factor
     if tile is None:
-        cells = tiles.choose(vae.config, request.settings.size, mesh_plan)
+        cells = tiles.choose_tile(vae.config, request.settings.size, mesh_plan)
     chunks = (
-        tiles.decode(vae, latents, cells, mesh_plan)
+        tiles.decode_tiles(vae, latents, cells, mesh_plan)
         if cells
         else codec.decode(vae, latents, mesh_plan)
     )

@@ -1,7 +1,7 @@
-"""Meshes, the plan from logical to mesh axes, and where arrays lie.
+"""Meshes, rules from logical to mesh axes, and placement of arrays.
 
-Models name logical axes; the config alone says along which mesh axes they lie (`RULES`)
-and how long those are. Nothing else in the package knows a mesh axis by name.
+Models name logical axes; only the config maps them to mesh axes (`RULES`) and sets the
+mesh's shape. No other package names a mesh axis.
 """
 
 from sora_jax.config.training import Rules

@@ -1,4 +1,4 @@
-"""Arrays from one or several hosts to their devices, and back."""
+"""Move arrays from hosts to devices, and back."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from jaxtyping import Array
 
 
 def place(x: Any, where: Sharding | None = None, **options: Any) -> Array:
-    """Put an array that every host holds whole; each keeps its devices' parts.
+    """Place an array that every host holds whole; each host places its shards.
 
     Args:
       x: an array of the host.
-      where: by default the first device.
+      where: the sharding; by default the first device.
       **options: of `jax.device_put`.
     """
     if where is None or where.is_fully_addressable:
@@ -30,9 +30,9 @@ def place(x: Any, where: Sharding | None = None, **options: Any) -> Array:
 
 @contextlib.contextmanager
 def on_host() -> Iterator[None]:
-    """Make the arrays of the code inside on the host, not on an accelerator.
+    """Create the arrays of the enclosed code on the host, not on an accelerator.
 
-    Without JAX's CPU backend they are made on the first device.
+    Without JAX's CPU backend they are created on the first device.
     """
     try:
         host = jax.local_devices(backend="cpu")[0]

@@ -1,4 +1,4 @@
-"""Several hosts: sharing a batch, agreeing on a value, failing together."""
+"""Several hosts: split a batch, exchange values, fail together."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ _any = jax.jit(jnp.any)
 
 
 def host_share(mesh_plan: MeshPlan) -> tuple[int, int]:
-    """Which part of a batch this host reads, of how many.
+    """Return this host's part of a batch and the number of parts.
 
-    Hosts whose devices share tokens read the same rows.
+    Hosts whose devices split the tokens of rows read the same rows.
 
     Raises:
-      ValueError: hosts would share some rows and not others.
+      ValueError: the rows of two hosts overlap only partly.
     """
     sharding = mesh_plan.sharding(("batch",))
     if sharding is None:
@@ -35,7 +35,7 @@ def host_share(mesh_plan: MeshPlan) -> tuple[int, int]:
 
 
 def share_of(host: int, rows: Mapping[int, Set[int]]) -> tuple[int, int]:
-    """The part of a host and their number, from the rows of each host's devices."""
+    """Return a host's part and the number of parts, from the rows of each host."""
     parts = sorted({tuple(sorted(part)) for part in rows.values()})
     sizes = [len(part) for part in parts]
     if sum(sizes) > len(set().union(*parts)) or len(set(sizes)) > 1:
@@ -60,9 +60,9 @@ def min_over_hosts(value: float) -> float:
 
 
 def any_host(value: bool) -> bool | jax.Array:
-    """Whether a flag is set on any host; all hosts call this.
+    """Return whether a flag is set on any host; all hosts call this.
 
-    With several hosts it is an array, so that a host waits only when it reads it.
+    With several hosts it is an array, so that reading it blocks, not this call.
     """
     if jax.process_count() == 1:
         return value
@@ -73,9 +73,9 @@ def any_host(value: bool) -> bool | jax.Array:
 
 @contextlib.contextmanager
 def fail_together() -> Iterator[None]:
-    """Raise on every host when the code inside fails on one, so that none waits.
+    """Raise on every host if the enclosed code fails on one, so that none hangs.
 
-    The code inside must not wait for other hosts itself.
+    The enclosed code must not wait for other hosts.
 
     Raises:
       ValueError: another host failed.
@@ -90,7 +90,7 @@ def fail_together() -> Iterator[None]:
 
 
 def _all(value: float) -> np.ndarray:
-    """A number from each host, on every host."""
+    """Gather a number from each host."""
     if jax.process_count() == 1:
         return np.array([value])
     return np.asarray(multihost_utils.process_allgather(np.float32(value)))

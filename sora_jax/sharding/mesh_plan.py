@@ -1,8 +1,8 @@
-"""Where arrays lie: a mesh and the table from logical to mesh axes, resolved once.
+"""`MeshPlan`: a mesh and the rules from logical to mesh axes, resolved once.
 
-A program builds one `MeshPlan` and hands it down; whoever chooses between ways to
-compute (a kernel, a ring, how far rows are padded) asks the plan. Nothing looks at
-ambient state, and the plan of a single device, the default everywhere, does nothing.
+A program builds one plan and passes it down. Code that depends on the mesh (kernel,
+ring, padding of rows) reads the plan, never global state. The default plan, for a
+single device, does nothing.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from sora_jax.sharding.arrays import place
 from sora_jax.sharding.meshes import frames_mesh
 
 Axes = tuple[str | None, ...]
-# The logical axis along which parameters are stored in parts, and gathered for use.
+# The logical axis along which parameters are sharded, and gathered for use.
 STORED = "embed"
 
 
@@ -55,32 +55,29 @@ class MeshPlan:
 
     @property
     def is_sharded(self) -> bool:
-        """Whether there is a mesh; its devices may still be one."""
+        """Whether there is a mesh, perhaps of one device."""
         return self.mesh is not None
 
     @property
     def devices(self) -> int:
-        """How many devices there are."""
+        """Number of devices."""
         return 1 if self.mesh is None else self.mesh.size
 
     @cached_property
     def platform(self) -> str:
-        """The platform that is compiled for: "cpu", "gpu" or "tpu".
-
-        Devices of a mesh may be those of another machine.
-        """
+        """The target platform, perhaps of another machine: "cpu", "gpu" or "tpu"."""
         if self.mesh is None:
             return jax.default_backend()
         return self.mesh.devices.flat[0].platform
 
     @property
     def ring_axis(self) -> str | None:
-        """The mesh axis around which keys are passed; None where nothing is."""
+        """The mesh axis of ring attention; None without one."""
         return self._used("ring")
 
     @property
     def ulysses_axis(self) -> str | None:
-        """The mesh axis along which heads are exchanged for tokens, likewise."""
+        """The mesh axis of Ulysses; None without one."""
         return self._used("ulysses")
 
     def _used(self, axis: str) -> str | None:
@@ -88,7 +85,7 @@ class MeshPlan:
         return axis if is_used else None
 
     def mesh_axes(self, axis: str | None) -> tuple[str, ...]:
-        """The mesh axes along which a logical axis lies."""
+        """Return the mesh axes of a logical axis."""
         found = dict(self.rules).get(axis) if axis else None
         return (found,) if isinstance(found, str) else found or ()
 
@@ -98,20 +95,20 @@ class MeshPlan:
         return math.prod(self.mesh.shape[axis] for axis in mesh_axes)
 
     def size(self, axis: str) -> int:
-        """How many devices share a logical axis."""
+        """Return the number of shards of a logical axis."""
         return self._extent(self.mesh_axes(axis))
 
     def round_up(self, length: int, axis: str) -> int:
-        """The least multiple of `size(axis)` that is not below a length."""
+        """Round a length up to a multiple of `size(axis)`."""
         return math.ceil(length / self.size(axis)) * self.size(axis)
 
     def spec(self, axes: Axes, shape: tuple[int, ...] | None = None) -> PartitionSpec:
         """Translate logical axes to mesh axes.
 
         Args:
-          axes: logical names, None for what every device has whole.
-          shape: of the array; given, an axis that its devices do not divide stays
-            whole.
+          axes: logical names; None for a replicated axis.
+          shape: of the array; if given, axes not divisible by their devices are
+            replicated.
         """
         table = dict(self.rules)
         found = [table.get(axis) if axis else None for axis in axes]
@@ -131,29 +128,28 @@ class MeshPlan:
         return NamedSharding(self.mesh, self.spec(axes, shape))
 
     def for_frames(self, rows: int, columns: int) -> MeshPlan:
-        """The same devices, laid out anew to share frames of rows x columns cells."""
+        """Rearrange the devices to share frames of rows x columns cells."""
         if self.mesh is None:
             return self
         return MeshPlan(frames_mesh(self.mesh, rows, columns), FRAME_RULES)
 
     def put(self, x: Any, *axes: str | None) -> Array:
-        """Put an array of the host on the devices, by its logical axes."""
+        """Place a host array on the devices by its logical axes."""
         if self.mesh is None:
             return jnp.asarray(x)
         return place(x, self.sharding(axes, x.shape))
 
     def constrain(self, x: Array, *axes: str | None) -> Array:
-        """Ask for the sharding of an activation by its logical axes."""
+        """Constrain the sharding of an activation by its logical axes."""
         if self.mesh is None:
             return x
         return jax.lax.with_sharding_constraint(x, self.sharding(axes, x.shape))
 
     def gather(self, parameter: Array, axes: Axes) -> Array:
-        """Gather a parameter that is stored in parts, to be used whole.
+        """All-gather a sharded parameter before use; its gradient is reduce-scattered.
 
-        Left to itself, XLA may add up partial products of the parts, as large as what
-        they are multiplied with, instead. The gradient is summed where its part is
-        stored.
+        Otherwise XLA may instead all-reduce partial products, which are as large as
+        activations.
         """
         return parameter if self.mesh is None else _gather(parameter, axes, self)
 

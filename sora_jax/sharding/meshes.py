@@ -1,4 +1,4 @@
-"""Meshes: devices along named axes, as the config says."""
+"""Build meshes from configs."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ import jax
 from jax.experimental import mesh_utils
 from jax.sharding import AxisType, Mesh
 
-# The axes as the config names them, and those of the mesh: devices that share the
-# tokens of a row exchange heads within groups (Ulysses), and the groups form a ring.
+# The config's axes, and the mesh's: `context` is split into groups that exchange heads
+# (ulysses), which form a ring.
 NAMES = ("data", "fsdp", "context", "tensor")
 AXES = ("data", "fsdp", "ring", "ulysses", "tensor")
 # The axes of the mesh on which devices share frames, and not tokens.
@@ -85,9 +85,9 @@ def _order(shape: tuple[int, ...], slices: tuple[int, int], devices: list) -> Me
 
 
 def frames_mesh(mesh: Mesh, rows: int, columns: int) -> Mesh:
-    """A mesh's devices laid out anew, so that they share the cells of a frame.
+    """Rearrange a mesh's devices to share the cells of a frame.
 
-    Where not all of them can, several compute the same.
+    If the cells do not divide among all devices, several compute the same.
 
     Args:
       mesh: whose devices they are.
@@ -99,7 +99,7 @@ def frames_mesh(mesh: Mesh, rows: int, columns: int) -> Mesh:
 
 
 def frame_grid(rows: int, columns: int, devices: int) -> tuple[int, int]:
-    """The largest grid of devices that divides cells evenly, as square as may be."""
+    """Return the largest, most square grid of devices that divides cells evenly."""
     grids = [
         (high, wide)
         for high in range(1, math.gcd(rows, devices) + 1)

@@ -1,4 +1,4 @@
-"""Shardings of parameters, training states and batches, and what cannot be shared."""
+"""Shardings of parameters, training states and batches, with their checks."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from sora_jax.sharding.mesh_plan import MeshPlan
 
 
 def parameter_shardings(module: nnx.Module, mesh_plan: MeshPlan) -> dict[str, Any]:
-    """The sharding of every parameter of a (possibly abstract) module, as a dict.
+    """Return the sharding of every parameter of a (possibly abstract) module.
 
-    An axis that the mesh does not divide stays whole on every device.
+    An axis that its mesh axes do not divide is replicated.
     """
 
     def sharding_of(path: tuple, variable: nnx.Variable) -> NamedSharding | None:
@@ -28,7 +28,7 @@ def parameter_shardings(module: nnx.Module, mesh_plan: MeshPlan) -> dict[str, An
         value = variable.get_value()
         if axes is None:
             raise ValueError(f"parameter {path} names no logical axes")
-        # Stacked blocks have a leading axis that their layers do not know of.
+        # Stacked blocks have an additional leading axis.
         axes = ("layers",) * (value.ndim - len(axes)) + tuple(axes)
         return mesh_plan.sharding(axes, value.shape)
 
@@ -39,7 +39,7 @@ def parameter_shardings(module: nnx.Module, mesh_plan: MeshPlan) -> dict[str, An
 def state_shardings(
     state: Any, parameters: Mapping[str, Any], mesh_plan: MeshPlan
 ) -> Any:
-    """Shardings of a training state, whose leaves follow their parameters.
+    """Return the shardings of a training state, whose leaves follow their parameters.
 
     Args:
       state: any tree; a leaf whose path ends in a parameter's path follows that
@@ -67,7 +67,7 @@ def _keys(path: tuple) -> tuple:
 
 
 def check_batch(name: str, rows: int, mesh_plan: MeshPlan) -> None:
-    """Refuse a batch that the mesh or the hosts cannot share evenly.
+    """Check that the mesh and the hosts divide a batch evenly.
 
     Raises:
       ValueError: names the field, or the mesh whose hosts share rows unevenly.
@@ -83,7 +83,7 @@ def check_batch(name: str, rows: int, mesh_plan: MeshPlan) -> None:
 
 
 def check_shares(name: str, length: int, axis: str, mesh_plan: MeshPlan) -> None:
-    """Refuse a length that the devices of a logical axis cannot share evenly.
+    """Check that the devices of a logical axis divide a length evenly.
 
     Raises:
       ValueError: names the field.
@@ -98,7 +98,7 @@ def check_shares(name: str, length: int, axis: str, mesh_plan: MeshPlan) -> None
 
 
 def to_device(batch: Any, mesh_plan: MeshPlan) -> Any:
-    """Put a host's part of a batch on its devices; the leading axis is the batch."""
+    """Place a host's part of a batch on its devices; the leading axis is the batch."""
 
     def put(x: np.ndarray) -> Array:
         sharding = mesh_plan.sharding(("batch",) + (None,) * (x.ndim - 1))

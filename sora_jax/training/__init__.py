@@ -1,1 +1,1 @@
-"""Training: state, optimizer, steps, the loop, and the latent cache."""
+"""Training: objectives, optimizer, state, step, loop, and encoding of clips."""

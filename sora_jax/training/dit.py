@@ -1,8 +1,8 @@
-"""The training of a DiT: packed rows of encoded clips in, velocities out.
+"""DiT training on packed rows of encoded clips.
 
-The text encoder is trained with it, unless `text_from` names a frozen one. Its
-evaluation is the held-out loss at fixed times for each clip shape, and whatever
-`sample` makes: sampling is handed in, since it stands beside training and not below it.
+The text encoder is trained too, unless `text_from` names a frozen one. Evaluation
+reports the held-out loss at fixed times for each clip shape, and the media of `sample`,
+a function that the caller passes in, so that training does not import sampling.
 """
 
 from __future__ import annotations
@@ -22,8 +22,7 @@ from sora_jax import compiling, sharding
 from sora_jax.config import DiTConfig, DiTRun
 from sora_jax.data import pipeline, planning
 from sora_jax.data.packing import statistics
-from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
+from sora_jax.families import OURS
 from sora_jax.parameter_trees import Params, Path
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import optim
@@ -36,31 +35,32 @@ from sora_jax.training.program import TrainProgram, gradient_flops, plan_program
 from sora_jax.training.report import Media
 from sora_jax.training.state import TrainState, load_frozen
 from sora_jax.training.warm_start import check_start, load_start
-from sora_jax.types import Batch
+from sora_jax.types import TEXT, Batch
 from sora_jax.weights import folders
 from sora_jax.weights.modules import parameters
 
+# What is trained: a transformer and the encoders of its contexts.
+NETWORKS = ("dit", *OURS.contexts.values())
+TEXT_ENCODER = OURS.contexts[TEXT]
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
-# networks, and where they lie -> moving pictures by name
+# (networks, mesh plan) -> media by name
 SampleFn = Callable[[Networks, MeshPlan], dict[str, Media]]
 
 
 def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
-    """The networks of a run; their names are those of its checkpoints."""
-    return {
-        "dit": DiT(config.dit, rngs=rngs),
-        "text_encoder": TextEncoder(config.text, rngs=rngs),
-    }
+    """Build the networks of a run, named as in its checkpoints."""
+    networks = ((name, OURS.networks[name]) for name in NETWORKS)
+    return {name: spec.module(spec.sizes(config), rngs=rngs) for name, spec in networks}
 
 
-def read_only(config: DiTRun) -> tuple[str, ...]:
-    """Networks that are frozen whatever else is trained."""
-    return ("text_encoder",) if config.text_from else ()
+def frozen_networks(config: DiTRun) -> tuple[str, ...]:
+    """Return the networks that are frozen whatever `trainable` says."""
+    return (TEXT_ENCODER,) if config.text_from else ()
 
 
 def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
-    """The training of a config on a mesh, without data and without memory.
+    """Plan the training program of a config on a mesh; allocates nothing.
 
     Raises:
       ValueError: the mesh cannot share rows, tokens, heads or widths evenly.
@@ -85,19 +85,19 @@ def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
         build=partial(build, config),
         objective=FlowMatching(config.flow, mesh_plan),
         optimizer=optimizer,
-        dtypes={"dit": config.dit.dtype, "text_encoder": config.text.dtype},
-        read_only=read_only(config),
+        dtypes={n: OURS.networks[n].sizes(config).dtype for n in NETWORKS},
+        read_only=frozen_networks(config),
     )
 
 
 def set_up(
     config: DiTRun, mesh_plan: MeshPlan, sample: SampleFn | None = None
 ) -> TrainSetup:
-    """Set the training of a DiT up on a mesh.
+    """Set up the training of a DiT on a mesh.
 
     Raises:
-      ValueError: the latents folder is incomplete, or of another kind than the config,
-        or the mesh cannot share its rows.
+      ValueError: the latents folder is incomplete or does not match the config, or the
+        mesh does not divide the rows.
     """
     program = train_program(config, mesh_plan)
     latents = open_latents(config)
@@ -105,11 +105,11 @@ def set_up(
         check_start(config)
         start = program.state.starting_from(partial(load_start, config, latents))
         program = dataclasses.replace(program, state=start)
-    plan = planning.plan(
+    plan = planning.plan_epoch(
         latents.train.index, config.dit.patch, config.packing, config.seed
     )
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
-    frozen = load_frozen(program.frozen, partial(load_kept, config, latents))
+    frozen = load_frozen(program.frozen, partial(load_untrained, config, latents))
     return TrainSetup(
         program=program,
         frozen=frozen,
@@ -122,14 +122,14 @@ def set_up(
     )
 
 
-def load_kept(config: DiTRun, latents: Latents) -> Params:
-    """The networks of which a run keeps parameters as they are."""
+def load_untrained(config: DiTRun, latents: Latents) -> Params:
+    """Load the networks with frozen parameters."""
     loaded: Params = {}
     if config.trainable != "all":
         loaded = load_start(config, latents)
     if config.text_from:
-        text_encoder = folders.network(config.text_from, "text_encoder")
-        loaded["text_encoder"] = parameters(text_encoder)
+        text_encoder = folders.load_network(config.text_from, TEXT_ENCODER)
+        loaded[TEXT_ENCODER] = parameters(text_encoder)
     return loaded
 
 
@@ -141,7 +141,7 @@ def evaluation(
     mesh_plan: MeshPlan,
     sample: SampleFn | None,
 ) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
-    """The held-out loss at fixed times for each clip shape, and samples."""
+    """Return the evaluation: held-out loss at fixed times by clip shape, samples."""
     held_out = held_out_batches(config, latents)
 
     @partial(jax.jit, compiler_options=compiling.options(jax.default_backend()))
@@ -164,9 +164,9 @@ def evaluation(
 
 
 def work_of_a_step(
-    config: DiTRun, plan: planning.Plan, build: pipeline.BuildRow
+    config: DiTRun, plan: planning.EpochPlan, build: pipeline.BuildRow
 ) -> dict[str, float]:
-    """Clips, tokens and model FLOPs of one step, on the epoch's average."""
+    """Return clips, tokens and model FLOPs of a step, averaged over an epoch."""
     rows, room = config.packing.rows, config.packing.tokens
     padding = statistics(plan.rows, plan.tokens, room)["padding"]
     first = build(plan.rows[0], np.random.default_rng(0))
@@ -178,23 +178,23 @@ def work_of_a_step(
 
 
 def model_flops(config: DiTRun, row: Batch) -> float:
-    """FLOPs of a step's gradient, without what a remat policy does again.
+    """Return the FLOPs of a step's gradient, without recomputation by remat.
 
     Args:
       config: of the run.
       row: a batch of one row, or its shapes.
     """
-    plain = dataclasses.replace(config, dit=countable(config.dit))
+    plain = dataclasses.replace(config, dit=without_remat(config.dit))
     return config.packing.rows * gradient_flops(
         partial(build, plain),
         FlowMatching(plain.flow),
         row,
         config.trainable,
-        read_only(config),
+        frozen_networks(config),
     )
 
 
-def countable(config: DiTConfig) -> DiTConfig:
-    """A transformer that computes nothing twice, and no product inside a kernel."""
+def without_remat(config: DiTConfig) -> DiTConfig:
+    """Configure a transformer without remat and kernels, to count its FLOPs."""
     plan = dataclasses.replace(config.attention, kernel="xla", most_scores=2**62)
     return dataclasses.replace(config, attention=plan, remat="none", unroll=1)

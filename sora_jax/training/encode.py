@@ -1,8 +1,8 @@
-"""Encode clips once: the latent cache that the DiT is trained on.
+"""Encode clips once, to the latent cache that DiT training reads.
 
-clips -> VAE -> latents, and clips of which a drawn part is given, the others grey, ->
-VAE -> conditioning channels. The folder also gets the VAE, with mean and deviation of
-its latents measured, and the tokenizer: all that the DiT's training needs.
+The VAE encodes each clip, and again with random pixels grey, for conditioning channels.
+The folder also gets the VAE, with the measured mean and deviation of its latents, and
+the tokenizer.
 """
 
 from __future__ import annotations
@@ -38,29 +38,29 @@ EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z
 
 
 def check_hosts() -> None:
-    """Refuse several hosts, which would write the same files.
+    """Check that there is only one host; several would write the same files.
 
     Raises:
       ValueError: there are several.
     """
     if jax.process_count() > 1:
         raise ValueError(
-            f"encoding runs on one host, got {jax.process_count()}: start it on a "
-            "machine of its own, and train on the clips that it leaves"
+            f"encoding runs on one host, got {jax.process_count()}: start it on one "
+            "machine, and train on its encoded clips"
         )
 
 
 def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
-    """Encode the training and the held-out clips; continues where it stopped.
+    """Encode the training and the held-out clips; resumes an interrupted run.
 
     Args:
       config: the run.
       workdir: the folder to fill.
-      sources: the clips that `config.data` speaks of.
+      sources: the clips of `config.data`.
 
     Raises:
-      ValueError: the workdir holds the clips of another config, there is no VAE, or
-        several hosts would write the same files.
+      ValueError: the workdir has clips of another config, the VAE is missing, or there
+        are several hosts.
     """
     check_hosts()
     with only_run(workdir) as lock:
@@ -76,10 +76,10 @@ def _encode_alone(
         vae = workdirs.load_vae(config.vae)
         check_clips(_first_specs(sources.train, config.statistics_clips), vae.config)
         keep_config(workdir, to_json(config))
-        # A DiT that was trained on published latents knows them as they are measured.
+        # Weights bring their own statistics, on which their DiT was trained.
         is_measured = bool((vae.latent_std[...] != 1).any())
         if not is_measured:
-            vae = measure(vae, config, sources.train)
+            vae = measure_latents(vae, config, sources.train)
         bundle.save_vae(folder, vae)
     vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
@@ -99,16 +99,16 @@ def _encode_alone(
 
 
 def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
-    """Take the tokenizer that is named, or train one on captions."""
+    """Load the config's tokenizer, or train one on captions."""
     if config.tokenizer:
-        return folders.tokenizer(config.tokenizer)
+        return folders.load_tokenizer(config.tokenizer)
     specs = _first_specs(source, config.tokenizer_clips)
     texts = (captions_of(spec)[0] for spec in specs)
     return train_tokenizer(texts, vocab_size=config.vocabulary)
 
 
 def check_clips(specs: Iterable[ClipSpec], vae: VAEConfig) -> None:
-    """Refuse clips that the VAE cannot divide.
+    """Check that the VAE supports the clips' lengths and sizes.
 
     Raises:
       ValueError: names each field, and what it must be.
@@ -126,11 +126,11 @@ def check_clips(specs: Iterable[ClipSpec], vae: VAEConfig) -> None:
         raise ValueError("\n".join(problems))
 
 
-def measure(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
-    """Set mean and deviation of each latent channel from the first clips.
+def measure_latents(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
+    """Measure mean and deviation of each latent channel on the first clips.
 
-    The deviation is that of a sample of the posterior, its noise included: a channel
-    that carries nothing must not be blown up to unit size.
+    The deviation is that of posterior samples, noise included, so that a channel
+    without information is not scaled up to unit variance.
     """
     graphdef, params = nnx.split(vae)
     run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).posterior(clips)[:2])
@@ -139,7 +139,7 @@ def measure(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
     means, variances = [], []
     for group in tqdm.tqdm(groups, desc="measuring latents", unit="batch"):
         pixels = [to_float(source.read(index).pixels) for index, _ in group]
-        mean, log_variance = run(params, pad(pixels, config.batch))
+        mean, log_variance = run(params, stack_and_pad(pixels, config.batch))
         means.append(np.asarray(mean[: len(group)]).reshape(-1, mean.shape[-1]))
         noise = np.exp(np.asarray(log_variance[: len(group)]))
         variances.append(noise.reshape(-1, mean.shape[-1]))
@@ -153,7 +153,7 @@ def measure(vae: VAE, config: EncodeRun, source: ClipSource) -> VAE:
 def by_shape(
     source: ClipSource, indices: range, batch: int
 ) -> Iterator[list[tuple[int, ClipSpec]]]:
-    """Gather clips of one shape into groups of at most `batch`; none is read."""
+    """Group clips of one shape into batches, without reading them."""
     waiting: dict[tuple[int, ...], list] = defaultdict(list)
     for index in indices:
         spec = source.spec(index)
@@ -164,10 +164,10 @@ def by_shape(
     yield from waiting.values()
 
 
-def pad(
+def stack_and_pad(
     clips: list[Float[np.ndarray, "t h w c"]], batch: int
 ) -> Float[np.ndarray, "b t h w c"]:
-    """Stack clips, repeating the last: one compiled program for every group."""
+    """Stack clips, and repeat the last to fill the batch, for one compiled program."""
     return np.stack(clips + clips[-1:] * (batch - len(clips)))
 
 
@@ -179,7 +179,7 @@ def encode_split(
     vae: VAEConfig,
     lock: Lock,
 ) -> None:
-    """Encode a split shard by shard; shards that are complete are left alone."""
+    """Encode a split shard by shard; skips complete shards."""
     name = epath.Path(folder).name
     starts = range(0, len(source), SHARD)
     with tqdm.tqdm(total=len(source), desc=f"encoding {name}", unit="clip") as bar:
@@ -203,19 +203,21 @@ def encode_group(
     run: EncodeClips,
     vae: VAEConfig,
 ) -> list[Record]:
-    """Encode clips of one shape: whole, and as far as their conditions give them."""
+    """Encode clips of one shape, and their conditions."""
     pixels = [to_float(source.read(index).pixels) for index, _ in group]
     conditions = [
         draw_condition(config, index, clip)
         for (index, _), clip in zip(group, pixels, strict=True)
     ]
     time = vae.time_factor
-    latents = np.asarray(run(pad(pixels, config.batch)))
-    given = np.asarray(run(pad([c.pixels for c in conditions], config.batch)))
+    latents = np.asarray(run(stack_and_pad(pixels, config.batch)))
+    given = np.asarray(run(stack_and_pad([c.pixels for c in conditions], config.batch)))
     return [
         Record(
             latents=latents[i],
-            extra=conditioning.channels(conditions[i].mask, given[i], time),
+            extra=conditioning.conditioning_channels(
+                conditions[i].mask, given[i], time
+            ),
             captions=captions_of(spec),
             stretches=stretches_of(spec, time),
         )
@@ -226,24 +228,24 @@ def encode_group(
 def draw_condition(
     config: EncodeRun, index: int, pixels: Float[np.ndarray, "t h w c"]
 ) -> Condition:
-    """Draw which pixels of a clip are given: the same in every run of one seed."""
+    """Draw the given pixels of a clip; deterministic by seed and index."""
     rng = np.random.default_rng([config.seed, index])
     shape = pixels.shape[:3]
-    mask = conditioning.nothing(*shape)
+    mask = conditioning.empty_mask(*shape)
     if rng.random() < config.conditioned:
         mask = conditioning.draw_mask(rng, *shape)
-    return conditioning.hide(pixels, mask)
+    return conditioning.grey_out(pixels, mask)
 
 
 def captions_of(spec: ClipSpec) -> tuple[str, ...]:
-    """Return the phrasings of a whole clip; one empty text where nothing is said."""
+    """Return the captions of a whole clip; one empty text if there are none."""
     return spec.captions[0].texts if spec.captions else ("",)
 
 
 def stretches_of(spec: ClipSpec, time_factor: int) -> tuple[Stretch, ...]:
     """Return the first latent frame of each stretch of time, and its phrasings."""
     parts = spec.captions[1:] or spec.captions
-    # The latent frame in which a stretch begins may still show what comes before it.
+    # The latent frame in which a stretch begins may still show the one before it.
     return tuple((-(-part.start // time_factor), part.texts) for part in parts) or (
         (0, ("",)),
     )

@@ -1,7 +1,7 @@
-"""Model FLOPs of a function, and how many the devices could do.
+"""FLOPs of a function, and the peak FLOP/s of the devices.
 
 Dots and convolutions are counted on the jaxpr; a multiplication and an addition are
-two. Loops count each turn; what a remat policy computes again counts again, so count
+two. Loops count every iteration. Recomputation by remat counts again, so count
 functions without remat for model FLOPs.
 """
 
@@ -16,7 +16,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-# FLOP/s of one chip in bfloat16, by how its `device_kind` begins (the makers' tables).
+# FLOP/s of a chip in bfloat16 by prefix of its `device_kind` (vendors' tables).
 PEAKS = {
     "TPU v4": 275e12,
     "TPU v5 lite": 197e12,
@@ -30,7 +30,7 @@ PEAKS = {
 
 
 def chips() -> int:
-    """How many there are: a TPU7x shows as two devices, a CPU as any number."""
+    """Return the number of chips: a TPU7x is two devices, a CPU any number."""
     if jax.default_backend() == "cpu":
         return 1
     devices = jax.devices()
@@ -38,10 +38,10 @@ def chips() -> int:
 
 
 def peak_flops() -> float:
-    """FLOP/s that all chips could do: what the utilisation of a run is a share of.
+    """Return the peak FLOP/s of all chips, for the utilization of a run.
 
-    Where the maker states none, as for a CPU, it is the measured rate of a product of
-    two 2048 x 2048 matrices in float32.
+    Without a nominal figure, as for a CPU, it is the measured rate of a float32 product
+    of two 2048 x 2048 matrices.
     """
     kind = jax.devices()[0].device_kind
     stated = [peak for name, peak in PEAKS.items() if kind.startswith(name)]
@@ -60,7 +60,7 @@ def _matmul_rate(side: int = 2048) -> float:
 
 
 def count_flops(function: Callable, *args: Any) -> float:
-    """FLOPs of one call with arguments of these shapes; nothing is run."""
+    """Count the FLOPs of a call by its jaxpr; runs nothing."""
     closed = jax.make_jaxpr(function)(*args)
     return _count(closed.jaxpr)
 

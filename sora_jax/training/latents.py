@@ -1,4 +1,4 @@
-"""The encoded clips that a DiT learns from, opened and checked."""
+"""Open and check the encoded clips of a DiT run."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from sora_jax.data.records import Records
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.weights import folders, workdirs
 
-# Settings that say how a network is computed, never what.
+# Fields that change how a network is computed, but not its result.
 HOW = ("attention", "dtype", "remat", "unroll")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Latents:
-    """Encoded clips, and the tokenizer that reads their captions.
+    """Encoded clips, and the tokenizer of their captions.
 
     Attributes:
-      train: clips to learn from, of all folders.
+      train: training clips of all folders.
       held_out: clips of the test split, of the first folder.
       tokenizer: learned from the captions, or that of `text_from`.
-      hashes: what ties a run to what it reads.
+      hashes: of the input files.
     """
 
     train: Records
@@ -36,16 +36,17 @@ def open_latents(config: DiTRun) -> Latents:
     """Open the folders of encoded clips of a run.
 
     Raises:
-      ValueError: one holds none, its encoding did not end, its clips are not what the
-        config describes, or have another VAE or rate than those of the first; names
-        every field that differs.
+      ValueError: a folder has no clips, is incomplete, does not match the config, or
+        has another VAE or frame rate than the first; names every field that differs.
     """
     more = [("more_latents", folder) for folder in config.more_latents]
     named = [("latents", config.latents), *more]
-    refuse([line for name, folder in named for line in _unfinished(name, folder)])
-    hashes = workdirs.sources_of(config)
+    raise_problems(
+        [line for name, folder in named for line in _unfinished(name, folder)]
+    )
+    hashes = workdirs.source_hashes_of_run(config)
     tokenizer = workdirs.tokenizer_of(config)
-    refuse(
+    raise_problems(
         [line for name, folder in named for line in _unlike(config, name, folder)]
         + [line for folder in config.more_latents for line in _strange(config, folder)]
         + _unread(config, tokenizer)
@@ -58,32 +59,32 @@ def open_latents(config: DiTRun) -> Latents:
     )
 
 
-def refuse(problems: list[str]) -> None:
-    """Raise a ValueError that tells all problems, if there are any."""
+def raise_problems(problems: list[str]) -> None:
+    """Raise a ValueError that lists problems, if there are any."""
     if problems:
         raise ValueError("\n".join(problems))
 
 
-def differences(
+def config_differences(
     part: str,
-    ours: DiTConfig | TextConfig,
-    theirs: DiTConfig | TextConfig,
+    config: DiTConfig | TextConfig,
+    expected: DiTConfig | TextConfig,
     purpose: str,
 ) -> list[str]:
-    """What two networks differ in, beside how they are computed."""
+    """List the fields in which a network's config differs from the expected one."""
     return [
-        f"{part}.{field.name} must be {getattr(theirs, field.name)} to {purpose} what "
-        f"is there, got {getattr(ours, field.name)}"
-        for field in dataclasses.fields(ours)
+        f"{part}.{field.name} must be {getattr(expected, field.name)} to {purpose} the "
+        f"existing weights, got {getattr(config, field.name)}"
+        for field in dataclasses.fields(config)
         if field.name not in HOW
-        and getattr(ours, field.name) != getattr(theirs, field.name)
+        and getattr(config, field.name) != getattr(expected, field.name)
     ]
 
 
 def _unfinished(field: str, folder: str) -> list[str]:
-    """Why a folder cannot be read, or not yet."""
+    """List problems of a folder that is missing or incomplete."""
     try:
-        encoded = workdirs.clips_of(folder)
+        encoded = workdirs.encode_run_of(folder)
         parts = {"train": ("training", encoded.data.length)}
         if field == "latents":
             parts["held_out"] = ("held-out", encoded.held_out_clips)
@@ -99,7 +100,7 @@ def _unfinished(field: str, folder: str) -> list[str]:
 
 
 def _unlike(config: DiTRun, field: str, folder: str) -> list[str]:
-    """What of the DiT does not fit the clips of a folder."""
+    """List fields of the DiT that do not match the clips of a folder."""
     records, patch = Records(epath.Path(folder) / "train"), config.dit.patch
     first, clips = records[0], f"the clips of {field} {folder!r}"
     problems = [
@@ -108,7 +109,7 @@ def _unlike(config: DiTRun, field: str, folder: str) -> list[str]:
             ("dit.channels", config.dit.channels, first.latents.shape[-1]),
             ("dit.extra_channels", config.dit.extra_channels, first.extra.shape[-1]),
         )
-        # A transformer without conditioning channels leaves them out.
+        # A transformer without conditioning channels ignores them.
         if value != wanted and (value or name != "dit.extra_channels")
     ]
     sizes = sorted({(spec.height, spec.width) for spec in records.index})
@@ -122,7 +123,7 @@ def _unlike(config: DiTRun, field: str, folder: str) -> list[str]:
 
 
 def _strange(config: DiTRun, folder: str) -> list[str]:
-    """Why clips of another folder cannot be learned from beside those of `latents`."""
+    """List problems of using another folder's clips beside those of `latents`."""
     problems = []
     ours, theirs = map(workdirs.source_hashes, (config.latents, folder))
     if theirs["VAE"] != ours["VAE"]:
@@ -130,7 +131,7 @@ def _strange(config: DiTRun, folder: str) -> list[str]:
             f"more_latents must be clips that the VAE of {config.latents!r} encoded, "
             f"got {folder!r}: encode it with vae {config.latents!r} (EncodeRun)"
         )
-    rates = [workdirs.clips_of(each).data.fps for each in (config.latents, folder)]
+    rates = [workdirs.encode_run_of(each).data.fps for each in (config.latents, folder)]
     if rates[0] != rates[1]:
         problems.append(
             f"more_latents must be clips of {rates[0]:g} frames per second, as those "
@@ -141,11 +142,11 @@ def _strange(config: DiTRun, folder: str) -> list[str]:
 
 
 def _unread(config: DiTRun, tokenizer: Tokenizer) -> list[str]:
-    """Why the text encoder cannot read what the tokenizer writes."""
+    """List fields of the text encoder that do not match the tokenizer."""
     problems = []
     if config.text_from:
         theirs = folders.describe(config.text_from).text
-        lines = differences("text", config.text, theirs, "read with")
+        lines = config_differences("text", config.text, theirs, "read with")
         problems += [f"{line} (text_from {config.text_from!r})" for line in lines]
     if config.text.vocabulary < tokenizer.vocab_size:
         problems.append(

@@ -1,7 +1,7 @@
-"""The loop of every training: data in, steps, then reports and checkpoints.
+"""The training loop: data, steps, reports and checkpoints.
 
-A `TrainSetup` says what is trained; the loop says how. Metrics of a step are read after
-the next one has been dispatched, so that the device never waits for the host.
+A `TrainSetup` describes what is trained. The metrics of a step are read after the next
+step was dispatched, so that the device never waits for the host.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from sora_jax.training.state import TrainState
 from sora_jax.training.step import jitted_train_step
 from sora_jax.workdir import check_shared, keep_config, refuse_other_config
 
-# What may change between the parts of one run without making it another run.
+# Fields that may change when a run continues.
 MAY_DIFFER = ("log_every", "eval_every", "checkpoint_every", "keep", "mesh", "rules")
 MAY_DIFFER += (
     "cpu_matmul_dtype",
@@ -44,15 +44,15 @@ MAY_DIFFER += (
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainSetup:
-    """All that the loop needs of a training.
+    """The inputs of the training loop.
 
     Attributes:
-      program: what is compiled.
-      frozen: parameters that the objective reads and nothing moves.
-      data: makes a fresh Grain iterator of host batches.
+      program: the compiled program.
+      frozen: parameters that are not trained.
+      data: returns a fresh Grain iterator of host batches.
       evaluate: state -> scalars and media; called by every host.
       work: model FLOPs (no recompute), tokens and clips of one step.
-      sources: a hash of each input that must stay the same while a run lasts.
+      sources: hashes of the inputs that must not change during a run.
     """
 
     program: TrainProgram
@@ -70,9 +70,9 @@ def train(
 
     Raises:
       ValueError: the workdir belongs to a run with another config.
-      FloatingPointError: loss or gradient are no longer numbers.
+      FloatingPointError: loss or gradient are NaN or infinite.
       KeyboardInterrupt: the run was preempted; its last step is saved.
-      OSError: there is no room to save, or another run has taken the workdir over.
+      OSError: the disk is full, or another run has taken over the workdir.
     """
     check_shared(workdir)
     with only_run(workdir, jax.process_index() == 0) as lock:
@@ -87,7 +87,7 @@ def run(
     set_up: Callable[[MeshPlan], TrainSetup],
     lock: Lock,
 ) -> TrainState:
-    """Make what is left of a run, alone in its workdir; see `train`."""
+    """Run the remaining steps while holding the workdir's lock; see `train`."""
     # --- mesh, then a state born on it, or restored to it -----------------------------
     mesh = sharding.make_mesh(dataclasses.asdict(config.mesh), heads=config.heads)
     mesh_plan = MeshPlan(mesh, config.rules)
@@ -121,7 +121,7 @@ def run(
             report.evaluation(step, *setup.evaluate(state))
             report.pause(time.perf_counter() - started)
 
-        # A run may have been killed between a save and the evaluation of its step.
+        # The run may have stopped between a save and the evaluation of its step.
         if first and is_due(first, config.eval_every):
             if not sharding.from_first_host(
                 jax.process_index() == 0 and report.has(first)
@@ -134,15 +134,15 @@ def run(
             batch = sharding.to_device(next(data), mesh_plan)
             state, metrics = step_fn(state, setup.frozen, batch)
             if pending is not None:
-                read(report, *pending)
+                read_metrics(report, *pending)
             pending = (step, metrics)
             is_ending = is_preempted()
             saves = is_ending or is_due(step, config.checkpoint_every)
             evaluates = not is_ending and is_due(step, config.eval_every)
             if saves or evaluates:
-                read(report, *pending)
+                read_metrics(report, *pending)
                 pending = None
-            # First the save: an evaluation that fails must not lose the steps.
+            # Save first: a failing evaluation must not lose steps.
             if saves:
                 with sharding.fail_together():
                     lock.check()
@@ -156,9 +156,9 @@ def run(
 
 
 def config_of_today(kind: type[RunConfig], data: dict[str, Any]) -> dict[str, Any]:
-    """A config of an earlier version with today's names, and with defaults.
+    """Update a config of an earlier version: rename fields, add defaults.
 
-    What is of no version is left as it is, for its fields to be told.
+    Unknown fields stay, to be reported.
     """
     try:
         return json.loads(json.dumps(to_json(from_json(kind, data))))
@@ -169,7 +169,7 @@ def config_of_today(kind: type[RunConfig], data: dict[str, Any]) -> dict[str, An
 def refuse_other_sources(
     workdir: str, before: dict[str, str] | None, now: dict[str, str]
 ) -> None:
-    """Refuse to continue on other inputs than those that the run began with."""
+    """Refuse to continue with other inputs than at the start of the run."""
     changed = [name for name in now if before and before.get(name) != now[name]]
     if changed:
         raise ValueError(
@@ -178,8 +178,8 @@ def refuse_other_sources(
         )
 
 
-def read(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:
-    """Fetch a step's metrics; stop the run when loss or gradient are no numbers."""
+def read_metrics(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:
+    """Fetch and report a step's metrics; raise if loss or gradient is not finite."""
     values = {name: float(value) for name, value in jax.device_get(metrics).items()}
     if not (math.isfinite(values["loss"]) and math.isfinite(values["grad_norm"])):
         raise FloatingPointError(
@@ -192,5 +192,5 @@ def read(report: Report, step: int, metrics: dict[str, jax.Array]) -> None:
 
 
 def as_dict(state: TrainState) -> dict[str, Any]:
-    """The state by name, as checkpoints keep it."""
+    """Return the state by name, as in checkpoints."""
     return {f.name: getattr(state, f.name) for f in dataclasses.fields(state)}

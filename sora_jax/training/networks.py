@@ -1,4 +1,4 @@
-"""The networks of a training by name, before any of their parameters exists."""
+"""Abstract networks of a training program: structure and shapes by name."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ Build = Callable[[nnx.Rngs], dict[str, nnx.Module]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AbstractNetworks:
-    """Networks that hold descriptions in place of parameters.
+    """Networks with shapes in place of parameters.
 
     Attributes:
       graphdefs: the structure of each network.
       params: shape and dtype of each parameter and, on a mesh, its sharding.
-      metadata: what the module that declares a parameter says of it.
+      metadata: of each parameter, as its module declares it.
     """
 
     graphdefs: dict[str, nnx.GraphDef]
@@ -37,7 +37,7 @@ class AbstractNetworks:
     metadata: dict[Path, Mapping[str, Any]]
 
     def merge(self, *params: Params) -> Networks:
-        """The networks with parameters, which may be spread over several trees."""
+        """Build the networks from one or several trees of parameters."""
         merged = trees.merge(*params)
         return {
             name: nnx.merge(graphdef, merged[name])
@@ -46,14 +46,14 @@ class AbstractNetworks:
 
     @property
     def optimizer_groups(self) -> dict[Path, str | None]:
-        """How each parameter moves; see `training.optim`."""
+        """Return the optimizer group of each parameter; see `training.optim`."""
         return {
             path: said.get("optimizer_group") for path, said in self.metadata.items()
         }
 
 
 def abstract(build: Build, mesh_plan: MeshPlan = SINGLE_DEVICE) -> AbstractNetworks:
-    """Describe networks without building them."""
+    """Trace networks without allocating parameters."""
     modules = nnx.eval_shape(lambda: build(nnx.Rngs(0)))
     graphdefs, params, metadata = {}, {}, {}
     for name, module in modules.items():
@@ -74,12 +74,12 @@ def _placed(x: Any, where: Any) -> jax.ShapeDtypeStruct:
 def as_frozen(
     networks: AbstractNetworks, params: Params, dtypes: Mapping[str, str]
 ) -> Params:
-    """Describe parameters that never move: they are kept as they are computed.
+    """Set the dtypes of frozen parameters to the compute dtype of their network.
 
     Args:
-      networks: that the parameters belong to.
-      params: descriptions of some of their parameters.
-      dtypes: in which each network computes.
+      networks: of the parameters.
+      params: shapes of some of their parameters.
+      dtypes: compute dtype of each network.
     """
 
     def describe(path: Path, x: Any) -> jax.ShapeDtypeStruct:

@@ -1,6 +1,6 @@
 """The optimizer: clipping, AdamW or Muon, a schedule, and gradient accumulation.
 
-How a parameter moves is said where it is declared, by `optimizer_group`:
+The module that declares a parameter sets its `optimizer_group`:
   "hidden": a matrix of a hidden layer, or a stack of them: (..., in, ..., out).
   "hidden_filters": the filters of a hidden convolution: (t, h, w, in, out).
   "outer": a matrix that touches data, noise levels or latents.
@@ -43,7 +43,7 @@ def optimizer(
     """Build the optimizer of a run.
 
     Args:
-      config: which, and how it moves.
+      config: of the optimizer.
       steps: batches of the run.
       groups: the optimizer group of every parameter, by its path.
     """
@@ -77,13 +77,13 @@ def optimizer(
         if config.clip is None
         else optax.clip_by_global_norm(config.clip)
     )
-    return accumulated(optax.chain(clip, update), config.accumulate)
+    return accumulate_gradients(optax.chain(clip, update), config.accumulate)
 
 
-def accumulated(
+def accumulate_gradients(
     transform: optax.GradientTransformation, batches: int
 ) -> optax.GradientTransformation:
-    """Let a transformation see the mean gradient of so many batches at once."""
+    """Apply a transformation to the mean gradient of several batches."""
     if batches == 1:
         return transform
     return optax.MultiSteps(transform, batches).gradient_transformation()
@@ -92,7 +92,7 @@ def accumulated(
 def by_network(
     transforms: Mapping[str, optax.GradientTransformation],
 ) -> optax.GradientTransformation:
-    """Let each network follow an optimizer of its own."""
+    """Apply a separate optimizer to each network."""
 
     def labels(params: Params) -> Params:
         return _by_path(lambda path, _: path[0], params)
@@ -102,10 +102,10 @@ def by_network(
 
 
 def matrix_axes(group: str | None, ndim: int) -> contrib.MuonDimensionNumbers | None:
-    """Which axes of a parameter are inputs and outputs to Muon; None means AdamW.
+    """Return the input and output axes of a parameter for Muon; None means AdamW.
 
-    A stack of layers, or of fused projections, is many matrices: the leading axis and
-    the middle axis are left alone, so that each is orthogonalised by itself.
+    Stacked layers and fused projections are batches of matrices, each of which is
+    orthogonalized separately.
     """
     match group:
         case "hidden_filters":

@@ -1,4 +1,4 @@
-"""Packed rows of encoded clips: as they are trained on, and those held out."""
+"""Packed rows of encoded clips, for training and evaluation."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def row_builder(
     views: Sequence[planning.View],
     packing: PackingConfig,
 ) -> pipeline.BuildRow:
-    """What turns a planned row into a batch of one row."""
+    """Return the builder of batches of one planned row."""
     return pipeline.BuildRow(
         records,
         views,
@@ -35,9 +35,9 @@ def row_builder(
 
 
 def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
-    """Rows of the test split, one batch for each clip shape.
+    """Build a batch of the test split for each clip shape.
 
-    They are the same in every run with the same clips, rows, tokens and samples.
+    It is equal for runs with equal clips and packing.
     """
     records = latents.held_out
     packing = dataclasses.replace(

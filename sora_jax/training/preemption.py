@@ -1,7 +1,7 @@
-"""End a run before its last step, with the step under way saved.
+"""Stop a run early, after its current step is saved.
 
-Ctrl-C asks for it, SIGTERM from a queue or a machine that is soon taken away, and a
-terminal that closes; on several hosts it is enough that one is asked.
+Ctrl-C, SIGTERM (a queue, or a machine about to be reclaimed) and SIGHUP (a closed
+terminal) request it; on several hosts, a request on one stops all.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ _HEARD = b"\nstopping after this step, which is saved; Ctrl-C once more stops at
 def listening(
     must: Callable[[], bool] = lambda: False,
 ) -> Iterator[Callable[[], bool]]:
-    """Listen for requests to end while a run lasts.
+    """Handle signals that request the end of a run.
 
     Args:
-      must: whether there is another reason to end; the caller knows which.
+      must: another reason to stop, checked at each call.
 
     Yields:
-      A function that all hosts call after every step: whether to end now. On several
-      hosts it tells what was so at the call before, so that none waits for its devices.
+      A function that all hosts call after every step: whether to stop now. On several
+      hosts it returns the state at the call before, so that none waits for its devices.
 
     Raises:
-      KeyboardInterrupt: when closed, if someone has asked.
+      KeyboardInterrupt: on exit, if a stop was requested.
     """
     heard: set[int] = set()
     before = {}
 
     def hear(number: int, _: object) -> None:
-        # Queues may send SIGTERM twice; a person who insists means it.
+        # Queues may send SIGTERM twice; a second Ctrl-C stops at once.
         if number == signal.SIGINT and number in heard:
             raise KeyboardInterrupt
         heard.add(number)
-        # Not `print`, which this may have interrupted. Nobody may be reading any more.
+        # Not `print`, which this may have interrupted; stderr may be closed.
         with contextlib.suppress(OSError):
             os.write(2, _HEARD)
 
-    # Only a main thread may listen. What is ignored, as by nohup, or heard by others,
-    # stays so.
+    # Only the main thread may set handlers. Signals that are ignored (nohup) or handled
+    # by others are left alone.
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             if signal.getsignal(number) in _NOBODYS:

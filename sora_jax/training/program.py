@@ -1,4 +1,4 @@
-"""What is compiled to train: an objective, on networks that may be frozen in part."""
+"""The training program: an objective on networks, some parameters frozen."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ MakeOptimizer = Callable[[Mapping[Path, str | None]], optax.GradientTransformati
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainProgram:
-    """A training without data and without memory.
+    """A training program without data or allocated parameters.
 
     Attributes:
-      objective: by which parameters move.
-      optimization: how they move.
+      objective: the loss.
+      optimization: optimizer and averaging.
       abstract: the networks.
-      state: of the parameters that are trained.
-      frozen: describes the parameters that are read and never move.
+      state: plan of the state of the trained parameters.
+      frozen: shapes of the frozen parameters.
     """
 
     objective: Objective
@@ -44,13 +44,13 @@ class TrainProgram:
     frozen: Params
 
     def networks(self, params: Params, frozen: Params) -> Networks:
-        """The networks of trained and of frozen parameters."""
+        """Build the networks from trained and frozen parameters."""
         return self.abstract.merge(params, frozen)
 
     def loss(
         self, params: Params, frozen: Params, batch: Any, key: Array, step: Array
     ) -> tuple[Array, Metrics]:
-        """The objective as a function of the parameters that are trained."""
+        """Compute the objective as a function of the trained parameters."""
         return self.objective(self.networks(params, frozen), batch, key, step)
 
 
@@ -64,16 +64,16 @@ def plan_program(
     dtypes: Mapping[str, str],
     read_only: tuple[str, ...] = (),
 ) -> TrainProgram:
-    """Plan the training of a run on a mesh.
+    """Plan the training program of a run on a mesh.
 
     Args:
       config: of the run.
       mesh_plan: of the run.
       build: builds the networks.
-      objective: by which they are trained.
-      optimizer: makes the optimizer of their parameters.
-      dtypes: in which each network computes.
-      read_only: networks that are frozen whatever `config.trainable` says.
+      objective: the loss.
+      optimizer: builds the optimizer from the groups of the parameters.
+      dtypes: compute dtype of each network.
+      read_only: networks frozen regardless of `config.trainable`.
 
     Raises:
       ValueError: `config.trainable` matches no parameter.
@@ -99,7 +99,7 @@ def plan_program(
 def split_trainable(
     abstract: AbstractNetworks, trainable: str, read_only: tuple[str, ...] = ()
 ) -> tuple[Params, Params]:
-    """The parameters that a filter chooses, and those that are frozen."""
+    """Split parameters into those that a filter matches and frozen ones."""
     kept = {name: abstract.params[name] for name in read_only}
     others = {n: x for n, x in abstract.params.items() if n not in read_only}
     trees.require_match(others, trainable)
@@ -114,9 +114,9 @@ def gradient_flops(
     trainable: str = "all",
     read_only: tuple[str, ...] = (),
 ) -> float:
-    """FLOPs of the gradient of a batch, or of its shapes, on one device.
+    """Count the FLOPs of the gradient of a batch, or of its shapes, on one device.
 
-    Build the networks without remat, so that nothing counts twice.
+    `build` must return networks without remat, whose recomputation would count.
     """
     abstract = networks.abstract(build)
     trained, frozen = split_trainable(abstract, trainable, read_only)

@@ -1,4 +1,4 @@
-"""What a person sees of a run: progress, TensorBoard scalars, pictures, videos."""
+"""Report a run: progress bar, TensorBoard scalars, pictures and videos."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ from sora_jax.config import RunConfig
 from sora_jax.data import animations, pictures
 from sora_jax.training.flops import chips
 from sora_jax.training.tensorboard import TensorBoardWriter
-from sora_jax.workdir import roomy, write_bytes
+from sora_jax.workdir import explain_full_disk, write_bytes
 
-# Who reads the progress may be gone before the run: Ctrl-C ends `| tee` too, and a
-# terminal that closes can be written to no more.
+# The terminal or pipe may close before the run ends (Ctrl-C also stops `| tee`).
 _while_read = contextlib.suppress(OSError)
 
-# One frame is shown as a picture, several as a moving one.
+# One frame is a picture, several are an animation.
 Media = UInt8[np.ndarray, "t h w c"]
 
 
@@ -36,7 +35,7 @@ class _Line(msgspec.Struct):
 
 
 class Report:
-    """Prints and records a run's progress; on other hosts than the first, nothing."""
+    """Prints and records a run's progress; does nothing except on the first host."""
 
     def __init__(self, workdir: str, config: RunConfig):
         self._steps, self._every = config.steps, config.log_every
@@ -65,12 +64,12 @@ class Report:
             self._bar.write(text)
 
     def start(self, step: int, work: Mapping[str, float], peak: float) -> None:
-        """Begin counting at a step.
+        """Start at a step.
 
         Args:
-          step: those before it are made already.
-          work: what one step does; its "FLOP" are model FLOPs.
-          peak: FLOP/s that the devices could do.
+          step: number of completed steps.
+          work: amounts per step, such as "FLOP" (model FLOPs).
+          peak: FLOP/s of the devices.
         """
         self._work, self._peak = dict(work), peak
         self._since, self._last = time.perf_counter(), step
@@ -79,7 +78,7 @@ class Report:
         if step:
             self.say(f"continuing {self._workdir} from step {step}")
         self._forget_after(step)
-        # What an earlier part of the run drew beyond this step is drawn anew.
+        # Curves beyond this step are overwritten.
         self._tensorboard = TensorBoardWriter(
             self._workdir / "tensorboard", purge_step=step + 1
         )
@@ -88,11 +87,11 @@ class Report:
         self._bar.set_postfix_str("compiling the step")
 
     def pause(self, seconds: float) -> None:
-        """Take time that was not spent on training out of the rates."""
+        """Exclude time from the rates, such as that of an evaluation."""
         self._since += seconds
 
     def step(self, step: int, metrics: Mapping[str, float]) -> None:
-        """Show a step; every `log_every` steps, record it."""
+        """Show a step; record it every `log_every` steps."""
         with _while_read:
             self._bar.update(step - self._bar.n)
         if self._is_silent or (step % self._every and step != self._steps):
@@ -116,7 +115,7 @@ class Report:
     def evaluation(
         self, step: int, scalars: Mapping[str, float], media: Mapping[str, Media]
     ) -> None:
-        """Record an evaluation: numbers, pictures and moving pictures."""
+        """Record an evaluation: scalars, pictures and animations."""
         if self._is_silent:
             return
         self._tensorboard.scalars(
@@ -129,13 +128,16 @@ class Report:
             )
         self._tensorboard.flush()
         line = json.dumps({"step": step, **scalars}) + "\n"
-        with roomy(self._evaluations, len(line)), self._evaluations.open("a") as file:
+        with (
+            explain_full_disk(self._evaluations, len(line)),
+            self._evaluations.open("a") as file,
+        ):
             file.write(line)
         text = "  ".join(f"{name} {value:.4g}" for name, value in scalars.items())
         self.say(f"step {step}: {text}")
 
     def has(self, step: int) -> bool:
-        """Whether the evaluation of a step is on record."""
+        """Return whether the evaluation of a step was recorded."""
         return any(line["step"] == step for line in self._recorded())
 
     def _recorded(self) -> list[dict[str, Any]]:
@@ -145,10 +147,10 @@ class Report:
         text = files.read_text(self._evaluations, "evaluations")
         for line in text.splitlines():
             try:
-                # As long as it tells its step, it may hold anything.
+                # A line needs only its step.
                 files.decode_json(line, _Line, infinite=True)
                 recorded.append(files.decode_json(line, dict[str, Any], infinite=True))
-            except ValueError:  # cut short by a full disk: it is measured again
+            except ValueError:  # truncated on a full disk: evaluate again
                 told = files.quoted(line)
                 self.say(f"{self._evaluations}: dropped a broken line: {told}")
         return recorded
@@ -158,7 +160,7 @@ class Report:
         return self._workdir / "evaluations.jsonl"
 
     def _forget_after(self, step: int) -> None:
-        """Drop evaluations of steps that will be made again."""
+        """Drop evaluations of steps that will run again."""
         if self._evaluations.exists():
             kept = [line for line in self._recorded() if line["step"] <= step]
             text = "".join(f"{json.dumps(line)}\n" for line in kept)
@@ -180,7 +182,7 @@ def encode_picture(frames: Media) -> bytes:
     if len(frames) == 1:
         pictures.write_png(file, frames[0])
     else:
-        animations.write(file, frames, fps=8)
+        animations.write_animation(file, frames, fps=8)
     return file.getvalue()
 
 

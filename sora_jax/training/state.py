@@ -1,7 +1,7 @@
-"""What a training carries from step to step.
+"""The training state: trained parameters, their average, and the optimizer's state.
 
-The state is plain nested dicts of arrays, born on the mesh. It holds the parameters
-that are trained, and nothing of those that are frozen.
+It is nested dicts of arrays, created in place on the mesh. Frozen parameters are not
+part of it.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from sora_jax.training.networks import Build
 class TrainState:
     """Step (int32 []), parameters, their average, and the optimizer's state.
 
-    Its leaves are arrays, or in a plan what describes them.
+    Its leaves are arrays, or ShapeDtypeStructs in a plan.
     """
 
     step: Any
@@ -40,7 +40,7 @@ class TrainState:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StatePlan:
-    """A state that is yet to be initialized, or to be restored: never both in memory.
+    """A state to initialize or to restore, so that memory never holds it twice.
 
     Attributes:
       abstract: shape, dtype and sharding of every array of the state.
@@ -51,7 +51,7 @@ class StatePlan:
     initialize: Callable[[], TrainState]
 
     def starting_from(self, load: Callable[[], Params]) -> StatePlan:
-        """A state that begins with loaded parameters, where there are some."""
+        """Replace initial parameters by loaded ones, where they exist."""
 
         def initialize() -> TrainState:
             state = self.initialize()
@@ -71,20 +71,20 @@ def plan_state(
     seed: int,
     mesh_plan: MeshPlan,
 ) -> StatePlan:
-    """Plan a state whose arrays are born where they belong on the mesh.
+    """Plan a state whose arrays are created in place on the mesh.
 
-    Nothing is computed, so that a state can be planned for machines that are not here.
+    Computes nothing, so a state can be planned for absent machines.
 
     Args:
       build: builds the networks.
-      params: describes those of their parameters that are trained.
+      params: shapes of the trained parameters.
       transform: the optimizer.
       seed: of the initial parameters.
       mesh_plan: of the run.
     """
 
     def initialize() -> TrainState:
-        # Threefry, written out for every parameter, would take a minute to compile.
+        # Threefry, inlined for every parameter, would take a minute to compile.
         bits = jax.random.bits(jax.random.key(seed), (), "uint32")
         modules = build(nnx.Rngs(jax.random.key(bits, impl="unsafe_rbg")))
         drawn = {n: nnx.to_pure_dict(nnx.state(m)) for n, m in modules.items()}
@@ -112,24 +112,24 @@ def plan_state(
 
 
 def load_frozen(abstract: Params, load: Callable[[], Params]) -> Params:
-    """Load the parameters that never move, where and as they are described.
+    """Load frozen parameters with the given dtypes and shardings.
 
     Raises:
-      ValueError: one is not there.
+      ValueError: one is missing.
     """
     if not abstract:
         return {}
     loaded = trees.restrict(load_on_host(load), abstract)
-    if lacking := sorted({*trees.names(abstract)} - {*trees.names(loaded)}):
+    if lacking := sorted({*trees.path_names(abstract)} - {*trees.path_names(loaded)}):
         raise ValueError(
-            f"start_from holds no {', '.join(lacking[:4])}, which trainable leaves as "
-            "it is: give weights that do, or train it too"
+            f"start_from holds no {', '.join(lacking[:4])}, which trainable "
+            "freezes: give weights that have it, or train it too"
         )
     return jax.tree.map(place_like, loaded, abstract)
 
 
 def load_on_host(load: Callable[[], Params]) -> Params:
-    """Call a function that reads parameters, and keep them off the devices."""
+    """Load parameters to the host, not to the devices."""
     with sharding.on_host():
         return load()
 

@@ -1,4 +1,4 @@
-"""One step of training: gradient, optimizer, average; pure and jitted once."""
+"""The training step: gradient, optimizer and parameter average; jitted once."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ Loss = Callable[..., tuple[Array, Metrics]]
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Optimization:
-    """How parameters move: an optimizer and the decay of the average.
+    """The optimizer and the decay of the parameter average.
 
-    Parameters move, and are averaged, once in `accumulate` batches.
+    Parameters are updated and averaged once in `accumulate` batches.
     """
 
     transform: optax.GradientTransformation
@@ -49,7 +49,7 @@ def train_step(
         grads, state.opt_state, state.params
     )
     params = optax.apply_updates(state.params, updates)
-    # A young average would remember the initial parameters for too long.
+    # Early on, a lower decay lets the average forget the initial parameters.
     done = state.step + 1
     moves = (done // optimization.accumulate).astype(jnp.float32)
     decay = jnp.minimum(optimization.ema_decay, moves / (9 + moves))
@@ -66,10 +66,10 @@ def jitted_train_step(
     """Compile `train_step` for a loss; the old state's memory is reused.
 
     Args:
-      loss: by which parameters move.
-      optimization: how they move.
+      loss: the loss.
+      optimization: optimizer and averaging.
       seed: of the noise.
-      cpu_matmul_dtype: what the factors of products are rounded to on a CPU.
+      cpu_matmul_dtype: to which matmul inputs are rounded on a CPU.
     """
     return jax.jit(
         partial(train_step, loss, optimization, seed),

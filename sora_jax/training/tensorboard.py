@@ -1,7 +1,7 @@
-"""TensorBoard's files, written so that a full disk costs curves and not the run.
+"""Write TensorBoard files; on a full disk, lose curves, not the run.
 
-tensorboardX's own writer has a thread that such an error ends, and for which whoever
-writes then waits for ever.
+In tensorboardX's own writer, a full disk ends its thread, and later writes block
+forever.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from etils import epath
 from tensorboardX.proto import event_pb2, summary_pb2
 from tensorboardX.record_writer import RecordWriter
 
-# Generated code, whose names no type checker sees.
+# Generated code that type checkers cannot see.
 proto: Any = summary_pb2
 events: Any = event_pb2
 _FLUSH = 30.0  # seconds
@@ -26,7 +26,7 @@ _logger = logging.getLogger(__name__)
 
 
 def tag(name: str) -> str:
-    """A name as TensorBoard takes it, and as tensorboardX writes it."""
+    """Replace the characters that TensorBoard does not allow in a tag."""
     return re.sub(r"[^-/\w.]", "_", name)
 
 
@@ -38,14 +38,14 @@ class TensorBoardWriter:
 
         Args:
           folder: for TensorBoard to read.
-          purge_step: what was drawn from this step on is drawn anew.
+          purge_step: earlier data from this step on are discarded.
         """
         self._folder, self._writer, self._flushed = folder, None, time.monotonic()
         start = events.SessionLog(status=events.SessionLog.START)
         self._write(events.Event(step=purge_step, session_log=start))
 
     def scalars(self, values: Mapping[str, Any], step: int) -> None:
-        """Draw numbers."""
+        """Write scalars."""
         found = [
             proto.Summary.Value(tag=tag(name), simple_value=float(value))
             for name, value in values.items()
@@ -53,7 +53,7 @@ class TensorBoardWriter:
         self._write(events.Event(step=step, summary=proto.Summary(value=found)))
 
     def picture(self, name: str, content: bytes, size: tuple[int, int], step: int):
-        """Show a PNG, or a GIF that moves, of (height, width)."""
+        """Write a PNG or GIF of (height, width)."""
         picture = proto.Summary.Image(
             encoded_image_string=content, height=size[0], width=size[1], colorspace=3
         )
@@ -61,7 +61,7 @@ class TensorBoardWriter:
         self._write(events.Event(step=step, summary=proto.Summary(value=[value])))
 
     def flush(self) -> None:
-        """Let readers see what there is."""
+        """Flush the file."""
         self._flushed = time.monotonic()
         try:
             if self._writer is not None:
@@ -70,7 +70,7 @@ class TensorBoardWriter:
             self._give_up(error)
 
     def close(self) -> None:
-        """Write what is left."""
+        """Flush and close the file."""
         self.flush()
         writer, self._writer = self._writer, None
         if writer is not None:
@@ -89,7 +89,7 @@ class TensorBoardWriter:
             self.flush()
 
     def _begin(self) -> RecordWriter:
-        """Begin a file whose name tells TensorBoard what it is, and is its own."""
+        """Open a file with a unique name that TensorBoard recognizes."""
         self._folder.mkdir(parents=True, exist_ok=True)
         number, host = time.time_ns(), socket.gethostname()
         name = f"events.out.tfevents.{number // 10**9}.{host}.{number}"
@@ -99,7 +99,7 @@ class TensorBoardWriter:
         return writer
 
     def _give_up(self, error: OSError) -> None:
-        """Leave a file that ends within a record, after which no reader goes on."""
+        """Abandon a file that ends within a record, which readers cannot skip."""
         _logger.warning("%s: some curves are lost (%s)", self._folder, error)
         writer, self._writer = self._writer, None
         if writer is not None:

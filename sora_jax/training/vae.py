@@ -1,4 +1,4 @@
-"""The training of a VAE: clips in, their reconstructions out."""
+"""VAE training on clips."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from sora_jax.weights import workdirs
 from sora_jax.weights.modules import parameters
 
 HELD_OUT_CLIPS = 8
-# Settings that a run need not share with the VAE that it starts from. One that keeps
-# parameters as they are must go on computing the same with them.
+# Fields that may differ from the VAE that a run starts from, if all parameters are
+# trained; frozen parameters need the same computation.
 MAY_DIFFER = ("dtype", "temporal_padding")
 
 
 def build(config: VAERun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
-    """The VAE and, when it is switched on, its critic."""
+    """Build the VAE and, if enabled, its critic."""
     networks: dict[str, nnx.Module] = {"vae": VAE(config.vae, rngs=rngs)}
     if config.critic.weight > 0:
         networks["critic"] = Critic(config.critic.width, rngs=rngs)
@@ -46,7 +46,7 @@ def build(config: VAERun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
 
 
 def train_program(config: VAERun, mesh_plan: MeshPlan) -> TrainProgram:
-    """The training of a config on a mesh, without data and without memory.
+    """Plan the training program of a config on a mesh; allocates nothing.
 
     Raises:
       ValueError: the mesh cannot share the batch.
@@ -63,7 +63,7 @@ def train_program(config: VAERun, mesh_plan: MeshPlan) -> TrainProgram:
 
 
 def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
-    """Set the training of a VAE up on a mesh.
+    """Set up the training of a VAE on a mesh.
 
     Args:
       config: the run.
@@ -71,7 +71,7 @@ def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
       sources: clips of one shape.
 
     Raises:
-      ValueError: the mesh cannot share the batch, or there is nothing to start from.
+      ValueError: the mesh does not divide the batch, or `start_from` is not usable.
     """
     program = train_program(config, mesh_plan)
 
@@ -79,7 +79,7 @@ def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
         return {"vae": parameters(load_start(config))}
 
     if config.start_from:
-        load_start(config)  # refused before any work, and read again only to begin
+        load_start(config)  # checked before any work, and loaded again at step 0
         state = program.state.starting_from(load)
         program = dataclasses.replace(program, state=state)
     frozen = load_frozen(program.frozen, load)
@@ -107,7 +107,7 @@ def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
 def evaluation(
     program: TrainProgram, frozen: Params, held_out: Float[np.ndarray, "b t h w c"]
 ) -> Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]:
-    """PSNR of held-out clips, and the clips above their reconstructions."""
+    """Return the evaluation: PSNR, and held-out clips above reconstructions."""
 
     @jax.jit
     def reconstruct(params: Params, frozen: Params) -> Array:
@@ -128,7 +128,7 @@ def load_start(config: VAERun) -> VAE:
     """Load the VAE that a run starts from.
 
     Raises:
-      ValueError: there is none, or its size is not the run's; names what differs.
+      ValueError: it is missing, or its config differs; names the fields.
     """
     start = workdirs.load_vae(config.start_from, "start_from")
     free = MAY_DIFFER if config.trainable == "all" else MAY_DIFFER[:1]
@@ -147,19 +147,19 @@ def load_start(config: VAERun) -> VAE:
 def optimizer(
     config: VAERun, groups: Mapping[Path, str | None]
 ) -> optax.GradientTransformation:
-    """The VAE's optimizer; the critic follows its own constant rate."""
+    """Build the VAE's optimizer; the critic has its own constant rate."""
     vae = optim.optimizer(config.optim, config.steps, groups)
     if config.critic.weight == 0 and config.trainable == "all":
         return vae
     critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
-    critic = optim.accumulated(critic, config.optim.accumulate)
+    critic = optim.accumulate_gradients(critic, config.optim.accumulate)
     return optim.by_network({"vae": vae, "critic": critic})
 
 
 def clips(
     config: VAERun, sources: Sources, share: pipeline.Share
 ) -> Iterator[Float[np.ndarray, "b t h w c"]]:
-    """Batches of pixels, without end."""
+    """Yield batches of pixels forever."""
     make = partial(_pixels, config.window, sources)
     indices = range(len(sources.train))
     return pipeline.shuffled(indices, make, config.batch, config.seed, share)
@@ -178,6 +178,6 @@ def _pixels(
 
 
 def held_out_clips(source: ClipSource) -> Float[np.ndarray, "b t h w c"]:
-    """A few clips of the test split, the same in every run."""
+    """Return a few clips of the test split, the same in every run."""
     count = min(HELD_OUT_CLIPS, len(source))
     return video.to_float(np.stack([source.read(i).pixels for i in range(count)]))

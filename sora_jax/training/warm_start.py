@@ -1,4 +1,4 @@
-"""What a DiT's training starts from: the networks of another run, or of weights."""
+"""Initialize DiT training from another run or from weights."""
 
 from __future__ import annotations
 
@@ -6,16 +6,16 @@ from typing import Any
 
 from sora_jax.config import DiTRun
 from sora_jax.models.vae import VAE
-from sora_jax.training.latents import Latents, differences, refuse
+from sora_jax.training.latents import Latents, config_differences, raise_problems
 from sora_jax.weights import folders, workdirs
 from sora_jax.weights.modules import parameters
 
 
 def check_start(config: DiTRun) -> None:
-    """Refuse to start from networks of another kind; reads no parameter.
+    """Check the configs of the networks to start from; reads no parameter.
 
     Raises:
-      ValueError: there are none, or they are others; names what differs.
+      ValueError: they are missing, or differ; names the fields.
     """
     if workdirs.is_workdir(config.start_from, "start_from"):
         start = workdirs.run_of(config.start_from, "start_from")
@@ -24,14 +24,14 @@ def check_start(config: DiTRun) -> None:
             start = folders.describe(config.start_from)
         except ValueError as error:
             raise ValueError(f"start_from: {error}") from error
-    problems = differences("dit", config.dit, start.dit, "start from")
+    problems = config_differences("dit", config.dit, start.dit, "start from")
     if not config.text_from:
-        problems += differences("text", config.text, start.text, "start from")
-    refuse([f"{line} ({config.start_from!r})" for line in problems])
+        problems += config_differences("text", config.text, start.text, "start from")
+    raise_problems([f"{line} ({config.start_from!r})" for line in problems])
 
 
 def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
-    """Parameters of the run, or of the weights, that this one starts from.
+    """Load the parameters to start from, of a run or of weights.
 
     Raises:
       ValueError: they were trained on other latents or tokens.
@@ -47,28 +47,28 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
         for name in ("VAE", "text encoder" if config.text_from else "tokenizer")
         if latents.hashes.get(name) != start.sources.get(name)
     ]
-    refuse(others)
+    raise_problems(others)
     return {name: parameters(getattr(start, name)) for name in names}
 
 
 def check_weights(config: DiTRun, latents: Latents) -> None:
-    """Refuse to start from weights that know other latents or tokens.
+    """Check that weights use the same latents and tokens as the encoded clips.
 
     Raises:
-      ValueError: names which.
+      ValueError: says which differ.
     """
     folder = config.start_from
     others = []
-    theirs = folders.network(folder, "vae")
+    theirs = folders.load_network(folder, "vae")
     assert isinstance(theirs, VAE)
     if not workdirs.same_encoder(workdirs.load_vae(config.latents), theirs):
         others.append(f"encode the clips with its VAE (EncodeRun, vae {folder!r})")
-    if not config.text_from and folders.tokenizer(folder) != latents.tokenizer:
+    if not config.text_from and folders.load_tokenizer(folder) != latents.tokenizer:
         others.append(
             f"encode the clips with its tokenizer (EncodeRun, tokenizer {folder!r})"
         )
     if others:
         raise ValueError(
-            f"start_from {folder!r} knows other latents or tokens than "
-            f"{config.latents!r} holds: {', and '.join(others)}"
+            f"start_from {folder!r} uses other latents or tokens than "
+            f"{config.latents!r}: {', and '.join(others)}"
         )

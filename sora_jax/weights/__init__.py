@@ -1,1 +1,1 @@
-"""Weights on disk, to and from parameters: our folders, published ones, adapters."""
+"""Read and write weights: sora_jax folders, layouts of families, adapters."""

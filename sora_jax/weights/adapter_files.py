@@ -1,4 +1,4 @@
-"""Adapters on disk: one safetensors file, whose metadata say what it belongs to.
+"""Adapters on disk: a safetensors file whose metadata name the base model.
 
 Its tensors are named like "blocks/self_attention/qkv/lora_down".
 """
@@ -17,10 +17,10 @@ from flax import nnx
 from sora_jax import files
 from sora_jax.config import AdapterConfig, from_json
 from sora_jax.files import PathLike
-from sora_jax.weights.adapters import Adapter, Factors, linears, shapes
+from sora_jax.weights.adapters import Adapter, Factors, factor_shapes, linears
 from sora_jax.weights.headers import StoredTensor, read_headers, read_metadata
-from sora_jax.weights.mapped import mapped
-from sora_jax.weights.parts import Weights
+from sora_jax.weights.mapped import map_file
+from sora_jax.weights.model_weights import Weights
 from sora_jax.weights.safetensors_io import require_safetensors
 from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
 from sora_jax.workdir import write_bytes
@@ -32,13 +32,13 @@ COPY = "copy or download the file again"
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Base:
-    """What an adapter belongs to."""
+    """The model and network that an adapter was trained on."""
 
     # The model's name.
     name: str
-    # Of the files that the model was loaded from.
+    # Hash of the model's files.
     digest: str
-    # The network that has the factors.
+    # The network with the factors.
     network: str
 
     def __str__(self) -> str:
@@ -46,12 +46,12 @@ class Base:
 
 
 def base_of(weights: Weights, network: str) -> Base:
-    """A network of loaded weights."""
+    """Identify a network of loaded weights."""
     return Base(name=weights.config.name, digest=weights.digest, network=network)
 
 
-def save(path: PathLike, adapter: Adapter, base: Base) -> None:
-    """Write an adapter; the file is replaced as a whole if it exists."""
+def save_adapter(path: PathLike, adapter: Adapter, base: Base) -> None:
+    """Write an adapter; replaces an existing file atomically."""
     target = epath.Path(path)
     require_safetensors(target)
     tensors = {
@@ -68,10 +68,10 @@ def save(path: PathLike, adapter: Adapter, base: Base) -> None:
 
 
 def read_description(path: PathLike) -> tuple[AdapterConfig, Base]:
-    """What an adapter is and what it belongs to, without its tensors.
+    """Read an adapter's config and base, without its tensors.
 
     Raises:
-      ValueError: the file is none of an adapter, or is damaged.
+      ValueError: the file is not an adapter, or is damaged.
     """
     target = epath.Path(path)
     require_safetensors(target)
@@ -95,34 +95,33 @@ def read_description(path: PathLike) -> tuple[AdapterConfig, Base]:
     return config, base
 
 
-def load(path: PathLike, model: nnx.Module, base: Base | None) -> Adapter:
+def load_adapter(path: PathLike, model: nnx.Module, base: Base | None) -> Adapter:
     """Read an adapter for a model.
 
     Args:
       path: the file.
-      model: that `adapters.insert` is to give the factors to.
-      base: what the model is; None where the adapter may be of another base, of the
-        same shapes.
+      model: the model for `adapters.insert`.
+      base: identity of the model; None accepts any base of the same shapes.
 
     Raises:
-      ValueError: the file is none of an adapter or is damaged, or the adapter is of
-        another base, or does not fit the model.
+      ValueError: the file is not an adapter or is damaged, or the adapter has another
+        base or does not fit the model.
     """
     target = epath.Path(path)
     config, trained_on = read_description(target)
     if base is not None and trained_on != base:
         raise ValueError(
-            f"adapter {str(target)!r} belongs to {trained_on}, and not to {base}: use "
+            f"adapter {str(target)!r} belongs to {trained_on}, not to {base}: use "
             "it with the weights that it was trained on"
         )
     stored = read_headers([target])
-    # By the names in the file: its regular expressions are a stranger's.
+    # Match by tensor names: the file's regular expressions are untrusted.
     paths = {name.rpartition("/")[0] for name in stored}
     wanted = {
         f"{path}/{kind}": shape
         for path, linear in linears(model).items()
         if path in paths
-        for kind, shape in zip(FACTORS, shapes(linear, config.rank), strict=True)
+        for kind, shape in zip(FACTORS, factor_shapes(linear, config.rank), strict=True)
     }
     problems = differences({n: tensor.shape for n, tensor in stored.items()}, wanted)
     if problems or not wanted:
@@ -141,12 +140,12 @@ def load(path: PathLike, model: nnx.Module, base: Base | None) -> Adapter:
 def read_tensors(
     path: epath.Path, stored: dict[str, StoredTensor]
 ) -> dict[str, jnp.ndarray]:
-    """The tensors of a file in float32.
+    """Read the tensors of a file in float32.
 
     Raises:
-      ValueError: some hold what is no number.
+      ValueError: some hold NaN or infinity.
     """
-    with mapped(path) as file:
+    with map_file(path) as file:
         values = {name: file.tensor(tensor) for name, tensor in stored.items()}
         refuse_infinite(str(path), [n for n, x in values.items() if not is_finite(x)])
         return {name: jnp.array(value, jnp.float32) for name, value in values.items()}

@@ -1,12 +1,12 @@
-"""Adapters: factors of low rank beside kernels, for any model built of `Linear`.
+"""Adapters (LoRA): low-rank factors beside kernels, for any model built of `Linear`.
 
 With factors, a linear map is kernel + alpha / rank * down @ up (LoRA, Hu et al.,
 arXiv 2106.09685). They are parameters of the type `LoRAParam` at paths that end in
 lora_down and lora_up, so a filter by type or by path chooses what is trained. Stacked
 layers have stacked factors, and factors lie on a mesh as the kernel's axes do.
 
-Every function returns another model, which shares all other parameters with the one
-that it was given.
+Every function returns a new model, which shares all other parameters with its
+argument.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ SHOWN = 8  # paths in an error
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Factors:
-    """What an adapter has beside one kernel; stacked layers come first in both."""
+    """The factors beside one kernel; stacked layers are the leading axis of both."""
 
     down: Float[Array, "*layers features rank"]
     up: Float[Array, "..."]  # [*layers rank *features_out]
@@ -42,14 +42,14 @@ class Factors:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Adapter:
-    """An adapter by itself: what was asked for, and factors by linear maps' paths."""
+    """An adapter outside a model: its config, and factors by the kernels' paths."""
 
     config: AdapterConfig
     factors: Mapping[str, Factors]
 
 
 def linears(model: nnx.Module) -> dict[str, Linear]:
-    """The linear maps of a model by their path, as in "blocks/self_attention/qkv"."""
+    """Return the linear layers of a model by path, as "blocks/self_attention/qkv"."""
     return {
         "/".join(map(str, path)): module
         for path, module in nnx.iter_modules(model)
@@ -57,18 +57,18 @@ def linears(model: nnx.Module) -> dict[str, Linear]:
     }
 
 
-def chosen(model: nnx.Module, config: AdapterConfig) -> dict[str, Linear]:
-    """The linear maps that an adapter has factors for.
+def target_linears(model: nnx.Module, config: AdapterConfig) -> dict[str, Linear]:
+    """Return the linear layers that an adapter's targets match.
 
     Raises:
-      ValueError: a target matches none; names it, and some paths that there are.
+      ValueError: a target matches none; names it, and some existing paths.
     """
     found = linears(model)
     targets = [re.compile(target) for target in config.targets]
     for target in targets:
         if not any(map(target.fullmatch, found)):
             raise ValueError(
-                f"adapter.targets must match linear maps of the model, and "
+                f"adapter.targets must match linear layers of the model, and "
                 f"{target.pattern!r} matches none; there are "
                 f"{', '.join(sorted(found)[:SHOWN])} and so on"
             )
@@ -79,8 +79,8 @@ def chosen(model: nnx.Module, config: AdapterConfig) -> dict[str, Linear]:
     }
 
 
-def shapes(linear: Linear, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """The shapes of the factors beside a kernel."""
+def factor_shapes(linear: Linear, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shapes of the factors beside a kernel."""
     kernel = linear.kernel.shape
     layers = len(kernel) - len(linear.axes)
     stack, features, out = kernel[:layers], kernel[layers], kernel[layers + 1 :]
@@ -88,30 +88,30 @@ def shapes(linear: Linear, rank: int) -> tuple[tuple[int, ...], tuple[int, ...]]
 
 
 def attach(model: M, config: AdapterConfig, rngs: nnx.Rngs) -> M:
-    """A model with new factors, which change nothing before they are trained.
+    """Add initial factors to a model, which do not change its output.
 
     Raises:
-      ValueError: a target matches no linear map, or there are factors already.
+      ValueError: a target matches no linear layer, or the model has factors already.
     """
 
     def draw(linear: Linear) -> Factors:
-        down, up = shapes(linear, config.rank)
+        down, up = factor_shapes(linear, config.rank)
         bound = down[-2] ** -0.5
         drawn = jax.random.uniform(rngs.params(), down, minval=-bound, maxval=bound)
         return Factors(down=drawn, up=jnp.zeros(up))
 
-    found = chosen(model, config)
+    found = target_linears(model, config)
     factors = {path: draw(linear) for path, linear in found.items()}
     return insert(model, Adapter(config=config, factors=factors))
 
 
 def insert(model: M, adapter: Adapter) -> M:
-    """A model with the factors of an adapter beside its kernels.
+    """Add the factors of an adapter to a model.
 
     Raises:
-      ValueError: the factors are not of this model's shapes, or it has some already.
+      ValueError: shapes do not match, or the model has factors already.
     """
-    model = copied(model)
+    model = copy_model(model)
     found = linears(model)
     if taken := [path for path, x in found.items() if x.lora_down is not None]:
         raise ValueError(
@@ -125,7 +125,7 @@ def insert(model: M, adapter: Adapter) -> M:
                 "that it was trained on"
             )
         linear = found[path]
-        expected = shapes(linear, factors.down.shape[-1])
+        expected = factor_shapes(linear, factors.down.shape[-1])
         given = (factors.down.shape, factors.up.shape)
         if given != expected:
             raise ValueError(
@@ -137,10 +137,10 @@ def insert(model: M, adapter: Adapter) -> M:
 
 
 def extract(model: nnx.Module, config: AdapterConfig) -> Adapter:
-    """The adapter that a model carries, attached by this config.
+    """Return the adapter of a model, attached with this config.
 
     Raises:
-      ValueError: it carries none.
+      ValueError: the model has none.
     """
     factors = {
         path: Factors(down=linear.lora_down[...], up=linear.lora_up[...])
@@ -153,8 +153,8 @@ def extract(model: nnx.Module, config: AdapterConfig) -> Adapter:
 
 
 def detach(model: M) -> M:
-    """A model without factors, as it was before."""
-    model = copied(model)
+    """Remove the factors of a model."""
+    model = copy_model(model)
     for linear in linears(model).values():
         if linear.lora_down is not None:
             del linear.lora_down, linear.lora_up, linear.lora_scale
@@ -162,7 +162,7 @@ def detach(model: M) -> M:
 
 
 def merge(model: M) -> M:
-    """A model whose kernels hold what its factors added; it has no factors."""
+    """Add the factors' products to the kernels, and remove the factors."""
     merged = detach(model)
     into = linears(merged)
     for path, linear in linears(model).items():
@@ -173,15 +173,15 @@ def merge(model: M) -> M:
 
 
 def unmerge(model: M, adapter: Adapter) -> M:
-    """Undo `merge`, as far as the kernels' type tells numbers apart."""
+    """Undo `merge`, up to rounding in the kernels' dtype."""
     model = insert(model, adapter)
     for path, factors in adapter.factors.items():
         _add(linears(model)[path], factors, -adapter.config.scale)
     return model
 
 
-def copied(model: M) -> M:
-    """The same model in other modules and variables, which hold the same arrays."""
+def copy_model(model: M) -> M:
+    """Copy the modules and variables of a model, but not its arrays."""
     return jax.tree.map(lambda x: x, model)
 
 
@@ -206,7 +206,7 @@ def _set(linear: Linear, factors: Factors, scale: float) -> None:
 
 
 def _shardings(linear: Linear) -> tuple[NamedSharding | None, NamedSharding | None]:
-    """Where factors lie: along the axes of their kernel, and whole along the rank."""
+    """Return the shardings of factors: their kernel's axes, and the rank replicated."""
     kernel = linear.kernel[...]
     if isinstance(kernel, Tracer) or not isinstance(kernel, jax.Array):
         return None, None
@@ -221,7 +221,7 @@ def _shardings(linear: Linear) -> tuple[NamedSharding | None, NamedSharding | No
 
 
 def _add(linear: Linear, factors: Factors, scale: float) -> None:
-    """Add the product of factors to a kernel, one layer after another."""
+    """Add the product of factors to a kernel, layer by layer."""
 
     def one(kernel: Array, down: Array, up: Array) -> Array:
         product = jnp.tensordot(down, up, axes=1)

@@ -1,4 +1,4 @@
-"""A folder of weights of our own: what training leaves and sampling loads.
+"""The sora_jax layout of a weights folder, which `publish` writes.
 
 config.json         which family and networks, of which size, with which sampling
                     defaults, and a hash of each of the other files
@@ -31,8 +31,8 @@ from sora_jax.weights.descriptions import (
     refuse_changed,
     write_description,
 )
+from sora_jax.weights.model_weights import Weights, weights_in_memory
 from sora_jax.weights.modules import abstract_of, parameters
-from sora_jax.weights.parts import Weights, in_memory
 from sora_jax.workdir import write_bytes
 
 M = TypeVar("M", bound=nnx.Module)
@@ -56,22 +56,24 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
             "it again with python -m sora_jax.weights.publish"
         )
-    networks = {name: network(folder, name, mesh) for name in family.used(config)}
+    networks = {name: load_network(folder, name, mesh) for name in family.used(config)}
     mesh_plan = MeshPlan(mesh, RULES) if mesh else SINGLE_DEVICE
-    weights = in_memory(config, load_tokenizer(folder), family=family, **networks)
+    weights = weights_in_memory(
+        config, load_tokenizer(folder), family=family, **networks
+    )
     return dataclasses.replace(weights, digest=digest(folder), mesh_plan=mesh_plan)
 
 
-def network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
+def load_network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
     """Load one network of a folder, onto a mesh if there is one."""
     family, config = describe_family(folder)
     refuse_changed(folder, file_of(name))
     build = family.networks[name].build(config)
-    return fill(epath.Path(folder) / file_of(name), build, mesh)
+    return load_module(epath.Path(folder) / file_of(name), build, mesh)
 
 
 def file_of(name: str) -> str:
-    """The file of a network."""
+    """Return the file name of a network."""
     return f"{name}.safetensors"
 
 
@@ -82,7 +84,7 @@ def load_tokenizer(folder: PathLike) -> Tokenizer:
 
 
 def digest(folder: PathLike) -> str:
-    """Of the files that networks are loaded from."""
+    """Hash the files of the networks."""
     where = epath.Path(folder)
     family, config = describe_family(folder)
     names = map(file_of, family.used(config))
@@ -90,11 +92,11 @@ def digest(folder: PathLike) -> str:
 
 
 def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
-    """Write a folder of weights; `config.json` comes last, so that it is whole."""
+    """Write a folder of weights; `config.json` last, which completes it."""
     where = epath.Path(folder)
     kept = {TOKENIZER: hashes.of_bytes(weights.tokenizer.model)}
     for name in weights.family.used(weights.config):
-        content = safetensors_io.packed(parameters(weights.parts[name]), dtype)
+        content = safetensors_io.serialize(parameters(weights.networks[name]), dtype)
         kept[file_of(name)] = hashes.of_bytes(content)
         write_bytes(where / file_of(name), content)
     weights.tokenizer.save(where / TOKENIZER)
@@ -104,11 +106,11 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
 
 
 def save_vae(folder: PathLike, vae: VAE) -> None:
-    """Write a folder that holds a VAE alone, in float32."""
+    """Write a folder with only a VAE, in float32."""
     where, name = epath.Path(folder), "vae.safetensors"
-    content = safetensors_io.packed(parameters(vae), dtype=None)
+    content = safetensors_io.serialize(parameters(vae), dtype=None)
     kept = {name: hashes.of_bytes(content)}
-    # The tensors come last: where they are, the folder is whole.
+    # The tensors are written last: they complete the folder.
     write_description(where / "vae.json", dataclasses.asdict(vae.config), kept)
     write_bytes(where / name, content)
 
@@ -128,10 +130,10 @@ def describe(folder: PathLike) -> ModelConfig:
 
 
 def describe_family(folder: PathLike) -> tuple[Family, Any]:
-    """Read of which family a weights folder's model is, and its config.
+    """Read the family and the config of a weights folder.
 
     Raises:
-      ValueError: the folder has none, or it is of another kind or version.
+      ValueError: it has no config, or one of another format or version.
     """
     path = epath.Path(folder) / "config.json"
     if not path.parent.is_dir():
@@ -139,7 +141,7 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
     if not path.exists():
         raise ValueError(
             f"weights folder {str(folder)!r} has neither model_index.json nor "
-            "config.json: give a folder of weights, ours or Wan's"
+            "config.json: give a weights folder of sora_jax or of Wan"
         )
     config, _ = read_description(path)
     kind = config.pop("format", None)
@@ -160,8 +162,10 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
     return family, from_json(family.config, config, whole=True)
 
 
-def fill(path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None) -> M:
-    """Make a module with the parameters of a file, on a mesh if there is one."""
+def load_module(
+    path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
+) -> M:
+    """Build a module with the parameters of a file, on a mesh if there is one."""
     graphdef, abstract = abstract_of(make)
     if mesh is not None:
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))

@@ -1,4 +1,4 @@
-"""What describes a folder of ours, with a hash of every file beside it."""
+"""The JSON that describes a sora_jax folder, with a hash of every other file."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sora_jax.workdir import read_json, write_json
 
 COPY = "copy the folder again"
 REMEDY = "copy the folder again, or export it again with sora_jax.weights.publish"
-# Of a description: the hashes of the files beside it, by name.
+# The field with the hashes of the other files, by name.
 HASHES = "hashes"
 
 
 def refuse_changed(folder: PathLike, name: str) -> None:
-    """Refuse a file that is not the one whose hash was kept when it was written.
+    """Refuse a file whose hash differs from the recorded one.
 
     Raises:
-      ValueError: says what to do.
+      ValueError: names the file and the remedy.
     """
     where = epath.Path(folder)
     if not exists(where, name):
-        return  # who opens it says so
+        return  # opening it reports that it is missing
     for described in ("vae.json", "config.json"):
         if exists(where, described):
             _, kept = read_description(where / described)
@@ -36,16 +36,16 @@ def refuse_changed(folder: PathLike, name: str) -> None:
 def write_description(
     path: epath.Path, data: Mapping[str, Any], kept: Mapping[str, str]
 ) -> None:
-    """Write what describes a folder, with its hash and those of files beside it."""
+    """Write a folder's description, with its own hash and those of other files."""
     own = {path.name: hashes.of_json(data)}
     write_json(path, {HASHES: {**kept, **own}, **data})
 
 
 def read_description(path: epath.Path) -> tuple[dict[str, Any], dict[str, str]]:
-    """What describes a folder, and hashes by file; earlier versions kept none.
+    """Read a folder's description, and hashes by file (none in earlier versions).
 
     Raises:
-      ValueError: there is none, or it is not as it was written.
+      ValueError: it is missing, or has changed since it was written.
     """
     data = read_json(path, COPY)
     try:
@@ -55,12 +55,12 @@ def read_description(path: epath.Path) -> tuple[dict[str, Any], dict[str, str]]:
     own = kept.pop(path.name, "")
     if own and own != hashes.of_json(data):
         raise ValueError(
-            f"{path} is not as written (its hash is another): {REMEDY}; if you changed "
+            f"{path} is not as written (its hash differs): {REMEDY}; if you changed "
             f"it yourself, delete its line from its {HASHES}"
         )
     return data, kept
 
 
 def exists(folder: epath.Path, name: str) -> bool:
-    """Whether a folder has an entry."""
+    """Return whether a folder has an entry."""
     return (folder / name).exists()

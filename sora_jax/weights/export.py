@@ -1,6 +1,6 @@
-"""Write weights in a published layout: `python -m sora_jax.weights.export`.
+"""Export weights to diffusers' layout: `python -m sora_jax.weights.export`.
 
-Today that is diffusers', for models that Wan's classes can express.
+Only models that Wan's classes can express.
 """
 
 from __future__ import annotations
@@ -21,22 +21,22 @@ from sora_jax.families.table import Entry
 from sora_jax.files import located
 from sora_jax.weights import folders, transfer
 from sora_jax.weights.bundle import ASSETS
+from sora_jax.weights.model_weights import Weights
 from sora_jax.weights.modules import flatten, parameters
-from sora_jax.weights.parts import Weights
 from sora_jax.workdir import write_bytes, write_json
 
 SHARD_BYTES = 2 * 2**30
-# What is written: a family's tables, and a layout that has an exporter.
+# The family whose tables are used, and its layout with an exporter.
 FAMILY, LAYOUT = WAN, WAN.layouts[0]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class ExportOptions:
     """Write weights for diffusers."""
 
-    # The folder to write; it must be empty, or not be there yet.
+    # The folder to write; it must be empty or not exist.
     out: str
-    # A folder of weights; by default those that ship with the package.
+    # A folder of weights; by default those shipped with the package.
     weights: str | None = None
 
 
@@ -49,7 +49,7 @@ def export(out: str, weights: Weights, layout: Layout = LAYOUT) -> None:
     """
     where = located(out, "--out")
     if where.exists() and any(where.iterdir()):
-        raise ValueError(f"--out {out!r} is not empty: name another folder")
+        raise ValueError(f"--out {out!r} is not empty: give another folder")
     config, exporter = weights.config, layout.exporter
     assert exporter is not None, layout.name
     if problems := exporter.problems(config):
@@ -60,9 +60,9 @@ def export(out: str, weights: Weights, layout: Layout = LAYOUT) -> None:
     last = {name: files.pop(name) for name in (layout.index,) if name in files}
     write_files(where, files)
     for name, spec in FAMILY.networks.items():
-        if name in weights.parts.loaders and spec.table is not None:
+        if name in weights.networks.loaders and spec.table is not None:
             folder, begins = exporter.networks[name]
-            module = weights.parts[name]
+            module = weights.networks[name]
             table = spec.table(spec.sizes(config), layout.name)
             values = flatten(parameters(module))
             write_tensors(where / folder, begins, table, values, values)
@@ -71,7 +71,7 @@ def export(out: str, weights: Weights, layout: Layout = LAYOUT) -> None:
 
 
 def write_files(where: epath.Path, files: Mapping[str, Any]) -> None:
-    """Write contents by path, bytes as they are and others as JSON."""
+    """Write contents by path: bytes unchanged, others as JSON."""
     for name, content in files.items():
         write = write_bytes if isinstance(content, bytes) else write_json
         write(where / name, content)
@@ -84,20 +84,20 @@ def write_tensors(
     shapes: Mapping[str, Any],
     values: Mapping[str, Any],
 ) -> None:
-    """Write tensors in as many files as their size asks for, and then an index.
+    """Write tensors to one or more shards, then an index.
 
     Args:
       where: the folder.
-      begins: how the names of the files begin.
+      begins: prefix of the file names.
       table: the tensors.
-      shapes: shape and dtype of our parameters by path.
-      values: our parameters by path; each is asked for when its file is written.
+      shapes: shape and dtype of the parameters by path.
+      values: the parameters by path; each is read when its shard is written.
     """
     groups = shards_of(table, shapes, SHARD_BYTES)
     count, total, listed = len(groups), 0, {}
     for i, group in enumerate(groups, start=1):
         part = f"-{i:05}-of-{count:05}" if count > 1 else ""
-        tensors = dict(transfer.export(group, values))
+        tensors = dict(transfer.export_tensors(group, values))
         content = safetensors.numpy.save(tensors, metadata={"format": "pt"})
         write_bytes(where / f"{begins}{part}.safetensors", content)
         listed |= dict.fromkeys(tensors, f"{begins}{part}.safetensors")
@@ -110,10 +110,10 @@ def write_tensors(
 def shards_of(
     table: Sequence[Entry], shapes: Mapping[str, Any], most: int
 ) -> list[list[Entry]]:
-    """Split a table so that no part's tensors take more than so many bytes."""
+    """Split a table into shards of at most `most` bytes."""
     groups: list[list[Entry]] = [[]]
     room = most
-    # Those of one parameter side by side, since they are fetched together.
+    # Keep the tensors of one parameter together, since it is fetched once.
     for entry in sorted(table, key=lambda entry: entry.path):
         parameter = shapes[entry.path]
         stored = entry.file_shape(parameter.shape)
@@ -127,15 +127,17 @@ def shards_of(
 
 
 def main(argv: Sequence[str]) -> None:
-    """Load, refuse or write, and say where."""
-    arguments = cli.parse(Arguments, argv)
+    """Load weights, export them, and print where."""
+    arguments = cli.parse(ExportOptions, argv)
     located(arguments.out, "--out")
     folder = located(arguments.weights or ASSETS, "--weights")
-    weights = folders.load(folder, exact=True)
+    weights = folders.load_weights(folder, exact=True)
     export(arguments.out, weights)
     cli.say(arguments.out)
 
 
 if __name__ == "__main__":
-    with cli.exits("stopped; --out is not whole without its model_index.json"):
+    with cli.exit_with_message(
+        "stopped; --out is not whole without its model_index.json"
+    ):
         main(sys.argv[1:])

@@ -1,7 +1,6 @@
-"""Any folder of weights: ours, or one in a layout that a family knows.
+"""Open any folder of weights: of sora_jax, or in a layout of a family.
 
-The folder's own files say what it is. Nothing large is read before all of it has been
-looked at.
+Its files determine its kind. All headers are checked before any tensor is read.
 """
 
 from __future__ import annotations
@@ -18,21 +17,21 @@ from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer, check_file
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import bundle
-from sora_jax.weights.parts import Parts, Weights
+from sora_jax.weights.model_weights import LazyNetworks, Weights
 from sora_jax.weights.stored_model import StoredModel, open_model
 
 
 def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
-    """What a folder holds, as its configs and the headers of its files say.
+    """Read the model config of a folder from its configs and headers.
 
     Args:
       folder: of weights.
-      insisted: the model that it must be.
+      insisted: name of the model that it must hold.
 
     Raises:
-      ValueError: the folder is none, or holds another model.
+      ValueError: it is not a weights folder, or holds another model.
     """
-    stored = find(folder)
+    stored = find_stored_model(folder)
     if stored is None:
         family, config = bundle.describe_family(folder)
         check_file(files.located(folder, "weights") / bundle.TOKENIZER)
@@ -40,17 +39,17 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
         family, config = stored.family, stored.config
         stored.check()
     if insisted is not None:
-        refuse_other(folder, insisted, family, config)
+        check_model_name(folder, insisted, family, config)
     return config
 
 
-def refuse_other(
+def check_model_name(
     folder: PathLike, insisted: str, family: Family, config: ModelConfig
 ) -> None:
-    """Refuse a model that is not the one asked for by name.
+    """Check that a model is the one requested by name.
 
     Raises:
-      ValueError: says what both are.
+      ValueError: describes both.
     """
     models = {
         name: (one, model) for one in FAMILIES for name, model in one.models.items()
@@ -65,21 +64,21 @@ def refuse_other(
         )
 
 
-def load(
+def load_weights(
     folder: PathLike, *, mesh: MeshConfig = SAMPLING_MESH, exact: bool = False
 ) -> Weights:
-    """Open a folder of weights; networks of published layouts are read when used.
+    """Open a folder of weights; networks in a family's layout load on first use.
 
     Args:
       folder: of weights.
-      mesh: how devices share them, and the videos that they make.
-      exact: keep the types of the files also where less would do to compute.
+      mesh: how devices shard the weights and each video.
+      exact: keep the dtypes of the files, even above the compute dtype.
 
     Raises:
-      ValueError: the folder is none, a file is missing or damaged, the largest of the
-        networks is larger than memory, or the mesh is none of these devices.
+      ValueError: the folder does not exist, a file is missing or damaged, the largest
+        network does not fit into memory, or the mesh does not match the devices.
     """
-    stored = find(folder)
+    stored = find_stored_model(folder)
     if stored is None:
         family, config = bundle.describe_family(folder)
     else:
@@ -97,27 +96,27 @@ def load(
     }
     return Weights(
         config=config,
-        tokenizer=tokenizer(folder),
-        parts=Parts(loaders, keep=keep),
+        tokenizer=load_tokenizer(folder),
+        networks=LazyNetworks(loaders, keep=keep),
         digest=stored.digest,
         mesh_plan=MeshPlan(placed, RULES) if placed else SINGLE_DEVICE,
         family=family,
     )
 
 
-def network(folder: PathLike, name: str, *, exact: bool = False) -> nnx.Module:
-    """Load one network of a folder, named as its family does; see `load`."""
-    stored = find(folder)
+def load_network(folder: PathLike, name: str, *, exact: bool = False) -> nnx.Module:
+    """Load one network of a folder, named as its family does; see `load_weights`."""
+    stored = find_stored_model(folder)
     if stored is None:
-        return bundle.network(folder, name)
+        return bundle.load_network(folder, name)
     found = stored.networks[name]
     found.check()
     return found.load(exact=exact)
 
 
-def tokenizer(folder: PathLike) -> Tokenizer:
-    """Load the tokenizer of a folder, and nothing else."""
-    stored = find(folder)
+def load_tokenizer(folder: PathLike) -> Tokenizer:
+    """Load only the tokenizer of a folder."""
+    stored = find_stored_model(folder)
     if stored is None:
         return bundle.load_tokenizer(folder)
     given = Tokenizer.load(stored.tokenizer)
@@ -125,13 +124,13 @@ def tokenizer(folder: PathLike) -> Tokenizer:
 
 
 def digest(folder: PathLike) -> str:
-    """What ties others to a folder's files, none of which is read whole."""
-    stored = find(folder)
+    """Hash a folder's files, without reading them whole."""
+    stored = find_stored_model(folder)
     return bundle.digest(folder) if stored is None else stored.digest
 
 
-def find(folder: PathLike) -> StoredModel | None:
-    """The networks of a folder in a published layout; None of any other."""
+def find_stored_model(folder: PathLike) -> StoredModel | None:
+    """Open a folder in a layout of a family; None for any other folder."""
     where = files.located(folder, "weights")
     try:
         for family in FAMILIES:
@@ -141,7 +140,7 @@ def find(folder: PathLike) -> StoredModel | None:
     except (KeyError, TypeError, AttributeError) as error:
         raise ValueError(
             f"weights folder {os.fspath(folder)!r}: a config or an index in it lacks a "
-            f"field or holds another type than the published ones ({error!r}): copy or "
+            f"field or has one of another type ({error!r}): copy or "
             "download the folder again"
         ) from error
     return None

@@ -1,7 +1,4 @@
-"""The headers of safetensors files: which tensors there are, and where each lies.
-
-They say all that is wrong with a folder before anything large is read.
-"""
+"""Read and check the headers of safetensors files, without their tensors."""
 
 from __future__ import annotations
 
@@ -29,38 +26,38 @@ class _Tensor(msgspec.Struct):
 
 @dataclasses.dataclass(frozen=True)
 class StoredTensor:
-    """A tensor that lies in a file."""
+    """A tensor in a file."""
 
     file: epath.Path
     shape: tuple[int, ...]
     dtype: str
-    # Where it begins in the file, in bytes.
+    # Offset in the file in bytes.
     begin: int
 
     @property
     def numpy_dtype(self) -> np.dtype:
-        """Its type as NumPy names it."""
+        """The NumPy dtype."""
         return jnp.dtype(DTYPES[self.dtype])
 
     @property
     def bytes(self) -> int:
-        """What it takes on disk."""
+        """Bytes on disk."""
         return math.prod(self.shape) * self.numpy_dtype.itemsize
 
 
 def read_headers(paths: list[epath.Path]) -> dict[str, StoredTensor]:
-    """What tensors there are; of each file only its header is read.
+    """Return the tensors of files by name; reads only the headers.
 
     Raises:
-      ValueError: a file is damaged, or holds tensors of a type that is no weight.
+      ValueError: a file is damaged, or has tensors of an unsupported dtype.
     """
     found: dict[str, StoredTensor] = {}
     for path in paths:
         for name, tensor in tensors_in(path).items():
             if name in found:
                 raise ValueError(
-                    f"tensor {name!r} is in {found[name].file} and in {path}: leave "
-                    "the one file that is meant"
+                    f"tensor {name!r} is in {found[name].file} and in {path}: keep "
+                    "only one of the files"
                 )
             found[name] = tensor
     odd = sorted({item.dtype for item in found.values()} - set(DTYPES))
@@ -74,52 +71,52 @@ def read_headers(paths: list[epath.Path]) -> dict[str, StoredTensor]:
 
 
 def tensors_in(path: epath.Path) -> dict[str, StoredTensor]:
-    """Where the tensors of a file lie.
+    """Locate the tensors of a file.
 
     Raises:
-      ValueError: its header does not fit its length, or a tensor its shape.
+      ValueError: the header does not match the file's length, or a tensor its shape.
     """
     header, begin = read_header(path)
     length = files.existing(path, "weights").stat().length
     found, end = {}, 0
-    # Whoever writes a file leaves nothing between the tensors, and nothing twice.
+    # The format allows no gaps and no overlaps between tensors.
     for name, item in sorted(header.items(), key=lambda pair: pair[1].data_offsets):
         first, last = item.data_offsets
         tensor = StoredTensor(path, tuple(item.shape), item.dtype, begin + first)
-        known = tensor.dtype in DTYPES  # others are refused by who reads them
+        known = tensor.dtype in DTYPES  # the caller refuses other dtypes
         if first != end or last < first:
-            told = f"{files.quoted(name)} is said to be at {first} to {last}"
+            told = f"{files.quoted(name)} has the offsets {first} to {last}"
             raise damaged(path, f"{told}, and the one before ends at {end}")
         if known and tensor.bytes != last - first:
             told = files.quoted(item.shape)
             raise damaged(path, f"{name} has {last - first} bytes for {told}")
         found[name], end = tensor, last
     if begin + end != length:
-        raise damaged(path, f"it has {length} bytes in the place of {begin + end}")
+        raise damaged(path, f"it has {length} bytes instead of {begin + end}")
     return found
 
 
 def read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int]:
-    """The header of a safetensors file, and where its tensors begin.
+    """Return the header of a safetensors file, and the offset of its tensors.
 
     Raises:
-      ValueError: there is none.
+      ValueError: the header is invalid.
     """
     tensors, begin, _ = _read_header(path)
     return tensors, begin
 
 
 def read_metadata(path: epath.Path) -> dict[str, str]:
-    """What stands beside the tensors in the header of a safetensors file.
+    """Read the metadata in the header of a safetensors file.
 
     Raises:
-      ValueError: there is no header, or the metadata are no strings by name.
+      ValueError: the header is invalid, or the metadata are not strings by name.
     """
     _, _, metadata = _read_header(path)
     try:
         return files.decode_json(metadata, dict[str, str])
     except ValueError as error:
-        raise damaged(path, f"its metadata are not as they must be: {error}") from error
+        raise damaged(path, f"its metadata are invalid: {error}") from error
 
 
 def _read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int, bytes]:
@@ -129,11 +126,10 @@ def _read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int, bytes]:
             raise damaged(path, "it does not begin like a safetensors file")
         text = file.read(size)
     try:
-        # Counted before anything is made of it. A tensor takes four colons, and what
-        # stands beside the tensors some more.
+        # Count before parsing: each tensor has four colons, and metadata have more.
         if text.count(b":") > 10 * limits.TENSORS:
             raise ValueError(f"it lists more than {limits.TENSORS} tensors")
-        # Item by item: what stands beside the tensors is of another kind.
+        # Item by item, since metadata have another type.
         items = files.decode_json(text, dict[str, msgspec.Raw])
         metadata = bytes(items.pop("__metadata__", b"{}"))
         if len(items) > limits.TENSORS:
@@ -142,12 +138,12 @@ def _read_header(path: epath.Path) -> tuple[dict[str, _Tensor], int, bytes]:
             raise ValueError("a name stands twice")
         tensors = {n: files.decode_json(item, _Tensor) for n, item in items.items()}
     except ValueError as error:
-        raise damaged(path, f"its header is not as it must be: {error}") from error
+        raise damaged(path, f"its header is invalid: {error}") from error
     return tensors, 8 + size, metadata
 
 
 def damaged(path: epath.Path, how: str) -> ValueError:
-    """An error that tells what is wrong with a file, and the remedy."""
+    """Return the error for a damaged file."""
     return ValueError(
         f"weights {str(path)!r} are damaged or cut short ({how}); copy or download the "
         "file again"

@@ -1,4 +1,4 @@
-"""Modules as nested dicts of parameters, and without memory."""
+"""Modules as nested dicts of parameters, or as shapes."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ PureDict = Mapping[Any, Any]  # nested, with arrays or their shapes as leaves
 
 
 def parameters(module: nnx.Module) -> dict[str, Any]:
-    """The parameters of a module as nested dicts."""
+    """Return the parameters of a module as nested dicts."""
     return nnx.to_pure_dict(nnx.state(module))
 
 
 def abstract_of(
     make: Callable[[nnx.Rngs], nnx.Module],
 ) -> tuple[nnx.GraphDef, dict[str, Any]]:
-    """The structure of a module and the shapes of its parameters, without memory."""
+    """Return a module's graph definition and parameter shapes, without allocating."""
     graphdef, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
-    # Without the abstract shardings that a current mesh would give them.
+    # Without the shardings that an active mesh would add.
     shapes = jax.tree.map(
         lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), nnx.to_pure_dict(state)
     )
@@ -29,7 +29,7 @@ def abstract_of(
 
 
 def flatten(node: PureDict, prefix: str = "") -> dict[str, Any]:
-    """Nested dicts by paths with slashes."""
+    """Flatten nested dicts to paths with slashes."""
     flat: dict[str, Any] = {}
     for key, child in node.items():
         name = f"{prefix}{key}"

@@ -1,4 +1,4 @@
-"""A published network on disk: its config, its table of tensors and its files."""
+"""A network in a layout of a family: config, table of tensors and files."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ class StoredNetwork:
 
     Attributes:
       where: its files, for messages.
-      spec: what its family says of it.
+      spec: its family's record.
       config: its sizes.
       layout: the name of the layout.
-      stored: its tensors, by their names in the files.
-      constants: values of parameters that are no tensors in the files.
+      stored: its tensors, by name in the files.
+      constants: values of parameters that are not tensors in the files.
     """
 
     where: str
@@ -46,13 +46,13 @@ class StoredNetwork:
 
     @property
     def table(self) -> list[Entry]:
-        """Its tensors beside our parameters."""
+        """Return the table from its tensors to parameters."""
         if self.spec.table is None:
             raise ValueError(f"weights {self.where!r}: their layout has no table")
         return self.spec.table(self.config, self.layout)
 
     def bytes(self, mesh: Mesh | None = None, exact: bool = False) -> int:
-        """What its parameters take on a device (see `load`)."""
+        """Return the bytes of its parameters per device (see `load`)."""
         _, parameters = self.abstract(mesh, exact)
         return sum(
             math.prod(x.sharding.shard_shape(x.shape) if x.sharding else x.shape)
@@ -63,7 +63,7 @@ class StoredNetwork:
     def abstract(
         self, mesh: Mesh | None = None, exact: bool = False
     ) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:
-        """The structure of the module, and its parameters by path, without memory."""
+        """Return the module's graph definition, and parameters by path, as shapes."""
 
         def make(rngs: nnx.Rngs) -> nnx.Module:
             return self.spec.module(self.config, rngs=rngs)
@@ -88,7 +88,7 @@ class StoredNetwork:
         return graphdef, described
 
     def stored_dtypes(self) -> dict[str, jnp.dtype]:
-        """The type in which each of our parameters lies in the files."""
+        """Return the dtype of each parameter in the files."""
         kinds: dict[str, jnp.dtype] = {}
         for entry in self.table:
             if entry.name in self.stored:
@@ -97,14 +97,14 @@ class StoredNetwork:
         return kinds
 
     def check(self) -> None:
-        """Hold the headers of the files against the table.
+        """Compare the headers of the files with the table.
 
         Raises:
           ValueError: lists every tensor that is missing, unexpected or misshapen.
         """
         guess = self.spec.guess(shapes_of(self.stored))
         depth = getattr(self.config, "depth", 0)
-        if depth > len(self.stored):  # too many to list one by one
+        if depth > len(self.stored):  # too many to list
             raise ValueError(
                 f"weights {self.where!r} are not those of the model that its config "
                 f"describes: it has {depth} layers, and the files "
@@ -112,7 +112,7 @@ class StoredNetwork:
             )
         _, parameters = self.abstract()
         try:
-            transfer.check(self.where, self.table, self.stored, parameters)
+            transfer.check_table(self.where, self.table, self.stored, parameters)
         except ValueError as error:
             raise ValueError(f"{error}{guess}") from error
 
@@ -120,24 +120,26 @@ class StoredNetwork:
         """Read the network, onto a mesh if there is one.
 
         Args:
-          mesh: where the parameters lie.
-          exact: keep the types of the files; else what is computed in bfloat16 is also
-            held so.
+          mesh: placement of the parameters.
+          exact: keep the dtypes of the files; otherwise parameters computed with in
+            bfloat16 are stored in it.
         """
         graphdef, parameters = self.abstract(mesh, exact)
-        params = transfer.load(self.where, self.table, self.stored, parameters)
+        params = transfer.read_parameters(
+            self.where, self.table, self.stored, parameters
+        )
         for name, values in self.constants.items():
             params[name] = jnp.asarray(values, jnp.float32)
         return nnx.merge(graphdef, params)
 
 
 def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTensor]:
-    """The tensors of a network's files, each by its first name.
+    """Read the tensors of a network's files, with aliases resolved.
 
     Raises:
-      ValueError: a tensor has two names and two shapes.
+      ValueError: the shapes of a tensor and its alias differ.
     """
-    stored = headers.read_headers(shards.find(files))
+    stored = headers.read_headers(shards.find_files(files))
     for alias, name in spec.aliases.items():
         if alias not in stored:
             continue
@@ -153,10 +155,10 @@ def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTenso
 
 
 def place_of(files: TensorFiles) -> str:
-    """A network's folder, or its one file, for messages."""
-    return str(shards.find(files)[0] if files.single else files.folder)
+    """Return a network's folder or single file, for messages."""
+    return str(shards.find_files(files)[0] if files.single else files.folder)
 
 
 def shapes_of(stored: Mapping[str, StoredTensor]) -> dict[str, tuple[int, ...]]:
-    """The shapes of tensors."""
+    """Return the shapes of tensors by name."""
     return {name: tensor.shape for name, tensor in stored.items()}

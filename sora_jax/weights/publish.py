@@ -1,4 +1,4 @@
-"""Turn a DiT run into a folder of weights: `python -m sora_jax.weights.publish`."""
+"""Publish a DiT run as a weights folder: `python -m sora_jax.weights.publish`."""
 
 from __future__ import annotations
 
@@ -17,42 +17,42 @@ from sora_jax.files import located
 from sora_jax.models.tokenizer import words_of
 from sora_jax.models.vae import VAE
 from sora_jax.weights import bundle, workdirs
+from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.weights.modules import parameters
-from sora_jax.weights.parts import in_memory
 
-# Captions of more words are of a language, not of a small world.
+# Larger vocabularies are not recorded.
 MOST_WORDS = 1000
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Arguments:
+class PublishOptions:
     """Publish the averaged weights of a run."""
 
     # Workdir of a DiT run.
     run: str
-    # Folder of the weights; it must hold none yet.
+    # Folder to write; it must not contain weights.
     out: str
-    # A VAE to put in the place of the run's own: a better decoder for the same latents.
+    # A VAE to use instead of the run's: a better decoder for the same latents.
     vae: str = ""
-    # What the weights are called; by default like the run's folder.
+    # Name of the model; the name of the run's folder by default.
     name: str = ""
-    # How the weights are sampled when nothing else is asked for.
+    # Default sampling settings.
     sampling: SamplingConfig = SamplingConfig()
 
 
-def publish(arguments: Arguments) -> None:
+def publish(arguments: PublishOptions) -> None:
     """Write the folder.
 
     Raises:
-      ValueError: the run has no whole checkpoint, the folder is taken, the run's clips
-        or text encoder are not those that it was trained with, or the VAE makes other
+      ValueError: the run has no undamaged checkpoint, the folder has weights, the run's
+        clips or text encoder have changed since training, or the VAE encodes other
         latents.
     """
     out, _ = located(arguments.out, "--out"), located(arguments.vae, "--vae")
     files = ("config.json", *map(bundle.file_of, OURS.networks))
     if taken := [name for name in files if (out / name).exists()]:
         raise ValueError(
-            f"--out {arguments.out!r} holds {taken[0]} already: name another folder"
+            f"--out {arguments.out!r} holds {taken[0]} already: give another folder"
         )
     trained = workdirs.load_trained(arguments.run, "--run")
     run = trained.run
@@ -66,12 +66,12 @@ def publish(arguments: Arguments) -> None:
         dit=run.dit,
         text=run.text,
         sampling=arguments.sampling,
-        fps=workdirs.clips_of(run.latents).data.fps,
+        fps=workdirs.encode_run_of(run.latents).data.fps,
         conditioning=run.conditioning,
         mid_clip=run.packing.mid_clip > 0,
-        seen=seen_by(run, vae.config.space_factor),
+        seen=seen_config(run, vae.config.space_factor),
     )
-    weights = in_memory(
+    weights = weights_in_memory(
         config,
         workdirs.tokenizer_of(run),
         vae=vae,
@@ -82,8 +82,8 @@ def publish(arguments: Arguments) -> None:
     print(f"{out}: step {trained.step} of {arguments.run}")
 
 
-def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
-    """The sizes and words of the clips that a run learns from."""
+def seen_config(run: DiTRun, space_factor: int) -> SeenConfig:
+    """Return the sizes and the vocabulary of a run's clips."""
     read = (run.latents, *run.more_latents)
     records = Records(*(epath.Path(folder) / "train" for folder in read))
     cells = {(spec.height, spec.width) for spec in records.index}
@@ -100,27 +100,26 @@ def seen_by(run: DiTRun, space_factor: int) -> SeenConfig:
 
 
 def refuse_other_sources(run: DiTRun, trained_on: dict[str, str]) -> None:
-    """Refuse folders whose files are not those on record that the run read."""
-    now = workdirs.sources_of(run)
+    """Refuse folders whose hashes differ from those recorded by the run."""
+    now = workdirs.source_hashes_of_run(run)
     changed = [name for name in now if now[name] != trained_on.get(name)]
     if changed:
         read = [run.latents, *run.more_latents, *filter(None, [run.text_from])]
         raise ValueError(
-            f"the run was trained on another {' and '.join(changed)} than is now in "
+            f"the run was trained on another {' and '.join(changed)} than that now in "
             f"{', '.join(map(repr, read))}: put the former files back, or train again"
         )
 
 
 def same_latents(folder: str, own: VAE) -> VAE:
-    """The run's own VAE with the decoder of another, whose encoder must be the same.
+    """Combine the run's encoder with the decoder of a VAE with the same encoder.
 
-    What was measured of the latents, their mean and deviation, stays as it was when
-    the run's clips were encoded.
+    The latents' mean and deviation stay those of the encoded clips.
     """
     other = workdirs.load_vae(folder)
     if not workdirs.same_encoder(own, other):
         raise ValueError(
-            f"--vae {folder!r} makes other latents than those the run was trained on: "
+            f"--vae {folder!r} encodes other latents than the run was trained on: "
             "give a VAE trained from it with trainable 'decoder'"
         )
     kept, decoder = parameters(own), parameters(other)["decoder"]
@@ -131,9 +130,9 @@ def same_latents(folder: str, own: VAE) -> VAE:
 
 def main(argv: Sequence[str]) -> None:
     """Parse, then publish."""
-    publish(cli.parse(Arguments, argv))
+    publish(cli.parse(PublishOptions, argv))
 
 
 if __name__ == "__main__":
-    with cli.exits("stopped; --out is not whole without its config.json"):
+    with cli.exit_with_message("stopped; --out is not whole without its config.json"):
         main(sys.argv[1:])

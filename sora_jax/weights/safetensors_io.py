@@ -1,7 +1,4 @@
-"""Nested dicts of arrays to safetensors files and back.
-
-What is read is checked against the shapes that a model expects.
-"""
+"""Save nested dicts of arrays as safetensors files, and load them with checks."""
 
 from __future__ import annotations
 
@@ -39,20 +36,20 @@ def save_tensors(
     tensors: PureDict,
     dtype: str | None = "bfloat16",
 ) -> None:
-    """Writes nested arrays as one safetensors file with names like "blocks/kernel".
+    """Write nested arrays as one safetensors file with names like "blocks/kernel".
 
     Args:
-      path: the file, ending in .safetensors; replaced as a whole if it exists.
+      path: the file, ending in .safetensors; replaced atomically if it exists.
       tensors: nested dicts of arrays.
-      dtype: how floating-point arrays are stored; None keeps their own.
+      dtype: of stored floating-point arrays; None keeps theirs.
     """
     target = epath.Path(path)
     require_safetensors(target)
-    write_bytes(target, packed(tensors, dtype))
+    write_bytes(target, serialize(tensors, dtype))
 
 
-def packed(tensors: PureDict, dtype: str | None = "bfloat16") -> bytes:
-    """What `save_tensors` writes."""
+def serialize(tensors: PureDict, dtype: str | None = "bfloat16") -> bytes:
+    """Return the bytes that `save_tensors` writes."""
     flat = {}
     for name, value in flatten(tensors).items():
         array = np.array(value, order="C")
@@ -63,15 +60,15 @@ def packed(tensors: PureDict, dtype: str | None = "bfloat16") -> bytes:
 
 
 def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
-    """Reads a file of `save_tensors` as jax arrays of the dtypes asked for.
+    """Read a file of `save_tensors` as JAX arrays of the given dtypes.
 
     Args:
       path: the file.
-      abstract: nested dicts of `jax.ShapeDtypeStruct`; a sharding in one is obeyed.
+      abstract: nested dicts of `jax.ShapeDtypeStruct`, perhaps with shardings.
 
     Raises:
-      ValueError: the file is missing or damaged, or its names, shapes or types are not
-        the expected ones, or it holds what is no number; lists them all.
+      ValueError: the file is missing or damaged, names, shapes or dtypes differ, or it
+        holds NaN or infinity; lists them all.
     """
     wanted = flatten(abstract)
     infinite = []
@@ -97,7 +94,7 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
                 "config.json of their own folder:\n" + "\n".join(problems)
             )
 
-        # Inside, so that one tensor at a time is held twice.
+        # Convert one tensor at a time, to limit memory.
         def fill(node: PureDict, prefix: str) -> dict[Any, Any]:
             filled = {}
             for key, child in node.items():
@@ -119,7 +116,7 @@ def load_tensors(path: PathLike, abstract: PureDict) -> dict[Any, Any]:
 
 
 def file_hash(path: PathLike) -> str:
-    """Returns the first 16 hexadecimal digits of a file's SHA-256."""
+    """Return the first 16 hexadecimal digits of a file's SHA-256."""
     digest = hashlib.sha256()
     with epath.Path(path).open("rb") as file:
         while block := file.read(1 << 20):
@@ -129,7 +126,7 @@ def file_hash(path: PathLike) -> str:
 
 @contextlib.contextmanager
 def _opened(path: PathLike) -> Iterator[Any]:
-    """Open a safetensors file, wherever it is, or says what is wrong with it."""
+    """Open a safetensors file, on a disk or in a bucket."""
     target = epath.Path(path)
     named = f"weights {os.fspath(path)!r}"
     require_safetensors(target)
@@ -152,15 +149,15 @@ def _opened(path: PathLike) -> Iterator[Any]:
 
 
 def require_safetensors(path: epath.Path) -> None:
-    """Refuse a file of another kind by its name.
+    """Check the suffix of a file.
 
     Raises:
-      ValueError: says what to do.
+      ValueError: it is not .safetensors; says what to do.
     """
     if path.suffix in PICKLES:
         raise ValueError(
             f"weights {os.fspath(path)!r} may be a pickle, which can run any code; "
-            "convert it to .safetensors where you trust it"
+            "convert it to .safetensors if you trust it"
         )
     if path.suffix != ".safetensors":
         raise ValueError(

@@ -1,4 +1,4 @@
-"""Which safetensors files of a folder a network lies in: one, or shards of an index."""
+"""Find the safetensors files of a network: one, or the shards of an index."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from sora_jax.families.family import TensorFiles
 from sora_jax.weights.safetensors_io import PICKLES
 from sora_jax.workdir import read_json
 
-INSIDE = r"[^/\\\x00-\x1f]+\.safetensors"  # a name, and no path
+INSIDE = r"[^/\\\x00-\x1f]+\.safetensors"  # a file name without a folder
 SHARD = re.compile(r"-of-(\d+)\.safetensors$")
 COPY = "copy or download it again"
 
@@ -21,14 +21,14 @@ class _Index(msgspec.Struct):
     weight_map: dict[str, str]
 
 
-def find(where: TensorFiles) -> list[epath.Path]:
-    """The safetensors files of a network, complete as their index says.
+def find_files(where: TensorFiles) -> list[epath.Path]:
+    """Return the safetensors files of a network, complete by their index.
 
     Raises:
-      ValueError: there are none, a shard is missing, or there are pickles instead.
+      ValueError: a file or shard is missing, or there are pickles instead.
     """
     if where.single:
-        return [find_one(where.folder, where.begins)]
+        return [find_file(where.folder, where.begins)]
     folder, begins = where.folder, where.begins
     indices = sorted(folder.glob(f"{begins}*.safetensors.index.json"))
     if indices:
@@ -50,10 +50,10 @@ def find(where: TensorFiles) -> list[epath.Path]:
 
 
 def read_index(path: epath.Path) -> list[epath.Path]:
-    """The shards that an index names.
+    """Return the shards of an index.
 
     Raises:
-      ValueError: it names other things, or some of them are missing.
+      ValueError: it names other files, or shards are missing.
     """
     listed = read_json(path, COPY, _Index, limits.INDEX_BYTES)
     names = sorted(set(listed.weight_map.values()))
@@ -61,7 +61,7 @@ def read_index(path: epath.Path) -> list[epath.Path]:
     if elsewhere or not names:
         told = files.quoted(elsewhere[0]) if elsewhere else "nothing"
         raise ValueError(
-            f"{path} names {told} in the place of safetensors files beside it: {COPY}"
+            f"{path} names {told} instead of safetensors files in its folder: {COPY}"
         )
     missing = [name for name in names if not (path.parent / name).exists()]
     if missing:
@@ -72,17 +72,17 @@ def read_index(path: epath.Path) -> list[epath.Path]:
     return [path.parent / name for name in names]
 
 
-def find_one(folder: epath.Path, pattern: str) -> epath.Path:
-    """The one safetensors file of a name.
+def find_file(folder: epath.Path, pattern: str) -> epath.Path:
+    """Return the only safetensors file that matches a pattern.
 
     Raises:
-      ValueError: there is none, or a pickle in its place.
+      ValueError: there is none or several, or a pickle instead.
     """
     found = sorted(folder.glob(f"{pattern}.safetensors"))
     if len(found) > 1:
         raise ValueError(
-            f"weights folder {str(folder)!r} holds {len(found)} files {pattern}: leave "
-            "the one that is meant"
+            f"weights folder {str(folder)!r} holds {len(found)} files {pattern}: keep "
+            "only one of them"
         )
     if found:
         return found[0]
@@ -94,11 +94,11 @@ def find_one(folder: epath.Path, pattern: str) -> epath.Path:
 
 
 def refuse_pickles(where: epath.Path, pattern: str) -> None:
-    """Refuse a folder that holds pickles where safetensors are looked for."""
+    """Refuse a folder that has pickles instead of safetensors."""
     found = [p.name for kind in PICKLES for p in where.glob(pattern + kind)]
     if found:
         raise ValueError(
             f"weights folder {str(where)!r} holds {', '.join(sorted(found))}, which "
-            "may be pickles and can run any code: convert them to .safetensors where "
+            "may be pickles and can run any code: convert them to .safetensors if "
             "you trust them"
         )

@@ -1,4 +1,4 @@
-"""A folder in a layout that a family knows: its configs and headers, read at once."""
+"""A weights folder in a layout of a family: its configs and headers."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ HASHED = 2**20  # bytes at each end of a file
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class StoredModel:
-    """A folder of published weights.
+    """A weights folder in a layout of a family.
 
     Attributes:
       family: of the model.
       layout: of the folder.
-      config: what it holds.
+      config: of the model.
       networks: by name.
       tokenizer: the SentencePiece model.
     """
@@ -36,9 +36,9 @@ class StoredModel:
 
     @property
     def digest(self) -> str:
-        """Of the length, the beginning and the end of each file.
+        """Hash the length, the beginning and the end of each file.
 
-        To hash all of them would take longer than to load them.
+        Hashing whole files would take longer than loading them.
         """
         files = {
             item.file
@@ -56,10 +56,10 @@ class StoredModel:
         return digest.hexdigest()[:16]
 
     def check(self) -> None:
-        """Look at all files without reading any tensor.
+        """Check all files without reading any tensor.
 
         Raises:
-          ValueError: tells all that is wrong, of every network.
+          ValueError: lists the problems of every network.
         """
         problems = []
         for network in self.networks.values():
@@ -79,7 +79,7 @@ def open_model(where: epath.Path, family: Family, layout: Layout) -> StoredModel
     """Read configs and headers of a folder.
 
     Raises:
-      ValueError: something is missing, or is of a kind that is not built here.
+      ValueError: a file is missing, or the model is not supported.
     """
     located = layout.locate(where)
     stored = {

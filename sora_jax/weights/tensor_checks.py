@@ -1,4 +1,4 @@
-"""What may be wrong with tensors: their names, shapes and types, and their numbers."""
+"""Check tensors: names, shapes and finite values."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from sora_jax import files
 Shapes = Mapping[str, Sequence[int]]  # of tensors, by name
 
 _SHOWN = 20  # names of each kind in an error
-_BLOCK = 2**17  # numbers that are looked at at once
+_BLOCK = 2**17  # values checked at once
 
 
 def is_finite(array: np.ndarray) -> bool:
-    """Whether an array of any floating-point type holds no infinity and no NaN."""
+    """Return whether an array of any floating-point dtype is finite."""
     if not jnp.issubdtype(array.dtype, np.floating):
         return True
     size = array.dtype.itemsize
     flat = np.ascontiguousarray(array).reshape(-1)
-    # What is no number has the greatest bits of its sign: as integers, read with a
-    # sign and without, two maxima tell. They are fast in every type, in blocks that
-    # stay in the cache.
+    # NaN and infinity have the largest bit patterns of their sign: the maxima of the
+    # bits as signed and as unsigned integers find them. This is fast for every dtype,
+    # in blocks that fit into the cache.
     positive, negative = np.array([np.inf, -np.inf], array.dtype)
     views = [
         (flat.view(f"i{size}"), positive.view(f"i{size}")),
@@ -37,20 +37,20 @@ def is_finite(array: np.ndarray) -> bool:
 
 
 def refuse_infinite(where: str, names: Sequence[str]) -> None:
-    """Refuse tensors that hold infinities or NaN.
+    """Refuse tensors with NaN or infinity.
 
     Raises:
-      ValueError: lists them, if there are any.
+      ValueError: lists them.
     """
     if names:
         raise ValueError(
-            f"weights {where!r} hold what is no number (NaN or infinity); copy or "
+            f"weights {where!r} hold NaN or infinity; copy or "
             "download them again:\n" + "\n".join(listed("in", names))
         )
 
 
 def differences(stored: Shapes, wanted: Shapes) -> list[str]:
-    """Lines that tell which tensors are missing, unexpected or of another shape."""
+    """List the tensors that are missing, unexpected or of another shape."""
     misshapen = (
         f"{name}: {list(stored[name])} in the file, {list(wanted[name])} wanted"
         for name in stored.keys() & wanted.keys()
@@ -64,7 +64,7 @@ def differences(stored: Shapes, wanted: Shapes) -> list[str]:
 
 
 def listed(kind: str, names: Iterable[str]) -> list[str]:
-    """Lines of an error that list names of a kind, but not too many."""
+    """Return message lines that list names of a kind, truncated."""
     lines = sorted(name if name.isprintable() else files.quoted(name) for name in names)
     if not lines:
         return []

@@ -1,8 +1,8 @@
-"""Tensors of published files into our parameters and back, as a table says.
+"""Convert tensors of files to parameters and back by a family's table.
 
-Import: the headers of the files are held against the table, then host memory of the
-size of our parameters is filled, file by file, by several threads. A parameter goes to
-where it belongs on the mesh as soon as it is whole; on a CPU it is there already.
+Import: the headers are compared with the table; then threads fill host buffers of the
+parameters, file by file. A parameter moves to its devices as soon as it is complete; on
+a CPU it is used in place.
 """
 
 from __future__ import annotations
@@ -24,21 +24,21 @@ from jaxtyping import Array
 from sora_jax import sharding
 from sora_jax.families.table import Entry
 from sora_jax.weights.headers import StoredTensor
-from sora_jax.weights.mapped import Mapped, mapped
+from sora_jax.weights.mapped import Mapped, map_file
 from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
 
 ALIGNMENT = 64  # bytes
-BLOCK = 256  # columns that are turned at once
+BLOCK = 256  # columns transposed at once
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
 
 
-def check(
+def check_table(
     where: str,
     table: Sequence[Entry],
     stored: Mapping[str, StoredTensor],
     parameters: Shapes,
 ) -> None:
-    """Hold what is stored against what a table expects.
+    """Compare stored tensors with a table.
 
     Raises:
       ValueError: lists every tensor that is missing, unexpected or of another shape.
@@ -54,27 +54,27 @@ def check(
         )
 
 
-def load(
+def read_parameters(
     where: str,
     table: Sequence[Entry],
     stored: Mapping[str, StoredTensor],
     parameters: Shapes,
 ) -> dict[str, Any]:
-    """Read every tensor of a table into our parameters.
+    """Read every tensor of a table into parameters.
 
     Args:
       where: the folder, for messages.
       table: the model's tensors.
-      stored: where they lie.
-      parameters: shape, dtype and (perhaps) sharding of our parameters, by path.
+      stored: their locations in files.
+      parameters: shape, dtype and (perhaps) sharding of the parameters, by path.
 
     Returns:
-      Our parameters as nested dicts.
+      The parameters as nested dicts.
 
     Raises:
-      ValueError: the files hold other tensors than the table, or what is no number.
+      ValueError: the files differ from the table, or hold NaN or infinity.
     """
-    check(where, table, stored, parameters)
+    check_table(where, table, stored, parameters)
     by_file: dict[epath.Path, list[Entry]] = defaultdict(list)
     for entry in table:
         by_file[stored[entry.name].file].append(entry)
@@ -87,10 +87,12 @@ def load(
             for entry in entries:
                 if entry.path not in hosted:
                     shape = parameters[entry.path]
-                    hosted[entry.path] = aligned(shape.shape, shape.dtype)
-            with mapped(path) as file:
+                    hosted[entry.path] = aligned_buffer(shape.shape, shape.dtype)
+            with map_file(path) as file:
                 jobs = [
-                    pool.submit(fill, hosted[e.path][e.index], file, stored[e.name], e)
+                    pool.submit(
+                        copy_tensor, hosted[e.path][e.index], file, stored[e.name], e
+                    )
                     for e in entries
                 ]
                 for entry, job in zip(entries, jobs, strict=True):
@@ -105,8 +107,8 @@ def load(
     return unflatten_dict(params, sep="/")
 
 
-def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
-    """Memory that JAX on a CPU takes over as it is, without a copy."""
+def aligned_buffer(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
+    """Allocate memory that JAX on a CPU uses without a copy."""
     kind = np.dtype(dtype)
     size = math.prod(shape) * kind.itemsize
     raw = np.empty(size + ALIGNMENT, np.uint8)
@@ -114,22 +116,24 @@ def aligned(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
     return raw[start : start + size].view(kind).reshape(shape)
 
 
-def fill(part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry) -> bool:
-    """Transform a tensor into its place, in blocks: a plain transposed copy is slow.
+def copy_tensor(
+    part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry
+) -> bool:
+    """Transform a tensor into its parameter in blocks: a plain transpose is slow.
 
     Returns:
-      Whether all of it is numbers.
+      Whether all values are finite.
     """
     tensor = entry.transform.forward(file.tensor(stored))
     all_finite = True
     kind = part.dtype
     if kind == tensor.dtype:
-        # NumPy copies plain integers faster than the types that it does not know.
+        # NumPy copies integers faster than extension dtypes such as bfloat16.
         kind = f"u{part.dtype.itemsize}"
     for start in range(0, part.shape[-1], BLOCK):
         block = np.s_[..., start : start + BLOCK]
         piece = tensor[block]
-        # In the order in which it lies; then it is in the cache, to be turned.
+        # Copy in memory order first: the transpose then reads from the cache.
         lies = piece.T if piece.T.flags.c_contiguous else piece
         all_finite = all_finite and is_finite(lies)
         part[block].view(kind)[...] = piece.view(kind) if kind != part.dtype else piece
@@ -137,14 +141,14 @@ def fill(part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry) -> 
     return all_finite
 
 
-def export(
+def export_tensors(
     table: Sequence[Entry], params: Mapping[str, Any]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Our parameters as the tensors of a table, one by one.
+    """Yield the tensors of a table from parameters, one by one.
 
     Args:
       table: the model's tensors.
-      params: our parameters by path.
+      params: the parameters by path.
     """
     groups: dict[str, list[Entry]] = defaultdict(list)
     for entry in table:

@@ -1,4 +1,4 @@
-"""What runs leave behind: a VAE, trained networks, encoded clips."""
+"""Load the results of runs: a VAE, trained networks, encoded clips."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ _logger = logging.getLogger(__name__)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TrainedRun:
-    """What a DiT run has trained.
+    """The networks of a DiT run.
 
     Attributes:
       run: its config.
-      dit: the transformer, averaged.
-      text_encoder: averaged likewise, or that of `text_from`.
+      dit: the transformer, with averaged parameters.
+      text_encoder: with averaged parameters, or that of `text_from`.
       step: of the checkpoint.
-      sources: hashes of what it was trained on.
+      sources: hashes of its training inputs.
     """
 
     run: DiTRun
@@ -51,10 +51,10 @@ class TrainedRun:
 def load_vae(folder: PathLike, field: str = "vae") -> VAE:
     """Load the VAE of a weights folder, of encoded clips, or of a VAE run's workdir.
 
-    Of weights, ours or Wan's, it brings the latents' mean and deviation.
+    The VAE of a weights folder includes the latents' mean and deviation.
 
     Raises:
-      ValueError: there is no VAE.
+      ValueError: the folder has no VAE.
     """
     where = located(folder, field)
     if exists(where, "vae.safetensors"):
@@ -64,9 +64,11 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
             config = from_json(VAEConfig, data, whole=True)
         else:
             config = bundle.describe(folder).vae
-        return bundle.fill(where / "vae.safetensors", lambda r: VAE(config, rngs=r))
-    if folders.find(folder) is not None:
-        return cast(VAE, folders.network(folder, "vae"))
+        return bundle.load_module(
+            where / "vae.safetensors", lambda r: VAE(config, rngs=r)
+        )
+    if folders.find_stored_model(folder) is not None:
+        return cast(VAE, folders.load_network(folder, "vae"))
     if not exists(where, "checkpoints"):
         raise ValueError(
             f"{field}: {str(folder)!r} holds neither vae.safetensors nor "
@@ -90,15 +92,15 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
 
 
 def run_of(folder: PathLike, field: str) -> DiTRun:
-    """The DiT run that a workdir belongs to; `field` is what messages name.
+    """Read the DiT run of a workdir; messages name `field`.
 
     Raises:
-      ValueError: the folder is no workdir.
+      ValueError: the folder is not a workdir.
     """
     path = located(folder, field) / "config.json"
     if not path.exists():
         raise ValueError(
-            f"{field} {str(folder)!r} is no workdir, it has no config.json: give "
+            f"{field} {str(folder)!r} is not a workdir (no config.json): give "
             "that of a DiT run (configs/playground_dit.py)"
         )
     try:
@@ -111,7 +113,7 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
     """Load the averaged networks of a DiT run from its newest checkpoint.
 
     Raises:
-      ValueError: the folder is no workdir, or has no whole checkpoint.
+      ValueError: the folder is not a workdir, or has no undamaged checkpoint.
     """
     run = run_of(folder, field)
     dit, dit_shapes = abstract_of(lambda r: DiT(run.dit, rngs=r))
@@ -133,7 +135,9 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
     return TrainedRun(
         run=run,
         dit=nnx.merge(dit, ema["dit"]),
-        text_encoder=cast(TextEncoder, folders.network(run.text_from, "text_encoder"))
+        text_encoder=cast(
+            TextEncoder, folders.load_network(run.text_from, "text_encoder")
+        )
         if run.text_from
         else nnx.merge(text, ema["text_encoder"]),
         step=restored.step,
@@ -142,7 +146,7 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
 
 
 def is_workdir(folder: PathLike, field: str) -> bool:
-    """Whether a folder is a run's, and not one of weights."""
+    """Return whether a folder is a workdir, not a weights folder."""
     path = located(folder, field) / "config.json"
     return path.exists() and "kind" in read_json(path, COPY)
 
@@ -150,26 +154,26 @@ def is_workdir(folder: PathLike, field: str) -> bool:
 def load_networks(
     folder: PathLike, names: tuple[str, ...], field: str
 ) -> dict[str, Any]:
-    """Parameters of the named networks of a DiT run, averaged, or of weights."""
+    """Load the parameters of networks from a DiT run (averaged) or from weights."""
     if is_workdir(folder, field):
         trained = load_trained(folder, field)
         return {name: parameters(getattr(trained, name)) for name in names}
-    load = partial(folders.network, folder, exact=True)
+    load = partial(folders.load_network, folder, exact=True)
     return {name: parameters(load(name)) for name in names}
 
 
 def tokenizer_of(run: DiTRun) -> Tokenizer:
-    """The tokenizer that reads a run's captions."""
+    """Load the tokenizer of a run."""
     if run.text_from:
-        return folders.tokenizer(run.text_from)
+        return folders.load_tokenizer(run.text_from)
     return bundle.load_tokenizer(run.latents)
 
 
-def clips_of(folder: PathLike) -> EncodeRun:
-    """The run that made a folder of encoded clips.
+def encode_run_of(folder: PathLike) -> EncodeRun:
+    """Read the EncodeRun of a folder of encoded clips.
 
     Raises:
-      ValueError: the folder holds none.
+      ValueError: the folder has no encoded clips.
     """
     path = located(folder, "folder") / "config.json"
     if not path.exists():
@@ -181,9 +185,9 @@ def clips_of(folder: PathLike) -> EncodeRun:
 
 
 def same_encoder(one: VAE, other: VAE) -> bool:
-    """Whether VAEs make the same latents, but for their normalisation.
+    """Return whether VAEs encode the same latents, apart from normalization.
 
-    Published weights are rounded to bfloat16.
+    Compares in bfloat16, to which published weights are rounded.
     """
     if one.config != other.config:
         return False
@@ -192,8 +196,8 @@ def same_encoder(one: VAE, other: VAE) -> bool:
     return jax.tree.all(jax.tree.map(close, *encoders))
 
 
-def sources_of(run: DiTRun) -> dict[str, str]:
-    """What ties a DiT run to all that it reads: a hash of each file."""
+def source_hashes_of_run(run: DiTRun) -> dict[str, str]:
+    """Hash every input file of a DiT run."""
     hashes = source_hashes(run.latents)
     for number, folder in enumerate(run.more_latents):
         clips = source_hashes(folder)["set of clips"]
@@ -206,7 +210,7 @@ def sources_of(run: DiTRun) -> dict[str, str]:
 
 
 def start_digest(folder: PathLike) -> str:
-    """What ties a run to the folder that holds the parameters it leaves as they are."""
+    """Hash the folder with the frozen parameters of a run."""
     where = located(folder, "start_from")
     if newest := Steps(where).complete()[-1:]:
         return safetensors_io.file_hash(Steps(where).path(newest[0]) / "manifest.json")
@@ -216,7 +220,7 @@ def start_digest(folder: PathLike) -> str:
 
 
 def source_hashes(folder: PathLike) -> dict[str, str]:
-    """What ties a DiT run to a folder of encoded clips: a hash of each file."""
+    """Hash every file of a folder of encoded clips."""
     files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
     files["set of clips"] = "config.json"
     where = epath.Path(folder)

@@ -1,1 +1,1 @@
-"""Worlds that sora_jax can draw by itself; the core does not import them."""
+"""Synthetic worlds for training and evaluation; the core does not import them."""

@@ -8,8 +8,9 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 import jax
 import pytest
-import reference
 import torch
+
+from tests.parity import reference
 
 jax.config.update("jax_numpy_rank_promotion", "raise")
 jax.config.update("jax_disable_most_optimizations", True)

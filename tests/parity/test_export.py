@@ -4,10 +4,7 @@ import dataclasses
 
 import numpy as np
 import pytest
-import reference
 import safetensors.numpy
-from reference import ASKED, PROMPT, noise_of, psnr, theirs_of
-from tiny import make
 
 from sora_jax.config import (
     DiTConfig,
@@ -23,7 +20,10 @@ from sora_jax.models.vae import VAE
 from sora_jax.sampling.model import Model
 from sora_jax.weights import folders
 from sora_jax.weights.export import export
-from sora_jax.weights.parts import in_memory
+from sora_jax.weights.model_weights import weights_in_memory
+from tests.helpers.tiny import make
+from tests.parity import reference
+from tests.parity.reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
 
 def tensors_of(folder):
@@ -35,7 +35,7 @@ def tensors_of(folder):
 
 
 def test_import_and_export_are_bit_exact(folder, tmp_path):
-    export(str(tmp_path / "out"), folders.load(folder, exact=True))
+    export(str(tmp_path / "out"), folders.load_weights(folder, exact=True))
     before, after = tensors_of(folder), tensors_of(tmp_path / "out")
     assert before.keys() == after.keys()
     for name, value in before.items():
@@ -70,7 +70,7 @@ def trained():
         fps=8.0,
         conditioning="nothing",
     )
-    return in_memory(
+    return weights_in_memory(
         config,
         train_tokenizer(reference.texts(300, seed=2), vocab_size=400),
         vae=make(VAE, config.vae),
@@ -92,7 +92,7 @@ def test_our_models_run_there(trained, tmp_path):
         )
         assert trained.tokenizer.encode(text, 48).tolist() == wanted.input_ids
     noise = noise_of(model, ASKED["frames"], ASKED["size"])
-    made = model.generate(PROMPT, noise=noise, **ASKED)
+    made = model.generate(PROMPT, init_noise=noise, **ASKED)
     pad_to = trained.config.text.pad_to
     theirs = theirs_of(pipeline, noise, max_sequence_length=pad_to)
     assert psnr((made + 1) / 2, theirs) > 50

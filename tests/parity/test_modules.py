@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 import torch
 from etils import epath
 from flax import nnx
@@ -17,6 +16,7 @@ from sora_jax.families.family import TensorFiles
 from sora_jax.families.wan import network_json
 from sora_jax.types import Context, Tokens
 from sora_jax.weights.network import StoredNetwork, read_headers
+from tests.parity import reference
 
 CLOSE = 1e-4
 GRADIENT = 1e-3
@@ -52,8 +52,8 @@ def channels_last(x):
 def test_transformer(extra, per_token, tmp_path):
     made, grid = 4, (3, 3, 5)
     theirs = reference.transformer(made, extra)
-    config = network_json.read_dit(dict(theirs.config), made)
-    written = network_json.write_dit(config)
+    config = network_json.dit_config(dict(theirs.config), made)
+    written = network_json.dit_json(config)
     assert {**theirs.config, **written, "patch_size": 0} == {
         **theirs.config,
         "_class_name": CLASS,
@@ -97,7 +97,7 @@ def test_transformer_drifts_less_in_bfloat16(tmp_path, capsys):
     drifts = []
     for seed in range(4):
         theirs = reference.transformer(made, seed=seed)
-        config = network_json.read_dit(dict(theirs.config), made)
+        config = network_json.dit_config(dict(theirs.config), made)
         config = dataclasses.replace(config, dtype="bfloat16")
         ours = load("dit", theirs, config, tmp_path / str(seed))
 
@@ -145,10 +145,10 @@ def tokens_of(latents, made, grid, clean):
 def vaes(request, tmp_path_factory):
     data = getattr(reference, request.param)
     theirs = reference.vae(data)
-    config = network_json.read_vae(theirs.config)
+    config = network_json.vae_config(theirs.config)
     statistics = (data["latents_mean"], data["latents_std"])
-    written = network_json.write_vae(config, *statistics)
-    assert network_json.read_vae(written) == config
+    written = network_json.vae_json(config, *statistics)
+    assert network_json.vae_config(written) == config
     constants = dict(zip(("latent_mean", "latent_std"), statistics, strict=True))
     ours = load("vae", theirs, config, tmp_path_factory.mktemp("vae"), constants)
     return nnx.split(ours), theirs, [np.float32(s) for s in statistics]
@@ -191,7 +191,7 @@ def test_vae(vaes, frames):
 
 def test_text_encoder(tmp_path):
     theirs = reference.text_encoder(64)
-    config = network_json.read_text(theirs.config.to_dict(), 24)
+    config = network_json.text_config(theirs.config.to_dict(), 24)
     ours = load("text_encoder", theirs, config, tmp_path)
     ids = np.random.default_rng(0).integers(2, 64, (2, 24)).astype(np.int32)
     ids[0, 9:] = [1] + [0] * 14

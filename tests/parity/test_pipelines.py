@@ -3,18 +3,18 @@
 import jax.numpy as jnp
 import numpy as np
 import pytest
-import reference
 import torch
 from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from PIL import Image
-from reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
 from sora_jax.data import video
 from sora_jax.diffusion import conditioning, solvers
-from sora_jax.families.wan.tokenizer_json import as_transformers_reads
+from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import load
+from tests.parity import reference
+from tests.parity.reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
 
 def velocity(x, sigma):
@@ -50,7 +50,7 @@ def test_solvers_step_by_step(solver, steps, shift):
 
 def test_token_ids(tokenizer):
     theirs = reference.theirs(tokenizer)
-    ours = Tokenizer(as_transformers_reads(tokenizer.read_bytes()))
+    ours = Tokenizer(for_transformers(tokenizer.read_bytes()))
     for text in reference.texts(1000):
         wanted = theirs(
             prompt_clean(text), padding="max_length", max_length=64, truncation=True
@@ -63,7 +63,7 @@ def test_whole_pipeline(folder):
     noise = noise_of(model, ASKED["frames"], ASKED["size"])
     two = model.config.boundary is not None
     low = {"guidance_low": 3.0} if two else {}
-    made = model.generate(PROMPT, noise=noise, **ASKED, **low)
+    made = model.generate(PROMPT, init_noise=noise, **ASKED, **low)
     pipeline = reference.WanPipeline.from_pretrained(folder)
     low = {"guidance_scale_2": 3.0} if two else {}
     theirs = theirs_of(pipeline, noise, **low)
@@ -79,8 +79,8 @@ def test_a_picture_comes_to_life(image_folder, tmp_path):
     shape = (ASKED["frames"], *ASKED["size"])
     clip = np.zeros((*shape, 3), np.float32)
     clip[0] = video.to_float(pixels)
-    condition = conditioning.hide(clip, conditioning.frames_known(*shape, [0]))
-    made = model.generate(PROMPT, condition=condition, noise=noise, **ASKED)
+    condition = conditioning.grey_out(clip, conditioning.given_frames_mask(*shape, [0]))
+    made = model.generate(PROMPT, condition=condition, init_noise=noise, **ASKED)
     # What is known comes back as it was; theirs shows it through the VAE.
     np.testing.assert_array_equal(made[0, 0], clip[0])
     pipeline = reference.WanImageToVideoPipeline.from_pretrained(image_folder)

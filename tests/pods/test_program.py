@@ -3,17 +3,13 @@
 Needs the `tpu` extra; run by its own command, `pytest tests/pods`.
 """
 
-import os
 import re
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
 from sora_jax.plan import hlo
+from tests.helpers.processes import run_module
 
-ROOT = Path(__file__).parent.parent.parent
 TOKENS, SHARES, WIDTH, DEPTH = 11_776, 4, 1536, 3
 # What a device has of a row, and all of it, which it meets between exchanges of heads.
 LENGTHS = {TOKENS, TOKENS // SHARES}
@@ -21,16 +17,7 @@ LENGTHS = {TOKENS, TOKENS // SHARES}
 
 @pytest.fixture(scope="module")
 def program():
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    done = subprocess.run(
-        [sys.executable, Path(__file__).parent / "compiled.py"],
-        cwd=ROOT,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr[-3000:]
-    return done.stdout
+    return run_module("tests.spawned.compiled_for_tpu")
 
 
 def arrays(program):

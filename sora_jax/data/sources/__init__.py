@@ -1,1 +1,1 @@
-"""Clips to train on and to measure with, whatever they come from."""
+"""Sources of clips for training and evaluation."""

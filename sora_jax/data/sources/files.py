@@ -1,4 +1,4 @@
-"""Clips in video files that are given one by one, with their captions."""
+"""A clip source of listed video files with captions."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from sora_jax.types import Caption, Clip
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VideoFile:
-    """A video file and what is said of it.
+    """A video file and its caption.
 
     Attributes:
-      path: as `footage.read` takes it.
-      frames: how many of its frames, from the first, the clip has.
-      caption: of all of them; empty where nothing is said.
+      path: see `footage.read_footage`.
+      frames: number of its first frames in the clip.
+      caption: of the clip; may be empty.
     """
 
     path: PathLike
@@ -33,13 +33,13 @@ class VideoFile:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VideoFiles:
-    """Video files as a source of clips of one rate and size.
+    """Video files as clips of one rate and size.
 
     Attributes:
       files: one for each clip.
-      fps: frames per second that they are brought to.
-      size: (height, width) that they are brought to.
-      fit: how, see `video.fit`.
+      fps: frames per second of the clips.
+      size: (height, width) of the clips.
+      fit: how frames are resized, see `video.fit`.
     """
 
     files: tuple[VideoFile, ...]
@@ -80,7 +80,7 @@ class VideoFiles:
         spec = self.spec(index)
         start, stop = frame_range(spec, start, frames)
         path = self.files[index].path
-        found = footage.read(
+        found = footage.read_footage(
             path,
             fps=self.fps,
             size=size or self.size,

@@ -1,4 +1,4 @@
-"""What a source of clips is: encoding, the VAE's training and the judge take any."""
+"""`ClipSource`, the protocol of clips for encoding, VAE training and the judge."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ Size = tuple[int, int]  # (height, width) in pixels
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class ClipSpec:
-    """What is known of a clip without decoding or rendering it.
+    """Metadata of a clip, available without decoding or rendering it.
 
     Attributes:
-      frames: how many it has.
+      frames: number of frames.
       height: rows of pixels.
       width: columns of pixels.
       fps: frames per second.
       captions: as those of `types.Clip`.
       scores: measures of its quality, by name.
       has_alpha: whether its pixels have a fourth channel.
-      has_sound: whether there is sound to it.
-      truth: all that a simulated world knows of it; None elsewhere.
+      has_sound: whether it has sound.
+      truth: ground truth of a simulated world; None otherwise.
     """
 
     frames: int
@@ -87,10 +87,10 @@ class Sources:
     """The clips of a run.
 
     Attributes:
-      train: to learn from.
-      held_out: to measure with.
-      subjects: which pixels of a clip show what it is about, so that a crop can be
-        taken there; None where that is not known.
+      train: training clips.
+      held_out: evaluation clips.
+      subjects: mask of the pixels that show a clip's subject, where crops are taken;
+        None if unknown.
     """
 
     train: ClipSource
@@ -99,7 +99,7 @@ class Sources:
 
 
 def frame_range(spec: ClipSpec, start: int, frames: int | None) -> tuple[int, int]:
-    """Return the first frame of a part, and one past its last.
+    """Return (start, stop) of a part of a clip.
 
     Raises:
       ValueError: the clip does not have these frames.
@@ -116,7 +116,7 @@ def frame_range(spec: ClipSpec, start: int, frames: int | None) -> tuple[int, in
 def captions_between(
     captions: Sequence[Caption], start: int, stop: int
 ) -> tuple[Caption, ...]:
-    """Return what is said of a part of a clip, counted from the part's first frame."""
+    """Return the captions of a part of a clip, counted from its first frame."""
     return tuple(
         dataclasses.replace(
             caption,

@@ -1,4 +1,4 @@
-"""The models that are trained here; their weights lie in our own folders alone."""
+"""Models trained with sora_jax; they use only the sora_jax layout."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ from sora_jax.families.family import Family, NetworkSpec
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
+from sora_jax.types import TEXT
 
 
 def summary(config: ModelConfig) -> str:
-    """The size of the transformer."""
+    """Describe the size of the transformer."""
     return f"a transformer of width {config.dit.width} and depth {config.dit.depth}"
 
 
@@ -22,7 +23,7 @@ OURS = Family(
         "dit": NetworkSpec(module=DiT, config="dit"),
         "text_encoder": NetworkSpec(module=TextEncoder, config="text"),
     },
-    contexts={"text": "text_encoder"},
+    contexts={TEXT: "text_encoder"},
     heads=lambda config: config.dit.heads,
     summary=summary,
 )

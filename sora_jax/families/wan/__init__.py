@@ -1,1 +1,1 @@
-"""Wan 2.1 and 2.2 with umT5, as their publishers lay them out."""
+"""Wan 2.1 and 2.2 with umT5: layouts, tables and configs."""

@@ -10,11 +10,11 @@ from sora_jax.families.table import (
     SAME,
     Entry,
     Transform,
+    chain,
     grouped,
     grouped_bias,
     halves,
     patches,
-    then,
 )
 from sora_jax.families.wan.layouts import LAYOUTS
 
@@ -97,7 +97,7 @@ def block_entries(config: DiTConfig, layer: int, which: int) -> list[Entry]:
             "blocks/self_attention/qkv",
             at,
             part,
-            weight=then(turned, LINEAR) if is_turned else LINEAR,
+            weight=chain(turned, LINEAR) if is_turned else LINEAR,
             bias=turned if is_turned else SAME,
         )
     for part, projection in enumerate(projections[1:]):

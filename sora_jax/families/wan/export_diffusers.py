@@ -1,6 +1,6 @@
-"""What a folder in diffusers' layout holds, for those that are written.
+"""Write the JSON and tokenizer files of diffusers' layout.
 
-What Wan's classes in `diffusers` and `transformers` can express is written for them:
+Models that Wan's classes in `diffusers` and `transformers` can express are exported:
 `diffusers.WanPipeline.from_pretrained(out)` then makes the same videos.
 """
 
@@ -23,9 +23,9 @@ from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
 
 INDEX = "model_index.json"
-# What diffusers has no place for, in folders that we export.
+# The file with fields that diffusers lacks, in exported folders.
 EXTRAS = "sora_jax.json"
-# Our names of the networks, their folders, and how their files begin.
+# By network: its folder, and the prefix of its file names.
 NETWORKS = {
     "text_encoder": ("text_encoder", "model"),
     "dit": ("transformer", "diffusion_pytorch_model"),
@@ -41,7 +41,7 @@ CLASSES = {
 
 
 def problems(config: ModelConfig) -> list[str]:
-    """Lines that name what Wan's classes have no field for."""
+    """List what Wan's classes cannot express."""
     found = [
         line
         for section in ("dit", "vae", "text")
@@ -61,7 +61,7 @@ def problems(config: ModelConfig) -> list[str]:
 
 
 def files(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
-    """Tokenizer, scheduler, what is ours alone, and the index, by path."""
+    """Return tokenizer, scheduler, `sora_jax.json` and index by path."""
     contents, tokenizer_class = tokenizer_files(tokenizer, config.text.pad_to)
     scheduler_class, told = scheduler_json(config.sampling)
     extras = {"name": config.name, "fps": config.fps, "mid_clip": config.mid_clip}
@@ -75,22 +75,22 @@ def files(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
 
 
 def config_json(module: VAE | DiT | TextEncoder) -> dict[str, Any]:
-    """The config of a network as Wan's classes read it."""
+    """Return the config of a network for Wan's classes."""
     if isinstance(module, VAE):
         mean, std = decimals(module.latent_mean), decimals(module.latent_std)
-        return network_json.write_vae(module.config, mean, std)
+        return network_json.vae_json(module.config, mean, std)
     if isinstance(module, DiT):
-        return network_json.write_dit(module.config)
-    return network_json.write_text(module.config)
+        return network_json.dit_json(module.config)
+    return network_json.text_json(module.config)
 
 
 def decimals(values: nnx.Variable) -> list[float]:
-    """Numbers as short as they can be told, as a config is read by people too."""
+    """Return numbers in their shortest exact form, for readability."""
     return [float(str(value)) for value in np.asarray(values[...], np.float32)]
 
 
 def scheduler_json(sampling: SamplingConfig) -> tuple[str, dict[str, Any]]:
-    """The solver's class and config."""
+    """Return the solver's class and config."""
     names = {solver: name for name, solver in scheduler.SOLVERS.items()}
     name = names[sampling.solver]
     data = {"_class_name": name, "num_train_timesteps": 1000}
@@ -111,7 +111,7 @@ def scheduler_json(sampling: SamplingConfig) -> tuple[str, dict[str, Any]]:
 def index_json(
     config: ModelConfig, tokenizer_class: str, scheduler_class: str
 ) -> dict[str, Any]:
-    """The pipeline: which classes, and how its transformers share the work."""
+    """Return the pipeline's index: classes, and the boundary of its transformers."""
     from_image = config.conditioning == "channels"
     index: dict[str, Any] = {
         "_class_name": "WanImageToVideoPipeline" if from_image else "WanPipeline",

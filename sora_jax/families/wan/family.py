@@ -13,6 +13,14 @@ from sora_jax.families.wan.vae_table import CONSTANTS, vae_table
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
+from sora_jax.types import TEXT
+
+
+def transformer_at(config: ModelConfig, time: float) -> str:
+    """The second transformer serves the times below the boundary."""
+    is_low = config.boundary is not None and time < config.boundary
+    return DIT_LOW if is_low else "dit"
+
 
 WAN = Family(
     name="wan",
@@ -35,7 +43,8 @@ WAN = Family(
             module=TextEncoder, config="text", table=text_table, aliases=ALIASES
         ),
     },
-    contexts={"text": "text_encoder"},
+    contexts={TEXT: "text_encoder"},
+    transformer_at=transformer_at,
     layouts=(layout_diffusers.LAYOUT, layout_original.LAYOUT),
     models=wan.MODELS,
     heads=lambda config: config.dit.heads,

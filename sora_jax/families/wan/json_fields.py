@@ -1,8 +1,7 @@
-"""What the configs in published folders may say: each field's type and bounds.
+"""Types and bounds of the fields in Wan's configs.
 
-They are checked before anything is built, so that a wrong one is told by its name and
-costs neither time nor memory. Fields that are not listed here do not matter, or are
-looked at elsewhere.
+They are checked before anything is built. Fields that are not listed here have no
+effect, or are checked elsewhere.
 """
 
 from __future__ import annotations
@@ -74,7 +73,7 @@ class Pipeline(msgspec.Struct):
 
 
 class Extras(msgspec.Struct):
-    """`sora_jax.json`, which our exports add."""
+    """`sora_jax.json`, which exports add."""
 
     name: str
     fps: Annotated[float, Meta(gt=0, le=limits.NUMBER)] | None
@@ -102,16 +101,16 @@ class Original(msgspec.Struct):
     text_len: Tokens = 512
 
 
-def checked(where: str, data: Mapping[str, Any], kind: type[S]) -> S:
-    """The fields of a config that matter.
+def parse_fields(where: str, data: Mapping[str, Any], kind: type[S]) -> S:
+    """Parse the relevant fields of a config.
 
     Args:
-      where: of which network, for messages.
-      data: as JSON holds it.
-      kind: what the fields must be.
+      where: the network, for messages.
+      data: JSON data.
+      kind: struct with the types of the fields.
 
     Raises:
-      ValueError: lists every field that is missing or something else.
+      ValueError: lists every field that is missing or has another type.
     """
     problems = []
     for field in msgspec.structs.fields(kind):
@@ -126,21 +125,21 @@ def checked(where: str, data: Mapping[str, Any], kind: type[S]) -> S:
             problems.append(f"{where}: {field.name}: {error}, got {given}")
     if problems:
         raise ValueError(
-            "\n".join(problems) + "\nthis is no model of the kinds that are published: "
+            "\n".join(problems) + "\nthis model is not supported: "
             "copy or download the folder again"
         )
     return msgspec.convert(data, kind)
 
 
-def within(where: str, what: str, features: int) -> int:
-    """A width that is a product of fields, if it is not too large.
+def check_features(where: str, what: str, features: int) -> int:
+    """Check that a width, a product of fields, is not too large.
 
     Raises:
-      ValueError: it is.
+      ValueError: it is above `limits.FEATURES`.
     """
     if features > limits.FEATURES:
         raise ValueError(
             f"{where}: {what} must be at most {limits.FEATURES}, got {features}: this "
-            "is no model of the kinds that are published"
+            "model is not supported"
         )
     return features

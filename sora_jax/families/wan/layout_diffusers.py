@@ -23,40 +23,40 @@ from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
 from sora_jax.families.wan import export_diffusers, json_fields, network_json
 from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
 from sora_jax.families.wan.scheduler import scheduling
-from sora_jax.families.wan.tokenizer_json import as_transformers_reads
+from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
 
 PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
 
 
 def recognizes(where: epath.Path) -> bool:
-    """Whether a folder has this layout."""
+    """Return whether a folder has this layout."""
     return (where / export_diffusers.INDEX).exists()
 
 
 def read_index(where: epath.Path) -> dict[str, Any]:
-    """The pipeline that a folder is of.
+    """Read the pipeline's index.
 
     Raises:
-      ValueError: it is of a kind that is not built here.
+      ValueError: the pipeline is not supported.
     """
     index = read_json(where / export_diffusers.INDEX, COPY)
     if index.get("_class_name") not in PIPELINES:
         raise ValueError(
             f"weights folder {str(where)!r} is of a "
-            f"{files.quoted(index.get('_class_name'))}; known are "
+            f"{files.quoted(index.get('_class_name'))}; supported are "
             f"{', '.join(PIPELINES)}"
         )
     return index
 
 
 def pipeline(index: Mapping[str, Any]) -> json_fields.Pipeline:
-    """The fields of the index that matter."""
-    return json_fields.checked(export_diffusers.INDEX, index, json_fields.Pipeline)
+    """Parse the relevant fields of the index."""
+    return json_fields.parse_fields(export_diffusers.INDEX, index, json_fields.Pipeline)
 
 
 def locate(where: epath.Path) -> dict[str, TensorFiles]:
-    """Where the files of each network lie."""
+    """Locate the files of each network."""
     two = pipeline(read_index(where)).boundary_ratio is not None
     return {
         name: TensorFiles(folder=where / folder)
@@ -66,20 +66,20 @@ def locate(where: epath.Path) -> dict[str, TensorFiles]:
 
 
 def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
-    """The model of a folder, and what is done by default.
+    """Read the model of a folder, and its defaults.
 
     Raises:
-      ValueError: something is missing, or is of a kind that is not built here.
+      ValueError: a field is missing, or the model is not supported.
     """
-    del shapes  # the configs say all
+    del shapes  # the configs suffice
     index = read_index(where)
     vae_json = read_config(where, "vae")
-    vae = network_json.read_vae(vae_json)
-    dit = network_json.read_dit(read_config(where, "transformer"), vae.channels)
+    vae = network_json.vae_config(vae_json)
+    dit = network_json.dit_config(read_config(where, "transformer"), vae.channels)
     config = model_config(where, index, vae, dit)
     if config.boundary is not None:
         second = read_config(where, "transformer_2")
-        if network_json.read_dit(second, vae.channels) != dit:
+        if network_json.dit_config(second, vae.channels) != dit:
             raise ValueError(
                 f"weights folder {str(where)!r}: transformer_2 is of another kind or "
                 f"size than transformer: {COPY}"
@@ -94,7 +94,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
 def model_config(
     where: epath.Path, index: Mapping[str, Any], vae: VAEConfig, dit: DiTConfig
 ) -> ModelConfig:
-    """The model, with the publishers' defaults for its kind or the folder's own."""
+    """Build the model's config, with the folder's or the publisher's defaults."""
     told = pipeline(index)
     boundary = told.boundary_ratio
     conditioning = conditioning_of(dit.extra_channels, bool(told.expand_timesteps))
@@ -105,13 +105,13 @@ def model_config(
         extras = read_extras(where)
         sampling = from_json(SamplingConfig, extras.sampling, whole=True)
         name, fps, mid_clip = extras.name, extras.fps, extras.mid_clip
-    # Who changes the scheduler of an export means it.
+    # A changed scheduler in an exported folder takes precedence.
     sampling = dataclasses.replace(sampling, **scheduling(where, index))
     return ModelConfig(
         name=name,
         vae=vae,
         dit=dit,
-        text=read_text(where),
+        text=read_text_config(where),
         sampling=sampling,
         fps=fps,
         conditioning=conditioning,
@@ -121,27 +121,27 @@ def model_config(
 
 
 def read_extras(where: epath.Path) -> json_fields.Extras:
-    """What our exports say beyond diffusers' configs."""
+    """Read the fields of `sora_jax.json`, which exports add."""
     name = export_diffusers.EXTRAS
     told = with_new_names(name, read_json(where / name, COPY))
-    return json_fields.checked(name, told, json_fields.Extras)
+    return json_fields.parse_fields(name, told, json_fields.Extras)
 
 
 def read_config(where: epath.Path, name: str) -> dict[str, Any]:
-    """The config of a network."""
+    """Read the JSON config of a network."""
     return read_json(where / name / "config.json", COPY)
 
 
-def read_text(where: epath.Path) -> TextConfig:
-    """The text encoder; its tokenizer may know how long a text becomes."""
+def read_text_config(where: epath.Path) -> TextConfig:
+    """Read the text encoder's config; its tokenizer may set the padded length."""
     longest = None
     path = where / "tokenizer" / "tokenizer_config.json"
     if path.exists():
         data = read_json(path, COPY)
-        told = json_fields.checked("tokenizer", data, json_fields.Tokenizing)
+        told = json_fields.parse_fields("tokenizer", data, json_fields.Tokenizing)
         longest = told.model_max_length
     pad_to = int(min(longest or wan.UMT5_XXL.pad_to, wan.UMT5_XXL.pad_to))
-    return network_json.read_text(read_config(where, "text_encoder"), pad_to)
+    return network_json.text_config(read_config(where, "text_encoder"), pad_to)
 
 
 LAYOUT = Layout(
@@ -150,6 +150,6 @@ LAYOUT = Layout(
     recognizes=recognizes,
     locate=locate,
     describe=describe,
-    tokenizer_model=as_transformers_reads,
+    tokenizer_model=for_transformers,
     exporter=export_diffusers.EXPORTER,
 )

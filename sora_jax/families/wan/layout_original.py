@@ -1,8 +1,8 @@
-"""Wan's models as their publishers lay them out, their pickles turned to safetensors.
+"""Wan's original layout, with pickles converted to safetensors.
 
 One folder: the transformer's shards beside its `config.json` (or two such folders, for
 high and for low noise), the VAE and the text encoder as a file each, and the tokenizer.
-The last two have no config; their sizes are read off the shapes of their tensors.
+VAE and text encoder have no config; their sizes follow from the shapes of tensors.
 """
 
 from __future__ import annotations
@@ -20,19 +20,19 @@ from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
 from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
 from sora_jax.families.wan import json_fields, network_json
 from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
-from sora_jax.families.wan.tokenizer_json import as_transformers_reads
+from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
 
 HIGH, LOW = "high_noise_model", "low_noise_model"
 TRANSFORMER = "diffusion_pytorch_model"
 TEXT, VAE = "models_t5_*", "*VAE*"
-# What a transformer's config must say, where it says anything.
+# Required values of a transformer's config, if present.
 FIXED = {"eps": 1e-6, "qk_norm": True, "cross_attn_norm": True}
 TOKENIZER = ("google", "umt5-xxl", "spiece.model")
 
 
 def recognizes(where: epath.Path) -> bool:
-    """Whether a folder has this layout."""
+    """Return whether a folder has this layout."""
     path = where / "config.json"
     if (where / HIGH / "config.json").exists():
         return True
@@ -40,7 +40,7 @@ def recognizes(where: epath.Path) -> bool:
 
 
 def locate(where: epath.Path) -> dict[str, TensorFiles]:
-    """Where the files of each network lie: a transformer's lie among others."""
+    """Locate the files of each network; a transformer's share a folder with others."""
     two = (where / HIGH).exists()
     first = where / HIGH if two else where
     found = {
@@ -54,18 +54,18 @@ def locate(where: epath.Path) -> dict[str, TensorFiles]:
 
 
 def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
-    """The model of a folder, and what is done by default.
+    """Read the model of a folder, and its defaults.
 
     Raises:
-      ValueError: something is missing, or is of a kind that is not built here.
+      ValueError: a field is missing, or the model is not supported.
     """
     two = (where / HIGH).exists()
     first = where / HIGH if two else where
     data = read_json(first / "config.json", COPY)
     vae = vae_sizes(shapes["vae"])
-    told = json_fields.checked("transformer", data, json_fields.Original)
+    told = json_fields.parse_fields("transformer", data, json_fields.Original)
     text = text_sizes(shapes["text_encoder"], told.text_len)
-    dit = read_dit(data, text.width)
+    dit = dit_config(data, text.width)
     conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
     closest = wan.closest(dit, conditioning, 0.5 if two else None)
     config = ModelConfig(
@@ -80,7 +80,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     )
     if two:
         low = read_json(where / LOW / "config.json", COPY)
-        if read_dit(low, text.width) != dit:
+        if dit_config(low, text.width) != dit:
             raise ValueError(
                 f"weights folder {str(where)!r}: {LOW} is of another kind or size than "
                 f"{HIGH}: {COPY}"
@@ -93,10 +93,10 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
 
 
 def latent_statistics(vae: VAEConfig) -> dict[str, Sequence[float]]:
-    """Mean and standard deviation of the latents, which the files do not hold.
+    """Look up mean and standard deviation of the latents, which the files lack.
 
     Raises:
-      ValueError: the VAE is none of the published ones.
+      ValueError: the VAE is not one of the published ones.
     """
     mean, std = wan.LATENTS_22 if vae.shortcuts else wan.LATENTS_21
     if len(mean) != vae.channels:
@@ -108,13 +108,13 @@ def latent_statistics(vae: VAEConfig) -> dict[str, Sequence[float]]:
     return {"latent_mean": mean, "latent_std": std}
 
 
-def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
-    """The transformer, from its `config.json`."""
-    told = json_fields.checked("transformer", data, json_fields.Original)
+def dit_config(data: Mapping[str, Any], text_width: int) -> DiTConfig:
+    """Read the transformer's config from its `config.json`."""
+    told = json_fields.parse_fields("transformer", data, json_fields.Original)
     if told.model_type not in ("t2v", "ti2v"):
         raise ValueError(
-            f"transformer: model_type {files.quoted(told.model_type)} is not built "
-            "here; t2v and ti2v are"
+            f"transformer: model_type {files.quoted(told.model_type)} is not "
+            "supported; t2v and ti2v are"
         )
     network_json.require_fixed("transformer", data, FIXED)
     return DiTConfig(
@@ -130,7 +130,7 @@ def read_dit(data: Mapping[str, Any], text_width: int) -> DiTConfig:
 
 
 def vae_sizes(shapes: Shapes) -> VAEConfig:
-    """The sizes of a VAE, off the shapes of its tensors."""
+    """Infer the config of a VAE from the shapes of its tensors."""
     width, pixels = sizes("vae", shapes, "encoder.conv1.weight", 5)[:2]
     channels = sizes("vae", shapes, "conv2.weight", 5)[0]
     last = sizes("vae", shapes, "decoder.head.2.weight", 5)[1]
@@ -141,12 +141,12 @@ def vae_sizes(shapes: Shapes) -> VAEConfig:
 
 
 def text_sizes(shapes: Shapes, pad_to: int) -> TextConfig:
-    """The sizes of an umT5 encoder, off the shapes of its tensors."""
+    """Infer the config of a umT5 encoder from the shapes of its tensors."""
     layers = {m[1] for name in shapes if (m := re.match(r"blocks\.(\d+)\.", name))}
     if len(layers) > limits.LAYERS:
         raise ValueError(
             f"text_encoder has {len(layers)} layers, more than {limits.LAYERS}: this "
-            "is no umT5 encoder of Wan's"
+            "is not Wan's umT5 encoder"
         )
     part = functools.partial(sizes, "text_encoder", shapes)
     vocabulary, width = part("token_embedding.weight", 2)
@@ -167,18 +167,18 @@ def text_sizes(shapes: Shapes, pad_to: int) -> TextConfig:
 
 
 def sizes(network: str, shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
-    """The shape of a tensor that tells the sizes of its network.
+    """Return the shape of a tensor, to infer sizes from.
 
     Raises:
-      ValueError: it is missing, or has another number of axes, or no sensible lengths.
+      ValueError: it is missing, or its axes are out of bounds.
     """
     if name not in shapes:
-        raise ValueError(f"{network}: {name!r} is missing: this is none of Wan's")
+        raise ValueError(f"{network}: {name!r} is missing: this is not one of Wan's")
     shape = shapes[name]
     if len(shape) != axes or not all(1 <= size <= limits.FEATURES for size in shape):
         raise ValueError(
             f"{network}: {name} must have {axes} axes of 1 to {limits.FEATURES}, got "
-            f"{files.quoted(list(shape))}: this is none of Wan's"
+            f"{files.quoted(list(shape))}: this is not one of Wan's"
         )
     return shape
 
@@ -188,5 +188,5 @@ LAYOUT = Layout(
     recognizes=recognizes,
     locate=locate,
     describe=describe,
-    tokenizer_model=as_transformers_reads,
+    tokenizer_model=for_transformers,
 )

@@ -1,4 +1,4 @@
-"""What the two layouts of Wan's weights share: their names, columns of the tables."""
+"""Names shared by the two layouts of Wan's weights; columns of the tables."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ COPY = "copy or download the folder again"
 
 
 def conditioning_of(extra_channels: int, is_image_too: bool) -> Conditioning:
-    """How a model takes given pixels: one of text and image takes clean tokens."""
+    """Return how a model takes given pixels; text-image models take clean tokens."""
     if extra_channels:
         return "channels"
     return "tokens" if is_image_too else "nothing"
 
 
 def guess_model(shapes: Shapes) -> str:
-    """What a transformer seems to be, by its tensors; nothing where it is none."""
+    """Guess a transformer's model from its tensors; "" if it is not a transformer."""
     embed = shapes.get("patch_embedding.weight", ())
     if len(embed) < 2:
         return ""
@@ -35,6 +35,6 @@ def guess_model(shapes: Shapes) -> str:
     ]
     known = f", as {' and '.join(names)}" if names else ""
     return (
-        f"\nwhat is there looks like a transformer of width {width}, depth "
+        f"\nthe files look like a transformer of width {width}, depth "
         f"{len(layers)} and {channels} input channels{known}"
     )

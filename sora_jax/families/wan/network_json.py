@@ -1,6 +1,6 @@
-"""The configs of Wan's networks in diffusers' layout, read and written.
+"""Read and write the configs of Wan's networks in diffusers' layout.
 
-What our networks, or Wan's classes, cannot do is refused by the field's name.
+Unsupported values are refused by field, in both directions.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sora_jax.families.wan import json_fields
 
 Json = Mapping[str, Any]
 
-# What a transformer's config must say, where it says anything, for our code to be it.
+# Required values of a transformer's config, if present.
 DIT_FIXED = {
     "qk_norm": "rms_norm_across_heads",
     "cross_attn_norm": True,
@@ -27,7 +27,7 @@ DIT_FIXED = {
 }
 VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
-# And what our config must say for Wan's classes to be the same network.
+# Required values of a sora_jax config, for Wan's classes to build the same network.
 EXPRESSIBLE = {
     "dit": {"position_embedding": False, "theta": 10_000.0},
     "vae": {"temporal_padding": "zeros"},
@@ -35,14 +35,16 @@ EXPRESSIBLE = {
 }
 
 
-def read_dit(data: Json, latents: int) -> DiTConfig:
-    """A `transformer/config.json`; `latents` channels of its input are noisy."""
+def dit_config(data: Json, latents: int) -> DiTConfig:
+    """Read a `transformer/config.json`; `latents` of its channels are noisy."""
     require_fixed("transformer", data, DIT_FIXED)
-    told = json_fields.checked("transformer", data, json_fields.Transformer)
+    told = json_fields.parse_fields("transformer", data, json_fields.Transformer)
     width = told.attention_head_dim * told.num_attention_heads
-    json_fields.within("transformer", "attention_head_dim x num_attention_heads", width)
+    json_fields.check_features(
+        "transformer", "attention_head_dim x num_attention_heads", width
+    )
     token = math.prod(told.patch_size) * told.in_channels
-    json_fields.within("transformer", "patch_size x in_channels", token)
+    json_fields.check_features("transformer", "patch_size x in_channels", token)
     return DiTConfig(
         channels=latents,
         extra_channels=told.in_channels - latents,
@@ -56,8 +58,8 @@ def read_dit(data: Json, latents: int) -> DiTConfig:
     )
 
 
-def write_dit(config: DiTConfig) -> dict[str, Any]:
-    """Undo `read_dit`."""
+def dit_json(config: DiTConfig) -> dict[str, Any]:
+    """Undo `dit_config`."""
     (text,) = (features for name, features in config.contexts if name == "text")
     return {
         "_class_name": "WanTransformer3DModel",
@@ -75,10 +77,10 @@ def write_dit(config: DiTConfig) -> dict[str, Any]:
     }
 
 
-def read_vae(data: Json) -> VAEConfig:
-    """A `vae/config.json`."""
+def vae_config(data: Json) -> VAEConfig:
+    """Read a `vae/config.json`."""
     require_fixed("vae", data, VAE_FIXED)
-    told = json_fields.checked("vae", data, json_fields.VAE)
+    told = json_fields.parse_fields("vae", data, json_fields.VAE)
     wrong = [
         f"vae: {name} must be {told.z_dim} numbers, got {len(getattr(told, name))}"
         for name in ("latents_mean", "latents_std")
@@ -90,7 +92,7 @@ def read_vae(data: Json) -> VAEConfig:
         raise ValueError("\n".join(wrong))
     decoder = told.decoder_base_dim or told.base_dim
     widest = max(told.base_dim, decoder) * max(told.dim_mult)
-    json_fields.within("vae", "base_dim x dim_mult", widest)
+    json_fields.check_features("vae", "base_dim x dim_mult", widest)
     return VAEConfig(
         patch=told.patch_size or 1,
         channels=told.z_dim,
@@ -106,14 +108,14 @@ def read_vae(data: Json) -> VAEConfig:
 
 
 def latent_statistics(data: Json) -> dict[str, Sequence[float]]:
-    """Mean and deviation of the latents, from a `vae/config.json`."""
+    """Read mean and deviation of the latents from a `vae/config.json`."""
     return {"latent_mean": data["latents_mean"], "latent_std": data["latents_std"]}
 
 
-def write_vae(
+def vae_json(
     config: VAEConfig, mean: Sequence[float], std: Sequence[float]
 ) -> dict[str, Any]:
-    """Undo `read_vae`; the latents' statistics are fields of the config."""
+    """Undo `vae_config`; the latents' statistics are fields of the config."""
     pixels = 3 * config.patch**2
     return {
         "_class_name": "AutoencoderKLWan",
@@ -136,11 +138,13 @@ def write_vae(
     }
 
 
-def read_text(data: Json, pad_to: int) -> TextConfig:
-    """A `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
+def text_config(data: Json, pad_to: int) -> TextConfig:
+    """Read a `text_encoder/config.json`; prompts are padded to `pad_to` tokens."""
     require_fixed("text_encoder", data, TEXT_FIXED)
-    told = json_fields.checked("text_encoder", data, json_fields.Text)
-    json_fields.within("text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv)
+    told = json_fields.parse_fields("text_encoder", data, json_fields.Text)
+    json_fields.check_features(
+        "text_encoder", "num_heads x d_kv", told.num_heads * told.d_kv
+    )
     return TextConfig(
         vocabulary=told.vocab_size,
         width=told.d_model,
@@ -154,8 +158,8 @@ def read_text(data: Json, pad_to: int) -> TextConfig:
     )
 
 
-def write_text(config: TextConfig) -> dict[str, Any]:
-    """Undo `read_text`."""
+def text_json(config: TextConfig) -> dict[str, Any]:
+    """Undo `text_config`."""
     return {
         "architectures": ["UMT5EncoderModel"],
         "model_type": "umt5",
@@ -179,14 +183,14 @@ def write_text(config: TextConfig) -> dict[str, Any]:
 
 
 def require_fixed(network: str, data: Json, fixed: Json) -> None:
-    """Refuse a network that our code is not.
+    """Check the fields that have only one supported value.
 
     Raises:
-      ValueError: lists every field that says something else.
+      ValueError: lists every field with another value.
     """
     problems = [
-        f"{network}: {name} must be {value!r}, got {files.quoted(data[name])}: this "
-        "kind of model is not built here"
+        f"{network}: {name} must be {value!r}, got {files.quoted(data[name])}: other "
+        "values are not supported"
         for name, value in fixed.items()
         if name in data and data[name] != value
     ]
@@ -195,7 +199,7 @@ def require_fixed(network: str, data: Json, fixed: Json) -> None:
 
 
 def problems_for_wan(section: str, config: Any) -> list[str]:
-    """What keeps one of our networks from being one of Wan's classes."""
+    """List the fields of a config that Wan's classes cannot express."""
     fields = dataclasses.asdict(config)
     return [
         f"{section}.{name} must be {value!r} for Wan's classes, got {fields[name]!r}"

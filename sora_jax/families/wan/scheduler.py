@@ -1,7 +1,7 @@
-"""Which solver a folder in diffusers' layout asks for, field by field.
+"""Read the solver of a folder in diffusers' layout.
 
-What an absent field means is diffusers' own default. What our solvers do not do is
-refused by the field's name: other settings make other videos.
+Absent fields have diffusers' defaults. Unsupported values are refused by field, since
+they would change the videos.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from sora_jax import files
 from sora_jax.families.wan.layouts import COPY
 from sora_jax.workdir import read_json
 
-# Solvers by diffusers' names of them.
+# Solvers by diffusers' class names.
 SOLVERS = {
     "UniPCMultistepScheduler": "unipc",
     "FlowMatchEulerDiscreteScheduler": "euler",
 }
-# The field of each that is our shift; without it, nothing is shifted.
+# The field of each that holds the shift; without it there is none.
 SHIFTS = {"unipc": "flow_shift", "euler": "shift"}
-# (diffusers' default, what our solver does) of each field that matters.
+# (diffusers' default, supported values) of each relevant field.
 BOTH: dict[str, tuple[Any, tuple[Any, ...]]] = {
     "num_train_timesteps": (1000, (1000,)),
     "use_karras_sigmas": (False, (False, None)),
@@ -55,7 +55,7 @@ MATTERS: dict[str, dict[str, tuple[Any, tuple[Any, ...]]]] = {
         "stochastic_sampling": (False, (False, None)),
     },
 }
-# What cannot matter where the fields above are as they must be.
+# Fields without effect, given the values above.
 IDLE = {
     "unipc": {
         "beta_start",
@@ -81,14 +81,14 @@ Shift = Annotated[float, msgspec.Meta(gt=0, le=1e6)]
 
 
 def scheduling(where: epath.Path, index: Mapping[str, Any]) -> dict[str, Any]:
-    """Solver and shift, where the folder names them.
+    """Return solver and shift, if the folder names them.
 
     Args:
       where: the folder.
-      index: its `model_index.json`, which tells the class that diffusers makes.
+      index: its `model_index.json`, which names the scheduler's class.
 
     Raises:
-      ValueError: lists every field that asks for what our solvers do not do.
+      ValueError: lists every unsupported field.
     """
     path = where / "scheduler" / "scheduler_config.json"
     if not path.exists():
@@ -98,12 +98,12 @@ def scheduling(where: epath.Path, index: Mapping[str, Any]) -> dict[str, Any]:
     own = told.get("_class_name", "UniPCMultistepScheduler")
     named = listed[1] if isinstance(listed, list) and len(listed) == 2 else own
     if not isinstance(named, str) or named not in SOLVERS:
-        raise refusal(
+        raise solver_error(
             path,
             [f"its class must be one of {list(SOLVERS)}, got {files.quoted(named)}"],
         )
     solver = SOLVERS[named]
-    problems = unlike(told, solver)
+    problems = unsupported_fields(told, solver)
     if "_class_name" in told and own != named:
         problems.insert(
             0, f"_class_name: {files.quoted(own)}, but model_index.json names {named}"
@@ -114,19 +114,19 @@ def scheduling(where: epath.Path, index: Mapping[str, Any]) -> dict[str, Any]:
     except msgspec.ValidationError as error:
         problems.append(f"{SHIFTS[solver]}: {error}, got {files.quoted(shift)}")
     if problems:
-        raise refusal(path, problems)
+        raise solver_error(path, problems)
     return {"solver": solver, "shift": shift}
 
 
-def unlike(told: Mapping[str, Any], solver: str) -> list[str]:
-    """Every field that asks for what a solver of ours does not do."""
+def unsupported_fields(told: Mapping[str, Any], solver: str) -> list[str]:
+    """List the fields with values that a solver does not support."""
     matters = MATTERS[solver]
     problems = []
     for name, (default, taken) in matters.items():
         value = told.get(name, default)
-        # True is 1 to Python, but not to JSON.
+        # In Python True == 1, but not in JSON.
         if not any(type(value) is type(x) and value == x for x in taken):
-            absent = "" if name in told else " (absent, which means so)"
+            absent = "" if name in told else " (by default)"
             problems.append(
                 f"{name}: {files.quoted(value)}{absent}, where our {solver} does "
                 f"{files.quoted(taken[0])}"
@@ -140,10 +140,10 @@ def unlike(told: Mapping[str, Any], solver: str) -> list[str]:
     return problems
 
 
-def refusal(path: epath.Path, problems: list[str]) -> ValueError:
-    """The error that lists them."""
+def solver_error(path: epath.Path, problems: list[str]) -> ValueError:
+    """Return the error that lists problems."""
     return ValueError(
-        f"{path} asks for a solver that is not built here:\n  "
+        f"{path} has unsupported settings:\n  "
         + "\n  ".join(problems)
         + "\nchange these fields, or delete that file: without it the model is sampled "
         "as its publishers do"

@@ -1,4 +1,4 @@
-"""A SentencePiece model as transformers reads it."""
+"""Convert SentencePiece models to and from transformers' tokenizers."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ UNUSED, BYTE = 5, 6  # of the types of its pieces
 SPACE = "▁"
 
 
-def as_transformers_reads(content: bytes) -> bytes:
-    """A SentencePiece model that tells what transformers makes of it.
+def for_transformers(content: bytes) -> bytes:
+    """Change a SentencePiece model to tokenize as transformers does.
 
-    For unigrams, what the vocabulary lacks is unknown there: it is never spelled in
-    bytes, whatever the model says.
+    transformers ignores byte fallback for unigram models: characters that the
+    vocabulary lacks become the unknown token.
     """
-    model = read(content)
+    model = parse_model(content)
     if model.trainer_spec.model_type != UNIGRAM or not model.trainer_spec.byte_fallback:
         return content
     model.trainer_spec.byte_fallback = False
@@ -32,13 +32,13 @@ def as_transformers_reads(content: bytes) -> bytes:
     return model.SerializeToString()
 
 
-def read(model: bytes) -> Any:
-    """The description in a SentencePiece model file.
+def parse_model(model: bytes) -> Any:
+    """Parse a SentencePiece model file.
 
     Raises:
-      ValueError: the file is none.
+      ValueError: the file is not a SentencePiece model.
     """
-    # Type checkers cannot see what protobuf makes at import.
+    # Protobuf creates this class at import, unseen by type checkers.
     try:
         return sentencepiece_model_pb2.ModelProto.FromString(model)  # pyright: ignore
     except DecodeError as error:
@@ -49,13 +49,13 @@ def read(model: bytes) -> Any:
 
 
 def tokenizer_files(tokenizer: Tokenizer, pad_to: int) -> tuple[dict[str, bytes], str]:
-    """The files of a tokenizer's folder, and the class that reads them.
+    """Return the files of a tokenizer's folder, and the class that reads them.
 
     Args:
-      tokenizer: of unigrams (T5's) or byte pairs.
-      pad_to: how many tokens a text becomes.
+      tokenizer: a unigram (T5's) or BPE model.
+      pad_to: length of padded texts in tokens.
     """
-    model = read(tokenizer.model)
+    model = parse_model(tokenizer.model)
     config: dict[str, Any] = {
         "model_max_length": pad_to,
         "pad_token": "<pad>",
@@ -75,7 +75,7 @@ def tokenizer_files(tokenizer: Tokenizer, pad_to: int) -> tuple[dict[str, bytes]
 
 
 def byte_pairs(model: Any) -> dict[str, Any]:
-    """A model of byte pairs in the format of the `tokenizers` library."""
+    """Convert a BPE model to the format of the `tokenizers` library."""
     pieces = [piece.piece for piece in model.pieces]
     scores = {piece.piece: piece.score for piece in model.pieces}
     merges = [
@@ -123,7 +123,7 @@ def byte_pairs(model: Any) -> dict[str, Any]:
 
 
 def _normalizer(spec: Any) -> dict[str, Any]:
-    """The same table of normal forms, then runs of spaces become one."""
+    """Return the same normalization table, then merge runs of spaces."""
     steps: list[dict[str, Any]] = []
     if spec.precompiled_charsmap:
         table = base64.b64encode(spec.precompiled_charsmap).decode()

@@ -1,6 +1,6 @@
-"""Tasks: from text, clips, pictures and masks to the segments that a video consists of.
+"""Tasks turn text, clips, pictures and masks into the segments of a video.
 
-Adding one takes a file with its dataclass, and its place in `TASKS`.
+To add one, write its dataclass in a file here and list it in `_ALL`.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ __all__ += [kind.__name__ for kind in _ALL]  # pyright: ignore[reportUnsupported
 
 
 def from_json(data: Any) -> Task:
-    """Build a task from what `Task.to_json` made, or a person wrote.
+    """Build a task from JSON, as `Task.to_json` writes it.
 
     Raises:
       ValueError: names every argument that is wrong, its value and the remedy.

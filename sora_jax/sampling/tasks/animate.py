@@ -19,14 +19,13 @@ from sora_jax.sampling.tasks.task import Count, Keyframes, Noise, Task
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Animate(Task):
-    """Make a video that goes through pictures.
+    """Animate pictures.
 
     Attributes:
-      image: a picture that the video goes through, as FILE, FILE@FRAME or
-        FILE@FRAME:STRENGTH (-1 is the last frame; a strength below 1 lets the video
-        leave it).
+      image: a picture to show, as FILE, FILE@FRAME or FILE@FRAME:STRENGTH (-1 is the
+        last frame; with a strength below 1 the frame only resembles it).
       frames: of the video, 1 + r k, with the VAE's time factor r.
-      init_noise: latents [t, h, w, z] to begin from, in the place of the seed's noise.
+      init_noise: initial latents [t, h, w, z], instead of the seed's noise.
     """
 
     name = "animate"
@@ -37,11 +36,12 @@ class Animate(Task):
     init_noise: Noise | None = None
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """Sample all frames, those at the keyframes being given."""
+        """Sample all frames, with those of the keyframes given."""
         if not self.image:
-            raise ValueError("image is missing: give a keyframe or more")
+            raise ValueError("image is missing: give at least one keyframe")
         check_count(context, "image", len(self.image))
-        frames = self.frames or context.settings.frames
+        frames = context.settings.frames
+        frames = frames if self.frames is None else self.frames
         keys = [
             (_index(key.frame, frames), key.strength, key.picture) for key in self.image
         ]
@@ -65,7 +65,7 @@ class Animate(Task):
 
 
 def _index(frame: int, frames: int) -> int:
-    """The number of a frame that may be counted from the end."""
+    """Return the index of a frame; negative ones count from the end."""
     if not -frames <= frame < frames:
         raise ValueError(
             f"image: frame {frame} is outside a video of {frames} frames: give "
@@ -77,7 +77,7 @@ def _index(frame: int, frames: int) -> int:
 def _check_keys(frames: list[int], strengths: list[int | float]) -> None:
     twice = sorted({frame for frame in frames if frames.count(frame) > 1})
     if twice:
-        raise ValueError(f"image: frames {twice} are given twice: leave one of each")
+        raise ValueError(f"image: frames {twice} are given twice: give each once")
     if any(not 0 < strength <= 1 for strength in strengths):
         raise ValueError(
             "image: strengths must be above 0 and at most 1, got "

@@ -10,7 +10,7 @@ from sora_jax.sampling.segments import Clip, FollowUp, Sampled, Segment
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_clips,
-    check_new,
+    check_new_frames,
     given_frames,
 )
 from sora_jax.sampling.tasks.task import Count, Task, TwoVideos, Video
@@ -18,12 +18,11 @@ from sora_jax.sampling.tasks.task import Count, Task, TwoVideos, Video
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Connect(Task):
-    """Show two clips with a transition between them.
+    """Join two clips by a transition.
 
     Attributes:
-      video: the two clips, in their order.
-      frames: new frames between them, in any number; by default half of what the model
-        makes at once.
+      video: the two clips in order.
+      frames: new frames between them, any number; by default half a window.
     """
 
     name = "connect"
@@ -33,22 +32,22 @@ class Connect(Task):
     frames: Count | None = None
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The clips as they are, and sampled frames between them."""
-        frames = half_a_window(context) if self.frames is None else self.frames
-        check_new(context, frames)
+        """Keep the clips, and sample the frames between them."""
+        frames = default_transition(context) if self.frames is None else self.frames
+        check_new_frames(context, frames)
         first, second = (context.media.video(video) for video in self.video)
         check_clips(first, second)
-        return [first, between(context, first, second, frames), second]
+        return [first, sample_transition(context, first, second, frames), second]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Loop(Task):
-    """Make a video whose last frame flows into its first.
+    """Make a video whose last frame leads into its first.
 
     Attributes:
-      video: the clip that is to loop; without one the video is made from the prompt.
-      frames: new frames that lead from the clip's end to its beginning; without a
-        clip, frames of the whole.
+      video: the clip to loop; without one, it is generated from the prompt.
+      frames: new frames from the clip's end to its beginning; without a clip, frames
+        of the whole.
     """
 
     name = "loop"
@@ -59,51 +58,54 @@ class Loop(Task):
 
     @property
     def needs_prompt(self) -> bool:
-        """Without a clip."""
+        """Return whether there is no clip."""
         return self.video is None
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """A clip connected with itself; without one, the clip is sampled first."""
+        """Connect the clip with itself; without a clip, sample it first."""
         if self.video is None:
-            return self._from_prompt(context, self.frames or context.settings.frames)
-        frames = half_a_window(context) if self.frames is None else self.frames
-        check_new(context, frames)
+            whole = context.settings.frames if self.frames is None else self.frames
+            return self._from_prompt(context, whole)
+        frames = default_transition(context) if self.frames is None else self.frames
+        check_new_frames(context, frames)
         clip = context.media.video(self.video)
         check_clips(clip)
-        return closed(context, clip, frames)
+        return close_loop(context, clip, frames)
 
     def _from_prompt(self, context: TaskContext, frames: int) -> list[Segment]:
-        """About half of the frames are sampled freely, the others close the loop."""
+        """Sample about half of the frames freely; the others close the loop."""
         if frames < 2:
             raise ValueError(f"frames of a loop must be >= 2, got {frames}")
-        check_new(context, frames)
+        check_new_frames(context, frames)
         factor = context.model.vae.time_factor
         opening = 1 + max(0, round((frames // 2 - 1) / factor)) * factor
         return [
             FollowUp(
                 sampled=Sampled(request=context.request(opening), stop=opening),
-                segments=lambda clip: closed(context, clip, frames - opening),
+                segments=lambda clip: close_loop(context, clip, frames - opening),
             )
         ]
 
 
-def closed(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
-    """A clip whose end flows into its beginning."""
-    return [clip, between(context, clip, clip, frames)]
+def close_loop(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
+    """Append a transition from the end of a clip to its beginning."""
+    return [clip, sample_transition(context, clip, clip, frames)]
 
 
-def half_a_window(context: TaskContext) -> int:
-    """The length of a transition, where none is asked for."""
+def default_transition(context: TaskContext) -> int:
+    """Return the default frames of a transition: half a window."""
     return max(1, (context.model.sampling.frames - 1) // 2)
 
 
-def between(context: TaskContext, first: Clip, second: Clip, frames: int) -> Sampled:
-    """The transition between two clips, which begins with a whole latent."""
+def sample_transition(
+    context: TaskContext, first: Clip, second: Clip, frames: int
+) -> Sampled:
+    """Sample the transition between two clips, from a whole latent of the first."""
     factor, overlap = context.model.vae.time_factor, context.overlap
     before = 1 + (min(len(first), overlap) - 1) // factor * factor
     after = min(len(second), overlap)
     after -= (frames + after) % factor
-    if after < 1:  # a clip too short; its last frame stands still beyond it
+    if after < 1:  # the clip is too short: repeat its last frame
         after += factor
     shown = np.minimum(np.arange(after), len(second) - 1)
     gap = context.grey(frames, first.shape[1:3])

@@ -1,4 +1,4 @@
-"""What every task is told, and the checks and conditions that several share."""
+"""`TaskContext`, which every task gets, and checks that several tasks share."""
 
 from __future__ import annotations
 
@@ -21,49 +21,49 @@ from sora_jax.sampling.segments import Clip
 FLOAT = 4  # bytes
 
 
-@runtime_checkable  # since the tests check types at run time
+@runtime_checkable  # the tests check types at run time
 class MediaReader(Protocol):
-    """What brings a task's files to the size and frame rate of the video.
+    """Reads a task's files at the size and frame rate of the video.
 
-    Arrays are returned as they are.
+    Arrays pass unchanged.
     """
 
     def video(self, video: Any) -> Clip:
-        """A clip: a file's path, or frames."""
+        """Read a clip: a path, or frames."""
         ...
 
     def enlarged(self, video: Any) -> Clip:
-        """A clip brought to the size of the video, which is larger."""
+        """Read a clip and enlarge it to the size of the video."""
         ...
 
     def picture(self, picture: Any, field: str) -> Clip:
-        """One frame: a file's path, or a frame."""
+        """Read one frame: a path, or an array."""
         ...
 
     def masked_video(
         self, video: Any, mask: Any
     ) -> tuple[Clip, Float[np.ndarray, "t h w"]]:
-        """A clip and its mask, 1 where it is repainted: paths, or arrays."""
+        """Read a clip and its mask (1: repaint): paths, or arrays."""
         ...
 
     def noise(self, noise: Any) -> np.ndarray | None:
-        """Latents to begin from, `[b t h w z]`: a file's path, or an array."""
+        """Read initial latents `[b t h w z]`: a path, or an array."""
         ...
 
     def storyboard(self, path: Any) -> tuple[Any, float]:
-        """The shots of a storyboard's file, and its length in seconds."""
+        """Read the shots of a storyboard's file, and its length in seconds."""
         ...
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TaskContext:
-    """What every task is told.
+    """Model, settings, files and limits: what a task needs to build segments.
 
     Attributes:
-      model: that will do it.
+      model: config of the model.
       settings: shape, solver and guidance.
-      media: reads the files that the task's arguments name.
-      limits: what may be asked for.
+      media: reads the files named by the task's arguments.
+      limits: of the request.
     """
 
     model: ModelConfig
@@ -72,57 +72,57 @@ class TaskContext:
     limits: Limits = UNLIMITED
 
     def request(self, frames: int, **given: Any) -> Request:
-        """A request for so many frames; `given` are other fields of it."""
+        """Build a request for a number of frames; `given` sets its other fields."""
         settings = dataclasses.replace(self.settings, frames=frames)
         return Request(settings=settings, **given)
 
     def grey(self, frames: int, size: tuple[int, int]) -> Clip:
-        """Grey frames of (height, width), to be painted on.
+        """Return grey frames of (height, width).
 
         Raises:
-          ValueError: the memory does not hold them.
+          ValueError: they do not fit into the host's memory.
         """
         check_memory(frames, size, self.limits)
         return np.zeros((frames, *size, 3), np.float32)
 
     def whole(self, frames: int) -> int:
-        """The least number of frames, of at least so many, that the VAE divides."""
+        """Round frames up to a length 1 + r k that the VAE supports."""
         factor = self.model.vae.time_factor
         return 1 + -(-(frames - 1) // factor) * factor
 
     def resized(self, size: tuple[int, int]) -> TaskContext:
-        """The same for frames of another size (height, width)."""
+        """Return the same context for another size (height, width)."""
         settings = dataclasses.replace(self.settings, size=size)
         return dataclasses.replace(self, settings=settings)
 
     @property
     def window(self) -> int:
-        """Frames that are sampled at once."""
+        """Return the frames sampled at once."""
         return self.settings.window or self.model.sampling.frames
 
     @property
     def overlap(self) -> int:
-        """Frames of a clip that a window begins with, so that some are left to make."""
+        """Return how many frames of a clip a window is conditioned on."""
         return max(1, min(self.settings.context, self.window - 1))
 
 
 def given_frames(pixels: Clip, frames: list[int]) -> Condition:
-    """The condition in which some whole frames are given."""
+    """Return the condition that gives whole frames."""
     count, height, width, _ = pixels.shape
-    mask = conditioning.frames_known(count, height, width, frames)
-    return conditioning.hide(pixels, mask)
+    mask = conditioning.given_frames_mask(count, height, width, frames)
+    return conditioning.grey_out(pixels, mask)
 
 
 def check_memory(
     frames: int, size: tuple[int, int], limits: Limits, copies: int = 1
 ) -> None:
-    """Refuse pixels that the host's memory cannot hold.
+    """Check that frames fit into the host's memory.
 
     Args:
-      frames: how many.
+      frames: number of frames.
       size: (height, width) of each.
-      limits: which share of the memory they may take.
-      copies: of the pixels.
+      limits: the share of the memory they may take.
+      copies: how often the pixels are held.
 
     Raises:
       ValueError: they do not fit.
@@ -131,7 +131,7 @@ def check_memory(
     room = host_memory.available() * limits.memory
     if needed > room:
         raise ValueError(
-            f"frames: {frames:,} of {size[1]}x{size[0]} take "
+            f"frames: {frames:,} of {size[1]}x{size[0]} need "
             f"{host_memory.gib(needed)} of memory, and there are "
             f"{host_memory.gib(room)}: make fewer or smaller ones, or lift the limits "
             "(--unlimited, or limits=UNLIMITED)"
@@ -139,33 +139,33 @@ def check_memory(
 
 
 def check_clips(*clips: Clip) -> None:
-    """Refuse clips of no frame, or of several sizes.
+    """Check that clips have frames, all of one size.
 
     Raises:
-      ValueError: says what each must be.
+      ValueError: a clip is empty, or sizes differ.
     """
     for clip in clips:
         if clip.ndim != 4 or clip.shape[-1] != 3 or not len(clip):
             raise ValueError(
-                "video must be [t h w 3] with a frame or more, got an array of shape "
-                f"{clip.shape}"
+                "video must be [t h w 3] with at least one frame, got an array of "
+                f"shape {clip.shape}"
             )
     sizes = sorted({f"{clip.shape[2]}x{clip.shape[1]}" for clip in clips})
     if len(sizes) > 1:
         raise ValueError(f"clips must be of one size, got {' and '.join(sizes)}")
 
 
-def check_new(context: TaskContext, frames: int) -> None:
-    """Refuse a number of new frames that is none, or more than may be asked for."""
+def check_new_frames(context: TaskContext, frames: int) -> None:
+    """Check a number of new frames: at least 1, and within the limits."""
     if frames < 1:
         raise ValueError(f"frames must be >= 1 new frame, got {frames}")
     if frames > context.limits.frames:
         raise ValueError(too_many("frames", "", frames, context.limits.frames))
-    # New frames stand beside given ones.
+    # Given frames count too.
     check_memory(frames, context.settings.size, context.limits)
 
 
 def check_count(context: TaskContext, name: str, count: int) -> None:
-    """Refuse more keyframes, spans or shots than may be asked for."""
+    """Check the number of keyframes, spans or shots against the limits."""
     if count > context.limits.items:
         raise ValueError(too_many(name, "", count, context.limits.items))

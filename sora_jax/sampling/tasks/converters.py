@@ -1,7 +1,7 @@
-"""What a task's arguments may be, at any door: a path, an array, an object, a text.
+"""Convert the arguments of tasks: paths, arrays, objects or texts.
 
-The command line hands over texts, JSON plain data, Python arrays as well; all are
-brought to one form. Needs no JAX.
+The command line passes texts, JSON passes plain data, Python also arrays; each argument
+is converted to one type. Needs no JAX.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from sora_jax import cli
 from sora_jax.config import Direction
 from sora_jax.files import existing, quoted
 from sora_jax.sampling.converters import (
+    argument_error,
     as_array,
     as_choice,
     as_clip,
@@ -27,7 +28,6 @@ from sora_jax.sampling.converters import (
     as_size,
     as_text,
     items_of,
-    refuse,
     shape_of,
 )
 from sora_jax.sampling.tasks.inputs import Keyframe, Stretch
@@ -36,8 +36,17 @@ T = TypeVar("T")
 
 
 def as_path(value: Any) -> str | None:
-    """The text of a path; None for other things."""
-    return os.fspath(value) if isinstance(value, (str, os.PathLike)) else None
+    """A path as text; None for anything else.
+
+    Raises:
+      ValueError: the path is empty.
+    """
+    if not isinstance(value, (str, os.PathLike)):
+        return None
+    path = os.fsdecode(value)
+    if not path:
+        raise ValueError("a path is empty: give the path of a file, or an array")
+    return path
 
 
 def as_video(value: Any, name: str) -> Any:
@@ -49,7 +58,7 @@ def as_two_videos(value: Any, name: str) -> tuple[Any, Any]:
     """Two clips."""
     items = items_of(value, name, "two clips")
     if len(items) != 2:
-        raise ValueError(f"{name} must be given 2 times, got {len(items)}")
+        raise ValueError(f"{name} must be two clips, got {len(items)}")
     first, second = (as_video(item, f"{name}[{i}]") for i, item in enumerate(items))
     return first, second
 
@@ -74,7 +83,7 @@ def as_size_input(value: Any, name: str) -> tuple[int, int]:
 
 
 def as_direction(value: Any, name: str) -> Any:
-    """At which end a clip is extended."""
+    """The end at which a clip is extended."""
     return as_choice(value, get_args(Direction), name)
 
 
@@ -86,16 +95,16 @@ def as_spans(value: Any, name: str) -> tuple[tuple[Any, Any], ...]:
             spans.append(parse_span(span, name))
             continue
         if shape_of(span) != (2,):
-            raise refuse(f"{name}[{i}]", "(from, to) in seconds", span)
+            raise argument_error(f"{name}[{i}]", "(from, to) in seconds", span)
         ends = [as_number(end, f"{name}[{i}]") for end in span]
         if not all(map(math.isfinite, ends)):
-            raise refuse(f"{name}[{i}]", "finite seconds", span)
+            raise argument_error(f"{name}[{i}]", "finite seconds", span)
         spans.append((ends[0], ends[1]))
     return tuple(spans)
 
 
 def parse_span(text: str, name: str) -> tuple[float, float]:
-    """Read "FROM:TO" in seconds."""
+    """Parse "FROM:TO" in seconds."""
     match = re.fullmatch(r"(\d*\.?\d+):(\d*\.?\d+)", text.strip())
     if match is None or len(text) > 50:
         raise ValueError(
@@ -105,7 +114,7 @@ def parse_span(text: str, name: str) -> tuple[float, float]:
 
 
 def as_keyframes(value: Any, name: str) -> tuple[Keyframe, ...]:
-    """Keyframes; a picture alone is that of the first frame."""
+    """Keyframes; a single picture is the first frame's."""
     if hasattr(value, "shape"):
         return (Keyframe(picture=as_picture(value, name)),)
     items = [value] if as_path(value) else items_of(value, name, "Keyframes")
@@ -125,10 +134,10 @@ def _as_keyframe(value: Any, name: str) -> Keyframe:
 
 
 def parse_keyframe(text: str, name: str) -> Keyframe:
-    """A picture given as FILE, FILE@FRAME or FILE@FRAME:STRENGTH.
+    """Parse FILE, FILE@FRAME or FILE@FRAME:STRENGTH.
 
     Raises:
-      ValueError: it is none of these.
+      ValueError: the text has another form.
     """
     match = re.fullmatch(r"(.+?)(?:@(-?\d{1,18})(?::(\d*\.?\d+))?)?", text, re.DOTALL)
     path, frame, strength = match.groups() if match else ("", None, None)
@@ -162,7 +171,7 @@ def _as_stretch(value: Any, name: str) -> Stretch:
     if picture is not None:
         picture = as_path(picture) or as_picture(picture, f"{name}.picture")
     if not isinstance(one.cut, bool):
-        raise refuse(f"{name}.cut", "True or False", one.cut)
+        raise argument_error(f"{name}.cut", "True or False", one.cut)
     return dataclasses.replace(
         one,
         frame=as_count(one.frame, f"{name}.frame"),
@@ -172,11 +181,11 @@ def _as_stretch(value: Any, name: str) -> Stretch:
 
 
 def _as_struct(value: Any, kind: type[T], name: str) -> T:
-    """An instance of a dataclass, or an object with its fields."""
+    """An instance of a dataclass, or a JSON object with its fields."""
     if isinstance(value, kind):
         return value
     if not isinstance(value, Mapping):
-        raise refuse(name, f"a {kind.__name__}", value)
+        raise argument_error(name, f"a {kind.__name__}", value)
     fields = dataclasses.fields(kind)  # pyright: ignore[reportArgumentType]
     needed = {f.name for f in fields if f.default is dataclasses.MISSING}
     names = {f.name for f in fields}

@@ -1,4 +1,4 @@
-"""A clip denoised from part-way: with new content, or refined at a larger size."""
+"""Tasks that denoise a clip from an intermediate level: edit and upscale."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Edit(Task):
 
     Attributes:
       video: the clip.
-      strength: how much is changed: 0 nothing, 1 all.
+      strength: from 0 (no change) to 1 (the clip is ignored).
     """
 
     name = "edit"
@@ -33,8 +33,10 @@ class Edit(Task):
     strength: Share = 0.7
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The clip, denoised from part-way."""
-        return [denoised(context, context.media.video(self.video), self.strength)]
+        """Sample the clip from an intermediate noise level."""
+        return [
+            denoise_partially(context, context.media.video(self.video), self.strength)
+        ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -42,9 +44,9 @@ class Upscale(Task):
     """Refine a clip, or a draft from the prompt, at a larger size.
 
     Attributes:
-      video: the clip; without one, a draft is made at the model's own size first.
+      video: the clip; without one, a draft is generated at the model's default size.
       frames: of the draft, 1 + r k, with the VAE's time factor r.
-      strength: how much is changed: 0 nothing, 1 all.
+      strength: from 0 (no change) to 1 (the clip is ignored).
     """
 
     name = "upscale"
@@ -57,42 +59,45 @@ class Upscale(Task):
 
     @property
     def needs_prompt(self) -> bool:
-        """Without a clip."""
+        """Return whether there is no clip."""
         return self.video is None
 
     @property
     def counts_frames(self) -> bool:
-        """Without a clip."""
+        """Return whether there is no clip."""
         return self.video is None
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The enlarged clip, denoised from part-way."""
+        """Sample the enlarged clip from an intermediate noise level."""
         size = context.settings.size
         if self.video is not None:
             clip = context.media.enlarged(self.video)
-            return [denoised(context, clip, self.strength)]
+            return [denoise_partially(context, clip, self.strength)]
         small = context.model.sampling.size
         check_larger(size, small)
-        frames = self.frames or context.settings.frames
+        frames = context.settings.frames
+        frames = frames if self.frames is None else self.frames
         draft = Sampled(request=context.resized(small).request(frames), stop=frames)
 
         def refined(clip: Clip) -> list[Segment]:
             large = context.media.enlarged(clip)
-            return [denoised(context, large, self.strength)]
+            return [denoise_partially(context, large, self.strength)]
 
         return [FollowUp(sampled=draft, segments=refined)]
 
 
-def denoised(context: TaskContext, clip: Clip, strength: int | float) -> Sampled:
-    """A clip to which noise is added, and taken away again."""
+def denoise_partially(
+    context: TaskContext, clip: Clip, strength: int | float
+) -> Sampled:
+    """Sample a clip from the noise level of a strength (SDEdit)."""
     check_clips(clip)
-    source = repeat_last(clip, context.whole(len(clip)))
+    source = hold_last_frame(clip, context.whole(len(clip)))
     request = context.request(len(source), source=source, strength=strength)
     return Sampled(request=request, stop=len(clip))
 
 
 def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:
-    """Refuse a size that is none to refine at."""
+    """Check that a size is larger than the clip's."""
     if min(large - old for large, old in zip(size, small, strict=True)) < 0 or (
         size == tuple(small)
     ):
@@ -102,6 +107,8 @@ def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:
         )
 
 
-def repeat_last(frames: Frames, count: int) -> Frames:
-    """Let the last frame stand still until there are so many."""
+def hold_last_frame(frames: Frames, count: int) -> Frames:
+    """Repeat the last frame until there are `count` frames."""
+    if count == len(frames):
+        return frames
     return frames[np.minimum(np.arange(count), len(frames) - 1)]

@@ -10,10 +10,13 @@ from sora_jax.sampling.segments import Clip, FollowUp, Sampled, Segment
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_clips,
-    check_new,
+    check_new_frames,
     given_frames,
 )
 from sora_jax.sampling.tasks.task import Count, Side, Task, Video
+
+# Segments that depend on one another: each is a call inside the one before.
+MOST_FOLLOW_UPS = 100
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -22,9 +25,8 @@ class Extend(Task):
 
     Attributes:
       video: the clip.
-      frames: new frames at an end, in any number; by default one less than the model
-        makes at once.
-      direction: at which end.
+      frames: new frames at each end, any number; by default one less than a window.
+      direction: the end to extend.
     """
 
     name = "extend"
@@ -35,23 +37,25 @@ class Extend(Task):
     direction: Side = "forward"
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The clip as it is, with sampled frames at its ends."""
+        """Keep the clip, and sample frames at its ends."""
         frames = context.model.sampling.frames - 1
         frames = frames if self.frames is None else self.frames
-        check_new(context, frames)
+        check_new_frames(context, frames)
         clip = context.media.video(self.video)
         check_clips(clip)
+        if self.direction != "forward":
+            check_before(context, frames)
         before: list[Segment] = []
         after: list[Segment] = []
         if self.direction != "forward":
-            before = backward(context, clip, frames)
+            before = extend_backward(context, clip, frames)
         if self.direction != "backward":
-            after = [forward(context, clip, frames)]
+            after = [extend_forward(context, clip, frames)]
         return [*before, clip, *after]
 
 
-def forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
-    """The new frames after a clip, whose last whole latents are given."""
+def extend_forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
+    """Sample new frames after a clip, given its last whole latents."""
     factor = context.model.vae.time_factor
     given = 1 + (min(len(clip), context.overlap) - 1) // factor * factor
     request = context.request(
@@ -61,10 +65,22 @@ def forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
     return Sampled(request=request, start=given, stop=given + frames)
 
 
-def backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
-    """The new frames before a clip, those next to it sampled first.
+def check_before(context: TaskContext, frames: int) -> None:
+    """Refuse more frames before a clip than can follow from one another."""
+    factor = context.model.vae.time_factor
+    given = max(1, context.overlap // factor) * factor
+    most = MOST_FOLLOW_UPS * max(1, context.window - given)
+    if frames > most:
+        raise ValueError(
+            f"frames must be at most {most:,} before a clip, got {frames:,}: extend in "
+            "several steps"
+        )
 
-    More are sampled than wanted where that lets the clip begin with a whole latent.
+
+def extend_backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
+    """Sample new frames before a clip, nearest to it first.
+
+    A few extra frames are sampled where the clip has to begin at a whole latent.
     """
     factor = context.model.vae.time_factor
     given = max(1, context.overlap // factor) * factor
@@ -72,7 +88,7 @@ def backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
     new = min(context.whole(frames), room)
     shown = min(frames, new)
     pixels = context.grey(new + given, clip.shape[1:3])
-    # Where the clip is too short, its last frame stands still beyond it.
+    # A clip that is too short is padded with its last frame.
     pixels[new:] = clip[np.minimum(np.arange(given), len(clip) - 1)]
     condition = given_frames(pixels, list(range(new, new + given)))
     request = context.request(new + given, condition=condition)
@@ -82,6 +98,6 @@ def backward(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
 
     def earlier(piece: Clip) -> list[Segment]:
         after = np.concatenate([piece, clip[:given]])
-        return [*backward(context, after, frames - shown), piece]
+        return [*extend_backward(context, after, frames - shown), piece]
 
     return [FollowUp(sampled=sampled, segments=earlier)]

@@ -1,4 +1,4 @@
-"""What the beginnings of files tell, before anything is decoded. Needs no JAX."""
+"""Check the files of a task by their first bytes. Needs no JAX."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sora_jax.sampling.tasks.inputs import Keyframe
 
 
 def check_footage(path: str, field: str, limits: Limits) -> None:
-    """Refuse a file that is no clip and no picture.
+    """Check that a file is a clip or a picture.
 
     Raises:
       ValueError: names the field, the file and the remedy.
@@ -20,25 +20,25 @@ def check_footage(path: str, field: str, limits: Limits) -> None:
     if path.endswith(".npy") or pictures.is_still(path, field=field):
         return
     try:
-        if not animations.is_one(source):
-            with containers.opened(source, limits):
+        if not animations.is_animation(source):
+            with containers.open_container(source, limits):
                 pass
     except Exception as error:  # as in `decoding.decode`
-        raise containers.unreadable(f"{field} {files.quoted(path)}", 0, error) from (
-            error
-        )
+        raise containers.unreadable_error(
+            f"{field} {files.quoted(path)}", 0, error
+        ) from (error)
 
 
 def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> None:
-    """Refuse files that are no pictures.
+    """Check that the files of keyframes are pictures.
 
     Raises:
-      ValueError: names each, and the remedy.
+      ValueError: names each file and the remedy.
     """
     problems = []
     for key in keys:
         try:
-            pictures.check(key.picture, field, limits)
+            pictures.check_picture(key.picture, field, limits)
         except ValueError as error:
             problems.append(str(error))
     if problems:
@@ -46,16 +46,16 @@ def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> N
 
 
 def check_storyboard(path: str, field: str, limits: Limits) -> None:
-    """Refuse a storyboard that makes no sense.
+    """Check a storyboard.
 
     Raises:
-      ValueError: lists each place, what is wrong with it and the remedy.
+      ValueError: lists each wrong field and the remedy.
     """
-    storyboard.read(path, field=field, limits=limits)
+    storyboard.read_storyboard(path, field=field, limits=limits)
 
 
 def check_exists(path: str, field: str, limits: Limits) -> None:
-    """Refuse what is no regular file.
+    """Check that a path is a regular file.
 
     Raises:
       ValueError: names the field, the file and the remedy.
@@ -65,10 +65,10 @@ def check_exists(path: str, field: str, limits: Limits) -> None:
 
 
 def check_two(paths: tuple[Any, ...], field: str, limits: Limits) -> None:
-    """Refuse files that are no clips.
+    """Check that two files are clips.
 
     Raises:
-      ValueError: names the first that is none, and the remedy.
+      ValueError: names the first that is not, and the remedy.
     """
     for path in paths:
         check_footage(path, field, limits)

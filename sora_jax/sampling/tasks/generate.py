@@ -15,8 +15,8 @@ class Generate(Task):
 
     Attributes:
       frames: of the video, 1 (an image) or 1 + r k, with the VAE's time factor r.
-      init_noise: latents [t, h, w, z] to begin from, in the place of the seed's noise.
-      condition: pixels that are given, the same for every video.
+      init_noise: initial latents [t, h, w, z], instead of the seed's noise.
+      condition: given pixels, the same for every video.
     """
 
     name = "generate"
@@ -29,7 +29,8 @@ class Generate(Task):
 
     def segments(self, context: TaskContext) -> list[Segment]:
         """Sample all frames."""
-        frames = self.frames or context.settings.frames
+        frames = context.settings.frames
+        frames = frames if self.frames is None else self.frames
         request = context.request(
             frames,
             condition=self.condition,

@@ -1,4 +1,4 @@
-"""A clip repainted inside a mask, or around its frame."""
+"""Repaint a clip inside a mask, or extend its frames on all sides."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from sora_jax.diffusion import conditioning
 from sora_jax.sampling.limit_checks import too_many
 from sora_jax.sampling.segments import Clip, Sampled, Segment
 from sora_jax.sampling.tasks.context import TaskContext, check_clips
-from sora_jax.sampling.tasks.edit import repeat_last
+from sora_jax.sampling.tasks.edit import hold_last_frame
 from sora_jax.sampling.tasks.task import Mask, Size, Task, Video
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Inpaint(Task):
-    """Repaint a region of a clip, and keep the rest as it is.
+    """Repaint a region of a clip; all other pixels stay unchanged.
 
     Attributes:
       video: the clip.
-      mask: an image or a video as large as the clip is shown; what is white (in an
-        array, 1) is repainted.
+      mask: an image or a video of the clip's displayed size; white (in an array, 1)
+        is repainted.
     """
 
     name = "inpaint"
@@ -31,7 +31,7 @@ class Inpaint(Task):
     mask: Mask
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The clip, given where the mask is 0."""
+        """Sample the clip, given where the mask is 0."""
         clip, mask = context.media.masked_video(self.video, self.mask)
         check_clips(clip)
         if mask.shape != clip.shape[:3]:
@@ -40,16 +40,16 @@ class Inpaint(Task):
                 f"width), got {mask.shape}"
             )
         if not np.isin(mask, (0, 1)).all():
-            raise ValueError("mask must hold 0 (kept) and 1 (repainted) alone")
-        return [repainted(context, clip, mask)]
+            raise ValueError("mask must hold only 0 (kept) and 1 (repainted)")
+        return [repaint(context, clip, mask)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Outpaint(Task):
-    """Paint the surroundings of a clip.
+    """Extend the frames of a clip on all sides.
 
     Attributes:
-      video: the clip, which comes to lie in the middle.
+      video: the clip, which is placed in the middle.
       outpaint: WIDTHxHEIGHT, larger than the clip's --size.
     """
 
@@ -59,7 +59,7 @@ class Outpaint(Task):
     outpaint: Size
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The clip in the middle of larger frames, whose surroundings are sampled."""
+        """Place the clip in larger frames, and sample the border."""
         clip = context.media.video(self.video)
         check_clips(clip)
         _, height, width, _ = clip.shape
@@ -76,15 +76,15 @@ class Outpaint(Task):
         pixels = context.grey(len(clip), (rows, columns))
         pixels[:, top : top + height, left : left + width] = clip
         box = (top, left, top + height, left + width)
-        mask = 1 - conditioning.region_known(len(pixels), rows, columns, box)
-        return [repainted(context.resized((rows, columns)), pixels, mask)]
+        mask = 1 - conditioning.inside_box_mask(len(pixels), rows, columns, box)
+        return [repaint(context.resized((rows, columns)), pixels, mask)]
 
 
-def repainted(
+def repaint(
     context: TaskContext, clip: Clip, mask: Float[np.ndarray, "t h w"]
 ) -> Sampled:
-    """A clip sampled where the mask is 1, and given where it is 0."""
+    """Sample a clip where the mask is 1, given where it is 0."""
     frames = context.whole(len(clip))
-    given = repeat_last(1 - mask, frames)
-    condition = conditioning.hide(repeat_last(clip, frames), given)
+    given = hold_last_frame(1 - mask, frames)
+    condition = conditioning.grey_out(hold_last_frame(clip, frames), given)
     return Sampled(request=context.request(frames, condition=condition), stop=len(clip))

@@ -1,4 +1,4 @@
-"""Pictures and texts that stand at a frame of a video: keyframes, stretches of time."""
+"""Inputs at a frame of a video: keyframes and stretches of time."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from typing import Any
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Keyframe:
-    """A picture that a video shows.
+    """A picture at a frame of a video.
 
     Attributes:
       picture: a file's path, or one frame `[1 h w 3]` in [-1, 1].
-      frame: at which frame of the video; negative numbers count from the end.
-      strength: for which share of the denoising, from its beginning, it is held; at 1
-        it comes back as it is.
+      frame: index in the video; negative numbers count from the end.
+      strength: the first share of the denoising steps in which it is given; at 1 its
+        pixels are returned unchanged.
     """
 
     picture: Any
@@ -27,10 +27,10 @@ class Stretch:
     """A stretch of time of a storyboard.
 
     Attributes:
-      frame: where it begins.
-      prompt: what it shows.
-      picture: that it begins with: a file's path, or one frame `[1 h w 3]`.
-      cut: whether a new shot begins with it.
+      frame: its first frame.
+      prompt: describes it.
+      picture: its first frame: a path, or an array `[1 h w 3]`.
+      cut: whether it begins a new shot.
     """
 
     frame: int

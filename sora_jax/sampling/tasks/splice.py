@@ -1,4 +1,4 @@
-"""Scenes inserted into footage, and spans of it removed. Times are in seconds."""
+"""Insert scenes into a clip, or remove spans of it. Times are in seconds."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Sequence
 
 from sora_jax.sampling.limit_checks import too_many
 from sora_jax.sampling.segments import Segment
-from sora_jax.sampling.tasks.connect import between
+from sora_jax.sampling.tasks.connect import sample_transition
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_clips,
     check_count,
-    check_new,
+    check_new_frames,
 )
-from sora_jax.sampling.tasks.extend import backward, forward
+from sora_jax.sampling.tasks.extend import extend_backward, extend_forward
 from sora_jax.sampling.tasks.task import Count, Spans, Task, Video
 
 Span = tuple[int | float, int | float]
@@ -26,7 +26,7 @@ class Insert(Task):
 
     Attributes:
       video: the clip.
-      span: FROM:TO in seconds of the result, which the scene fills.
+      span: FROM:TO in seconds of the result, to be filled by the scene.
     """
 
     name = "insert"
@@ -35,8 +35,8 @@ class Insert(Task):
     span: Spans
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The pieces of the clip, and sampled frames between them."""
-        cuts = in_frames(context, self.span)
+        """Keep the pieces of the clip, and sample frames between them."""
+        cuts = spans_in_frames(context, self.span)
         clip = context.media.video(self.video)
         check_clips(clip)
         fps = context.settings.fps
@@ -54,23 +54,23 @@ class Insert(Task):
             count, done = stop - start, stop
             segments.append(earlier)
             if not len(earlier):
-                segments += backward(context, later, count)
+                segments += extend_backward(context, later, count)
             elif not len(later):
-                segments.append(forward(context, earlier, count))
+                segments.append(extend_forward(context, earlier, count))
             else:
-                segments.append(between(context, earlier, later, count))
+                segments.append(sample_transition(context, earlier, later, count))
         return [*segments, later]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Remove(Task):
-    """Take spans out of a clip, and bridge the gaps.
+    """Remove spans of a clip, and bridge the gaps.
 
     Attributes:
       video: the clip.
       span: FROM:TO in seconds of the clip.
-      frames: new frames that bridge each gap; by default half a second, or as long as
-        the span if that is shorter.
+      frames: new frames in each gap; by default half a second, or the span's length if
+        shorter.
     """
 
     name = "remove"
@@ -81,9 +81,9 @@ class Remove(Task):
     frames: Count | None = None
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """The pieces of the clip that stay, and sampled frames between them."""
-        check_new(context, 1 if self.frames is None else self.frames)
-        cuts = in_frames(context, self.span)
+        """Keep the other pieces of the clip, and sample frames between them."""
+        check_new_frames(context, 1 if self.frames is None else self.frames)
+        cuts = spans_in_frames(context, self.span)
         clip = context.media.video(self.video)
         check_clips(clip)
         fps = context.settings.fps
@@ -100,21 +100,23 @@ class Remove(Task):
             earlier, later = clip[begin:start], clip[stop:end]
             usual = min(stop - start, max(1, round(fps / 2)))
             count = usual if self.frames is None else self.frames
-            segments += [earlier, between(context, earlier, later, count)]
+            segments += [earlier, sample_transition(context, earlier, later, count)]
             begin = stop
         return [*segments, clip[begin:]]
 
 
-def in_frames(context: TaskContext, spans: Sequence[Span]) -> list[tuple[int, int]]:
-    """Spans of seconds as frames; spans that touch are one.
+def spans_in_frames(
+    context: TaskContext, spans: Sequence[Span]
+) -> list[tuple[int, int]]:
+    """Convert spans of seconds to frames, and merge adjacent ones.
 
     Raises:
-      ValueError: one is empty or begins before 0, or they overlap or are not sorted.
+      ValueError: a span is empty or begins before 0, or spans overlap or are unsorted.
     """
     fps, most = context.settings.fps, context.limits.frames
     check_count(context, "span", len(spans))
     problems = [
-        f"span: {start:g}:{stop:g} must be FROM:TO in seconds, of a frame or more"
+        f"span: {start:g}:{stop:g} must be FROM:TO in seconds, at least one frame long"
         for start, stop in spans
         if start < 0 or round(stop * fps) <= round(start * fps)
     ]

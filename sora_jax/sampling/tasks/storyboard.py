@@ -1,4 +1,4 @@
-"""Storyboards: shots one after another, each of stretches with their own text."""
+"""Storyboards: a sequence of shots, each of stretches with their own prompts."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sora_jax.sampling.segments import Sampled, Segment
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_count,
-    check_new,
+    check_new_frames,
     given_frames,
 )
 from sora_jax.sampling.tasks.inputs import Stretch
@@ -19,11 +19,11 @@ from sora_jax.sampling.tasks.task import CountInPython, Story, Task
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Storyboard(Task):
-    """Make a video whose stretches of time show what each of them says.
+    """Generate a video with a prompt for each stretch of time.
 
     Attributes:
       storyboard: a YAML or JSON file of prompts, pictures and their times.
-      frames: of the whole, where stretches are given, not a file.
+      frames: of the video, if stretches are given instead of a file.
     """
 
     name = "storyboard"
@@ -33,10 +33,10 @@ class Storyboard(Task):
     frames: CountInPython | None = None
 
     def segments(self, context: TaskContext) -> list[Segment]:
-        """Each shot is sampled by itself."""
+        """Sample each shot on its own."""
         stretches, frames = self._in_frames(context)
         check_count(context, "storyboard", len(stretches))
-        check_new(context, frames)
+        check_new_frames(context, frames)
         begins = [stretch.frame for stretch in stretches]
         if not stretches:
             raise ValueError(
@@ -51,22 +51,22 @@ class Storyboard(Task):
         cuts = [stretch.frame for stretch in stretches[1:] if stretch.cut]
         ends = [*cuts, frames]
         return [
-            shot(context, [s for s in stretches if start <= s.frame < stop], stop)
+            sample_shot(
+                context, [s for s in stretches if start <= s.frame < stop], stop
+            )
             for start, stop in zip([0, *cuts], ends, strict=True)
         ]
 
     def _in_frames(self, context: TaskContext) -> tuple[list[Stretch], int]:
-        """The stretches, and the number of frames."""
+        """Return the stretches in frames, and the number of frames."""
         if isinstance(self.storyboard, list):
             if self.frames is None:
-                raise ValueError(
-                    "frames is missing: say how long the video of the stretches is"
-                )
+                raise ValueError("frames is missing: give the length of the video")
             return self.storyboard, self.frames
         if self.frames is not None:
             raise ValueError(
                 f"frames must be left out, got {self.frames}: the storyboard's file "
-                "says how long the video is"
+                "sets the length"
             )
         shots, seconds = context.media.storyboard(self.storyboard)
         fps = context.settings.fps
@@ -74,13 +74,15 @@ class Storyboard(Task):
 
 
 def _stretch(shot: Any, fps: float) -> Stretch:
-    """A stretch of time as a storyboard's file tells it."""
+    """Convert a shot of a storyboard's file to a stretch."""
     at = round(shot.at * fps)
     return Stretch(frame=at, prompt=shot.prompt, picture=shot.image, cut=shot.cut)
 
 
-def shot(context: TaskContext, stretches: Sequence[Stretch], stop: int) -> Sampled:
-    """The frames between two cuts."""
+def sample_shot(
+    context: TaskContext, stretches: Sequence[Stretch], stop: int
+) -> Sampled:
+    """Sample the frames between two cuts."""
     start, factor = stretches[0].frame, context.model.vae.time_factor
     latents = [-(-(stretch.frame - start) // factor) for stretch in stretches]
     if len(set(latents)) < len(latents):

@@ -1,8 +1,7 @@
-"""What a task is: a dataclass of arguments, and one method that makes segments.
+"""`Task`: a dataclass of arguments, and one method that builds segments.
 
-The fields are the arguments of every door: flags of the command line, keywords of the
-Python methods, keys of a JSON object. Each is annotated with its `Kind`, which brings
-what any door hands over to one form.
+Its fields are flags of the command line, keywords of the Python methods and keys of a
+JSON object alike. Each is annotated with its `Kind`, which converts any of these.
 """
 
 from __future__ import annotations
@@ -28,38 +27,45 @@ import docstring_parser
 import numpy as np
 
 from sora_jax.config import Direction
+from sora_jax.files import quoted
 from sora_jax.limits import Limits
-from sora_jax.sampling.converters import as_condition, as_count, as_number, described
+from sora_jax.sampling.converters import (
+    as_condition,
+    as_count,
+    as_number,
+    describe_value,
+)
 from sora_jax.sampling.segments import Segment
 from sora_jax.sampling.tasks import converters, file_checks
 from sora_jax.sampling.tasks.context import TaskContext
 
 
 class Kind(NamedTuple):
-    """What an argument is, at every door.
+    """How an argument is parsed and checked.
 
     Attributes:
-      convert: checks a value of Python, JSON or a flag, and brings it to one form.
-      flag: how the command line takes it: "one" text, "several" texts, a type; None
-        where it has no flag.
+      convert: checks and converts a value of Python, JSON or a flag.
+      flag: how the command line takes it: "one" text, "several" texts, or a type; None
+        if it has no flag.
       takes: whether `convert` takes "one" value, or a "list" of them.
-      check_file: refuses what the beginning of a named file tells: (value, field,
-        limits).
+      check_file: checks the first bytes of a file: (value, field, limits).
+      is_fitted: whether its pixels are brought to the size of the video.
     """
 
     convert: Callable[[Any, str], Any]
     flag: Any = "one"
     takes: Literal["one", "list"] = "one"
     check_file: Callable[[Any, str, Limits], None] | None = None
+    is_fitted: bool = False
 
 
 # A path, or an array of frames [t h w 3] in [-1, 1].
 Video = Annotated[
-    Any, Kind(converters.as_video, "several", "one", file_checks.check_footage)
+    Any, Kind(converters.as_video, "several", "one", file_checks.check_footage, True)
 ]
 # Two of them.
 TwoVideos = Annotated[
-    Any, Kind(converters.as_two_videos, "several", "list", file_checks.check_two)
+    Any, Kind(converters.as_two_videos, "several", "list", file_checks.check_two, True)
 ]
 # A path, or an array [t h w]: 1 where the video is repainted, 0 where it is kept.
 Mask = Annotated[
@@ -67,34 +73,37 @@ Mask = Annotated[
 ]
 # Pictures at frames, or one picture for the first frame.
 Keyframes = Annotated[
-    Any, Kind(converters.as_keyframes, "several", "list", file_checks.check_keyframes)
+    Any,
+    Kind(converters.as_keyframes, "several", "list", file_checks.check_keyframes, True),
 ]
 # (from, to) in seconds, one after another.
 Spans = Annotated[Any, Kind(converters.as_spans, "several", "list")]
 # The path of a YAML or JSON file, or stretches of time.
 Story = Annotated[
-    Any, Kind(converters.as_story, check_file=file_checks.check_storyboard)
+    Any,
+    Kind(converters.as_story, check_file=file_checks.check_storyboard, is_fitted=True),
 ]
 # A path, or an array of latents [t h w z] or [b t h w z].
 Noise = Annotated[Any, Kind(converters.as_noise, check_file=file_checks.check_exists)]
-# What is given of the video, in Python alone.
+# Given pixels of the video; in Python only.
 GivenPixels = Annotated[Any, Kind(as_condition, None)]
 # (height, width) in pixels; as text, WIDTHxHEIGHT.
 Size = Annotated[Any, Kind(converters.as_size_input)]
-Count = Annotated[int, Kind(as_count, int)]
-CountInPython = Annotated[int, Kind(as_count, None)]
-Share = Annotated[int | float, Kind(as_number, float)]
-Side = Annotated[Direction, Kind(converters.as_direction, Direction)]
+# Numbers and choices; converted, and so checked, when the task is built.
+Count = Annotated[Any, Kind(as_count, int)]
+CountInPython = Annotated[Any, Kind(as_count, None)]
+Share = Annotated[Any, Kind(as_number, float)]
+Side = Annotated[Any, Kind(converters.as_direction, Direction)]
 
 
 class Argument(NamedTuple):
     """A field of a task.
 
     Attributes:
-      kind: what it is.
-      is_required: whether there is no default.
-      default: what it is where nothing is said.
-      about: what it means.
+      kind: how it is parsed.
+      is_required: whether it has no default.
+      default: its default value.
+      about: its documentation.
     """
 
     kind: Kind
@@ -104,14 +113,14 @@ class Argument(NamedTuple):
 
 
 class Task(abc.ABC):
-    """A thing to do; a subclass is a frozen dataclass whose fields are its arguments.
+    """A task; a subclass is a frozen dataclass whose fields are its arguments.
 
     Attributes:
-      name: what people call it.
-      counts: whether its number of frames is of "all" the video, or of the "new" ones;
-        None where its other arguments say how long the video is.
-      prompt: whether it needs one, may have one, or has texts of its own.
-      size: whether the video has its input's size, or must be given "another".
+      name: on the command line and in JSON.
+      counts: whether `frames` counts "all" frames of the video, or the "new" ones;
+        None if other arguments set the length.
+      prompt: whether a prompt is required, optional, or not taken.
+      size: whether the video has the size of its "input", or needs "another".
     """
 
     name: ClassVar[str]
@@ -119,9 +128,36 @@ class Task(abc.ABC):
     prompt: ClassVar[Literal["required", "optional", "none"]] = "optional"
     size: ClassVar[Literal["input", "another"]] = "input"
 
+    def __post_init__(self):
+        """Convert every argument to its one form.
+
+        Raises:
+          ValueError: names every argument that is wrong, its value and the remedy.
+        """
+        problems: list[str] = []
+        for name, argument in self.arguments().items():
+            value = getattr(self, name)
+            if value is None and argument.default is None:
+                continue
+            try:
+                object.__setattr__(self, name, argument.kind.convert(value, name))
+            except ValueError as error:
+                problems += str(error).splitlines()
+        frames = getattr(self, "frames", None)
+        if not problems and frames is not None and self.counts:
+            if frames < 1:
+                problems.append(f"frames must be >= 1, got {frames}")
+            if not self.counts_frames:
+                problems.append(
+                    f"frames must be left out, got {frames}: the video says how long "
+                    "the result is"
+                )
+        if problems:
+            raise ValueError("\n".join(problems))
+
     @abc.abstractmethod
     def segments(self, context: TaskContext) -> list[Segment]:
-        """Make the segments that the video consists of.
+        """Build the segments of the video.
 
         Raises:
           ValueError: names the argument that is wrong, its value and the remedy.
@@ -129,18 +165,18 @@ class Task(abc.ABC):
 
     @property
     def needs_prompt(self) -> bool:
-        """Whether a text must say what the video shows."""
+        """Return whether a prompt is required."""
         return self.prompt == "required"
 
     @property
     def counts_frames(self) -> bool:
-        """Whether a number of frames has a meaning beside the other arguments."""
+        """Return whether `frames` applies, given the other arguments."""
         return self.counts is not None
 
     @classmethod
     @functools.cache
     def arguments(cls) -> Mapping[str, Argument]:
-        """The fields by their names."""
+        """Return the arguments by name."""
         hints = get_type_hints(cls, include_extras=True)
         told = docstring_parser.parse(cls.__doc__ or "").params
         about = {item.arg_name: item.description or "" for item in told}
@@ -154,8 +190,19 @@ class Task(abc.ABC):
             for field in dataclasses.fields(cls)  # pyright: ignore[reportArgumentType]
         }
 
+    def footage(self) -> list[Any]:
+        """Return the clips and pictures that are brought to the size of the video."""
+        given = [
+            getattr(self, name)
+            for name, argument in self.arguments().items()
+            if argument.kind.is_fitted
+        ]
+        items = [x for one in given for x in (one if isinstance(one, tuple) else [one])]
+        found = [getattr(item, "picture", item) for item in items]
+        return [x for x in found if isinstance(x, (str, np.ndarray))]
+
     def to_json(self) -> dict[str, Any]:
-        """The task as plain data: its name and all arguments that differ from defaults.
+        """Return the task as plain data: its name and non-default arguments.
 
         Raises:
           ValueError: an argument is an array, not a file.
@@ -170,39 +217,36 @@ class Task(abc.ABC):
 
 
 def build(kind: type[Task], given: Mapping[str, Any]) -> Task:
-    """Build a task from arguments, as any door hands them over.
+    """Build a task from arguments of the command line, Python or JSON.
 
     Raises:
       ValueError: names every argument that is wrong, its value and the remedy.
     """
-    arguments, problems, values = kind.arguments(), [], {}
-    for name, value in given.items():
-        if name not in arguments:
-            problems.append(
-                f"{name} is no argument of {kind.name}, got "
-                f"{described(value)}: it takes {', '.join(arguments)}"
-            )
-            continue
-        argument = arguments[name]
-        if value is None and not argument.is_required and argument.default is None:
-            values[name] = None
-            continue
+    arguments = kind.arguments()
+    problems = [
+        f"{quoted(name)} is no argument of {kind.name}, got {describe_value(value)}: "
+        f"it takes {', '.join(arguments)}"
+        for name, value in given.items()
+        if name not in arguments
+    ]
+    missing = {n for n, a in arguments.items() if a.is_required and n not in given}
+    problems += [
+        f"{name} is missing: {kind.name} needs one" for name in sorted(missing)
+    ]
+    values = {name: value for name, value in given.items() if name in arguments}
+    if not missing:
         try:
-            values[name] = argument.kind.convert(value, name)
+            task = kind(**values)
         except ValueError as error:
             problems += str(error).splitlines()
-    problems += [
-        f"{name} is missing: {kind.name} needs one"
-        for name, argument in arguments.items()
-        if argument.is_required and name not in given
-    ]
-    if problems:
-        raise ValueError("\n".join(problems))
-    return kind(**values)
+        else:
+            if not problems:
+                return task
+    raise ValueError("\n".join(problems))
 
 
 def _kind_of(hint: Any) -> Kind:
-    """The kind that an annotation names, optional or not."""
+    """Return the `Kind` in an annotation, optional or not."""
     if get_origin(hint) in (Union, types.UnionType):
         (hint,) = (arg for arg in get_args(hint) if arg is not type(None))
     if get_origin(hint) is Annotated:
@@ -219,7 +263,7 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """An argument as JSON has it."""
+    """Convert an argument to JSON data."""
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
@@ -231,6 +275,6 @@ def _plain(value: Any, name: str) -> Any:
     if isinstance(value, np.ndarray):
         raise ValueError(
             f"{name} must be a file to be written as JSON, got "
-            f"{described(value)}: write it with sora_jax.write"
+            f"{describe_value(value)}: give the path of a file"
         )
     return value

@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 
 from sora_jax.config import FlowConfig
 from sora_jax.diffusion import flow
+from sora_jax.families import OURS
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.training.networks import Networks
 from sora_jax.training.objectives.objective import Metrics
@@ -17,7 +18,7 @@ from sora_jax.types import Batch, Context
 
 @dataclasses.dataclass(frozen=True)
 class FlowMatching:
-    """Train `dit`, and `text_encoder` unless it is frozen, on packed rows."""
+    """Train `dit`, and the encoders of its contexts unless frozen, on packed rows."""
 
     config: FlowConfig
     mesh_plan: MeshPlan = SINGLE_DEVICE
@@ -42,8 +43,10 @@ def loss_at(
 ) -> Float[Array, ""]:
     """The loss of packed rows at given noise levels."""
     tokens, target = flow.add_noise(key, batch.tokens, levels)
-    encoder = networks["text_encoder"]
-    states, segments = encoder.encode(batch.text, mesh_plan)
-    context = Context(states=states, segments=segments, ids=batch.text_ids)
-    velocity = networks["dit"](tokens, {"text": context}, mesh_plan=mesh_plan)
+    contexts = {}
+    for name, read in batch.contexts.items():
+        encoder = networks[OURS.contexts[name]]
+        states, segments = encoder.encode(read.inputs, mesh_plan)
+        contexts[name] = Context(states=states, segments=segments, ids=read.ids)
+    velocity = networks["dit"](tokens, contexts, mesh_plan=mesh_plan)
     return flow.loss(velocity, target, batch.tokens.target_mask)

@@ -1,4 +1,4 @@
-"""What training minimizes, as a function of networks."""
+"""`Objective`, the protocol of training losses."""
 
 from __future__ import annotations
 
@@ -15,11 +15,10 @@ Metrics = dict[str, Array]
 class Objective(Protocol):
     """A loss that a training program differentiates.
 
-    It is pure, and reads networks by name. It need not know which of their parameters
-    are trained: the program differentiates by these alone, so that a frozen network
-    (a text encoder, a teacher) is read like any other. Networks that follow optimizers
-    of their own, such as a critic, share one loss, in which each is a constant to the
-    others (see `training.optim.by_network`).
+    It is pure, and gets networks by name. The program differentiates with respect to
+    the trained parameters only, so frozen networks (a text encoder, a teacher) are used
+    like any other. Networks with optimizers of their own, such as a critic, share one
+    loss, with `stop_gradient` between them (see `training.optim.by_network`).
     """
 
     def __call__(
@@ -29,8 +28,8 @@ class Objective(Protocol):
 
         Args:
           networks: by name.
-          batch: of the whole mesh.
-          key: of this step's noise.
-          step: how many steps were taken before, for what begins later.
+          batch: the global batch.
+          key: random key of the step.
+          step: number of earlier steps, for schedules.
         """
         ...

@@ -1,4 +1,4 @@
-"""Reconstruction: what a VAE decodes is what it encoded, to its critic's eyes too."""
+"""Reconstruction: the VAE's losses, and an adversarial loss by a critic."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Clips = Float[Array, "b t h w 3"]
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-    """Train `vae` by L1, squares, edges and KL and, where there is one, by `critic`."""
+    """Train `vae` by L1, L2, edge and KL losses and, if present, by `critic`."""
 
     config: VAERun
     mesh_plan: MeshPlan = SINGLE_DEVICE
@@ -61,7 +61,7 @@ def adversarial(
 ) -> Metrics:
     """The hinge losses of the critic and of the generator.
 
-    Each side sees the other as a constant, so that both are trained by their sum.
+    Gradients are stopped between the two, so that their sum trains both.
     """
     graphdef, params = nnx.split(critic)
     frozen = nnx.merge(graphdef, jax.lax.stop_gradient(params))

@@ -1,1 +1,1 @@
-"""Captioned videos of coloured shapes whose physics is known, with their truth."""
+"""Captioned videos of moving coloured shapes, with ground truth."""

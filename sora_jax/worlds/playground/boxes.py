@@ -1,4 +1,4 @@
-"""Where the objects of a playground clip are."""
+"""Masks of the objects in a playground clip."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from sora_jax.worlds.playground import world
 
 
 def object_boxes(scene: world.Scene) -> Bool[np.ndarray, "t h w"]:
-    """Return which pixels are in a box around an object."""
+    """Return the mask of pixels in a box around any object."""
     shape = (scene.frames, scene.height, scene.width)
     rows, columns = np.arange(scene.height) + 0.5, np.arange(scene.width) + 0.5
     mask = np.zeros(shape, bool)

@@ -1,7 +1,7 @@
-"""Say what a stretch shows: many phrasings per fact, from terse to long.
+"""Caption a stretch, in many phrasings from terse to long.
 
-A stretch goes in; out come a text and the names of the facts that it states. What a
-caption leaves unsaid, nobody may check.
+A caption is a text and the names of the facts that it states. Only stated facts are
+judged.
 """
 
 from __future__ import annotations
@@ -14,23 +14,23 @@ import numpy as np
 from sora_jax.worlds.playground import words, world
 from sora_jax.worlds.playground.chance import choose, pick
 
-# How often each detail is drawn: half of all captions state everything that matters.
+# How often each level of detail is drawn: half of all captions state every main fact.
 DETAILS = (("terse", 0.22), ("plain", 0.26), ("full", 0.34), ("long", 0.18))
-# How likely a fact is stated in the less than full details.
+# Probability that a less than full caption states a fact.
 _ODDS = {"terse": 0.45, "plain": 0.8}
-# Not worth a word, unless at length.
+# Defaults, which only long captions state.
 _USUAL = {("camera", "still"), ("light", "steady"), ("size", "medium")}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Caption:
-    """What is said of the frames from `start` to `stop`.
+class StatedCaption:
+    """The caption of the frames from `start` to `stop`, with the facts that it states.
 
     Attributes:
       start: first frame.
       stop: one past the last frame.
       text: lower-case words.
-      stated: the keys of `facts` that the text gives away.
+      stated: the keys of `facts` that the text states.
     """
 
     start: int
@@ -40,7 +40,7 @@ class Caption:
 
 
 def facts(stretch: world.Stretch) -> dict[str, str]:
-    """Return all that a caption could state, such as {"colour.0": "red"}."""
+    """Return all facts that a caption can state, such as {"colour.0": "red"}."""
     known = {"background": stretch.background}
     is_video = stretch.stop - stretch.start > 1
     for number, body in enumerate(stretch.bodies):
@@ -59,7 +59,7 @@ def facts(stretch: world.Stretch) -> dict[str, str]:
 
 def caption(
     stretch: world.Stretch, rng: np.random.Generator, detail: str | None = None
-) -> Caption:
+) -> StatedCaption:
     """Describe a stretch.
 
     Args:
@@ -77,13 +77,15 @@ def caption(
     text += _surroundings(stretch, stated, rng, is_terse)
     if detail == "long":
         text = _opening(text, stretch, rng) + text
-    return Caption(start=stretch.start, stop=stretch.stop, text=text, stated=stated)
+    return StatedCaption(
+        start=stretch.start, stop=stretch.stop, text=text, stated=stated
+    )
 
 
 def joined(
-    parts: Sequence[Caption], rng: np.random.Generator, *, has_cut: bool = True
+    parts: Sequence[StatedCaption], rng: np.random.Generator, *, has_cut: bool = True
 ) -> str:
-    """Return one text for a whole clip of one stretch or two."""
+    """Join the captions of one or two stretches to one text."""
     texts = [part.text for part in parts]
     if len(texts) == 1:
         return texts[0]
@@ -93,7 +95,7 @@ def joined(
 def _draw_stated(
     known: dict[str, str], rng: np.random.Generator, detail: str
 ) -> frozenset[str]:
-    """Draw which facts to state: always what the things are, mostly what they do."""
+    """Draw which facts to state: always the shapes, mostly the motions."""
     stated = set()
     says_motion = rng.random() < _ODDS.get(detail, 1.0)
     for key, value in known.items():

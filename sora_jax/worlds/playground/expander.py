@@ -1,4 +1,4 @@
-"""Prompts in the playground's words, for models that learned them."""
+"""Rewrite prompts in the playground's vocabulary, for models trained on it."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ class PlaygroundExpander:
     """See `sampling.rewording.Expander`."""
 
     def reword(self, prompt: str, vocabulary: Collection[str]) -> str:
-        """Say a prompt as captions of the playground say it."""
-        return rewrites.read(prompt, vocabulary)
+        """Rewrite a prompt like the playground's captions."""
+        return rewrites.rewrite(prompt, vocabulary)
 
     def shots(self, prompt: str, vocabulary: Collection[str]) -> list[str]:
-        """The shots of a prompt that tells of a cut, each with a body of its own."""
+        """Split a prompt that describes a cut into shots, each with an object."""
         return rewrites.shots(prompt, vocabulary)
 
     def doubts(self, prompt: str, vocabulary: Collection[str]) -> Iterator[str]:
-        """Yield what a prompt says in the playground's words, but no clip shows."""
+        """Yield warnings about what no playground clip shows."""
         if not rewrites.speaks(vocabulary):
             return
         yield from nouns.doubts(prompt)
         if rewrites.is_story(prompt):
             yield (
-                f"shows one thing in a shot: {quoted(prompt)} tells of several, one "
-                "after another; write a storyboard, of a shot for each"
+                f"shows one motion per shot: {quoted(prompt)} describes several in "
+                "sequence; write a storyboard with a shot for each"
             )

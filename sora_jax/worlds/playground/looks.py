@@ -1,6 +1,6 @@
-"""Draw what bodies look like: never, while training, what is held out.
+"""Draw the looks of bodies.
 
-Of the combinations of colour, shape and motion a part is kept for the test split.
+Some combinations of colour, shape and motion are held out for the test split.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from sora_jax.worlds.playground.chance import choose
 
 
 def is_held_out(colour: str, shape: str, motion: str) -> bool:
-    """Say whether a combination is kept for the test split.
+    """Return whether a combination is held out for the test split.
 
     Of the eight colours exactly one is kept for each shape and motion, so a model must
     have learned the colour from the shape's other motions, and so on around.
@@ -28,7 +28,7 @@ def is_held_out(colour: str, shape: str, motion: str) -> bool:
 def draw_looks(
     rng: np.random.Generator, split: str, motions: Sequence[str], relation: str
 ) -> list[moves.Look]:
-    """Draw what the bodies are; in the test split the first is a held-out one."""
+    """Draw the looks of bodies; in the test split the first is held out."""
     looks: list[moves.Look] = []
     for motion in motions:
         shape = choose(rng, _shapes_that(motion))
@@ -71,7 +71,7 @@ def _shapes_that(motion: str) -> tuple[str, ...]:
 def draw_turning(
     rng: np.random.Generator, split: str, first: str, then: str
 ) -> moves.Look:
-    """Draw what turns; in the test split, one of its motions is held out for it."""
+    """Draw the look of a turning body; in the test split, one motion is held out."""
     shape = choose(rng, tuple(world.SHAPES))
     colours = [
         colour

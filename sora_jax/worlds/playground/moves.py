@@ -1,7 +1,7 @@
-"""How one body moves about on a stage, so that it stays in sight.
+"""Move a body on a stage so that it stays in sight.
 
-A stage (a part of the world, for a while) and a look (what a body is and does) go in; a
-body with a place for every frame comes out.
+A stage is a part of the world over some frames, a look is a body's appearance and
+motion; the result is a body with a position in every frame.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _HIGHEST_DROP = 0.6  # units
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Look:
-    """What a body is and does; the names are those in the tables of `world`."""
+    """Appearance and motion of a body, by names in the tables of `world`."""
 
     colour: str
     shape: str
@@ -100,7 +100,7 @@ def room_of(stage: Stage, look: Look, radius: float, draws: np.ndarray) -> Room:
 def move(
     rng: np.random.Generator, stage: Stage, look: Look, least: float = 0.75
 ) -> world.Body:
-    """Move a body about; a straight line covers at least that much of the room."""
+    """Move a body; a straight line covers at least `least` of the room."""
     radius = world.DIAMETERS[look.size or "big"] / 2
     foot = world.SHAPES[look.shape].foot
     room = room_of(stage, look, radius, rng.random(4))

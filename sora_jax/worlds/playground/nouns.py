@@ -1,4 +1,4 @@
-"""The bodies that a text names: which words it says of each, and what each is."""
+"""Find the objects that a text names, and their attributes."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _NOUN = re.compile(
     r"(?:\s+(?:in|that is)\s+(?P<after>[\w-]+)\b(?!\s+(?:of|a|the)\b))?",
     re.IGNORECASE,
 )
-# What is never said of a body, though captions say it of walls, floors and the sky.
+# Adjectives that captions use of walls, floors and the sky, never of objects.
 _OF_PLACES = frozenset(
     "grey gray brown dark light pale striped dotted checkered".split()
 )
@@ -31,14 +31,14 @@ FEWEST, MOST = 1, 2  # bodies that one shot shows
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Noun:
-    """A body as a text names it.
+    """An object as a text names it.
 
     Attributes:
       text: the words that name it.
       shape: what it is.
       start: where they begin.
       stop: where they end.
-      said: what is said of it, such as ("small", "red").
+      said: its adjectives, such as ("small", "red").
     """
 
     text: str
@@ -53,8 +53,8 @@ class Noun:
         return next((word for word in self.said if word in world.COLOURS), "")
 
 
-def find(text: str) -> list[Noun]:
-    """Find the bodies of a text, in their order."""
+def find_nouns(text: str) -> list[Noun]:
+    """Find the objects of a text, in order."""
     found = []
     for match in _NOUN.finditer(text):
         after = (match["after"] or "").lower()
@@ -77,8 +77,8 @@ def find(text: str) -> list[Noun]:
 
 
 def doubts(text: str) -> list[str]:
-    """Say what no playground has of what a shot's text names."""
-    nouns, lines = find(text), []
+    """Yield warnings about objects in a shot's text that the playground lacks."""
+    nouns, lines = find_nouns(text), []
     sizes = "small, medium-sized or big"
     for noun in nouns:
         if strange := [word for word in noun.said if word in _OF_PLACES]:
@@ -101,5 +101,5 @@ def doubts(text: str) -> list[str]:
 
 
 def names_a_body(text: str) -> bool:
-    """Whether a text names a body and its colour."""
-    return any(noun.colour for noun in find(text))
+    """Return whether a text names an object and its colour."""
+    return any(noun.colour for noun in find_nouns(text))

@@ -22,7 +22,7 @@ def render(scene: world.Scene) -> Float32[np.ndarray, "t h w 3"]:
 
 
 def light_gain(brightness: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t 3"]:
-    """Return what the light multiplies red, green and blue by: night is a bit blue."""
+    """Return the RGB gain of a brightness: night is slightly blue."""
     night = (1.0 - brightness)[:, None]
     return 1.0 - night * np.array([1.0, 0.95, 0.8])
 
@@ -138,7 +138,7 @@ def _background(
     pixel: np.ndarray,
     view_height: float,
 ) -> Float32[np.ndarray, "t h w 3"]:
-    """Paint what is behind, for pixel centres x `[t 1 w]` and y `[t h 1]`."""
+    """Paint the background, for pixel centres x `[t 1 w]` and y `[t h 1]`."""
     mix = PATTERNS[background.pattern](x, y, pixel, view_height)[..., None]
     first, second = np.array(background.tones, np.float32)
     painted = first + mix * (second - first)

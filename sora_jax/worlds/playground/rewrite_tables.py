@@ -1,8 +1,8 @@
-"""Tables of everyday phrases and what the playground's captions say instead.
+"""Tables from everyday phrases to phrases of the playground's captions.
 
 Each row is a pattern and its replacement, tried in this order. The numbers beside rows
-count, of 16 videos by the default model, those that showed the phrase as it was said,
-and those that showed it when rewritten.
+count successes among 16 videos of the default model, with the original phrase and with
+the rewritten one.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ SPOKEN = r"(?:moves|goes|slides|glides|travels|rolls|flies|drifts)"
 ASPECT = r"(?:moving|going|sliding|gliding|travelling|traveling|rolling|flying)"
 NOT_THE_CAMERA = r"(?<!\bcamera )(?<!\bview )"
 _INTO = r"(?:crash|bump|smash|slam|run|bang|ram|knock)"
-# What was said ends here, or goes on with something of its own.
+# The end of a clause.
 END = (
     r"(?=\s*(?:$|[^\w\s'’-]|"
     r"(?:and(?! (?:forth|closer|nearer))|but|as|while|until|then|when)\b))"
@@ -94,7 +94,7 @@ MOTIONS = (
     # 1 and 16.
     (r"ascends|lifts off", "moves up"),
     (r"ascending", "moving up"),
-    # 15 either way; but what was never read is not left to chance.
+    # 15 either way; but the original words are not in the vocabulary.
     (r"(?:rolls|runs|walks|drives|drifts|flies|races|swims|shoots)", "moves"),
     (r"(?:rolling(?! hills)|running|walking|driving|drifting|flying|racing)", "moving"),
     (r"(moves|moving) from left to right", r"\1 to the right"),

@@ -1,8 +1,8 @@
-"""Rewrites prompts into the words of the playground's captions.
+"""Rewrite prompts in the vocabulary of the playground's captions.
 
-The tables are in `rewrite_tables`. A row applies if the model was trained on all words
-of its result, so prompts of other models stay as they are. Captions stay as they are,
-except a passage behind a wall whose direction is not said.
+The tables are in `rewrite_tables`. A row applies only if the model was trained on all
+words of its replacement, so prompts of other models do not change. Captions do not
+change either, except a passage behind a wall without a direction.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _PASSES = (
     r"(?:behind|by) a grey wall"
     r"(?: and (?:comes out|comes back|reappears|appears)(?: again)?| for a moment)?"
 )
-# What may stand between a body and its verb: what it does otherwise, and how.
+# Words that may stand between an object and its verb.
 _OF_BODIES = frozenset(
     re.findall(
         r"[a-z]+",
@@ -65,17 +65,17 @@ _FAR = 200  # characters between a verb and its subject
 _ENDS = {"bottom": "up", "top": "down"}
 
 
-def read(text: str, known: Collection[str]) -> str:
-    """Say a prompt in the words of captions, where that is known to help.
+def rewrite(text: str, known: Collection[str]) -> str:
+    """Rewrite a prompt where that is measured to help.
 
     Args:
       text: of one shot.
-      known: all words that the model has read; without any, nothing is changed.
+      known: the model's vocabulary; if empty, nothing changes.
     """
     if not known:
         return text
     text = _spelled(" ".join(text.split()), known)
-    # A relation may hang on a motion's verb, and is seen again when that is read.
+    # A relation may depend on a verb that a later row rewrites: apply them again.
     steps = (_diagonals, _relations, _motions, _relations, _meeting, _behind)
     for step in steps:
         changed = step(text, known)
@@ -84,13 +84,13 @@ def read(text: str, known: Collection[str]) -> str:
 
 
 def speaks(known: Collection[str]) -> bool:
-    """Whether a model has read the words of the playground: its prompts have shots."""
+    """Return whether a model was trained on the playground's vocabulary."""
     shapes = {word for form in words.SHAPE_WORDS.values() for word in form[0].split()}
     return shapes | set(world.COLOURS) <= set(known)
 
 
 def shots(text: str, known: Collection[str]) -> list[str]:
-    """The shots of a prompt that tells of a cut: each names a body; else the prompt."""
+    """Split a prompt at cuts if every shot names an object; else return it whole."""
     if not speaks(known):
         return [text]
     first = _spelled(" ".join(text.split()), known)
@@ -101,7 +101,7 @@ def shots(text: str, known: Collection[str]) -> list[str]:
 
 
 def is_story(text: str) -> bool:
-    """Whether a shot's text tells of what comes after."""
+    """Return whether a shot's text describes a sequence of events."""
     return bool(
         re.search(r"\b(?:then|cut to|next|afterwards|after that)\b(?! to)", text)
     )
@@ -120,7 +120,7 @@ def _motions(text: str, known: Collection[str]) -> str:
 
 
 def _is_of_a_body(verb: re.Match) -> bool:
-    """Whether a verb's subject is a body, and not the rain, the camera or the light."""
+    """Return whether a verb's subject is an object (not rain, camera or light)."""
     before = verb.string[max(0, verb.start() - _FAR) : verb.start()]
     bodies = list(_BODIES.finditer(before))
     if not bodies:  # "jumping, a red ball ..."
@@ -130,7 +130,7 @@ def _is_of_a_body(verb: re.Match) -> bool:
 
 
 def _strange(piece: str) -> bool:
-    """Whether a piece of a sentence names something that may be a subject."""
+    """Return whether part of a sentence names another possible subject."""
     for word in re.findall(r"[\w'-]+", piece.lower()):
         if word in _PREPOSITIONS:
             return False  # what follows says where
@@ -190,7 +190,7 @@ def _meeting(text: str, known: Collection[str]) -> str:
         text,
         re.IGNORECASE,
     )
-    found = nouns.find(text)
+    found = nouns.find_nouns(text)
     if told is None or len(found) != 2:
         return text
     one, other = found
@@ -224,7 +224,7 @@ def _replaced(
     known: Collection[str],
     where: Callable[[re.Match], bool] = bool,
 ) -> str:
-    """Replace what is said, where all words of what is meant were read."""
+    """Replace a pattern if all words of the replacement are in the vocabulary."""
     letters = set(re.findall(r"[a-z]+", re.sub(r"\\\d", " ", meant)))
     if not letters <= set(known):
         return text

@@ -1,7 +1,7 @@
-"""Draw a scene: which things, doing what, where, in what light.
+"""Draw the scene of an index.
 
-An index goes in, a `world.Scene` comes out. Things are always drawn in the same order,
-so an index is the same scene at every size of one aspect ratio.
+Random numbers are always drawn in the same order, so an index is the same scene at
+every size of one aspect ratio.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from sora_jax.worlds.playground import looks, physics, staging, turns, world
 from sora_jax.worlds.playground.chance import choose, generator, pick
 
 SPLITS = ("train", "test")
-# What is drawn in place of a kind that needs more frames than there are.
+# The simpler kind that replaces one that needs more frames.
 _SIMPLER = {"collide": "two", "behind": "one", "cut": "one", "turn": "one"}
 _SHORTEST_STRETCH = 8  # frames, in which an event can be told
 # What two can do beside and above each other without getting in each other's way.

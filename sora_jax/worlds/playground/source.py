@@ -1,7 +1,7 @@
-"""The playground: captioned videos of a small world whose physics we know.
+"""The playground as a clip source (`data.sources.protocol`).
 
-It is a source of clips like any other (`data.sources.protocol`), with more to it: the
-pixels before they are rounded to bytes, and more phrasings of its captions.
+It also gives pixels before they are rounded to bytes, and several phrasings of
+captions.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Rendered:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sample:
-    """A clip and all there is to know about it.
+class RenderedSample:
+    """A rendered clip with its ground truth.
 
     Attributes:
       clip: the pixels, with the caption of the whole clip.
@@ -53,13 +53,13 @@ class Sample:
     """
 
     clip: Rendered
-    captions: tuple[captions.Caption, ...]
+    captions: tuple[captions.StatedCaption, ...]
     scene: world.Scene
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Truth:
-    """All that is known of a clip.
+    """The ground truth of a clip.
 
     Attributes:
       scene: what is where in every frame.
@@ -68,7 +68,7 @@ class Truth:
     """
 
     scene: world.Scene
-    captions: tuple[captions.Caption, ...]
+    captions: tuple[captions.StatedCaption, ...]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -122,12 +122,12 @@ class Playground:
             captions=captions_between(spec.captions, start, stop),
         )
 
-    def __getitem__(self, index: int) -> Sample:
+    def __getitem__(self, index: int) -> RenderedSample:
         """Return a clip with its ground truth, before it is rounded to bytes."""
         scene = self.scene(index)
         parts, text = self._describe(scene, index)
         clip = Rendered(pixels=render.render(scene), fps=scene.fps, caption=text)
-        return Sample(clip=clip, captions=parts, scene=scene)
+        return RenderedSample(clip=clip, captions=parts, scene=scene)
 
     def scene(self, index: int, size: tuple[int, int] | None = None) -> world.Scene:
         """Return the ground truth without rendering it.
@@ -141,7 +141,7 @@ class Playground:
 
     def captions(
         self, index: int, phrasing: int = 0
-    ) -> tuple[tuple[captions.Caption, ...], str]:
+    ) -> tuple[tuple[captions.StatedCaption, ...], str]:
         """Return a caption for each stretch, and one for the whole clip.
 
         Args:
@@ -152,7 +152,7 @@ class Playground:
 
     def _describe(
         self, scene: world.Scene, index: int, phrasing: int = 0
-    ) -> tuple[tuple[captions.Caption, ...], str]:
+    ) -> tuple[tuple[captions.StatedCaption, ...], str]:
         split = scenes.SPLITS.index(self.config.split)
         seeds = (self.config.seed, split, index % len(self), _CAPTIONS + phrasing)
         rng = chance.generator(*seeds)

@@ -1,1 +1,1 @@
-"""The judge of the playground: pixels in, how much of what was asked they show out."""
+"""The judge of the playground: compares facts in pixels with captions."""

@@ -1,7 +1,7 @@
-"""Read what is behind the objects: which background, how the camera moves, the light.
+"""Estimate the backdrop: background, camera move and light.
 
-Pixels go in. They are compared with renderings of every background of the world from
-every view a camera may have; out comes the backdrop that explains most of them.
+Frames are compared with renderings of every background from every camera view; the best
+fit is the backdrop.
 """
 
 from __future__ import annotations
@@ -15,16 +15,16 @@ from jaxtyping import Float, Float32
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import light, views
 
-_CLIP = 0.15  # a pixel that is further off than this is something else, however far
-_SOME = 5  # of so many pixels one is enough for a median
+_CLIP = 0.15  # larger differences are outliers, and count as this
+_SOME = 5  # subsampling of pixels for a median
 _BLURS = (0.0, 0.008, 0.0125, 0.018, 0.025)  # units
 _ENOUGH = 0.5  # part of the world's full pan or zoom that counts as one
-_CUT_GAIN = 0.25  # a cut must explain so much more, in frames of pure misfit
+_CUT_GAIN = 0.25  # how much better two backdrops must fit, in frames of full misfit
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Backdrop:
-    """What a run of frames would be without objects.
+    """The backdrop of a run of frames.
 
     Attributes:
       background: a name in `world.BACKGROUNDS`.
@@ -53,7 +53,7 @@ class Backdrop:
     def to_world(
         self, pixels: Float[np.ndarray, "n 2"], frame: int
     ) -> Float[np.ndarray, "n 2"]:
-        """Return where points (x, y) of an image are in the world."""
+        """Convert points (x, y) of an image to world coordinates."""
         height, width = self.painted.shape[1:3]
         scale = math.sqrt(height * width) * self.zoom[frame]
         return (pixels - np.array([width, height]) / 2) / scale + self.eye[frame]
@@ -81,7 +81,7 @@ def costs(pixels: Float32[np.ndarray, "t h w 3"]) -> Float32[np.ndarray, "t b s"
 
 
 def find_cut(costs: Float32[np.ndarray, "t b s"], shortest: int) -> tuple[int, float]:
-    """Return before which frame the backdrop most likely changes, and how surely.
+    """Find the frame at which the backdrop most likely changes, with a score.
 
     Args:
       costs: see `costs`.
@@ -95,7 +95,7 @@ def find_cut(costs: Float32[np.ndarray, "t b s"], shortest: int) -> tuple[int, f
     frame_numbers = range(shortest, frames - shortest + 1)
     if not frame_numbers:
         return 0, 0.0
-    # One camera may do anything, lest one that is unlike the world's looks like two.
+    # One camera may take any path, so that an unusual path does not look like a cut.
     whole = _best(costs, views.any_paths(frames))[0]
     parts = [
         _best(costs[:number], views.world_paths(number))[0]
@@ -109,7 +109,7 @@ def find_cut(costs: Float32[np.ndarray, "t b s"], shortest: int) -> tuple[int, f
 def fit(
     pixels: Float32[np.ndarray, "t h w 3"], costs: Float32[np.ndarray, "t b s"]
 ) -> Backdrop:
-    """Explain frames without a cut by one background, one camera move and one light.
+    """Fit one background, camera move and light to frames without a cut.
 
     Args:
       pixels: in [0, 1].
@@ -118,14 +118,14 @@ def fit(
     frames, height, width, _ = pixels.shape
     paths = views.world_paths(frames)
     cost, name, number = _best(costs, paths)
-    # A path that the world knows is preferred to one that fits hardly better.
+    # Prefer a path of the world unless another fits clearly better.
     any_path = views.any_paths(frames)
     any_cost, any_name, any_number = _best(costs, any_path)
     if any_cost < 0.97 * cost - 0.002 * frames:
         name, paths, number = any_name, any_path, any_number
     pan, zoom = paths.pan[number], paths.zoom[number]
     background = views.NAMES[name]
-    painted = views.paint(background, pan, zoom, height, width)
+    painted = views.paint_view(background, pan, zoom, height, width)
     brightness = light.measure_brightness(pixels, painted)
     gain = light.gain(brightness)[:, None, None].astype(np.float32)
     relit = pixels / gain
@@ -153,7 +153,7 @@ def _best(costs: np.ndarray, paths: views.Paths) -> tuple[float, int, int]:
 
 
 def _blur_of(pixels: np.ndarray, painted: np.ndarray) -> float:
-    """Return how much a painting must be blurred to be as soft as the pixels."""
+    """Return the blur that makes a rendering as soft as the pixels."""
     some = slice(None, None, max(1, len(pixels) // 4))
     misfits = []
     for blur in _BLURS:

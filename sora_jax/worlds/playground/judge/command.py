@@ -1,10 +1,10 @@
-"""Measure how much of what it is asked for a model shows, in the playground.
+"""Evaluate a model on tasks of the playground.
 
 Videos are generated for cases of the test split: from prompts alone, or from given
-frames and regions. Their pixels are read, without anything learned: whether they show
-what captions state, given pixels are kept, joins are smooth, and objects go where the
-world's laws lead them. Beside the model stand controls: the world's own videos, the
-same through the VAE, and either the given pixels alone or another case's prompt.
+frames and regions. The judge, without anything learned, reads from their pixels whether
+they show the stated facts, keep given pixels, join smoothly, and follow the world's
+physics. Controls are the true videos, their VAE reconstructions, and either the given
+pixels alone or another case's prompt.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ SUITES: dict[str, Suite] = {
     **storyboards.SUITES,
 }
 _GENERATE = "generate"
-# What the flags of `generate` are called where the world's settings are refused.
+# By config field of the playground: the flag to name in messages.
 _FLAGS = {"frames": "frames", "sizes": "size", "seed": "seed", "kinds": "kind"}
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Options(options.Options):
-    """What is evaluated."""
+class JudgeOptions(options.EvalOptions):
+    """Options of the playground's evaluation."""
 
     # Which tasks, or how their names begin ("extend" for forward and backward), or
     # "all".
@@ -53,36 +53,36 @@ class Options(options.Options):
     size: str = "64x64"
     # Clips of one kind alone ("one" for single objects); by default the whole mixture.
     kind: str = ""
-    # Only prompts that state this, among other facts ("gravity": something bounces).
+    # Only prompts that state this fact ("gravity": something bounces).
     fact: str = ""
 
     def prompts(self) -> Prompts:
-        """Return what videos are made from prompts alone."""
+        """Return the selection of prompts."""
         size = cli.parse_size(self.size)
         return Prompts(frames=self.frames, size=size, kind=self.kind, fact=self.fact)
 
 
-def check(asked: Options) -> None:
-    """Refuse what cannot be evaluated or written, all problems at once.
+def check_options(asked: JudgeOptions) -> None:
+    """Check the options; report all problems at once.
 
     Raises:
       ValueError: names each flag, its value and the remedy.
     """
     problems = options.problems_of(asked, (_GENERATE, *SUITES))
-    if _GENERATE in options.chosen(asked, [_GENERATE]):
+    if _GENERATE in options.chosen_suites(asked, [_GENERATE]):
         problems += _problems_of_prompts(asked)
     else:
         problems += [
             f"--{flag} is of the task {_GENERATE}, which --tasks leaves out: add it, "
             f"or leave out --{flag}"
             for flag in ("frames", "size", "kind", "fact")
-            if getattr(asked, flag) != getattr(Options(), flag)
+            if getattr(asked, flag) != getattr(JudgeOptions(), flag)
         ]
     if problems:
         raise ValueError("\n".join(problems))
 
 
-def _problems_of_prompts(asked: Options) -> list[str]:
+def _problems_of_prompts(asked: JudgeOptions) -> list[str]:
     problems = []
     if asked.cases < 2:
         problems.append(
@@ -103,20 +103,20 @@ def _problems_of_prompts(asked: Options) -> list[str]:
     return problems
 
 
-def suites(asked: Options) -> dict[str, Suite]:
+def suites(asked: JudgeOptions) -> dict[str, Suite]:
     """Return the suites that are asked for."""
     found = {_GENERATE: asked.prompts().suite(), **SUITES}
-    return {name: found[name] for name in options.chosen(asked, found)}
+    return {name: found[name] for name in options.chosen_suites(asked, found)}
 
 
-def load(asked: Options) -> subject.Subject | None:
-    """Load what is evaluated.
+def load_subject(asked: JudgeOptions) -> subject.Subject | None:
+    """Load the model to evaluate.
 
     Raises:
       ValueError: there is nothing to load, or it makes no videos of this size.
     """
-    loaded = subject.load(asked.weights, vae_only=asked.controls_only)
-    if loaded is not None and _GENERATE in options.chosen(asked, [_GENERATE]):
+    loaded = subject.load_subject(asked.weights, vae_only=asked.controls_only)
+    if loaded is not None and _GENERATE in options.chosen_suites(asked, [_GENERATE]):
         unit = loaded.space_unit
         if any(side % unit for side in cli.parse_size(asked.size)):
             raise ValueError(f"--size must be multiples of {unit}, got {asked.size!r}")
@@ -125,14 +125,14 @@ def load(asked: Options) -> subject.Subject | None:
 
 def main(argv: Sequence[str]) -> None:
     """Evaluate, print the table and write the results."""
-    asked = cli.parse(Options, argv, __doc__)
-    check(asked)
-    found = harness.run(suites(asked), load(asked), asked)
+    asked = cli.parse(JudgeOptions, argv, __doc__)
+    check_options(asked)
+    found = harness.run(suites(asked), load_subject(asked), asked)
     print(results.table(found))
     if asked.out:
         path = outputs.free_path(asked.out)
         content = {"options": dataclasses.asdict(asked)}
-        workdir.write_json(path, content | results.report(found))
+        workdir.write_json(path, content | results.to_json(found))
         print(path)
     if asked.save:
         results.save_worst(found, asked)

@@ -1,4 +1,4 @@
-"""Find cuts between like backdrops: the light, the wall or every object jumps."""
+"""Find cuts between similar backdrops, where light, wall or every object jumps."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _SHIFT = 0.04  # units, with another shape
 
 
 def find_light_jump(brightness: Float[np.ndarray, " t"], shortest: int) -> int:
-    """Return before which frame the light jumps; 0 for nowhere.
+    """Return the frame at which the light jumps; 0 if none.
 
     Args:
       brightness: of each frame.
@@ -33,7 +33,7 @@ def find_light_jump(brightness: Float[np.ndarray, " t"], shortest: int) -> int:
 
 
 def find_switch(is_there: Sequence[bool], shortest: int) -> int:
-    """Return before which frame something appears or disappears; 0 for nowhere.
+    """Return the frame at which something appears or disappears; 0 if none.
 
     Args:
       is_there: whether it is seen in each frame.
@@ -50,10 +50,10 @@ def find_switch(is_there: Sequence[bool], shortest: int) -> int:
 def find_replacement(
     chains: Sequence[Sequence[Blob]], frames: int, shortest: int
 ) -> int:
-    """Return before which frame every object jumps or is replaced; 0 for nowhere.
+    """Return the frame at which every object jumps or is replaced; 0 if none.
 
     Args:
-      chains: what is taken for the same object in successive frames.
+      chains: blobs of the same object in successive frames.
       frames: of the clip.
       shortest: the fewest frames that a stretch may have.
     """
@@ -79,7 +79,7 @@ def _is_replaced(chains: Sequence[Sequence[Blob]], place: int) -> bool:
 
 
 def _breaks(chain: Sequence[Blob], place: int) -> bool:
-    """Say whether an object begins, ends or jumps at a frame."""
+    """Return whether an object begins, ends or jumps at a frame."""
     first = next((n for n, blob in enumerate(chain) if blob.frame >= place), len(chain))
     if first == 0:
         return chain[0].frame == place and not chain[0].is_hidden
@@ -99,7 +99,7 @@ def _breaks(chain: Sequence[Blob], place: int) -> bool:
         return True
     if way < _SHIFT or way < 1.5 * usual_way:
         return False
-    return tracking.measure(old).shape != tracking.measure(new).shape
+    return tracking.measure_track(old).shape != tracking.measure_track(new).shape
 
 
 def _usual(*parts: Sequence[Blob]) -> tuple[float, float]:

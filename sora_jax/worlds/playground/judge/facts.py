@@ -1,4 +1,4 @@
-"""Judge facts: what a video shows, held against what its captions state."""
+"""Judge facts: compare observations of a video with its captions."""
 
 from __future__ import annotations
 
@@ -27,17 +27,17 @@ FACTS = (
 )
 
 
-def judge(
+def judge_facts(
     observations: Sequence[Observation],
-    parts: Sequence[captions.Caption],
+    parts: Sequence[captions.StatedCaption],
     stretches: Sequence[world.Stretch],
 ) -> list[Finding]:
     """Judge every fact that the captions state.
 
     Args:
-      observations: what the video shows.
+      observations: of the video.
       parts: a caption for each stretch.
-      stretches: what the captions were made from.
+      stretches: ground truth of the captions.
     """
     findings = []
     if stretches[-1].stop > 1:
@@ -48,18 +48,18 @@ def judge(
     return findings
 
 
-def judge_as(
+def judge_named_facts(
     observations: Sequence[Observation],
-    parts: Sequence[captions.Caption],
+    parts: Sequence[captions.StatedCaption],
     stretches: Sequence[world.Stretch],
     names: Mapping[str, str],
 ) -> list[Finding]:
-    """Judge only the facts that have a name in the table.
+    """Judge only the facts that `names` maps to a measure.
 
     Args:
-      observations: what the video shows.
+      observations: of the video.
       parts: a caption for each stretch.
-      stretches: what the captions were made from.
+      stretches: ground truth of the captions.
       names: the measure for each of `FACTS` that counts.
     """
     return [
@@ -68,16 +68,16 @@ def judge_as(
             measure=names[found.measure],
             stated=f"{found.measure}: {found.stated}",
         )
-        for found in judge(observations, parts, stretches)
+        for found in judge_facts(observations, parts, stretches)
         if found.measure in names
     ]
 
 
 def facts_stated(
-    parts: Sequence[captions.Caption], stretches: Sequence[world.Stretch]
+    parts: Sequence[captions.StatedCaption], stretches: Sequence[world.Stretch]
 ) -> set[str]:
     """Return the facts that are judged of a video by these captions."""
-    return {found.measure for found in judge((), parts, stretches)}
+    return {found.measure for found in judge_facts((), parts, stretches)}
 
 
 def _equal(fact: str, stated: str, seen: str) -> Finding:
@@ -85,7 +85,9 @@ def _equal(fact: str, stated: str, seen: str) -> Finding:
 
 
 def _judge_stretch(
-    observation: Observation | None, part: captions.Caption, stretch: world.Stretch
+    observation: Observation | None,
+    part: captions.StatedCaption,
+    stretch: world.Stretch,
 ) -> list[Finding]:
     known = captions.facts(stretch)
     stated = {key: value for key, value in known.items() if key in part.stated}
@@ -110,7 +112,7 @@ def _judge_stretch(
 def _match(
     objects: Sequence[Object], stated: dict[str, str], bodies: int
 ) -> tuple[int | None, ...]:
-    """Say which object is which body: the pairing that agrees in most facts."""
+    """Match objects to bodies by the pairing that agrees in most facts."""
     options: list[int | None] = [*range(len(objects)), *(None,) * bodies]
 
     def agreement(pairing: Sequence[int | None]) -> int:

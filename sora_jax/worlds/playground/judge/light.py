@@ -1,4 +1,4 @@
-"""Measure the light of each frame, by how much darker than its painting it is."""
+"""Measure the brightness of each frame relative to the rendered backdrop."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Name how an object moves, from where it is in each frame it is seen in.
+"""Classify an object's motion from its positions.
 
-Times in seconds and places in world units go in; a name of `world.MOTIONS` comes out,
-or another one where objects move as the world's never do.
+The result is a name of `world.MOTIONS`, or another one for motions that the world does
+not have.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _HEADINGS = (
 
 
 def name_motion(track: Track, fps: float) -> str:
-    """Name a motion; "" where a single frame shows none."""
+    """Classify a motion; "" for a single frame."""
     seen = ~track.is_hidden
     if seen.sum() < 2:
         seen = np.ones_like(seen)

@@ -1,6 +1,6 @@
-"""Observe a video: pixels in, the facts that they show out.
+"""Observe a video: read facts from its pixels.
 
-The observer knows the world's tables and laws, and nothing about the clip.
+The observer uses the world's tables and physics, but no truth of the clip.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _OFTEN = 0.6  # of the frames that show anything, for an object to count
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Object:
-    """An object, and what it is seen to do.
+    """An observed object and its motion.
 
     Attributes:
       colour: a name in `segmentation.NAMES`.
@@ -46,7 +46,7 @@ class Object:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Observation:
-    """What a stretch of a video shows.
+    """The observed facts of a stretch of a video.
 
     Attributes:
       start: first frame.
@@ -110,12 +110,12 @@ def _see(pixels: np.ndarray, costs: np.ndarray) -> _Seen:
     behind = backdrop.fit(pixels, costs)
     segments = segmentation.segment(behind)
     return _Seen(
-        backdrop=behind, segments=segments, chains=tracking.link(segments.blobs)
+        backdrop=behind, segments=segments, chains=tracking.link_blobs(segments.blobs)
     )
 
 
 def _find_change(seen: _Seen, frames: int) -> int:
-    """Return where there is a cut although the backdrop stays; 0 for nowhere."""
+    """Find a cut without a change of backdrop; 0 if none."""
     return (
         cuts.find_light_jump(seen.backdrop.brightness, _SHORTEST)
         or cuts.find_switch(seen.segments.has_wall, _SHORTEST)
@@ -128,7 +128,9 @@ def _interpret(seen: _Seen, start: int, fps: float) -> Observation:
     counts = [len(blobs) for blobs in seen.segments.blobs]
     shown = max(1, sum(count > 0 for count in counts))
     tracks = [
-        tracking.measure(chain) for chain in seen.chains if len(chain) > _OFTEN * shown
+        tracking.measure_track(chain)
+        for chain in seen.chains
+        if len(chain) > _OFTEN * shown
     ]
     return Observation(
         start=start,
@@ -137,7 +139,7 @@ def _interpret(seen: _Seen, start: int, fps: float) -> Observation:
         camera=seen.backdrop.camera,
         light=seen.backdrop.light,
         objects=tuple(_name(item, fps) for item in tracks),
-        relations=frozenset(relations.find(tracks, seen.segments.wall, fps)),
+        relations=frozenset(relations.find_relations(tracks, seen.segments.wall, fps)),
     )
 
 

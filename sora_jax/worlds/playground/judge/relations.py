@@ -13,7 +13,7 @@ _UNSEEN = 0.7  # of the radius: half of the area
 _NEAR = 0.04  # units that objects may overlap or stay apart
 
 
-def find(
+def find_relations(
     tracks: list[tracking.Track], wall: world.Wall | None, fps: float
 ) -> list[tuple[str, int, int]]:
     """Return all relations that hold, such as ("left of", 0, 1), by track."""

@@ -75,9 +75,9 @@ def segment(backdrop: Backdrop) -> Segmentation:
     _, height, width, _ = backdrop.relit.shape
     unit = (height * width) ** 0.5
     difference = _difference(backdrop, _pixels(1.0 / 64, unit))
-    found_walls = walls.find(backdrop, difference)
+    found_walls = walls.find_wall(backdrop, difference)
     if found_walls.wall is not None:
-        backdrop = walls.paint(backdrop, found_walls.wall)
+        backdrop = walls.paint_wall(backdrop, found_walls.wall)
         difference = _difference(backdrop, _pixels(1.0 / 64, unit))
     # Where exactly the wall ends, nobody knows.
     shadow = found_walls.shadow

@@ -1,4 +1,4 @@
-"""Tell shapes by their masks: a patch in, its likeness to each shape at each angle out.
+"""Classify shapes by comparing their masks with templates at each angle.
 
 A patch shows an object at an area of 1 about its centre. Templates are blurred and
 filled as videos are that were compressed or imagined: there, notches and holes fade.

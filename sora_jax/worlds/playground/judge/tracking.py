@@ -49,7 +49,7 @@ class Track:
     is_hidden: np.ndarray
 
 
-def link(blobs: Sequence[Sequence[Blob]]) -> list[list[Blob]]:
+def link_blobs(blobs: Sequence[Sequence[Blob]]) -> list[list[Blob]]:
     """Join blobs of successive frames that are the same object, by place and looks."""
     chains: list[list[Blob]] = []
     for found in blobs:
@@ -68,7 +68,7 @@ def link(blobs: Sequence[Sequence[Blob]]) -> list[list[Blob]]:
 
 
 def _joined_around_wall(found: Sequence[Blob]) -> list[Blob]:
-    """Leave the larger of two parts of an object that a wall hides the middle of."""
+    """Keep the larger of two parts of an object whose middle a wall hides."""
     kept: list[Blob] = []
     for blob in sorted(found, key=lambda item: -item.area):
         if not any(
@@ -93,8 +93,8 @@ def _cost(chain: Sequence[Blob], blob: Blob) -> float:
     return far + _COLOUR_COST * is_other * gap + _SIZE_COST * ratio
 
 
-def measure(chain: Sequence[Blob]) -> Track:
-    """Read what a chain of blobs is: by vote over the frames that show all of it."""
+def measure_track(chain: Sequence[Blob]) -> Track:
+    """Measure a chain of blobs, by vote over the frames that show all of it."""
     area = np.array([blob.area for blob in chain])
     is_hidden = np.array([blob.is_hidden for blob in chain])
     if is_hidden.all():  # it fits barely beside the wall

@@ -81,7 +81,7 @@ def painted_table(height: int, width: int) -> Float32[np.ndarray, "3 b s p"]:
     """Return every background from every view, thinned."""
     pan = np.concatenate([_PANS, np.zeros(len(_ZOOMS))])
     zoom = np.concatenate([np.ones(len(_PANS)), _ZOOMS])
-    table = [thinned(paint(name, pan, zoom, height, width)) for name in NAMES]
+    table = [thinned(paint_view(name, pan, zoom, height, width)) for name in NAMES]
     return np.ascontiguousarray(np.moveaxis(np.stack(table), -1, 0))
 
 
@@ -109,7 +109,7 @@ def eye_of(
     return np.stack([view[0] * (0.5 + pan), np.full(len(pan), view[1] / 2)], axis=-1)
 
 
-def paint(
+def paint_view(
     background: str,
     pan: Float[np.ndarray, " t"],
     zoom: Float[np.ndarray, " t"],

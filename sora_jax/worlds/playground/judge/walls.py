@@ -1,4 +1,4 @@
-"""Find the grey wall, and make it part of what is behind the objects beside it."""
+"""Find the grey wall, and add it to the backdrop."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ _OFTEN = 0.3  # of the frames, for a wall to be one
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Found:
-    """Where a wall is, if there is one.
+class FoundWall:
+    """The wall, if there is one.
 
     Attributes:
       wall: in world units.
@@ -38,7 +38,7 @@ class Found:
     is_seen: tuple[bool, ...]
 
 
-def find(backdrop: Backdrop, difference: Float[np.ndarray, "t h w"]) -> Found:
+def find_wall(backdrop: Backdrop, difference: Float[np.ndarray, "t h w"]) -> FoundWall:
     """Look for a wall that stays where it is.
 
     Args:
@@ -51,12 +51,12 @@ def find(backdrop: Backdrop, difference: Float[np.ndarray, "t h w"]) -> Found:
     if frames.mean() > _OFTEN:
         wall, shadow = _outline(masks[frames], backdrop, np.flatnonzero(frames))
     seen = tuple(bool(item) for item in frames)
-    return Found(wall=wall, shadow=shadow, is_seen=seen)
+    return FoundWall(wall=wall, shadow=shadow, is_seen=seen)
 
 
-def paint(backdrop: Backdrop, wall: world.Wall) -> Backdrop:
+def paint_wall(backdrop: Backdrop, wall: world.Wall) -> Backdrop:
     """Paint a wall in front of a backdrop."""
-    painted = views.paint(
+    painted = views.paint_view(
         backdrop.background,
         backdrop.pan,
         backdrop.zoom,

@@ -1,1 +1,1 @@
-"""Cases of the playground, a suite for each task or way to use it."""
+"""Evaluation suites of the playground."""

@@ -14,7 +14,7 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data import video
 from sora_jax.data.sources.protocol import ClipSource
 from sora_jax.evals import metrics
-from sora_jax.evals.case import Case, Clip, Finding, still
+from sora_jax.evals.case import Case, Clip, Finding, hold_given
 from sora_jax.sampling.tasks import Task
 from sora_jax.worlds.playground import captions, world
 from sora_jax.worlds.playground.source import Playground
@@ -24,37 +24,35 @@ SIZE = (64, 64)
 SHORT, LONG = 17, 33  # frames; the default model's own lengths
 _JUMP = 4  # frames
 LINES = tuple(name for name, item in world.MOTIONS.items() if any(item.direction))
-PERPETUAL = ("circle", "spin")  # which go on for as long as one likes
+PERPETUAL = ("circle", "spin")  # motions without an end
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Sample:
+class TrueClip:
     """A clip of a source, with its truth.
 
     Attributes:
-      pixels: bytes as floats in [-1, 1], so that what is given of them can come back
-        unchanged.
+      pixels: bytes as floats in [-1, 1], so that given pixels can be compared exactly.
       fps: frames per second.
       prompt: a caption of the whole clip.
-      captions: a caption for each stretch of time; together they state what the prompt
-        does.
-      scene: what is where in every frame.
+      captions: a caption for each stretch of time, with the same facts as the prompt.
+      scene: ground truth of every frame.
     """
 
     pixels: Clip
     fps: float
     prompt: str
-    captions: tuple[captions.Caption, ...]
+    captions: tuple[captions.StatedCaption, ...]
     scene: world.Scene
 
 
-Found = Iterator[tuple[int, Sample]]
+Found = Iterator[tuple[int, TrueClip]]
 
 
-def load(source: ClipSource, index: int) -> Sample:
+def load_clip(source: ClipSource, index: int) -> TrueClip:
     """Read a clip of any source whose truth is a `source.Truth`."""
     spec = source.spec(index)
-    return Sample(
+    return TrueClip(
         pixels=video.to_float(source.read(index).pixels),
         fps=spec.fps,
         prompt=spec.captions[0].texts[0],
@@ -63,13 +61,13 @@ def load(source: ClipSource, index: int) -> Sample:
     )
 
 
-def find(
+def find_clips(
     seed: int,
     frames: int,
     is_wanted: Callable[[world.Scene], bool] = lambda scene: True,
     kind: str = "one",
 ) -> Found:
-    """Find clips of a kind and length, in their order."""
+    """Yield clips of a kind and length, in order."""
     config = PlaygroundConfig(
         split="test",
         seed=seed,
@@ -81,14 +79,14 @@ def find(
     source = Playground(config)
     for index in itertools.count():
         if is_wanted(source.scene(index)):
-            yield index, load(source, index)
+            yield index, load_clip(source, index)
 
 
 def lively(found: Found) -> Found:
-    """Keep the clips in which both a standstill and a jump can be seen.
+    """Keep the clips in which both a frozen frame and a jump would be visible.
 
-    What bounces comes to rest in every arc. What is small and fast leaves its place in
-    one frame, and could not change more in a jump.
+    A bouncing object rests at the top of every arc. A small, fast object leaves its
+    place within one frame, so a jump would not change more pixels.
     """
     return (
         (index, sample)
@@ -106,30 +104,30 @@ def with_motion_stated(found: Found) -> Found:
     )
 
 
-def cases(
-    found: Callable[[int], Found], build: Callable[[int, Sample], Case]
+def clip_cases(
+    found: Callable[[int], Found], build: Callable[[int, TrueClip], Case]
 ) -> Callable[[int], Iterator[Case]]:
-    """Return what makes cases of the clips that are found for a seed."""
+    """Return a function from a seed to the cases of the clips found for it."""
     return lambda seed: itertools.starmap(build, found(seed))
 
 
-def case(
+def clip_case(
     index: int,
-    sample: Sample,
+    sample: TrueClip,
     given: Bool[np.ndarray, "t h w"],
     score: Callable[[np.ndarray], list[Finding]],
     task: Task,
     **settings: Any,
 ) -> Case:
-    """A case in which pixels of a clip are given, and the clip is the truth.
+    """Build a case that gives pixels of a clip, whose truth is the clip.
 
     Args:
       index: of the clip.
       sample: the clip.
-      given: which of its pixels the model is given.
-      score: looks at a video.
-      task: what the model does.
-      **settings: fields of `SamplingConfig` that differ from the weights' own.
+      given: mask of the given pixels.
+      score: scores a video.
+      task: the task.
+      **settings: fields of `SamplingConfig` that override the weights' defaults.
     """
     pixels = sample.pixels
     return Case(
@@ -140,7 +138,7 @@ def case(
         fps=sample.fps,
         truth=pixels,
         given=given,
-        baseline=still(pixels, given),
+        baseline=hold_given(pixels, given),
         score=score,
     )
 
@@ -155,12 +153,12 @@ def mask_of(
 
 
 def motion(scene: world.Scene) -> str:
-    """Return what the first object does."""
+    """Return the motion of the first object."""
     return scene.stretches[0].bodies[0].motion
 
 
 def is_perpetual(scene: world.Scene) -> bool:
-    """Say whether a scene could go on for ever, and would look the same."""
+    """Return whether a scene could continue forever unchanged."""
     (stretch,) = scene.stretches
     is_steady = stretch.camera == "still" and stretch.light == "steady"
     return is_steady and motion(scene) in PERPETUAL

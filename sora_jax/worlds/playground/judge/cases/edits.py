@@ -1,4 +1,4 @@
-"""Edits: another colour or shape is asked for, and all else is to stay."""
+"""Edits: change a colour or shape, and keep everything else."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ import functools
 import numpy as np
 
 from sora_jax.data import video
-from sora_jax.evals.case import Case, Finding, Suite, all_of
+from sora_jax.evals.case import Case, Finding, Suite, all_right
 from sora_jax.sampling.tasks import Edit, build
 from sora_jax.worlds.playground import captions, chance, render, world
 from sora_jax.worlds.playground.judge import facts, tracking
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, TrueClip
 from sora_jax.worlds.playground.judge.observation import observe
 
 STRENGTHS = (0.5, 0.7, 0.9)
-_EDITS = 2  # their luck apart from the clips' own
+_EDITS = 2  # seed offset, apart from the clips'
 
 
-def edit(index: int, sample: Sample, strength: float) -> Case:
-    """One attribute of the object of a clip is changed."""
+def edit(index: int, sample: TrueClip, strength: float) -> Case:
+    """Build a case that changes one attribute of the object."""
     pixels, scene = sample.pixels, sample.scene
     rng = chance.generator(_EDITS, index)
     changed = ("colour", "shape")[index % 2]
@@ -35,9 +35,9 @@ def edit(index: int, sample: Sample, strength: float) -> Case:
 
     def score(clip: np.ndarray) -> list[Finding]:
         seen = observe(clip, clips.FPS)
-        found = facts.judge_as(seen, (told,), (stretch,), names)
+        found = facts.judge_named_facts(seen, (told,), (stretch,), names)
         found.append(_path(clip, stretch.bodies[0]))
-        return [*found, all_of(found)]
+        return [*found, all_right(found)]
 
     return Case(
         index=index,
@@ -83,8 +83,8 @@ def _path(clip: np.ndarray, body: world.Body) -> Finding:
 
 SUITES = {
     f"edit-{strength}": Suite(
-        cases=clips.cases(
-            lambda seed: clips.find(seed, SHORT),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT),
             functools.partial(edit, strength=strength),
         ),
     )

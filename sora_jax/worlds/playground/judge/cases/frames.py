@@ -1,7 +1,6 @@
-"""Tasks that generate whole frames beside given ones: before, after, between them.
+"""Tasks that generate frames before, after or between given ones.
 
-The model is given frames of the world's own clip and generates the others, so that the
-clip itself is what a perfect model would return.
+The given frames are those of a true clip, which is the perfect result.
 """
 
 from __future__ import annotations
@@ -28,8 +27,8 @@ from sora_jax.worlds.playground.judge.cases import clips
 from sora_jax.worlds.playground.judge.cases.clips import (
     LONG,
     SHORT,
-    Sample,
-    case,
+    TrueClip,
+    clip_case,
     mask_of,
 )
 from sora_jax.worlds.playground.judge.observation import observe
@@ -42,7 +41,7 @@ def score_joins(
 ) -> Callable[[np.ndarray], list[Finding]]:
     """Score given frames and joins: the frame after each, and its measure.
 
-    Where the light changes, all pixels tell of it, and a seam is another matter.
+    Clips with changing light, in which all pixels change, are measured separately.
     """
     mask = mask_of(pixels, given)
     fades = scene.stretches[0].light != "steady"
@@ -57,7 +56,7 @@ def score_joins(
 
 def beside(
     index: int,
-    sample: Sample,
+    sample: TrueClip,
     given: Iterable[int],
     joins: dict[int, str],
     task: Task,
@@ -66,11 +65,11 @@ def beside(
     frames = list(given)
     score = score_joins(sample.pixels, sample.scene, frames, joins)
     mask = mask_of(sample.pixels, frames)
-    return case(index, sample, mask, score, task)
+    return clip_case(index, sample, mask, score, task)
 
 
-def animate(index: int, sample: Sample, given: tuple[int, ...] = (0,)) -> Case:
-    """A video through pictures."""
+def animate(index: int, sample: TrueClip, given: tuple[int, ...] = (0,)) -> Case:
+    """Animate given frames of a clip."""
     pixels, scene = sample.pixels, sample.scene
     joins = [join for frame in given for join in (frame, frame + 1)]
     inside = {join: "seam" for join in joins if 0 < join < len(pixels)}
@@ -78,43 +77,45 @@ def animate(index: int, sample: Sample, given: tuple[int, ...] = (0,)) -> Case:
 
     def score(clip: np.ndarray) -> list[Finding]:
         told = (sample.captions, scene.stretches, _FACTS)
-        return score_frames(clip) + facts.judge_as(observe(clip, clips.FPS), *told)
+        return score_frames(clip) + facts.judge_named_facts(
+            observe(clip, clips.FPS), *told
+        )
 
     keys = [Keyframe(picture=pixels[[frame]], frame=frame) for frame in given]
     task = build(Animate, {"image": keys, "frames": len(pixels)})
-    return case(index, sample, mask_of(pixels, given), score, task)
+    return clip_case(index, sample, mask_of(pixels, given), score, task)
 
 
-def extend_forward(index: int, sample: Sample) -> Case:
-    """The second half of a clip."""
+def extend_forward(index: int, sample: TrueClip) -> Case:
+    """Extend the first half of a clip."""
     task = build(Extend, {"video": sample.pixels[:9], "frames": 8})
     return beside(index, sample, range(9), {9: "seam"}, task)
 
 
-def extend_backward(index: int, sample: Sample) -> Case:
-    """The first half of a clip."""
+def extend_backward(index: int, sample: TrueClip) -> Case:
+    """Extend the second half of a clip backward."""
     given = {"video": sample.pixels[8:], "frames": 8, "direction": "backward"}
     task = build(Extend, given)
     return beside(index, sample, range(8, SHORT), {8: "seam"}, task)
 
 
-def connect(index: int, sample: Sample) -> Case:
-    """The middle of a clip."""
+def connect(index: int, sample: TrueClip) -> Case:
+    """Connect the ends of a clip."""
     pixels, given = sample.pixels, [*range(9), *range(24, LONG)]
     task = build(Connect, {"video": (pixels[:9], pixels[24:]), "frames": 15})
     return beside(index, sample, given, {9: "seam", 24: "seam"}, task)
 
 
-def insert(index: int, sample: Sample) -> Case:
-    """A second that is missing."""
+def insert(index: int, sample: TrueClip) -> Case:
+    """Insert a missing second."""
     given = [*range(13), *range(21, LONG)]
     span = [(13 / clips.FPS, 21 / clips.FPS)]
     task = build(Insert, {"video": sample.pixels[given], "span": span})
     return beside(index, sample, given, {13: "seam", 21: "seam"}, task)
 
 
-def remove(index: int, sample: Sample) -> Case:
-    """A second of something else, in the place of half a second."""
+def remove(index: int, sample: TrueClip) -> Case:
+    """Remove a second of another clip; half a second bridges the gap."""
     pixels, given = sample.pixels, [*range(13), *range(17, LONG)]
     upside_down = pixels[:8, ::-1]
     spoilt = np.concatenate([pixels[:13], upside_down, pixels[17:]])
@@ -123,8 +124,10 @@ def remove(index: int, sample: Sample) -> Case:
     return beside(index, sample, given, {13: "seam", 17: "seam"}, task)
 
 
-def _suite(frames: int, build: Callable[[int, Sample], Case]) -> Suite:
-    found = clips.cases(lambda seed: clips.lively(clips.find(seed, frames)), build)
+def _suite(frames: int, build: Callable[[int, TrueClip], Case]) -> Suite:
+    found = clips.clip_cases(
+        lambda seed: clips.lively(clips.find_clips(seed, frames)), build
+    )
     return Suite(cases=found)
 
 

@@ -1,4 +1,4 @@
-"""Tasks without an end: loops, and videos that are made window by window."""
+"""Loops, and long videos sampled window by window."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from sora_jax.evals import metrics
-from sora_jax.evals.case import Case, Clip, Finding, Suite, all_of, still
+from sora_jax.evals.case import Case, Clip, Finding, Suite, all_right, hold_given
 from sora_jax.sampling.tasks import Generate, Loop, build
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, TrueClip
 from sora_jax.worlds.playground.judge.cases.frames import beside, score_joins
 from sora_jax.worlds.playground.judge.observation import Observation, observe
 
@@ -30,12 +30,12 @@ _DRIFT = 3.0  # of 255
 
 
 def is_circle(scene: world.Scene) -> bool:
-    """Say whether all comes back to where it was: once, in short clips."""
+    """Return whether a scene returns to its start: one turn of a circle."""
     return clips.is_perpetual(scene) and clips.motion(scene) == "circle"
 
 
 def is_no_circle(scene: world.Scene) -> bool:
-    """Say whether the world would not come back by itself."""
+    """Return whether a scene does not return to its start."""
     return clips.motion(scene) != "circle"
 
 
@@ -44,19 +44,19 @@ def _endless(
     frames: int,
     is_wanted: Callable[[world.Scene], bool] = clips.is_perpetual,
 ) -> clips.Found:
-    """Clips that could go on for ever, by captions that say how."""
-    return clips.with_motion_stated(clips.find(seed, frames, is_wanted))
+    """Find clips that could continue forever and whose captions state the motion."""
+    return clips.with_motion_stated(clips.find_clips(seed, frames, is_wanted))
 
 
-def loop_circle(index: int, sample: Sample) -> Case:
-    """The second half of a circle."""
+def loop_circle(index: int, sample: TrueClip) -> Case:
+    """Loop the first half of a circle."""
     period = _period(sample)
     task = build(Loop, {"video": period.pixels[:9], "frames": 7})
     return beside(index, period, range(9), {9: "seam", **_WRAP}, task)
 
 
-def loop_prompt(index: int, sample: Sample) -> Case:
-    """A circle from its prompt alone."""
+def loop_prompt(index: int, sample: TrueClip) -> Case:
+    """Loop a circle from its prompt alone."""
     period = _period(sample)
 
     def score(clip: np.ndarray) -> list[Finding]:
@@ -64,11 +64,11 @@ def loop_prompt(index: int, sample: Sample) -> Case:
 
     given = clips.mask_of(period.pixels, ())
     task = build(Loop, {"frames": SHORT - 1})
-    return clips.case(index, period, given, score, task)
+    return clips.clip_case(index, period, given, score, task)
 
 
-def loop_any(index: int, sample: Sample) -> Case:
-    """A way back to the first frame of any clip, which the world itself never goes."""
+def loop_any(index: int, sample: TrueClip) -> Case:
+    """Loop any clip; there is no true video of the way back."""
     pixels, frames = sample.pixels, range(SHORT)
     nothing = np.zeros((8, *pixels.shape[1:]), np.float32)
     padded = np.concatenate([pixels, nothing])
@@ -81,17 +81,17 @@ def loop_any(index: int, sample: Sample) -> Case:
         fps=clips.FPS,
         truth=None,
         given=given,
-        baseline=still(padded, given),
+        baseline=hold_given(padded, given),
         score=score_joins(padded, sample.scene, frames, {SHORT: "seam", **_WRAP}),
     )
 
 
-def _period(sample: Sample) -> Sample:
+def _period(sample: TrueClip) -> TrueClip:
     """A circle without its last frame, which is its first."""
     return dataclasses.replace(sample, pixels=sample.pixels[:-1])
 
 
-def rolling(index: int, sample: Sample) -> Case:
+def rolling(index: int, sample: TrueClip) -> Case:
     """Nine seconds in three windows."""
     step = _WINDOWS["window"] - _WINDOWS["context"]
     edges = range(_WINDOWS["window"], _ROLLING, step)
@@ -101,10 +101,10 @@ def rolling(index: int, sample: Sample) -> Case:
 
     given = clips.mask_of(sample.pixels, ())
     task = build(Generate, {"frames": _ROLLING})
-    return clips.case(index, sample, given, score, task, **_WINDOWS, **_SHAPE)
+    return clips.clip_case(index, sample, given, score, task, **_WINDOWS, **_SHAPE)
 
 
-def minute(index: int, sample: Sample) -> Case:
+def minute(index: int, sample: TrueClip) -> Case:
     """A minute in as many windows as it takes."""
     names = {"colour": "colour at the end", "shape": "shape at the end"}
     told = (sample.captions, sample.scene.stretches, names)
@@ -112,13 +112,13 @@ def minute(index: int, sample: Sample) -> Case:
     def score(clip: np.ndarray) -> list[Finding]:
         seen = observe(clip[-_END:], clips.FPS)
         drift = _drift(clip)
-        found = [*facts.judge_as(seen, *told), _moves(seen), _steady(drift)]
+        found = [*facts.judge_named_facts(seen, *told), _moves(seen), _steady(drift)]
         away = Finding(measure="drift of the mean colour, of 255", value=drift)
-        return [*found, all_of(found), away]
+        return [*found, all_right(found), away]
 
     given = clips.mask_of(sample.pixels, ())
     task = build(Generate, {"frames": _MINUTE})
-    return clips.case(index, sample, given, score, task, **_SHAPE)
+    return clips.clip_case(index, sample, given, score, task, **_SHAPE)
 
 
 def _moves(observations: Sequence[Observation]) -> Finding:
@@ -151,26 +151,30 @@ def _steady(drift: float) -> Finding:
 
 SUITES = {
     "loop-circle": Suite(
-        cases=clips.cases(
-            lambda seed: clips.lively(clips.find(seed, SHORT, is_circle)), loop_circle
+        cases=clips.clip_cases(
+            lambda seed: clips.lively(clips.find_clips(seed, SHORT, is_circle)),
+            loop_circle,
         ),
     ),
     "loop-prompt": Suite(
-        cases=clips.cases(
+        cases=clips.clip_cases(
             lambda seed: clips.lively(_endless(seed, SHORT, is_circle)), loop_prompt
         ),
     ),
     "loop-any": Suite(
-        cases=clips.cases(
-            lambda seed: clips.lively(clips.find(seed, SHORT, is_no_circle)), loop_any
+        cases=clips.clip_cases(
+            lambda seed: clips.lively(clips.find_clips(seed, SHORT, is_no_circle)),
+            loop_any,
         ),
     ),
     "rolling": Suite(
-        cases=clips.cases(lambda seed: clips.lively(_endless(seed, _ROLLING)), rolling),
+        cases=clips.clip_cases(
+            lambda seed: clips.lively(_endless(seed, _ROLLING)), rolling
+        ),
         batch=_BATCH,
     ),
     "minute": Suite(
-        cases=clips.cases(lambda seed: _endless(seed, _MINUTE), minute),
+        cases=clips.clip_cases(lambda seed: _endless(seed, _MINUTE), minute),
         batch=_BATCH,
         every=4,
     ),

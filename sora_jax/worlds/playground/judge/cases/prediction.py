@@ -1,4 +1,4 @@
-"""Tasks that need to know the laws of the world: where objects will be."""
+"""Tasks that need the world's physics: predict where objects will be."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sora_jax.sampling.tasks import Extend, build
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import tracking
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, TrueClip
 from sora_jax.worlds.playground.judge.segmentation import Blob
 
 _GIVEN = 5  # frames, which show where an object is and how fast
@@ -19,11 +19,11 @@ _KINDS = {"still": "still", "bounce": "bounce"} | dict.fromkeys(clips.LINES, "li
 
 
 def is_determined(scene: world.Scene) -> bool:
-    """Say whether the first frames of a scene tell where its object will be."""
+    """Return whether the first frames determine the object's motion."""
     return clips.motion(scene) in _KINDS and scene.stretches[0].camera == "still"
 
 
-def predict(index: int, sample: Sample) -> Case:
+def predict(index: int, sample: TrueClip) -> Case:
     """Where an object is after twelve more frames."""
     (body,) = sample.scene.stretches[0].bodies
     kind = _KINDS[body.motion]
@@ -45,8 +45,8 @@ def predict(index: int, sample: Sample) -> Case:
     return _extended(index, sample, _GIVEN, score)
 
 
-def behind(index: int, sample: Sample) -> Case:
-    """What is about to be hidden by a wall, or just is, comes out again."""
+def behind(index: int, sample: TrueClip) -> Case:
+    """Check that an object reappears from behind a wall."""
     stretch = sample.scene.stretches[0]
     given, when = ((5, "about to hide"), (9, "hidden"))[index % 2]
     (body,) = stretch.bodies
@@ -80,17 +80,20 @@ def behind(index: int, sample: Sample) -> Case:
 
 
 def _extended(
-    index: int, sample: Sample, given: int, score: Callable[[np.ndarray], list[Finding]]
+    index: int,
+    sample: TrueClip,
+    given: int,
+    score: Callable[[np.ndarray], list[Finding]],
 ) -> Case:
     """A case in which the first frames are given."""
     pixels = sample.pixels
     task = build(Extend, {"video": pixels[:given], "frames": SHORT - given})
     mask = clips.mask_of(pixels, range(given))
-    return clips.case(index, sample, mask, score, task)
+    return clips.clip_case(index, sample, mask, score, task)
 
 
 def _colour(blobs: Sequence[Blob]) -> str:
-    """The colour of most of what is seen; "" where nothing is."""
+    """Return the colour with the largest area; "" if there are no objects."""
     areas: dict[str, float] = {}
     for blob in blobs:
         areas[blob.colour] = areas.get(blob.colour, 0.0) + blob.area
@@ -99,9 +102,13 @@ def _colour(blobs: Sequence[Blob]) -> str:
 
 SUITES = {
     "predict": Suite(
-        cases=clips.cases(lambda seed: clips.find(seed, SHORT, is_determined), predict),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT, is_determined), predict
+        ),
     ),
     "behind": Suite(
-        cases=clips.cases(lambda seed: clips.find(seed, SHORT, kind="behind"), behind),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT, kind="behind"), behind
+        ),
     ),
 }

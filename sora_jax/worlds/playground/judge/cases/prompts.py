@@ -1,4 +1,4 @@
-"""Videos from prompts alone: whether they show the facts that their captions state."""
+"""Videos from prompts alone: do they show the stated facts?"""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import numpy as np
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data.sources.protocol import ClipSource
 from sora_jax.evals import metrics
-from sora_jax.evals.case import Case, Finding, Suite, all_of
+from sora_jax.evals.case import Case, Finding, Suite, all_right
 from sora_jax.sampling.tasks import Generate, build
 from sora_jax.worlds.playground import captions, world
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.judge import facts
-from sora_jax.worlds.playground.judge.cases.clips import Sample, load
+from sora_jax.worlds.playground.judge.cases.clips import TrueClip, load_clip
 from sora_jax.worlds.playground.judge.observation import Observation, observe
 from sora_jax.worlds.playground.source import Playground
 
@@ -82,18 +82,18 @@ class Prompts:
 
     def suite(self) -> Suite:
         """Return the suite of these prompts."""
-        return suite(lambda seed: cases(self.source(seed), self.find(seed)))
+        return suite(lambda seed: prompt_cases(self.source(seed), self.find(seed)))
 
 
 def suite(drawn: Callable[[int], Iterator[Case]]) -> Suite:
-    """Return the suite of some `cases`, which are drawn for a seed."""
+    """Return the suite of some `prompt_cases`, which are drawn for a seed."""
     rows = (*facts.FACTS, EVERYTHING, *_FIDELITY)
     return Suite(cases=drawn, batch=_BATCH, shuffles=True, rows=rows)
 
 
-def cases(source: ClipSource, indices: Iterable[int]) -> Iterator[Case]:
+def prompt_cases(source: ClipSource, indices: Iterable[int]) -> Iterator[Case]:
     """Make cases of the clips of any source whose truth is a `source.Truth`."""
-    return (case(index, load(source, index)) for index in indices)
+    return (prompt_case(index, load_clip(source, index)) for index in indices)
 
 
 def stating(source: ClipSource, fact: str, indices: Iterable[int]) -> Iterator[int]:
@@ -104,7 +104,7 @@ def stating(source: ClipSource, fact: str, indices: Iterable[int]) -> Iterator[i
             yield index
 
 
-def case(index: int, sample: Sample) -> Case:
+def prompt_case(index: int, sample: TrueClip) -> Case:
     """A clip from its prompt."""
     pixels = sample.pixels
     frames, height, width, _ = pixels.shape
@@ -137,9 +137,9 @@ def case(index: int, sample: Sample) -> Case:
 
 def score(
     observations: Sequence[Observation],
-    parts: Sequence[captions.Caption],
+    parts: Sequence[captions.StatedCaption],
     stretches: Sequence[world.Stretch],
 ) -> list[Finding]:
-    """Judge every fact that captions state, each alone and all together."""
-    found = facts.judge(observations, parts, stretches)
-    return [*found, all_of(found, EVERYTHING)]
+    """Judge every stated fact, alone and all together."""
+    found = facts.judge_facts(observations, parts, stretches)
+    return [*found, all_right(found, EVERYTHING)]

@@ -1,4 +1,4 @@
-"""Tasks within frames: a region, the surroundings, and more pixels."""
+"""Tasks within frames: inpaint, outpaint and upscale."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sora_jax.worlds.playground import render, world
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import SHORT, Sample
+from sora_jax.worlds.playground.judge.cases.clips import SHORT, TrueClip
 from sora_jax.worlds.playground.judge.observation import observe
 
 _MARGIN = 2  # pixels around an object, for what a camera blurs
@@ -27,21 +27,21 @@ _ALIKE = 0.1  # of the truth's gradients
 _FACTS = {name: name for name in ("colour", "shape", "motion")}
 
 
-def inpaint(index: int, sample: Sample) -> Case:
-    """All of the places where an object is, as its caption says."""
+def inpaint(index: int, sample: TrueClip) -> Case:
+    """Inpaint the box of an object's path, by its caption."""
     pixels = sample.pixels
     frames, height, width, _ = pixels.shape
-    mask = conditioning.region_unknown(frames, height, width, box_of(sample.scene))
+    mask = conditioning.outside_box_mask(frames, height, width, box_of(sample.scene))
     given = mask > 0
 
     def score(clip: np.ndarray) -> list[Finding]:
         told = (sample.captions, sample.scene.stretches, _FACTS)
         kept = metrics.given_pixels(clip, pixels, given, clips.FPS)
-        return kept + facts.judge_as(observe(clip, clips.FPS), *told)
+        return kept + facts.judge_named_facts(observe(clip, clips.FPS), *told)
 
     hidden = np.where(given[..., None], pixels, np.float32(0))
     task = build(Inpaint, {"video": hidden, "mask": 1 - mask})
-    return clips.case(index, sample, given, score, task)
+    return clips.clip_case(index, sample, given, score, task)
 
 
 def box_of(scene: world.Scene) -> tuple[int, int, int, int]:
@@ -56,17 +56,17 @@ def box_of(scene: world.Scene) -> tuple[int, int, int, int]:
 
 
 def is_local(scene: world.Scene) -> bool:
-    """Say whether an object leaves enough of the frame alone."""
+    """Return whether an object's box leaves enough of the frame."""
     top, left, bottom, right = box_of(scene)
     return (bottom - top) * (right - left) <= _LARGEST * scene.height * scene.width
 
 
-def outpaint(index: int, sample: Sample) -> Case:
-    """The border of a clip."""
+def outpaint(index: int, sample: TrueClip) -> Case:
+    """Outpaint the border of a clip."""
     pixels = sample.pixels
     frames, height, width, _ = pixels.shape
     box = (_BORDER, _BORDER, height - _BORDER, width - _BORDER)
-    given = conditioning.region_known(frames, height, width, box) > 0
+    given = conditioning.inside_box_mask(frames, height, width, box) > 0
     inner = pixels[:, _BORDER:-_BORDER, _BORDER:-_BORDER]
 
     def score(clip: np.ndarray) -> list[Finding]:
@@ -77,11 +77,11 @@ def outpaint(index: int, sample: Sample) -> Case:
         ]
 
     task = build(Outpaint, {"video": inner, "outpaint": (height, width)})
-    return clips.case(index, sample, given, score, task)
+    return clips.clip_case(index, sample, given, score, task)
 
 
-def upscale(index: int, sample: Sample) -> Case:
-    """Twice as many pixels along each side; not to make any is to resample."""
+def upscale(index: int, sample: TrueClip) -> Case:
+    """Upscale to twice the sides; the baseline is resampling."""
     pixels, (height, width) = sample.pixels, _LARGE
     scene = dataclasses.replace(sample.scene, height=height, width=width)
     truth = video.to_float(video.to_uint8(render.render(scene)))
@@ -122,12 +122,14 @@ def _gradients(clip: Float32[np.ndarray, "t h w 3"]) -> float:
 
 SUITES = {
     "inpaint": Suite(
-        cases=clips.cases(lambda seed: clips.find(seed, SHORT, is_local), inpaint),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, SHORT, is_local), inpaint
+        ),
     ),
     "outpaint": Suite(
-        cases=clips.cases(lambda seed: clips.find(seed, SHORT), outpaint),
+        cases=clips.clip_cases(lambda seed: clips.find_clips(seed, SHORT), outpaint),
     ),
     "upscale": Suite(
-        cases=clips.cases(lambda seed: clips.find(seed, SHORT), upscale),
+        cases=clips.clip_cases(lambda seed: clips.find_clips(seed, SHORT), upscale),
     ),
 }

@@ -11,7 +11,7 @@ from sora_jax.sampling.tasks import Storyboard, Stretch, build
 from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.cases import clips
-from sora_jax.worlds.playground.judge.cases.clips import LONG, Sample
+from sora_jax.worlds.playground.judge.cases.clips import LONG, TrueClip
 from sora_jax.worlds.playground.judge.observation import observe
 
 _HALF = 17  # the frame at which the second stretch begins
@@ -22,7 +22,7 @@ def has_halves(scene: world.Scene) -> bool:
     return scene.stretches[-1].start == _HALF
 
 
-def storyboard(index: int, sample: Sample, cut: bool) -> Case:
+def storyboard(index: int, sample: TrueClip, cut: bool) -> Case:
     """Two scenes that follow each other.
 
     Args:
@@ -42,19 +42,19 @@ def storyboard(index: int, sample: Sample, cut: bool) -> Case:
             names: dict[str, str] = {fact: row for fact in facts.FACTS}
             told = ((part,), sample.scene.stretches[number : number + 1], names)
             shown = observe(clip[part.start : part.stop], clips.FPS)
-            found += facts.judge_as(shown, *told)
+            found += facts.judge_named_facts(shown, *told)
         return found
 
     given = clips.mask_of(sample.pixels, ())
     task = build(Storyboard, {"storyboard": stretches, "frames": LONG})
     shape = {"size": clips.SIZE, "fps": clips.FPS}
-    return clips.case(index, sample, given, score, task, **shape)
+    return clips.clip_case(index, sample, given, score, task, **shape)
 
 
 SUITES = {
     f"storyboard-{name}": Suite(
-        cases=clips.cases(
-            lambda seed: clips.find(seed, LONG, has_halves, kind="cut"),
+        cases=clips.clip_cases(
+            lambda seed: clips.find_clips(seed, LONG, has_halves, kind="cut"),
             functools.partial(storyboard, cut=cut),
         ),
     )

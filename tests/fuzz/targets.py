@@ -1,4 +1,4 @@
-"""What `fuzz.py` reads: everything that reads what others wrote."""
+"""What is fuzzed: everything that reads what others wrote."""
 
 from __future__ import annotations
 
@@ -14,9 +14,7 @@ from typing import Any, NamedTuple
 
 import jax
 import numpy as np
-import tiny_wan
 from etils import epath
-from fuzz_inputs import ODD, headers, json_of, mutated
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -30,8 +28,9 @@ from sora_jax.sampling.media import read_noise
 from sora_jax.weights import bundle, folders, safetensors_io, workdirs
 from sora_jax.weights.export import export
 from sora_jax.workdir import write_json
-
-FAULTS = Path(__file__).parent / "faults"
+from tests.fuzz.inputs import ODD, headers, json_of, mutated
+from tests.helpers import tiny_wan
+from tests.helpers.paths import FAULTS
 
 
 class Target(NamedTuple):
@@ -73,7 +72,7 @@ YAML = (
 @st.composite
 def command_lines(draw: Callable) -> list[str]:
     """Flags, right and wrong, with values of every kind."""
-    names = [field.name for field in dataclasses.fields(flags.Arguments)]
+    names = [field.name for field in dataclasses.fields(flags.SampleFlags)]
     names = [*names, *spellings.FLAGS, "height", "width", "nonsense"]
     good = ["a ball", "9", "2", "64x64", "0.5", "upright.mp4", "extend", "unipc"]
     argv = []
@@ -94,7 +93,7 @@ def run_flags(argv: list[str], folder: Path) -> None:
     sink = io.StringIO()
     with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         arguments = spellings.parse(argv)
-        checks.read(arguments).refuse()
+        checks.check_flags(arguments).raise_problems()
         job.prepare(dataclasses.replace(arguments, out=f"{folder}/videos/"))
 
 
@@ -102,7 +101,7 @@ def read_storyboard(folder: Path, content: bytes) -> None:
     """Under both of its names."""
     for name in ("a.json", "a.yaml"):
         (folder / name).write_bytes(content)
-        refusing(storyboard.read, folder / name)
+        refusing(storyboard.read_storyboard, folder / name)
 
 
 # --- arrays, videos, pictures -------------------------------------------------------
@@ -117,7 +116,7 @@ def read_array(folder: Path, content: bytes) -> None:
     """As a clip and as noise."""
     path = folder / "a.npy"
     path.write_bytes(content)
-    refusing(footage.read, path, fps=8, size=(8, 8))
+    refusing(footage.read_footage, path, fps=8, size=(8, 8))
     read_noise(os.fspath(path), "--init-noise", LIMITS)
 
 
@@ -139,7 +138,7 @@ def read_media(folder: Path, content: bytes, suffix: str) -> None:
     path = folder / f"a{suffix}"
     path.write_bytes(content)
     refusing(pictures.read_image, path)
-    clip = refusing(footage.read, path, fps=8, size=(8, 8))
+    clip = refusing(footage.read_footage, path, fps=8, size=(8, 8))
     if clip is not None:
         refusing(footage.read_mask, path, clip, fps=8, size=(8, 8))
 
@@ -149,7 +148,7 @@ def refusing(read: Callable[..., Any], *args: Any, **options: Any) -> Any:
     try:
         return read(*args, **options)
     except ValueError as error:
-        if not cli.is_ours(error):
+        if not cli.raised_by_package(error):
             raise
         return None
 
@@ -238,7 +237,7 @@ def of_runs(folder: Path) -> dict[str, Target]:
     def read_run(content: bytes) -> None:
         (run / "config.json").write_bytes(content)
         workdirs.run_of(run, "start_from")
-        workdirs.clips_of(run)
+        workdirs.encode_run_of(run)
 
     def read_index(content: bytes) -> None:
         (shards / "00000.json").write_bytes(content)

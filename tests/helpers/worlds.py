@@ -4,12 +4,12 @@ import dataclasses
 
 import jax.numpy as jnp
 import numpy as np
-from oracle import Oracle, window
 
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec
 from sora_jax.sampling.model import Model
-from sora_jax.weights.parts import in_memory
+from sora_jax.weights.model_weights import weights_in_memory
+from tests.helpers.oracle import Oracle, window
 
 PROMPT = "a red ball moves right"
 FRAMES = 29
@@ -32,15 +32,18 @@ class World:
 
     def given(self, clip, mask):
         """A window with channels for a mask, as training encodes them."""
-        shown = conditioning.hide(clip, mask)
+        shown = conditioning.grey_out(clip, mask)
         latents = np.asarray(encode_clip(self.vae, shown.pixels))
         factor = self.vae.config.time_factor
-        return window(self.latents(clip), conditioning.channels(mask, latents, factor))
+        return window(
+            self.latents(clip),
+            conditioning.conditioning_channels(mask, latents, factor),
+        )
 
     def model(self, *windows, **changes):
         """A model whose transformer is an oracle of those windows."""
         config = dataclasses.replace(self.config, **changes)
-        weights = in_memory(
+        weights = weights_in_memory(
             config,
             self.tokenizer,
             vae=self.vae,
@@ -56,7 +59,7 @@ def encode_clip(vae, pixels):
 
 
 def frames_mask(frames, known):
-    return conditioning.frames_known(frames, 32, 32, known)
+    return conditioning.given_frames_mask(frames, 32, 32, known)
 
 
 def assert_made(made, wanted):

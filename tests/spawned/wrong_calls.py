@@ -16,7 +16,7 @@ from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.types import Condition
 from sora_jax.weights import bundle
-from sora_jax.weights.parts import in_memory
+from sora_jax.weights.model_weights import weights_in_memory
 
 CLIP = np.zeros((9, 32, 32, 3), np.float32)
 SHOTS = [Stretch(frame=0, prompt="a")]
@@ -113,7 +113,7 @@ OPTIONS = {
     "negative_prompt": [None, 3],
     "num_frames_": [9],
     "progress": [3],
-    "noise": [7, CLIP, np.full((1, 3, 4, 4, 8), np.nan, np.float32)],
+    "init_noise": [7, CLIP, np.full((1, 3, 4, 4, 8), np.nan, np.float32)],
     "condition": [
         *(7, CLIP),
         Condition(mask="a", pixels="b"),
@@ -170,7 +170,7 @@ def taken(model):
 
 
 def main():
-    weights = in_memory(
+    weights = weights_in_memory(
         bundle.describe(bundle.ASSETS),
         bundle.load_tokenizer(bundle.ASSETS),
     )

@@ -5,7 +5,6 @@ import json
 import shutil
 
 import safetensors.numpy
-from tiny import make
 
 from sora_jax.config import DiTConfig, ModelConfig, SamplingConfig, VAEConfig
 from sora_jax.families import WAN
@@ -14,8 +13,9 @@ from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import transfer
+from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.weights.modules import flatten, parameters
-from sora_jax.weights.parts import in_memory
+from tests.helpers.tiny import make
 
 
 def two_experts(text_config):
@@ -54,7 +54,7 @@ def two_experts(text_config):
         boundary=0.875,
     )
     words = ["a red ball moves right", "a blue square", "on a green floor"] * 40
-    return in_memory(
+    return weights_in_memory(
         config,
         train_tokenizer(words, vocab_size=320),
         family=WAN,
@@ -69,9 +69,9 @@ def lay_out(tiny, exported, path):
     """The same model as its publishers would lay it out."""
 
     def write(name, file):
-        module = tiny.parts[name]
+        module = tiny.networks[name]
         table = WAN.networks[name].table(module.config, "original")
-        tensors = dict(transfer.export(table, flatten(parameters(module))))
+        tensors = dict(transfer.export_tensors(table, flatten(parameters(module))))
         file.parent.mkdir(parents=True, exist_ok=True)
         safetensors.numpy.save_file(tensors, file)
 

@@ -12,7 +12,7 @@ from sora_jax.evals.case import Finding
 from sora_jax.worlds.playground import render
 from sora_jax.worlds.playground.judge import facts
 from sora_jax.worlds.playground.judge.observation import Observation, observe
-from sora_jax.worlds.playground.source import Playground, Sample
+from sora_jax.worlds.playground.source import Playground, RenderedSample
 
 CLIPS = 56
 SHORT = dataclasses.replace(
@@ -26,7 +26,7 @@ SINGLE = dataclasses.replace(
 
 
 @functools.cache
-def sample(index: int) -> Sample:
+def sample(index: int) -> RenderedSample:
     return Playground(SHORT)[index]
 
 
@@ -35,11 +35,11 @@ def observed(index: int) -> tuple[Observation, ...]:
     return observe(sample(index).clip.pixels, SHORT.fps)
 
 
-def judged(observations, of: Sample) -> list[Finding]:
-    return facts.judge(observations, of.captions, of.scene.stretches)
+def judged(observations, of: RenderedSample) -> list[Finding]:
+    return facts.judge_facts(observations, of.captions, of.scene.stretches)
 
 
-def first_single(**wanted: str) -> Sample:
+def first_single(**wanted: str) -> RenderedSample:
     """Return the first clip whose stretch and body have some attributes."""
     source = Playground(SINGLE)
     for index in range(2000):
@@ -50,7 +50,7 @@ def first_single(**wanted: str) -> Sample:
     raise AssertionError(f"no clip has {wanted}")
 
 
-def changed(clip: Sample, **changes) -> np.ndarray:
+def changed(clip: RenderedSample, **changes) -> np.ndarray:
     """Paint a clip again, with something else about its only body."""
     stretch = clip.scene.stretches[0]
     body = dataclasses.replace(stretch.bodies[0], **changes)
@@ -58,12 +58,12 @@ def changed(clip: Sample, **changes) -> np.ndarray:
     return render.render(dataclasses.replace(clip.scene, stretches=(stretch,)))
 
 
-def wrong_facts(pixels: np.ndarray, clip: Sample) -> set[str]:
+def wrong_facts(pixels: np.ndarray, clip: RenderedSample) -> set[str]:
     findings = judged(observe(pixels, SINGLE.fps), clip)
     return {found.measure for found in findings if not found.is_right}
 
 
-def full_single() -> Sample:
+def full_single() -> RenderedSample:
     """Return a clip whose caption states all of its facts."""
     source = Playground(SINGLE)
     for index in range(500):
@@ -74,7 +74,7 @@ def full_single() -> Sample:
     raise AssertionError("no caption is full")
 
 
-def clip_of(kind: str) -> Sample:
+def clip_of(kind: str) -> RenderedSample:
     """Return the first clip of a kind whose caption states a relation."""
     source = Playground(dataclasses.replace(SINGLE, kinds=((kind, 1.0),)))
     return next(

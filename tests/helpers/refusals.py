@@ -30,7 +30,7 @@ except MemoryError:
     print("bound", flush=True)
 for line in sys.stdin:
     try:
-        told = ["", repr(folders.load(line.removesuffix(chr(10))))]
+        told = ["", repr(folders.load_weights(line.removesuffix(chr(10))))]
     except BaseException as error:
         told = [type(error).__name__, str(error)]
     print(json.dumps(told), flush=True)

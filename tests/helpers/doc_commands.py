@@ -3,7 +3,6 @@
 import re
 import tomllib
 
-import pages
 import tyro
 
 from sora_jax import cli
@@ -12,8 +11,10 @@ from sora_jax.plan import command as plan
 from sora_jax.sampling import checks, job, spellings
 from sora_jax.weights import export, publish
 from sora_jax.worlds.playground.judge import command as evaluation
+from tests.helpers import pages
+from tests.helpers.paths import ROOT
 
-PROJECT = tomllib.loads((pages.ROOT / "pyproject.toml").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Programs that are not ours, or change nothing but the shell.
 OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx-build"}
 
@@ -21,8 +22,8 @@ OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx
 def sample(argv, needs):
     arguments = spellings.parse(argv)
     if not needs:
-        asked = checks.read(arguments)
-        asked.refuse()
+        asked = checks.check_flags(arguments)
+        asked.raise_problems()
         assert job.prepare(asked).outs
 
 
@@ -35,12 +36,22 @@ def train(argv, needs):
 
 def module(name, argv):
     if name == "sora_jax.plan":
-        config, options = cli.parse_beside_config(argv, plan.Options)
+        config, options = cli.parse_beside_config(argv, plan.PlanOptions)
         assert re.fullmatch(r"\w+:\d+(x\d+)+", options.topology), options
         assert isinstance(config, plan.DiTRun | plan.ModelConfig)
+    elif name == "tests.fuzz":
+        script(ROOT / "tests" / "fuzz" / "__main__.py", argv)
     else:
-        known = {"sora_jax.weights.publish": publish, "sora_jax.weights.export": export}
-        tyro.cli(known[name].Arguments, args=argv)
+        options = {
+            "sora_jax.weights.publish": publish.PublishOptions,
+            "sora_jax.weights.export": export.ExportOptions,
+        }
+        tyro.cli(options[name], args=argv)
+
+
+def script(path, argv):
+    flags = [word.partition("=")[0] for word in argv if word.startswith("--")]
+    assert {flag[2:].replace("-", "_") for flag in flags} <= pages.names_in(path)
 
 
 def check(command, needs):
@@ -55,17 +66,15 @@ def check(command, needs):
         elif first == "-m" and rest[0] != "venv":
             module(rest[0], rest[1:])
         elif first != "-m":
-            flags = [word.partition("=")[0] for word in rest if word.startswith("--")]
-            names = {flag[2:].replace("-", "_") for flag in flags}
-            assert names <= pages.names_in(pages.ROOT / first)
+            script(ROOT / first, rest)
     elif program == "sora-jax" and argv[0] == "eval":
-        evaluation.check(tyro.cli(evaluation.Options, args=argv[1:]))
+        evaluation.check_options(tyro.cli(evaluation.JudgeOptions, args=argv[1:]))
     elif program == "pip":
         extras = re.findall(r"\[([\w,]+)\]", " ".join(argv))
         known = PROJECT["project"]["optional-dependencies"]
         assert set(",".join(extras).split(",")) <= {*known, ""}
     elif program == "pytest":
         paths = [word for word in argv if "/" in word]
-        assert all((pages.ROOT / path).exists() for path in paths)
+        assert all((ROOT / path).exists() for path in paths)
     else:
         assert program in OTHERS, f"nothing here checks {program!r}: mark its block"

@@ -1,4 +1,4 @@
-"""How inputs for `fuzz.py` are drawn: mutations of small files and of plain data."""
+"""How inputs for the targets are drawn: mutations of small files and of plain data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The networks of a model, loaded when they are used."""
+"""`Weights`: a model's config, tokenizer and networks, which load on first use."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 
-class Parts:
-    """Networks by name, each loaded when it is first asked for.
+class LazyNetworks:
+    """Networks by name, each loaded on first access.
 
-    Where they do not fit into memory together, only the last that was asked for stays;
-    who asks must not hold on to those before.
+    With `keep=False` (they do not fit into memory together) an access drops the network
+    loaded before it; callers must not hold references to that one.
     """
 
     def __init__(
@@ -28,7 +28,7 @@ class Parts:
         self._held: dict[str, nnx.Module] = {}
 
     def __getitem__(self, name: str) -> Any:
-        """The network of that name."""
+        """Return a network, loading it if needed."""
         if name not in self._held:
             if not self.keep:
                 self._held.clear()
@@ -38,33 +38,42 @@ class Parts:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
-    """Everything that makes videos.
+    """Everything that sampling needs of a model.
 
     Attributes:
-      config: which networks, of which size, and how they are sampled by default.
+      config: sizes of the networks and sampling defaults.
       tokenizer: text to token ids.
-      parts: its networks, by the names that the family gives them.
-      digest: of the files that they are loaded from.
-      mesh_plan: of the devices that they lie on.
-      family: of the model.
+      networks: by the names that the family gives them.
+      digest: hash of the files that the networks are loaded from.
+      mesh_plan: placement of the parameters.
+      family: the model's family.
     """
 
     config: ModelConfig
     tokenizer: Tokenizer
-    parts: Parts
+    networks: LazyNetworks
     digest: str = ""
     mesh_plan: MeshPlan = SINGLE_DEVICE
     family: Family = OURS
 
+    @property
+    def vae(self) -> Any:
+        """The network between pixels and latents."""
+        return self.networks[self.family.autoencoder]
 
-def in_memory(
+
+def weights_in_memory(
     config: ModelConfig,
     tokenizer: Tokenizer,
     *,
     family: Family = OURS,
     **networks: nnx.Module,
 ) -> Weights:
-    """Weights of networks that are there already."""
+    """Wrap networks that are already in memory."""
     loaders = {name: lambda held=network: held for name, network in networks.items()}
-    parts = Parts(loaders)
-    return Weights(config=config, tokenizer=tokenizer, parts=parts, family=family)
+    return Weights(
+        config=config,
+        tokenizer=tokenizer,
+        networks=LazyNetworks(loaders),
+        family=family,
+    )

@@ -11,6 +11,8 @@ import av
 import numpy as np
 import pytest
 
+from tests.helpers.paths import MEDIA
+
 
 def smooth_clip(frames: int = 9, height: int = 64, width: int = 64) -> np.ndarray:
     t, y, x = np.meshgrid(
@@ -24,8 +26,6 @@ def psnr(a: np.ndarray, b: np.ndarray) -> float:
     return float(10 * np.log10(4 / np.mean((a - b) ** 2)))
 
 
-# Real clips, where a folder of them stands beside the project: more of the same.
-MEDIA = Path(__file__).parents[2] / "shared/media"
 needs_media = pytest.mark.skipif(not MEDIA.exists(), reason="no real clips here")
 # (codec, pixels) that lose nothing.
 EXACT = {".mkv": ("ffv1", "bgr0"), ".mov": ("png", "rgb24"), ".avi": ("ffv1", "bgr0")}

@@ -24,7 +24,7 @@ def main() -> None:
     machine = chips.machine("v6e:2x4")
     shape = dataclasses.asdict(run.mesh)
     mesh = sharding.make_mesh(shape, machine.devices, run.heads)
-    lowered = programs.train_step(run, sharding.MeshPlan(mesh, run.rules))
+    lowered = programs.lower_train_step(run, sharding.MeshPlan(mesh, run.rules))
     options = compiling.options("tpu")
     print(lowered.compile(compiler_options=options).as_text())
 

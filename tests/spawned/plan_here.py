@@ -39,8 +39,8 @@ def main() -> None:
         conditioning="channels",
     )
     for config in (run, model):
-        for found in command.plan(config, SAMPLING_MESH, HERE):
-            report = command.report(found)
+        for found in command.plan_steps(config, SAMPLING_MESH, HERE):
+            report = command.format_plan(found)
             print(json.dumps(dataclasses.asdict(found) | {"report": report}))
 
 

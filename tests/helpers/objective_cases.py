@@ -1,21 +1,18 @@
-"""A small run for each objective; run as a program, sharded against one device."""
+"""A small run for each objective, and its gradient."""
 
 import dataclasses
-import json
-import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from packed import packed
 
 from sora_jax import cli, sharding
 from sora_jax import parameter_trees as trees
 from sora_jax.config import CriticConfig, DiTRun, PlaygroundConfig, VAEConfig, VAERun
 from sora_jax.training import dit, vae
+from tests.helpers.packed import packed
+from tests.helpers.paths import CONFIGS
 
-CONFIGS = Path(__file__).parents[1] / "configs"
 DEBUG = cli.load_config(str(CONFIGS / "dit_debug.py"))
 SMALL = {"width": 24, "depth": 1, "heads": 2, "mlp": 32}
 CASES = {
@@ -37,12 +34,15 @@ CASES = {
 MODULES = {DiTRun: dit, VAERun: vae}
 
 
-def plan(config, devices=1):
-    """The program of a run, on so many devices that share the batch."""
+def mesh_plan_of(config, devices=1):
+    """So many devices that share the batch."""
     mesh = sharding.make_mesh({"data": devices}, jax.devices()[:devices])
-    module = MODULES[type(config)]
-    with sharding.use(mesh, config.rules):
-        return module.train_program(config, mesh)
+    return sharding.MeshPlan(mesh, config.rules)
+
+
+def plan(config, devices=1):
+    """The program of a run, on so many devices."""
+    return MODULES[type(config)].train_program(config, mesh_plan_of(config, devices))
 
 
 def drawn(params, seed=0):
@@ -67,43 +67,11 @@ def batch_of(config):
 
 def gradients(program, config, devices=1):
     """((loss, metrics), gradients) of a batch."""
-    mesh = sharding.make_mesh({"data": devices}, jax.devices()[:devices])
     params = drawn(program.abstract.params)
-    with sharding.use(mesh, config.rules):
-        trained, frozen = (
-            trees.restrict(params, part)
-            for part in (program.state.abstract.params, program.frozen)
-        )
-        batch = sharding.to_device(batch_of(config), mesh)
-        grad = jax.jit(jax.value_and_grad(program.loss, has_aux=True))
-        return grad(trained, frozen, batch, jax.random.key(0), jnp.int32(1))
-
-
-def main(name):
-    """Print how far four devices are from one."""
-    config = CASES[name]
-    if isinstance(config, VAERun):
-        config = dataclasses.replace(
-            config, vae=dataclasses.replace(config.vae, dtype="float64")
-        )
-    else:
-        config = dataclasses.replace(
-            config,
-            dit=dataclasses.replace(config.dit, dtype="float64"),
-            text=dataclasses.replace(config.text, dtype="float64"),
-        )
-    (one, _), alone = gradients(plan(config), config)
-    (four, _), shared = gradients(plan(config, 4), config, 4)
-    errors = jax.tree.map(
-        lambda a, b: (
-            float(abs(np.asarray(a) - np.asarray(b)).max())
-            / max(float(abs(np.asarray(a)).max()), 1e-30)
-        ),
-        {"loss": one, "gradients": alone},
-        {"loss": four, "gradients": shared},
+    trained, frozen = (
+        trees.restrict(params, part)
+        for part in (program.state.abstract.params, program.frozen)
     )
-    print(json.dumps(max(jax.tree.leaves(errors))))
-
-
-if __name__ == "__main__":
-    main(sys.argv[1])
+    batch = sharding.to_device(batch_of(config), mesh_plan_of(config, devices))
+    grad = jax.jit(jax.value_and_grad(program.loss, has_aux=True))
+    return grad(trained, frozen, batch, jax.random.key(0), jnp.int32(1))

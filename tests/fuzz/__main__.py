@@ -1,7 +1,7 @@
 """Throw damaged and strange inputs at everything that reads what others wrote.
 
-    python tests/fuzz.py --turns 12 --seed 0
-    python tests/fuzz.py --seconds 3600 --seed $RANDOM --only media npy
+    python -m tests.fuzz --turns 12 --seed 0
+    python -m tests.fuzz --seconds 3600 --seed $RANDOM --only media npy
 
 Every input must be taken, or refused by an error that `sample.py` tells in a line: no
 traceback, no hang, no file but its own, no network, no other program, and no more
@@ -23,10 +23,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import fuzz_targets
 from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from sora_jax import cli
+from tests.fuzz import targets
+from tests.helpers.paths import ROOT
 
 MEMORY = 3 * 2**30  # bytes, of one input's process
 HANG = 30  # seconds for one input
@@ -39,7 +40,7 @@ class Guard:
     """Watches what a process does while an input is read."""
 
     def __init__(self, folder: Path):
-        own = [folder, Path(__file__).parents[1], *map(Path, sys.path)]
+        own = [folder, ROOT, *map(Path, sys.path)]
         own += [Path(path) for path in sysconfig.get_paths().values()]
         self._own = tuple(os.path.realpath(path) for path in own if os.fspath(path))
         self._own += ("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat")
@@ -72,10 +73,10 @@ class Guard:
 
 
 def is_told_in_a_line(error: BaseException) -> bool:
-    """Whether `cli.exits` turns an error into a line."""
+    """Whether `cli.exit_with_message` turns an error into a line."""
     if isinstance(error, (OSError, FloatingPointError)):
         return True
-    return isinstance(error, ValueError) and cli.is_ours(error)
+    return isinstance(error, ValueError) and cli.raised_by_package(error)
 
 
 def attempt(read: Callable[[Any], None], value: Any, guard: Guard) -> None:
@@ -90,7 +91,7 @@ def attempt(read: Callable[[Any], None], value: Any, guard: Guard) -> None:
                 raise
 
 
-def examine(target: fuzz_targets.Target, guard: Guard, number: int) -> None:
+def examine(target: targets.Target, guard: Guard, number: int) -> None:
     """Try some inputs of a target."""
 
     @seed(number)
@@ -119,8 +120,8 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY, MEMORY))
     with tempfile.TemporaryDirectory() as folder:
         os.chdir(folder)
-        targets = fuzz_targets.make(Path(folder))
-        wanted = asked.only or list(targets)
+        readers = targets.make(Path(folder))
+        wanted = asked.only or list(readers)
         guard, counts = Guard(Path(folder)), dict.fromkeys(wanted, 0)
         started, turn = time.monotonic(), 0
 
@@ -133,7 +134,7 @@ def main() -> None:
             for name in wanted:
                 if sys.stdout.isatty():
                     print(f"{name}, seed {asked.seed + turn}", end="\r", flush=True)
-                examine(targets[name], guard, asked.seed + turn)
+                examine(readers[name], guard, asked.seed + turn)
                 counts[name] += EXAMPLES
             turn += 1
         os.chdir("/")

@@ -11,7 +11,8 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).parent.parent
+from tests.helpers.paths import ROOT
+
 DOCS = ROOT / "docs"
 # What the changelog tells was so when it was written.
 PAGES = sorted(

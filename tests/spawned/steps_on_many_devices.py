@@ -20,7 +20,6 @@ jax.config.update("jax_disable_most_optimizations", True)
 import jax.numpy as jnp  # noqa: E402
 import numpy as np  # noqa: E402
 import optax  # noqa: E402
-from packed import packed  # noqa: E402
 
 from sora_jax import cli, sharding  # noqa: E402
 from sora_jax.config import AttentionPlan, DiTRun  # noqa: E402
@@ -30,6 +29,7 @@ from sora_jax.nn.kv_cache import KVCache  # noqa: E402
 from sora_jax.training import dit  # noqa: E402
 from sora_jax.training.state import TrainState  # noqa: E402
 from sora_jax.training.step import train_step  # noqa: E402
+from tests.helpers.packed import packed  # noqa: E402
 
 SHAPES = ((3, 2, 2), (1, 4, 4), (2, 3, 2), (5, 2, 2))  # of packed samples
 

@@ -16,7 +16,6 @@ jax.config.update("jax_enable_x64", True)
 jax.config.update("jax_disable_most_optimizations", True)
 
 import numpy as np  # noqa: E402
-from tiny import make  # noqa: E402
 
 from sora_jax import cli  # noqa: E402
 from sora_jax.config import (  # noqa: E402
@@ -32,7 +31,8 @@ from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
 from sora_jax.models.vae import VAE  # noqa: E402
 from sora_jax.sampling.model import Model, load  # noqa: E402
 from sora_jax.weights import bundle  # noqa: E402
-from sora_jax.weights.parts import in_memory  # noqa: E402
+from sora_jax.weights.model_weights import weights_in_memory  # noqa: E402
+from tests.helpers.tiny import make  # noqa: E402
 
 PROMPT = "a red ball moves right"
 
@@ -55,7 +55,7 @@ def weights():
         fps=8.0,
         conditioning="channels",
     )
-    return in_memory(
+    return weights_in_memory(
         config,
         train_tokenizer([PROMPT] * 40, vocab_size=300),
         vae=make(VAE, config.vae),

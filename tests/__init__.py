@@ -1,0 +1,1 @@
+"""Tests, what they share (`helpers/`), and the programs they start (`spawned/`)."""
