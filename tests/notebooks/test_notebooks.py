@@ -6,7 +6,7 @@ import sys
 import tomllib
 import types
 
-import execute_notebooks
+from tests import execute_notebooks
 import nbformat
 import pytest
 

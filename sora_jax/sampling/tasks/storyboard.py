@@ -57,6 +57,10 @@ class Storyboard(Task):
             for start, stop in zip([0, *cuts], ends, strict=True)
         ]
 
+    def footage(self) -> list[Any]:
+        """Return nothing: pictures are named in the storyboard."""
+        return []
+
     def _in_frames(self, context: TaskContext) -> tuple[list[Stretch], int]:
         """Return the stretches in frames, and the number of frames."""
         if isinstance(self.storyboard, list):
