@@ -103,7 +103,7 @@ def test_what_they_do_not_is_refused_with_every_field(copy, fields):
 
 def test_an_absent_field_means_what_it_means_to_diffusers(copy):
     schedule(copy, {"_class_name": "UniPCMultistepScheduler", "flow_shift": 3.0})
-    with pytest.raises(ValueError, match="(?s)'epsilon' .absent.*use_flow_sigmas"):
+    with pytest.raises(ValueError, match="(?s)'epsilon' .by default.*use_flow_sigmas"):
         folders.load_weights(copy)
 
 

@@ -51,14 +51,14 @@ class Model(TaskMethods):
     """A loaded model with a method for each task.
 
     Clips are `[t h w 3]` in [-1, 1], NumPy or JAX, of a size that the model supports;
-    given pixels are returned unchanged. Every method that makes a video also takes
+    given pixels are returned unchanged. Every method that makes a video also takes:
 
-      seed: of the noise; the same seed gives the same video.
-      progress: wraps the loops over segments, windows, steps and frames, as in
-        `(numbers, unit) -> numbers`.
-      **settings: fields of `SamplingConfig` that override the weights' defaults.
+    - `seed` of the noise; the same seed gives the same video;
+    - `progress`, which wraps the loops over segments, windows, steps and frames, as in
+      `(numbers, unit) -> numbers`;
+    - fields of `SamplingConfig` that override the weights' defaults.
 
-    and raises a ValueError that names every wrong field before any work.
+    Each raises a ValueError that names every wrong field before any work.
     """
 
     def __init__(

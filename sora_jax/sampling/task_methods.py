@@ -64,7 +64,7 @@ class TaskMethods(abc.ABC):
         """Animate a picture, or several that the video passes through.
 
         Args:
-          image: one frame `[1 h w 3]`, a file's path, or `Keyframe`s.
+          image: one frame `[1 h w 3]`, a file's path, or a list of `Keyframe`.
           prompt: describes the video.
           frames: in the whole video.
           init_noise: initial latents, instead of those drawn from the seed.
