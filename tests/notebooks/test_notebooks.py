@@ -47,7 +47,7 @@ def test_what_is_not_fit_to_be_kept_is_found():
     notebook = read(PATHS[0])
     cells = execute_notebooks.code_cells(notebook)
     assert execute_notebooks.PATHS.findall("clip.mp4: 9 of 10/2 frames, 4/s") == []
-    for text in ("/home/a/b.mp4", "in '/tmp/x'", "C:\\a", "~/a", "to /work/b"):
+    for text in ("/home/a/b.mp4", "in '/tmp/x'", "C:\\a", "~/a", "to /srv/b"):
         cells[0].outputs = [nbformat.v4.new_output("stream", name="stdout", text=text)]
         (problem,) = execute_notebooks.problems(notebook)
         assert cells[0].id in problem
