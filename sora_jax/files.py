@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from typing import Any, TypeVar
+from typing import IO, Any, Protocol, TypeVar
 
 import msgspec
 from etils import epath
@@ -29,6 +29,14 @@ _KINDS = (
     (stat.S_ISCHR, "is a device; give a file"),
     (stat.S_ISBLK, "is a device; give a file"),
 )
+
+
+class Openable(Protocol):
+    """A path, or bytes in memory (`decoding.InMemory`)."""
+
+    def open(self, mode: Any = "rb") -> IO[bytes]:
+        """Open it for reading."""
+        ...
 
 
 def existing(path: PathLike, field: str) -> epath.Path:

@@ -59,6 +59,8 @@ CONFIG_BYTES = 10**6
 INDEX_BYTES = 2**24
 # Bytes of a SentencePiece model: umT5's has 4.5 million.
 TOKENIZER_BYTES = 2**26
+# Bytes of a stored clip's file.
+CLIP_BYTES = 2**30
 # Bytes of a storyboard.
 STORY_BYTES = 2**16
 # Lists and objects inside one another in JSON and YAML.

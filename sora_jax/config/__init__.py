@@ -5,6 +5,7 @@ runs of `runs.py`, or a series of them. Values are checked when a dataclass is b
 an override on the command line is checked like any other value.
 """
 
+from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.models import (
     AttentionPlan,
@@ -32,6 +33,7 @@ from sora_jax.config.weights import AdapterConfig, ModelConfig, SeenConfig
 __all__ = [
     "AdapterConfig",
     "AttentionPlan",
+    "ClipsConfig",
     "CriticConfig",
     "DiTConfig",
     "DiTRun",

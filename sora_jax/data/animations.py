@@ -10,12 +10,11 @@ from fractions import Fraction
 from typing import IO, Any, Literal, NamedTuple
 
 import numpy as np
-from etils import epath
 from jaxtyping import UInt8
 from PIL import Image
 
 from sora_jax.data import pictures
-from sora_jax.data.video import to_uint8
+from sora_jax.files import Openable
 from sora_jax.limits import LIMITS, Limits
 
 # Formats that are read by Pillow, not by FFmpeg.
@@ -30,19 +29,26 @@ SHORTEST = 0.01  # seconds, for a frame of duration 0
 class Picture(NamedTuple):
     """A frame, and for how many seconds it is shown."""
 
-    pixels: UInt8[np.ndarray, "h w 3"]
+    pixels: UInt8[np.ndarray, "h w c"]
     seconds: float
 
 
-def is_animation(source: epath.Path) -> bool:
+def is_animation(source: Openable) -> bool:
     """Return whether a file begins like an animation that Pillow reads."""
     with source.open("rb") as file:
         head = file.read(12)
     return head[:4] == b"RIFF" and head[8:] == b"WEBP"
 
 
-def animation_frames(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Picture]:
-    """Yields the frames of an animation; alpha shows grey.
+def animation_frames(
+    source: Openable, limits: Limits = LIMITS, keep_alpha: bool = False
+) -> Iterator[Picture]:
+    """Yield the frames of an animation.
+
+    Args:
+      source: the file.
+      limits: how large it may be.
+      keep_alpha: return alpha, if it has any, as a fourth channel; else it shows grey.
 
     Raises:
       ValueError: it is damaged, or larger than the limits allow.
@@ -52,7 +58,7 @@ def animation_frames(source: epath.Path, limits: Limits = LIMITS) -> Iterator[Pi
             image.seek(number)
             image.load()
             seconds = image.info.get("duration", 0) / 1000
-            pixels = to_uint8(pictures.rgb(image))
+            pixels = pictures.pixels_of(image, keep_alpha)
             yield Picture(pixels, max(seconds, SHORTEST))
 
 

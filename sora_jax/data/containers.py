@@ -15,8 +15,8 @@ from typing import IO, Any, NamedTuple
 import av
 from av.error import ArgumentError
 from av.stream import Disposition
-from etils import epath
 
+from sora_jax.files import Openable
 from sora_jax.limits import LIMITS, Limits
 
 # Demuxers of containers and streams that hold their own content. Not among them, since
@@ -80,7 +80,7 @@ class Meter:
 
 @contextlib.contextmanager
 def open_container(
-    source: epath.Path, limits: Limits = LIMITS
+    source: Openable, limits: Limits = LIMITS
 ) -> Iterator[OpenContainer]:
     """Open a file; yield its container and its video stream.
 

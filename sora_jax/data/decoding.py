@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import io
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import IO, Any
 
 import av
 import numpy as np
 from av.error import InvalidDataError
-from etils import epath
 from jaxtyping import UInt8
 
 from sora_jax.data import animations, containers, display
 from sora_jax.data.video import fit, to_float, to_uint8
-from sora_jax.files import PathLike, existing, quoted
+from sora_jax.files import Openable, PathLike, existing, quoted
 from sora_jax.limits import LIMITS, LONGEST_FRAME, Limits
 from sora_jax.types import Clip
 
@@ -29,7 +29,8 @@ class TimedFrame:
     """A decoded frame and its display time.
 
     Attributes:
-      pixels: returns its upright picture, `uint8[h w 3]`, over grey if it has alpha.
+      pixels: returns its upright picture, `uint8[h w 3]`, over grey if it has alpha;
+        `uint8[h w 4]` if alpha is kept.
       size: displayed (height, width); differs from the picture's if pixels are not
         square.
       begin: seconds since the first frame; increasing.
@@ -38,7 +39,7 @@ class TimedFrame:
       rate: declared frames per second; 0 if undeclared.
     """
 
-    pixels: Callable[[], UInt8[np.ndarray, "h w 3"]]
+    pixels: Callable[[], UInt8[np.ndarray, "h w c"]]
     size: tuple[int, int]
     begin: float
     length: float
@@ -94,10 +95,45 @@ def decode(
       ValueError: the file is missing, holds no video, is damaged (says after how many
         frames), or exceeds the limits.
     """
-    source, good, before = existing(path, field), 0, 0.0
-    named = f"{field} {quoted(path)}"
+    return _checked(existing(path, field), f"{field} {quoted(path)}", limits)
+
+
+def decode_bytes(
+    content: bytes, named: str, *, keep_alpha: bool = False, limits: Limits = LIMITS
+) -> Iterator[TimedFrame]:
+    """Yield the frames of a video that is in memory, as `decode` does.
+
+    Args:
+      content: of a video file.
+      named: its name in error messages.
+      keep_alpha: whether pictures of a video with alpha have a fourth channel.
+      limits: how large its frames may be, and how long they may last.
+
+    Raises:
+      ValueError: as in `decode`.
+    """
+    return _checked(InMemory(content), named, limits, keep_alpha)
+
+
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """The content of a file, which opens like a path."""
+
+    content: bytes
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
+        """Open it for reading."""
+        del mode
+        return io.BytesIO(self.content)
+
+
+def _checked(
+    source: Openable, named: str, limits: Limits, keep_alpha: bool = False
+) -> Iterator[TimedFrame]:
+    """Yield the frames of a file; name it in every error."""
+    good, before = 0, 0.0
     try:
-        for shown in _frames(source, named, limits):
+        for shown in _frames(source, named, limits, keep_alpha):
             if good and shown.begin - before > limits.gap:
                 raise ValueError(
                     f"frame {good} comes {shown.begin - before:.3g} seconds after the "
@@ -111,17 +147,21 @@ def decode(
         raise ValueError(f"{named} holds no frames; give another file")
 
 
-def _frames(source: epath.Path, named: str, limits: Limits) -> Iterator[TimedFrame]:
+def _frames(
+    source: Openable, named: str, limits: Limits, keep_alpha: bool
+) -> Iterator[TimedFrame]:
     if animations.is_animation(source):
-        yield from _animated(source, limits)
+        yield from _animated(source, limits, keep_alpha)
         return
     with containers.open_container(source, limits) as opened:
-        yield from _timed(opened, named, limits)
+        yield from _timed(opened, named, limits, keep_alpha)
 
 
-def _animated(source: epath.Path, limits: Limits) -> Iterator[TimedFrame]:
+def _animated(
+    source: Openable, limits: Limits, keep_alpha: bool
+) -> Iterator[TimedFrame]:
     begin = 0.0
-    for picture in animations.animation_frames(source, limits):
+    for picture in animations.animation_frames(source, limits, keep_alpha):
         yield TimedFrame(
             pixels=functools.partial(np.asarray, picture.pixels),
             size=picture.pixels.shape[:2],
@@ -134,7 +174,7 @@ def _animated(source: epath.Path, limits: Limits) -> Iterator[TimedFrame]:
 
 
 def _timed(
-    opened: containers.OpenContainer, named: str, limits: Limits
+    opened: containers.OpenContainer, named: str, limits: Limits, keep_alpha: bool
 ) -> Iterator[TimedFrame]:
     """Decode frames; without valid timestamps, each follows the one before."""
     container, stream, meter = opened
@@ -147,7 +187,7 @@ def _timed(
         meter.frame()
         containers.check_pixels(frame, limits)
         if picture is None:
-            picture = display.picture_of(stream, frame)
+            picture = display.picture_of(stream, frame, keep_alpha)
             size = display.screen_size(stream, frame)
             opening = packets.left_out(frame, named)
         following = begin + length

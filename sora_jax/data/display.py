@@ -54,8 +54,16 @@ def screen_size(stream: Any, frame: Any) -> tuple[int, int]:
     return (width, height) if orientation(frame).is_swapped else (height, width)
 
 
-def picture_of(stream: Any, first: Any) -> Callable[[Any], UInt8[np.ndarray, "h w 3"]]:
-    """Return a function from the frames of a stream to pictures for display."""
+def picture_of(
+    stream: Any, first: Any, keep_alpha: bool = False
+) -> Callable[[Any], UInt8[np.ndarray, "h w c"]]:
+    """Return a function from the frames of a stream to pictures for display.
+
+    Args:
+      stream: of a container.
+      first: its first frame.
+      keep_alpha: return alpha as a fourth channel, instead of pictures over grey.
+    """
     has_alpha = any(component.is_alpha for component in first.format.components)
     to_screen = hdr.conversion(first.color_trc, first.color_primaries)
     if to_screen is None:
@@ -75,14 +83,15 @@ def picture_of(stream: Any, first: Any) -> Callable[[Any], UInt8[np.ndarray, "h 
         graph.add("buffersink"),
     ).configure()
 
-    def picture(frame: Any) -> UInt8[np.ndarray, "h w 3"]:
+    def picture(frame: Any) -> UInt8[np.ndarray, "h w c"]:
         graph.vpush(frame)
         pixels: Any = graph.vpull().to_ndarray()
         if to_screen is not None:
             colours = to_screen(pixels[..., :3])
             alpha = (pixels[..., 3:] >> 8).astype(np.uint8)
             pixels = np.concatenate([colours, alpha], axis=2)
-        pixels = to_uint8(over_grey(pixels)) if has_alpha else pixels
+        if has_alpha and not keep_alpha:
+            pixels = to_uint8(over_grey(pixels))
         return orientation(frame)(pixels)
 
     return picture

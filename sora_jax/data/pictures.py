@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import warnings
 from collections.abc import Callable, Iterator
 from typing import IO, TypeVar
 
 import numpy as np
-from etils import epath
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
-from sora_jax.data.video import over_grey, to_float
-from sora_jax.files import PathLike, existing, quoted
+from sora_jax.data.video import over_grey, to_float, to_uint8
+from sora_jax.files import Openable, PathLike, existing, quoted
 from sora_jax.limits import LIMITS, Limits
 
 T = TypeVar("T")
@@ -74,7 +74,7 @@ def _upright_size(image: Image.Image) -> tuple[int, int]:
 
 @contextlib.contextmanager
 def open_picture(
-    source: epath.Path, formats: tuple[str, ...] = STILLS, limits: Limits = LIMITS
+    source: Openable, formats: tuple[str, ...] = STILLS, limits: Limits = LIMITS
 ) -> Iterator[Image.Image]:
     """Open an image file; reads only its header.
 
@@ -112,6 +112,37 @@ def read_image(
     return pixels[None]
 
 
+def still_of(
+    content: bytes, *, keep_alpha: bool = False
+) -> UInt8[np.ndarray, "h w c"] | None:
+    """Return the upright picture that some bytes are; None if they are none.
+
+    Args:
+      content: of a file.
+      keep_alpha: return alpha, if it has any, as a fourth channel; else it shows grey.
+
+    Raises:
+      ValueError: it has more pixels than the limits allow.
+    """
+    if content[4:8] == b"ftyp" and content[8:12] not in (b"avif", b"avis"):
+        return None  # a video, which Pillow needs not try
+    try:
+        file = io.BytesIO(content)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            with Image.open(file, formats=STILLS) as image:
+                if _is_animated(image):
+                    return None
+                if image.width * image.height > LIMITS.pixels:
+                    raise ValueError(
+                        f"a picture of {image.width}x{image.height} has more than "
+                        f"{LIMITS.pixels} pixels: make it smaller"
+                    )
+                return pixels_of(ImageOps.exif_transpose(image), keep_alpha)
+    except UnidentifiedImageError:
+        return None
+
+
 def _read(
     path: PathLike, field: str, limits: Limits, use: Callable[[Image.Image], T]
 ) -> T:
@@ -139,6 +170,15 @@ def _image(file: IO[bytes], formats: tuple[str, ...]) -> Image.Image:
 def _is_animated(image: Image.Image) -> bool:
     # Layers, pages, and additional views in a camera's JPEG are not frames.
     return image.format in ANIMATED and getattr(image, "is_animated", False)
+
+
+def pixels_of(
+    image: Image.Image, keep_alpha: bool = False
+) -> UInt8[np.ndarray, "h w c"]:
+    """Return the pixels of an image: RGB over grey, or RGBA if it has alpha to keep."""
+    if keep_alpha and image.has_transparency_data:
+        return np.asarray(image.convert("RGBA"))
+    return to_uint8(rgb(image))
 
 
 def rgb(image: Image.Image) -> Float[np.ndarray, "h w c"]:

@@ -1,0 +1,1 @@
+"""TFDS builders of captioned clips, which store encoded video; without TensorFlow."""

@@ -1,0 +1,1 @@
+"""Animated characters and things by professional artists, with composed captions."""
