@@ -90,7 +90,7 @@ class ClipDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             yield key, example
 
     def _beam_examples(self, keys: Sequence[str]) -> Any:
-        import apache_beam as beam
+        import apache_beam as beam  # pyright: ignore[reportMissingImports]
 
         return beam.Create(list(keys)) | beam.FlatMap(MakeExample(self.recipe))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import av
+from av.error import FFmpegError
 import numpy as np
 from jaxtyping import UInt8
 
@@ -60,5 +60,5 @@ def _has_sound(content: bytes) -> bool:
         opened = containers.open_container(decoding.InMemory(content))
         with opened as (container, _, _):
             return bool(container.streams.audio)
-    except (av.FFmpegError, ValueError):
+    except (FFmpegError, ValueError):
         return False  # an animation that Pillow reads

@@ -82,7 +82,7 @@ def _frames(
 def _resized(
     frame: decoding.TimedFrame, size: Size, channels: int
 ) -> UInt8[np.ndarray, "h w c"]:
-    """Crop to the aspect ratio of a size and scale; blends by alpha where it resizes."""
+    """Crop to the aspect ratio of a size, and scale."""
     pixels = frame.pixels()
     if channels == 4 and pixels.shape[2] == 3:
         pixels = np.pad(pixels, ((0, 0), (0, 0), (0, 1)), constant_values=255)

@@ -166,7 +166,7 @@ def read_index(directory: PathLike, split: str) -> list[StoredSpec]:
     if not path.exists():
         return []
     try:
-        return msgspec.json.Decoder(StoredSpec).decode_lines(path.read_bytes())
+        return msgspec.json.Decoder(type=StoredSpec).decode_lines(path.read_bytes())
     except msgspec.MsgspecError as error:
         raise ValueError(f"{str(path)!r} is damaged ({error}): delete it") from error
 
