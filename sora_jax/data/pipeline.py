@@ -105,7 +105,7 @@ class BuildRow:
         """Load and pack a row."""
         samples = [
             make_sample(
-                self.records[self.views[number].record],
+                self._draw(self.views[number].record, rng),
                 self.views[number],
                 self.patch,
                 self.packing,
@@ -118,6 +118,11 @@ class BuildRow:
         ]
         most = self.packing.samples
         return pack_row(samples, self.packing.tokens, most, self.pad_to)
+
+    def _draw(self, number: int, rng: np.random.Generator) -> Record:
+        """Read one of the encoded draws of a clip."""
+        draws = self.records.draws(number)
+        return self.records.read(number, int(rng.integers(draws)) if draws > 1 else 0)
 
 
 class Rows:

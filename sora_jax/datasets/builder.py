@@ -49,6 +49,9 @@ class ClipDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     VERSION = tfds.core.Version("1.0.0")
     RELEASE_NOTES: ClassVar = {"1.0.0": "Encoded bytes, captions, scores."}
+    # Nothing is downloaded by TFDS, which would look for checksums with a package that
+    # it does not depend on.
+    url_infos: ClassVar = {}
 
     def __init__(
         self,

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from sora_jax import sharding
 from sora_jax.config import VAERun
-from sora_jax.data import pipeline, video
+from sora_jax.data import backgrounds, pipeline, video
 from sora_jax.data.sources.protocol import ClipSource, Sources
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE
@@ -173,11 +173,19 @@ def _pixels(
         mask = np.ones(pixels.shape[:3], bool)
         if sources.subjects is not None:
             mask = sources.subjects(sources.train.spec(index))
+        elif pixels.shape[-1] == 4:
+            mask = pixels[..., 3] > 0
         pixels = video.crop_around(pixels, mask, window, rng)
-    return video.to_float(pixels)
+    return video.to_float(backgrounds.over(pixels, backgrounds.draw_name(rng)))
 
 
 def held_out_clips(source: ClipSource) -> Float[np.ndarray, "b t h w c"]:
     """Return a few clips of the test split, the same in every run."""
     count = min(HELD_OUT_CLIPS, len(source))
-    return video.to_float(np.stack([source.read(i).pixels for i in range(count)]))
+    names = list(backgrounds.BACKGROUNDS)
+    clips = [source.read(i).pixels for i in range(count)]
+    shown = [
+        backgrounds.over(pixels, names[i % len(names)])
+        for i, pixels in enumerate(clips)
+    ]
+    return video.to_float(np.stack(shown))

@@ -184,6 +184,15 @@ def encode_run_of(folder: PathLike) -> EncodeRun:
     return from_json(EncodeRun, read_json(path, COPY))
 
 
+def clip_counts(folder: PathLike, run: EncodeRun) -> dict[str, int]:
+    """Return how many clips of each split a finished encode run has."""
+    path = located(folder, "folder") / "clips.json"
+    if not path.exists():  # written by an earlier version, from the playground
+        return {"train": run.data.length, "held_out": run.held_out_clips}
+    counts = read_json(path, COPY)
+    return {name: int(counts[name]) for name in ("train", "held_out")}
+
+
 def same_encoder(one: VAE, other: VAE) -> bool:
     """Return whether VAEs encode the same latents, apart from normalization.
 

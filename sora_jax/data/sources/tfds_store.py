@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -118,6 +119,14 @@ def find_directories(path: PathLike) -> tuple[str, ...]:
     return tuple(map(str, parts))
 
 
+def default_directory(name: str) -> str:
+    """Return the folder of a dataset by its name, where TFDS keeps datasets."""
+    from tensorflow_datasets.core import constants
+
+    root = os.environ.get("TFDS_DATA_DIR", constants.DATA_DIR)
+    return os.path.join(os.path.expanduser(root), name)
+
+
 def open_source(directories: Sequence[str], split: str) -> Any:
     """Open the records of a split for random access.
 
@@ -131,7 +140,7 @@ def open_source(directories: Sequence[str], split: str) -> Any:
             builder = tfds.builder_from_directory(directories[0])
         else:
             builder = tfds.builder_from_directories(list(directories))
-        return builder.as_data_source(split)
+        return builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
