@@ -69,9 +69,7 @@ RUNS = {
         text=TextConfig(vocabulary=1600, unroll=2),
         packing=PackingConfig(tokens=504, rows=4, samples=4),
         flow=FlowConfig(shift=3.0),
-        optim=OptimConfig(
-            name="muon", lr=5e-3, warmup=100, decay=0.5, ema_decay=0.998
-        ),
+        optim=OptimConfig(name="muon", lr=5e-3, warmup=100, decay=0.5, ema_decay=0.998),
         cpu_matmul_dtype="bfloat16",
         eval_every=500,
         checkpoint_every=250,

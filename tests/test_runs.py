@@ -169,7 +169,7 @@ def scale_setup(evaluate):
         )
         return loop.TrainSetup(
             program=program,
-            data=lambda: iter(numbers.to_iter_dataset()),
+            data=lambda first: iter(numbers[first:].to_iter_dataset()),
             evaluate=evaluate,
             work={"clips": 1.0, "FLOP": 1.0},
         )

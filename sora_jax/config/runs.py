@@ -41,6 +41,8 @@ class VAERun(RunConfig):
     vae: VAEConfig = VAEConfig()
     # Clips of a step.
     batch: int = 8
+    # Processes that decode clips on each host; 0 decodes in threads.
+    workers: int = 0
     # Side in pixels of the crop around an object; 0 trains on whole frames.
     window: int = 0
     # A VAE to start from: the workdir of a run on images, or a weights folder.
@@ -64,7 +66,10 @@ class VAERun(RunConfig):
         require_within(
             "",
             self,
-            {"batch": (1, math.inf), **{name: (0, math.inf) for name in weights}},
+            {
+                "batch": (1, math.inf),
+                **{name: (0, math.inf) for name in (*weights, "workers")},
+            },
             train_split(self.data),
             (len(frames) == 1, f"data.frames {one}, got {frames}"),
             (len(sizes) == 1, f"data.sizes (data.size) {one}, got {sizes}"),

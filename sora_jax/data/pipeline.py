@@ -146,10 +146,15 @@ class Rows:
 
 
 def batches(
-    build: BuildRow, rows: Sequence[Sequence[int]], seed: int, share: Share = WHOLE
+    build: BuildRow,
+    rows: Sequence[Sequence[int]],
+    seed: int,
+    share: Share = WHOLE,
+    first: int = 0,
 ) -> grain.DatasetIterator:
-    """Yield batches of planned rows forever."""
-    return shuffled(Rows(rows), build, build.packing.rows, seed, share, join)
+    """Yield batches of planned rows forever, from that of step `first` + 1."""
+    size = build.packing.rows
+    return shuffled(Rows(rows), build, size, seed, share, join, first=first)
 
 
 def shuffled(
@@ -159,8 +164,13 @@ def shuffled(
     seed: int,
     share: Share = WHOLE,
     join: Callable[[Sequence[Any]], Any] | None = None,
+    *,
+    first: int = 0,
+    workers: int = 0,
 ) -> grain.DatasetIterator:
     """Yield batches of a source forever, reshuffled in every epoch.
+
+    A batch depends on seed and step alone, whatever the hosts and the workers.
 
     Args:
       source: random access.
@@ -169,12 +179,19 @@ def shuffled(
       seed: of order and generators.
       share: this host's part of a step.
       join: collates elements; stacks their arrays by default.
+      first: steps to skip.
+      workers: processes that make samples; 0 makes them in threads of this one.
     """
     # Seed before splitting by host, or all hosts would draw the same.
     dataset = grain.MapDataset.source(source).seed(seed).shuffle().random_map(make)
     part, parts = share
     mine = dataset.repeat(EPOCHS).batch(batch // parts, batch_fn=join)[part::parts]
-    return iter(mine.to_iter_dataset(grain.ReadOptions(num_threads=2)))
+    threads = grain.ReadOptions(num_threads=2)
+    data = mine[first:].to_iter_dataset(threads)
+    if workers:
+        options = grain.MultiprocessingOptions(num_workers=workers)
+        data = data.mp_prefetch(options)
+    return iter(data)
 
 
 def join(rows: Sequence[Batch]) -> Batch:

@@ -95,7 +95,7 @@ def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
     return TrainSetup(
         program=program,
         frozen=frozen,
-        data=lambda: clips(config, sources, sharding.host_share(mesh_plan)),
+        data=lambda step: clips(config, sources, sharding.host_share(mesh_plan), step),
         evaluate=evaluation(program, frozen, held_out),
         work={"clips": config.batch, "FLOP": flops},
         sources={"start_from": workdirs.start_digest(config.start_from)}
@@ -157,12 +157,20 @@ def optimizer(
 
 
 def clips(
-    config: VAERun, sources: Sources, share: pipeline.Share
+    config: VAERun, sources: Sources, share: pipeline.Share, first: int = 0
 ) -> Iterator[Float[np.ndarray, "b t h w c"]]:
-    """Yield batches of pixels forever."""
+    """Yield batches of pixels forever, from that of step `first` + 1."""
     make = partial(_pixels, config.window, sources)
     indices = range(len(sources.train))
-    return pipeline.shuffled(indices, make, config.batch, config.seed, share)
+    return pipeline.shuffled(
+        indices,
+        make,
+        config.batch,
+        config.seed,
+        share,
+        first=first,
+        workers=config.workers,
+    )
 
 
 def _pixels(
