@@ -49,7 +49,7 @@ PROGRAMS = {
         "stopped; --out is not whole without its model_index.json",
     ),
     "eval": Program(
-        "sora_jax.worlds.playground.judge.command",
+        "sora_jax.commands.eval",
         "evaluate how well videos match their prompts",
         "stopped; nothing was written",
     ),

@@ -10,10 +10,9 @@ from jaxtyping import Bool
 
 from sora_jax import hashes
 from sora_jax.config import ClipsConfig, DataConfig
-from sora_jax.config.clips import TFDS
-from sora_jax.data.sources import tfds_store
+from sora_jax.data.sources.opening import open_store
 from sora_jax.data.sources.protocol import ClipSpec, Sources
-from sora_jax.data.sources.stored import ClipStore, StoredClips, open_stored
+from sora_jax.data.sources.stored import StoredClips, open_stored
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.source import Playground
 
@@ -41,18 +40,6 @@ def _stored(data: ClipsConfig, held_out: int) -> Sources:
     test = dataclasses.replace(data, split=data.held_out, length=held_out)
     held = open_stored(open_store(test, test.split), test)
     return Sources(train=train, held_out=held, digest=_digest(train, held))
-
-
-def open_store(data: ClipsConfig, split: str) -> ClipStore:
-    """Open a split of a TFDS dataset.
-
-    Raises:
-      ValueError: there is none.
-    """
-    path = data.path
-    if path.startswith(TFDS):
-        path = tfds_store.default_directory(path.removeprefix(TFDS))
-    return tfds_store.TfdsStore(tfds_store.find_directories(path), split, data.fields)
 
 
 def _digest(*sources: StoredClips) -> str:
