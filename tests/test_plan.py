@@ -154,6 +154,7 @@ def test_a_refusal_says_how_much_would_be_needed():
     assert planner.needed(message) == pytest.approx(20.38 * 2**30)
 
 
+@pytest.mark.slow
 def test_steps_of_training_and_sampling_are_planned():
     printed = run_module("tests.spawned.plan_here", "configs/dit_debug.py")
     plans = [json.loads(line) for line in printed.splitlines()]
