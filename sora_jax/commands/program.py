@@ -8,6 +8,7 @@ import sys
 from typing import NamedTuple
 
 from sora_jax import cli
+from sora_jax.files import quoted
 
 
 class Program(NamedTuple):
@@ -80,7 +81,7 @@ def main() -> None:
         elif name not in PROGRAMS:
             near = cli.closest(name, PROGRAMS)
             hint = f"did you mean {near}?" if near else usage()
-            raise ValueError(f"{cli.quoted(name)} is no program: {hint}")
+            raise ValueError(f"{quoted(name)} is no program: {hint}")
         else:
             run(PROGRAMS[name], name, rest)
 

@@ -13,14 +13,13 @@ from etils import epath
 from flax import nnx
 
 from sora_jax import parameter_trees as trees
-from sora_jax.checkpoint import Checkpoints
+from sora_jax.checkpoint import Checkpoints, Steps
 from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
 from sora_jax.files import PathLike, located
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.steps import Steps
 from sora_jax.weights import bundle, folders, safetensors_io
 from sora_jax.weights.descriptions import COPY, exists, read_description, refuse_changed
 from sora_jax.weights.modules import abstract_of, parameters
