@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 import jax
 from etils import epath
 from flax import nnx
-from jax.sharding import Mesh
 
 from sora_jax import files, hashes, sharding
-from sora_jax.config import RULES, ModelConfig, from_json
+from sora_jax.config import ModelConfig, from_json
 from sora_jax.families import FAMILIES, OURS, Family
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer
@@ -41,7 +40,7 @@ ASSETS = epath.resource_path("sora_jax") / "assets"
 TOKENIZER = "tokenizer.model"
 
 
-def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
+def load(folder: PathLike = ASSETS, mesh_plan: MeshPlan = SINGLE_DEVICE) -> Weights:
     """Load a folder of weights, onto a mesh if there is one.
 
     Raises:
@@ -56,20 +55,23 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
             "it again with python -m sora_jax.weights.publish"
         )
-    networks = {name: load_network(folder, name, mesh) for name in family.used(config)}
-    mesh_plan = MeshPlan(mesh, RULES) if mesh else SINGLE_DEVICE
+    networks = {
+        name: load_network(folder, name, mesh_plan) for name in family.used(config)
+    }
     weights = weights_in_memory(
         config, load_tokenizer(folder), family=family, **networks
     )
     return dataclasses.replace(weights, digest=digest(folder), mesh_plan=mesh_plan)
 
 
-def load_network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
+def load_network(
+    folder: PathLike, name: str, mesh_plan: MeshPlan = SINGLE_DEVICE
+) -> nnx.Module:
     """Load one network of a folder, onto a mesh if there is one."""
     family, config = describe_family(folder)
     refuse_changed(folder, file_of(name))
     build = family.networks[name].build(config)
-    return load_module(epath.Path(folder) / file_of(name), build, mesh)
+    return load_module(epath.Path(folder) / file_of(name), build, mesh_plan)
 
 
 def file_of(name: str) -> str:
@@ -163,13 +165,15 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
 
 
 def load_module(
-    path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
+    path: PathLike,
+    make: Callable[[nnx.Rngs], M],
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> M:
     """Build a module with the parameters of a file, on a mesh if there is one."""
     graphdef, abstract = abstract_of(make)
-    if mesh is not None:
+    if mesh_plan.is_sharded:
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
-        placed = sharding.parameter_shardings(module, MeshPlan(mesh, RULES))
+        placed = sharding.parameter_shardings(module, mesh_plan)
         abstract = jax.tree.map(
             lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
             abstract,
