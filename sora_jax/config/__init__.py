@@ -6,6 +6,7 @@ an override on the command line is checked like any other value.
 """
 
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
+from sora_jax.config.dtypes import resolve_dtypes
 from sora_jax.config.models import (
     AttentionPlan,
     CriticConfig,
@@ -59,6 +60,7 @@ __all__ = [
     "VAERun",
     "from_json",
     "require",
+    "resolve_dtypes",
     "to_json",
     "with_new_names",
 ]

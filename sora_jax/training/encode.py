@@ -80,7 +80,7 @@ def _encode_alone(
         is_measured = bool((vae.latent_std[...] != 1).any())
         if not is_measured:
             vae = measure_latents(vae, config, sources.train)
-        bundle.save_vae(folder, vae)
+        bundle.save_vae(folder, vae, workdirs.describe_vae(config.vae))
     vae = workdirs.load_vae(workdir)
     if not (folder / "tokenizer.model").exists():
         tokenizer = make_tokenizer(config, sources.train)

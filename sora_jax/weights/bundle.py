@@ -17,7 +17,7 @@ from etils import epath
 from flax import nnx
 
 from sora_jax import files, hashes, sharding
-from sora_jax.config import ModelConfig, from_json
+from sora_jax.config import ModelConfig, VAEConfig, from_json, resolve_dtypes
 from sora_jax.families import FAMILIES, OURS, Family
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer
@@ -70,6 +70,7 @@ def load_network(
     """Load one network of a folder, onto a mesh if there is one."""
     family, config = describe_family(folder)
     refuse_changed(folder, file_of(name))
+    config = resolve_dtypes(config, mesh_plan.platform)
     build = family.networks[name].build(config)
     return load_module(epath.Path(folder) / file_of(name), build, mesh_plan)
 
@@ -107,13 +108,19 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
     write_description(where / "config.json", {**kind, **config}, kept)
 
 
-def save_vae(folder: PathLike, vae: VAE) -> None:
-    """Write a folder with only a VAE, in float32."""
+def save_vae(folder: PathLike, vae: VAE, config: VAEConfig) -> None:
+    """Write a folder with only a VAE, in float32.
+
+    Args:
+      folder: to write.
+      vae: the VAE.
+      config: its config, whose dtype another platform may resolve otherwise.
+    """
     where, name = epath.Path(folder), "vae.safetensors"
     content = safetensors_io.serialize(parameters(vae), dtype=None)
     kept = {name: hashes.of_bytes(content)}
     # The tensors are written last: they complete the folder.
-    write_description(where / "vae.json", dataclasses.asdict(vae.config), kept)
+    write_description(where / "vae.json", dataclasses.asdict(config), kept)
     write_bytes(where / name, content)
 
 

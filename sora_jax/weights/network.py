@@ -12,6 +12,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sora_jax import sharding
+from sora_jax.config import resolve_dtypes
 from sora_jax.families.family import NetworkSpec, TensorFiles
 from sora_jax.families.table import Entry
 from sora_jax.nn.parameters import metadata
@@ -63,13 +64,15 @@ class StoredNetwork:
     ) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:
         """Return the module's graph definition, and parameters by path, as shapes."""
 
+        config = resolve_dtypes(self.config, mesh_plan.platform)
+
         def make(rngs: nnx.Rngs) -> nnx.Module:
-            return self.spec.module(self.config, rngs=rngs)
+            return self.spec.module(config, rngs=rngs)
 
         graphdef, shapes = abstract_of(make)
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
         exactly = flatten(metadata(module, "keep_float32", False))
-        dtype = compute_dtype(self.config.dtype)
+        dtype = compute_dtype(config.dtype)
         kinds = self.stored_dtypes()
         placed: dict[str, Any] = {}
         if mesh_plan.is_sharded:
