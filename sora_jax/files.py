@@ -5,11 +5,13 @@ References from one file to another are never followed. Needs no JAX.
 
 from __future__ import annotations
 
+import dataclasses
+import io
 import json
 import os
 import stat
 from collections.abc import Iterable
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, TypeVar
 
 import msgspec
 from etils import epath
@@ -31,12 +33,19 @@ _KINDS = (
 )
 
 
-class Openable(Protocol):
-    """A path, or bytes in memory (`decoding.InMemory`)."""
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """The content of a file, which opens like a path."""
 
-    def open(self, mode: Any = "rb") -> IO[bytes]:
+    content: bytes
+
+    def open(self, mode: str = "rb") -> IO[bytes]:
         """Open it for reading."""
-        ...
+        del mode
+        return io.BytesIO(self.content)
+
+
+Openable = epath.Path | InMemory
 
 
 def existing(path: PathLike, field: str) -> epath.Path:

@@ -118,7 +118,7 @@ def test_products_of_rounded_factors_move_parameters_nearly_as_exact_ones(monkey
             ema=jax.tree.map(jnp.copy, w),
             opt_state=optimization.transform.init(w),
         )
-        update = step.jitted_train_step(loss, optimization, 0, products)
+        update = step.jitted_train_step(loss, optimization, 0, "cpu", products)
         before = np.asarray(w["w"])
         program = update.lower(start, {}, x).compile()
         after, _ = program(start, {}, x)

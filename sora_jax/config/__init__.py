@@ -7,6 +7,7 @@ an override on the command line is checked like any other value.
 
 from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
+from sora_jax.config.dtypes import resolve_dtypes
 from sora_jax.config.models import (
     AttentionPlan,
     CriticConfig,
@@ -62,6 +63,7 @@ __all__ = [
     "VAERun",
     "from_json",
     "require",
+    "resolve_dtypes",
     "to_json",
     "with_new_names",
 ]

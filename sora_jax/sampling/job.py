@@ -12,7 +12,12 @@ from typing import Any
 import jax
 
 from sora_jax import cli, sharding
-from sora_jax.config import MeshConfig, ModelConfig, SamplingConfig
+from sora_jax.config import (
+    MeshConfig,
+    ModelConfig,
+    SamplingConfig,
+    resolve_dtypes,
+)
 from sora_jax.data import outputs, storyboard
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
@@ -82,8 +87,9 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         segments = make_segments(problems, task, arguments, settings, model)
     if segments is not None:
         first = with_prompts(segments, asked.prompts[:1], arguments.seed or 0)
+        resolved = resolve_dtypes(model, sharding.SINGLE_DEVICE.platform)
         shown = checks.collect(
-            problems, check_segments, first, model, arguments.limits
+            problems, check_segments, first, resolved, arguments.limits
         ) or (None, None)
     frames, size = shown
     name = "" if any(asked.prompts) else arguments.task

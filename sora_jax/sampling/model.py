@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from sora_jax import files, sharding
 from sora_jax.condition import Condition
-from sora_jax.config import SAMPLING_MESH, MeshConfig
+from sora_jax.config import SAMPLING_MESH, MeshConfig, resolve_dtypes
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import codec, converters, rewording, unfamiliar
@@ -199,7 +199,9 @@ class Model(TaskMethods):
             if problems:
                 raise ValueError("\n".join(problems))
             segments = with_prompts(segments, texts, number)
-            check_segments(segments, self.config, self.limits)
+            platform = self.weights.mesh_plan.platform
+            config = resolve_dtypes(self.config, platform)
+            check_segments(segments, config, self.limits)
         return self.sample(self.reword(segments), progress)
 
     def context(self, settings: dict[str, Any]) -> TaskContext:

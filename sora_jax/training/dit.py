@@ -19,7 +19,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from sora_jax import compiling, sharding
-from sora_jax.config import DiTConfig, DiTRun
+from sora_jax.config import DiTConfig, DiTRun, resolve_dtypes
 from sora_jax.data import pipeline, planning
 from sora_jax.data.packing import statistics
 from sora_jax.families import OURS
@@ -73,6 +73,7 @@ def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
         ("dit.mlp", config.dit.mlp, "mlp"),
     ):
         sharding.check_shares(name, length, axis, mesh_plan)
+    config = resolve_dtypes(config, mesh_plan.platform)
 
     def optimizer(
         groups: Mapping[Path, str | None],
@@ -144,7 +145,7 @@ def evaluation(
     """Return the evaluation: held-out loss at fixed times by clip shape, samples."""
     held_out = held_out_batches(config, latents)
 
-    @partial(jax.jit, compiler_options=compiling.options(jax.default_backend()))
+    @partial(jax.jit, compiler_options=compiling.options(mesh_plan.platform))
     def loss_at_time(params: Params, frozen: Params, batch: Batch, t: Array) -> Array:
         levels = jnp.full_like(batch.tokens.levels, t).at[:, 0].set(0.0)
         networks = program.networks(params, frozen)

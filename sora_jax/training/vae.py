@@ -14,7 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
-from sora_jax.config import VAERun
+from sora_jax.config import VAERun, resolve_dtypes
 from sora_jax.data import backgrounds, pipeline, video
 from sora_jax.data.sources.protocol import ClipSource, Sources
 from sora_jax.models.critic import Critic
@@ -52,6 +52,7 @@ def train_program(config: VAERun, mesh_plan: MeshPlan) -> TrainProgram:
       ValueError: the mesh cannot share the batch.
     """
     sharding.check_batch("batch", config.batch, mesh_plan)
+    config = resolve_dtypes(config, mesh_plan.platform)
     return plan_program(
         config,
         mesh_plan,

@@ -62,7 +62,7 @@ def publish(arguments: PublishOptions) -> None:
         vae = same_latents(arguments.vae, vae)
     config = ModelConfig(
         name=arguments.name or epath.Path(arguments.run).name,
-        vae=vae.config,
+        vae=workdirs.describe_vae(run.latents),
         dit=run.dit,
         text=run.text,
         sampling=arguments.sampling,

@@ -14,12 +14,20 @@ from flax import nnx
 
 from sora_jax import parameter_trees as trees
 from sora_jax.checkpoint import Checkpoints, Steps
-from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
+from sora_jax.config import (
+    DiTRun,
+    EncodeRun,
+    VAEConfig,
+    VAERun,
+    from_json,
+    resolve_dtypes,
+)
 from sora_jax.files import PathLike, located
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.sharding import SINGLE_DEVICE
 from sora_jax.weights import bundle, folders, safetensors_io
 from sora_jax.weights.descriptions import COPY, exists, read_description, refuse_changed
 from sora_jax.weights.modules import abstract_of, parameters
@@ -56,26 +64,16 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
       ValueError: the folder has no VAE.
     """
     where = located(folder, field)
+    config = resolve_dtypes(describe_vae(folder, field), SINGLE_DEVICE.platform)
     if exists(where, "vae.safetensors"):
         refuse_changed(where, "vae.safetensors")
-        if exists(where, "vae.json"):
-            data, _ = read_description(where / "vae.json")
-            config = from_json(VAEConfig, data, whole=True)
-        else:
-            config = bundle.describe(folder).vae
         return bundle.load_module(
             where / "vae.safetensors", lambda r: VAE(config, rngs=r)
         )
     if folders.find_stored_model(folder) is not None:
         return cast(VAE, folders.load_network(folder, "vae"))
-    if not exists(where, "checkpoints"):
-        raise ValueError(
-            f"{field}: {str(folder)!r} holds neither vae.safetensors nor "
-            "checkpoints; give the workdir of a VAE run (configs/playground_vae.py) or "
-            "a weights folder"
-        )
     run = from_json(VAERun, read_json(where / "config.json", COPY))
-    graphdef, abstract = abstract_of(lambda r: VAE(run.vae, rngs=r))
+    graphdef, abstract = abstract_of(lambda r: VAE(config, rngs=r))
     trained, kept = trees.split_trainable({"vae": abstract}, run.trainable)
     with Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore(None, {"ema": trained})
@@ -88,6 +86,26 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
         start = {"vae": parameters(load_vae(run.start_from, "start_from"))}
         params = trees.merge(start, params)
     return nnx.merge(graphdef, params["vae"])
+
+
+def describe_vae(folder: PathLike, field: str = "vae") -> VAEConfig:
+    """Read the config of a VAE; see `load_vae`."""
+    where = located(folder, field)
+    if exists(where, "vae.safetensors"):
+        if not exists(where, "vae.json"):
+            return bundle.describe(folder).vae
+        data, _ = read_description(where / "vae.json")
+        return from_json(VAEConfig, data, whole=True)
+    stored = folders.find_stored_model(folder)
+    if stored is not None:
+        return stored.config.vae
+    if not exists(where, "checkpoints"):
+        raise ValueError(
+            f"{field}: {str(folder)!r} holds neither vae.safetensors nor "
+            "checkpoints; give the workdir of a VAE run (configs/playground_vae.py) or "
+            "a weights folder"
+        )
+    return from_json(VAERun, read_json(where / "config.json", COPY)).vae
 
 
 def run_of(folder: PathLike, field: str) -> DiTRun:
@@ -115,8 +133,9 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
       ValueError: the folder is not a workdir, or has no undamaged checkpoint.
     """
     run = run_of(folder, field)
-    dit, dit_shapes = abstract_of(lambda r: DiT(run.dit, rngs=r))
-    text, text_shapes = abstract_of(lambda r: TextEncoder(run.text, rngs=r))
+    resolved = resolve_dtypes(run, SINGLE_DEVICE.platform)
+    dit, dit_shapes = abstract_of(lambda r: DiT(resolved.dit, rngs=r))
+    text, text_shapes = abstract_of(lambda r: TextEncoder(resolved.text, rngs=r))
     shapes: dict[str, Any] = {"dit": dit_shapes}
     if not run.text_from:
         shapes["text_encoder"] = text_shapes
