@@ -25,6 +25,7 @@ from sora_jax.sampling.limit_checks import (
 )
 from sora_jax.sampling.task_flags import build_task
 from sora_jax.sampling.tasks import Task
+from sora_jax.weights.adapter_paths import parse_lora
 
 # The name of a repository on a model hub.
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -130,6 +131,8 @@ def check_files(asked: CheckedFlags) -> list[str]:
     arguments = asked.arguments
     if arguments.weights is not None:
         collect(problems, _check_weights, arguments.weights)
+    for lora in arguments.lora:
+        collect(problems, parse_lora, lora)
     assert asked.task is not None
     for name, argument in asked.task.arguments().items():
         value = getattr(asked.task, name)

@@ -44,6 +44,7 @@ class Job:
       segments: of every video, without its prompt and seed.
       seed: of the first video; each later video adds one.
       weights: folder.
+      loras: adapters of the weights.
       mesh: how devices shard them.
       summary: a line to print, defaults included.
       record: task arguments for the sidecar.
@@ -57,6 +58,7 @@ class Job:
     segments: Sequence[Segment]
     seed: int
     weights: os.PathLike | str
+    loras: tuple[str, ...]
     mesh: MeshConfig
     summary: str
     record: dict[str, Any]
@@ -109,6 +111,7 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         segments=segments,
         seed=draw_seed() if arguments.seed is None else arguments.seed,
         weights=weights,
+        loras=arguments.lora,
         mesh=arguments.mesh,
         summary=summarize(arguments.task, model, settings),
         record=sidecar_record(task, arguments.fit),

@@ -48,8 +48,10 @@ def sample_media(
         text_encoder=networks["text_encoder"],
     )
     weights = dataclasses.replace(weights, mesh_plan=mesh_plan)
-    # The size nearest to 64 x 64 that is a multiple of the patch.
+    # The nearest size that is a multiple of the patch.
     units = [vae.config.space_factor * patch for patch in config.dit.patch[1:]]
-    size = tuple(max(unit, 64 // unit * unit) for unit in units)
-    videos = Model(weights).generate(PROMPTS, steps=12, size=size)
+    pairs = zip(units, config.prompt_size, strict=True)
+    size = tuple(max(unit, side // unit * unit) for unit, side in pairs)
+    prompts = config.prompts or PROMPTS
+    videos = Model(weights).generate(prompts, steps=12, size=size)
     return {"samples": np.concatenate(list(to_uint8(videos)), axis=2)}

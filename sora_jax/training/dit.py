@@ -38,6 +38,7 @@ from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.types import TEXT, Batch
 from sora_jax.weights import folders
 from sora_jax.weights.modules import parameters
+from sora_jax.weights.run_networks import build_dit
 
 # What is trained: a transformer and the encoders of its contexts.
 NETWORKS = ("dit", *OURS.contexts.values())
@@ -50,8 +51,11 @@ SampleFn = Callable[[Networks, MeshPlan], dict[str, Media]]
 
 def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """Build the networks of a run, named as in its checkpoints."""
-    networks = ((name, OURS.networks[name]) for name in NETWORKS)
-    return {name: spec.module(spec.sizes(config), rngs=rngs) for name, spec in networks}
+    networks: dict[str, nnx.Module] = {"dit": build_dit(config, rngs)}
+    for name in OURS.contexts.values():
+        spec = OURS.networks[name]
+        networks[name] = spec.module(spec.sizes(config), rngs=rngs)
+    return networks
 
 
 def frozen_networks(config: DiTRun) -> tuple[str, ...]:

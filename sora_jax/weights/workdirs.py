@@ -31,6 +31,7 @@ from sora_jax.sharding import SINGLE_DEVICE
 from sora_jax.weights import bundle, folders, safetensors_io
 from sora_jax.weights.descriptions import COPY, exists, read_description, refuse_changed
 from sora_jax.weights.modules import abstract_of, parameters
+from sora_jax.weights.run_networks import build_dit
 from sora_jax.workdir import read_json
 
 _logger = logging.getLogger(__name__)
@@ -134,7 +135,7 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
     """
     run = run_of(folder, field)
     resolved = resolve_dtypes(run, SINGLE_DEVICE.platform)
-    dit, dit_shapes = abstract_of(lambda r: DiT(resolved.dit, rngs=r))
+    dit, dit_shapes = abstract_of(lambda r: build_dit(resolved, r))
     text, text_shapes = abstract_of(lambda r: TextEncoder(resolved.text, rngs=r))
     shapes: dict[str, Any] = {"dit": dit_shapes}
     if not run.text_from:
