@@ -201,7 +201,9 @@ def test_a_gif_whose_frames_are_all_equal_is_a_video_of_their_length(tmp_path):
     found = footage.read_footage(path, fps=8, size=(8, 8))
     assert found.clip.pixels.shape == (12, 8, 8, 3)
     assert found.source_seconds == 1.5
-    np.testing.assert_array_equal(found.clip.pixels, found.clip.pixels[:1].repeat(12, 0))
+    np.testing.assert_array_equal(
+        found.clip.pixels, found.clip.pixels[:1].repeat(12, 0)
+    )
     # It may still be given as a picture.
     assert footage.read_image(path, size=(8, 8)).shape == (1, 8, 8, 3)
 

@@ -40,7 +40,7 @@ from sora_jax.weights import folders
 from sora_jax.weights.modules import parameters
 
 # What is trained: a transformer and the encoders of its contexts.
-NETWORKS = ("dit", *OURS.contexts.values())
+NETWORKS = (OURS.transformer, *OURS.contexts.values())
 TEXT_ENCODER = OURS.contexts[TEXT]
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)

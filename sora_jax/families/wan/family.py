@@ -16,7 +16,7 @@ from sora_jax.models.vae import VAE
 from sora_jax.types import TEXT
 
 
-def transformer_at(config: ModelConfig, time: float) -> str:
+def expert_at(config: ModelConfig, time: float) -> str:
     """The second transformer serves the times below the boundary."""
     is_low = config.boundary is not None and time < config.boundary
     return DIT_LOW if is_low else "dit"
@@ -44,7 +44,7 @@ WAN = Family(
         ),
     },
     contexts={TEXT: "text_encoder"},
-    transformer_at=transformer_at,
+    experts=expert_at,
     layouts=(layout_diffusers.LAYOUT, layout_original.LAYOUT),
     models=wan.MODELS,
     heads=lambda config: config.dit.heads,
