@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sora_jax.config import ModelConfig, wan
+from sora_jax.config import ModelConfig
 from sora_jax.families.family import Family, NetworkSpec
 from sora_jax.families.ours import summary
-from sora_jax.families.wan import layout_diffusers, layout_original
+from sora_jax.families.wan import layout_diffusers, layout_original, models
 from sora_jax.families.wan.dit_table import dit_table
 from sora_jax.families.wan.layouts import DIT_LOW, guess_model
 from sora_jax.families.wan.text_table import ALIASES, text_table
@@ -46,7 +46,7 @@ WAN = Family(
     contexts={TEXT: "text_encoder"},
     experts=expert_at,
     layouts=(layout_diffusers.LAYOUT, layout_original.LAYOUT),
-    models=wan.MODELS,
+    models=models.MODELS,
     heads=lambda config: config.dit.heads,
     summary=summary,
 )
