@@ -81,7 +81,7 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
     trained = load_trained(tmp_path / "run", "--run")
     before, after = (
         parameters(part)
-        for part in (theirs.networks["text_encoder"], trained.text_encoder)
+        for part in (theirs.networks["text_encoder"], trained.networks["text_encoder"])
     )
     jax.tree.map(np.testing.assert_array_equal, before, after)
     out = tmp_path / "out"

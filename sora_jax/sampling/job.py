@@ -18,7 +18,7 @@ from sora_jax.config import (
     SamplingConfig,
     resolve_dtypes,
 )
-from sora_jax.data import outputs, storyboard
+from sora_jax.data import outputs
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks, flags, resizing, task_flags
@@ -86,6 +86,8 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
     if settings is not None and task is not None:
         if arguments.seconds is not None:
             task = dataclasses.replace(task, frames=settings.frames)  # pyright: ignore
+        if isinstance(task, Storyboard) and not problems:
+            task = read_storyboard(problems, task, arguments.limits)
         segments = make_segments(problems, task, arguments, settings, model)
     if segments is not None:
         first = with_prompts(segments, asked.prompts[:1], arguments.seed or 0)
@@ -160,6 +162,15 @@ def make_segments(
     return checks.collect(problems, task.segments, context)
 
 
+def read_storyboard(
+    problems: list[str], task: Storyboard, limits: Limits
+) -> Storyboard:
+    """Read the file of a storyboard, unless checking it has; append problems."""
+    media = MediaFiles(settings=SamplingConfig(), limits=limits, prefix="--")
+    board = checks.collect(problems, media.storyboard, task.storyboard)
+    return task if board is None else dataclasses.replace(task, storyboard=board)
+
+
 def file_arguments(task: Task) -> dict[str, Any]:
     """Return the arguments of a task that are paths."""
     return {
@@ -181,7 +192,7 @@ def sidecar_record(task: Task, fit: str) -> dict[str, Any]:
         said["fit"] = fit
     if isinstance(task, Storyboard):
         # The file may change later, and holds the prompts.
-        said["story"] = storyboard.read_storyboard_text(task.storyboard)
+        said["story"] = task.storyboard.text
     return said
 
 

@@ -38,10 +38,10 @@ from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.types import TEXT, Batch
 from sora_jax.weights import folders
 from sora_jax.weights.modules import parameters
-from sora_jax.weights.run_networks import build_dit
+from sora_jax.weights.run_networks import build_network
 
 # What is trained: a transformer and the encoders of its contexts.
-NETWORKS = ("dit", *OURS.contexts.values())
+NETWORKS = (OURS.transformer, *OURS.contexts.values())
 TEXT_ENCODER = OURS.contexts[TEXT]
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -51,11 +51,7 @@ SampleFn = Callable[[Networks, MeshPlan], dict[str, Media]]
 
 def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """Build the networks of a run, named as in its checkpoints."""
-    networks: dict[str, nnx.Module] = {"dit": build_dit(config, rngs)}
-    for name in OURS.contexts.values():
-        spec = OURS.networks[name]
-        networks[name] = spec.module(spec.sizes(config), rngs=rngs)
-    return networks
+    return {name: build_network(config, name, rngs) for name in NETWORKS}
 
 
 def frozen_networks(config: DiTRun) -> tuple[str, ...]:

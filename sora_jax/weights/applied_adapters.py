@@ -50,7 +50,9 @@ def with_adapters(weights: Weights, loras: Sequence[Lora]) -> Weights:
 def _base(path: PathLike, weights: Weights) -> Base:
     """Return what an adapter was trained on; PEFT's files do not say which weights."""
     if is_peft_folder(path):
-        return Base(name=weights.config.name, digest="", network="dit")
+        return Base(
+            name=weights.config.name, digest="", network=weights.family.transformer
+        )
     return adapter_files.read_description(path)[1]
 
 

@@ -7,6 +7,7 @@ import dataclasses
 from etils import epath
 
 from sora_jax.config import SeenConfig
+from sora_jax.families import OURS
 from sora_jax.files import PathLike
 from sora_jax.weights import adapter_files, adapters, bundle, folders, workdirs
 from sora_jax.weights.adapter_files import Base
@@ -23,11 +24,11 @@ def save_result(run_folder: PathLike, workdir: PathLike) -> str:
       workdir: the folder to write it into.
     """
     trained = workdirs.load_trained(run_folder, "workdir")
-    start = trained.run.start_from
+    start, name = trained.run.start_from, OURS.transformer
     model, where = folders.describe(start), epath.Path(workdir)
     if trained.run.adapter is not None:
-        learned = adapters.extract(trained.dit, trained.run.adapter)
-        base = Base(name=model.name, digest=folders.digest(start), network="dit")
+        learned = adapters.extract(trained.networks[name], trained.run.adapter)
+        base = Base(name=model.name, digest=folders.digest(start), network=name)
         adapter_files.save_adapter(where / ADAPTER, learned, base)
         return str(where / ADAPTER)
     weights = folders.load_weights(start)
@@ -36,9 +37,7 @@ def save_result(run_folder: PathLike, workdir: PathLike) -> str:
         dataclasses.replace(model, name=f"{model.name}-finetuned", seen=SeenConfig()),
         weights.tokenizer,
         family=weights.family,
-        vae=weights.vae,
-        dit=trained.dit,
-        text_encoder=trained.text_encoder,
+        **{weights.family.autoencoder: weights.vae, **trained.networks},
     )
     bundle.save(where / WEIGHTS, tuned)
     return str(where / WEIGHTS)

@@ -74,9 +74,7 @@ def publish(arguments: PublishOptions) -> None:
     weights = weights_in_memory(
         config,
         workdirs.tokenizer_of(run),
-        vae=vae,
-        dit=trained.dit,
-        text_encoder=trained.text_encoder,
+        **{OURS.autoencoder: vae, **trained.networks},
     )
     bundle.save(out, weights)
     print(f"{out}: step {trained.step} of {arguments.run}")

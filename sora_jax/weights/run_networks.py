@@ -1,15 +1,17 @@
-"""The transformer of a DiT run: with the run's adapter, if it has one."""
+"""Build the networks of a DiT run: its transformer may have an adapter."""
 
 from __future__ import annotations
 
 from flax import nnx
 
 from sora_jax.config import DiTRun
-from sora_jax.models.dit import DiT
+from sora_jax.families import OURS
 from sora_jax.weights import adapters
 
 
-def build_dit(run: DiTRun, rngs: nnx.Rngs) -> DiT:
-    """Build the transformer of a run, with initial parameters."""
-    dit = DiT(run.dit, rngs=rngs)
-    return dit if run.adapter is None else adapters.attach(dit, run.adapter, rngs)
+def build_network(run: DiTRun, name: str, rngs: nnx.Rngs) -> nnx.Module:
+    """Build a network of a run, with initial parameters."""
+    network = OURS.networks[name].build(run)(rngs)
+    if name != OURS.transformer or run.adapter is None:
+        return network
+    return adapters.attach(network, run.adapter, rngs)
