@@ -33,7 +33,8 @@ from sora_jax.workdir import keep_config, refuse_other_config
 
 SHARD = 1024
 
-Stretch = tuple[int, tuple[str, ...]]
+# The first latent of a stretch of time, and its captions.
+CaptionsFrom = tuple[int, tuple[str, ...]]
 EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z"]]
 
 
@@ -242,7 +243,7 @@ def captions_of(spec: ClipSpec) -> tuple[str, ...]:
     return spec.captions[0].texts if spec.captions else ("",)
 
 
-def stretches_of(spec: ClipSpec, time_factor: int) -> tuple[Stretch, ...]:
+def stretches_of(spec: ClipSpec, time_factor: int) -> tuple[CaptionsFrom, ...]:
     """Return the first latent frame of each stretch of time, and its phrasings."""
     parts = spec.captions[1:] or spec.captions
     # The latent frame in which a stretch begins may still show the one before it.
