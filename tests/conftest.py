@@ -32,6 +32,7 @@ from sora_jax.worlds.playground.source import Playground
 from tests.helpers import tiny_wan
 from tests.helpers.paths import CONFIGS
 from tests.helpers.refusals import refuses  # noqa: F401
+from tests.helpers.saved_states import save_twice
 from tests.helpers.tiny import make
 from tests.helpers.worlds import FRAMES, PROMPT, World
 
@@ -178,6 +179,14 @@ def latents(tmp_path):
     encoded = EncodeRun(data=PlaygroundConfig(length=3), held_out_clips=3)
     keep_config(tmp_path, to_json(encoded))
     return tmp_path
+
+
+@pytest.fixture(scope="module")
+def two_saves(tmp_path_factory):
+    """A workdir with checkpoints of steps 10 and 20."""
+    workdir = tmp_path_factory.mktemp("run")
+    save_twice(workdir)
+    return workdir
 
 
 @pytest.fixture(scope="session")
