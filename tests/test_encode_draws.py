@@ -4,14 +4,16 @@ import dataclasses
 
 import numpy as np
 import pytest
+from etils import epath
 
-from sora_jax.config import EncodeRun, VAEConfig
+from sora_jax.config import EncodeRun, PlaygroundConfig, VAEConfig
 from sora_jax.data import backgrounds
 from sora_jax.data.records import Records, write_shard
 from sora_jax.data.sources.protocol import ClipSpec, Sources
 from sora_jax.training import encode
 from sora_jax.training.encode_clips import draw, encode_group
 from sora_jax.types import Caption
+from sora_jax.worlds.playground.source import Playground
 
 VAE = VAEConfig(channels=4)
 RUN = EncodeRun(draws=3, conditioned=0.5, batch=2)
@@ -95,9 +97,10 @@ def test_a_background_is_seen_where_a_clip_is_transparent(name):
 
 
 def test_a_changed_dataset_is_refused(tmp_path):
-    sources = Sources(train=range(3), held_out=range(2), digest="one")
+    source = Playground(PlaygroundConfig(length=3))
+    sources = Sources(train=source, held_out=source, digest="one")
     encode.refuse_other_clips(str(tmp_path), sources)  # nothing is encoded yet
-    encode.write_json(tmp_path / encode.CLIPS, encode.clips_of(sources))
+    encode.write_json(epath.Path(tmp_path) / encode.CLIPS, encode.clips_of(sources))
     encode.refuse_other_clips(str(tmp_path), sources)
     changed = dataclasses.replace(sources, digest="two")
     with pytest.raises(ValueError, match="clips of other files .3 training clips"):

@@ -13,6 +13,7 @@ from typing import Any
 import grain
 import jax
 import numpy as np
+from absl import flags
 from jaxtyping import Int
 
 from sora_jax.config import PackingConfig
@@ -189,6 +190,8 @@ def shuffled(
     threads = grain.ReadOptions(num_threads=2)
     data = mine[first:].to_iter_dataset(threads)
     if workers:
+        if not flags.FLAGS.is_parsed():
+            flags.FLAGS.mark_as_parsed()  # Grain's workers read some
         options = grain.MultiprocessingOptions(num_workers=workers)
         data = data.mp_prefetch(options)
     return iter(data)

@@ -95,7 +95,7 @@ def encode_group(
 
 def _encoded(
     config: EncodeRun, run: EncodeClips, clips: list[Float[np.ndarray, "t h w 3"]]
-) -> Float[np.ndarray, "b t h w z"]:
+) -> Float[np.ndarray, "b t2 h2 w2 z"]:
     return np.asarray(run(stack_and_pad(clips, config.batch)))
 
 
