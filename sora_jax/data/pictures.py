@@ -122,7 +122,7 @@ def still_of(
       keep_alpha: return alpha, if it has any, as a fourth channel; else it shows grey.
 
     Raises:
-      ValueError: it has more pixels than the limits allow.
+      ValueError: it is damaged, or has more pixels than the limits allow.
     """
     if content[4:8] == b"ftyp" and content[8:12] not in (b"avif", b"avis"):
         return None  # a video, which Pillow needs not try
@@ -141,6 +141,8 @@ def still_of(
                 return pixels_of(ImageOps.exif_transpose(image), keep_alpha)
     except UnidentifiedImageError:
         return None
+    except Exception as error:  # see `is_still`
+        raise ValueError(f"a picture that cannot be read ({error})") from error
 
 
 def _read(
