@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from av.error import FFmpegError
 import numpy as np
+from av.error import FFmpegError
 from jaxtyping import UInt8
 
 from sora_jax.data import containers, decoding, pictures

@@ -166,8 +166,4 @@ def _parsed(text: str, named: str) -> dict[str, Any]:
     try:
         return files.decode_json(text, dict[str, Any], infinite=True)
     except ValueError as error:
-        raise ValueError(
-            f"{named} is no JSON object ({error}): correct it"
-        ) from error
-
-
+        raise ValueError(f"{named} is no JSON object ({error}): correct it") from error

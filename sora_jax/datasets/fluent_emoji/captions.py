@@ -81,7 +81,11 @@ class Seen(NamedTuple):
 @functools.cache
 def seen() -> dict[str, Seen]:
     """Return what is seen of each base character, by its code points."""
-    with resources.files("sora_jax.datasets.fluent_emoji").joinpath("captions.csv").open("rb") as file:
+    with (
+        resources.files("sora_jax.datasets.fluent_emoji")
+        .joinpath("captions.csv")
+        .open("rb") as file
+    ):
         rows = csv.DictReader(file.read().decode().splitlines())
         return {
             row["base"]: Seen(row["looks"], row["motion"], row["short"]) for row in rows

@@ -45,7 +45,11 @@ class Character:
 @functools.cache
 def characters() -> tuple[Character, ...]:
     """Return every animated file of the set, in the order of their names."""
-    with resources.files("sora_jax.datasets.fluent_emoji").joinpath("files.csv").open("rb") as file:
+    with (
+        resources.files("sora_jax.datasets.fluent_emoji")
+        .joinpath("files.csv")
+        .open("rb") as file
+    ):
         rows = list(csv.DictReader(file.read().decode().splitlines()))
     names = {row["name"] for row in rows}
     return tuple(_character(row, names) for row in rows)
