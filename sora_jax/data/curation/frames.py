@@ -1,8 +1,8 @@
-"""Read single frames of a clip, small."""
+"""Read a few frames of each clip of a file, small, in one pass."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import UInt8
@@ -10,45 +10,97 @@ from PIL import Image
 
 from sora_jax.data import decoding, pictures, video
 from sora_jax.data.curation import measures
-from sora_jax.data.curation.shots import Box
-from sora_jax.files import PathLike
-from sora_jax.limits import LIMITS, Limits
+from sora_jax.data.curation.samples import EvenSamples, at_shares
+from sora_jax.data.curation.shots import Box, CuratedShot
+from sora_jax.files import PathLike, quoted
 
 
-def read_frames(
+def shot_frames(
     path: PathLike,
-    numbers: Sequence[int],
+    shots: Sequence[CuratedShot],
+    count: int,
     *,
     short_side: int,
-    crop: Box | None = None,
-    limits: Limits = LIMITS,
-) -> UInt8[np.ndarray, "t h w 3"]:
-    """Read frames of a picture or a video, as displayed, scaled down.
+    cropped: bool = True,
+) -> Iterator[UInt8[np.ndarray, "t h w 3"]]:
+    """Yield frames of each shot, from the middles of equal parts.
 
     Args:
       path: of the file; may be `gs://`.
-      numbers: of the frames, increasing.
+      shots: of the file, in order.
+      count: frames of a shot; shorter shots have fewer.
       short_side: pixels of the shorter side at most.
-      crop: the part to read, in displayed pixels; None reads all.
-      limits: how large the frames may be, and how long they may last.
+      cropped: leave black borders out.
 
     Raises:
       ValueError: the file cannot be read, or has fewer frames.
     """
-    if pictures.is_still(path, field="file"):
-        pixels = pictures.read_image(path, field="file", limits=limits)[0]
-        frame = video.to_uint8(pixels)
-        return np.stack([_fitted(frame, frame.shape[:2], short_side, crop)])
-    wanted, found, number = set(numbers), [], 0
-    for number, shown in enumerate(decoding.decode(path, field="file", limits=limits)):
+    waiting = list(shots)
+    frames: list[np.ndarray] = []
+    for number, (pixels, shown) in enumerate(_frames(path)):
+        if not waiting:
+            return
+        shot = waiting[0]
+        wanted = _numbers(shot, count)
         if number in wanted:
-            found.append(_fitted(shown.pixels(), shown.size, short_side, crop))
-        if len(found) == len(wanted):
-            return np.stack(found)
-    raise ValueError(
-        f"file {path} has {number + 1} frames, and frame {max(wanted)} was asked for: "
-        "it has changed since it was curated; run `sora-jax data curate` again"
-    )
+            crop = shot.crop if cropped else None
+            frames.append(_fitted(pixels(), shown, short_side, crop))
+        if number == wanted[-1]:
+            yield np.stack(frames)
+            frames, waiting = [], waiting[1:]
+    if waiting:
+        raise ValueError(
+            f"file {quoted(path)} has fewer frames than when it was curated: run "
+            "`sora-jax data curate` again"
+        )
+
+
+def file_frames(
+    path: PathLike, count: int, *, short_side: int
+) -> tuple[UInt8[np.ndarray, "t h w 3"], float]:
+    """Return frames of a file, from the middles of equal parts, and their rate.
+
+    Args:
+      path: of a picture or a video; may be `gs://`.
+      count: of frames; shorter files have fewer.
+      short_side: pixels of the shorter side at most.
+
+    Returns:
+      The frames, and how many of them there are a second; 0 of a picture.
+
+    Raises:
+      ValueError: the file cannot be read.
+    """
+    if pictures.is_still(path, field="file"):
+        ((pixels, shown),) = _frames(path)
+        return _fitted(pixels(), shown, short_side, None)[None], 0.0
+    samples: EvenSamples[np.ndarray] = EvenSamples(4 * count)
+    seconds = 0.0
+    for frame in decoding.decode(path, field="file"):
+        samples.add(lambda at=frame: _fitted(at.pixels(), at.size, short_side, None))
+        seconds = frame.begin + frame.length
+    taken = at_shares(samples.items, min(count, len(samples.items)))
+    return np.stack(taken), len(taken) / seconds
+
+
+def sampled_rate(shot: CuratedShot, frames: int) -> float:
+    """Return how many sampled frames of a shot there are a second; 0 of a picture."""
+    return frames / shot.scores.duration if shot.scores.duration else 0.0
+
+
+def _numbers(shot: CuratedShot, count: int) -> list[int]:
+    numbers = range(shot.start_frame, shot.stop_frame)
+    return at_shares(numbers, min(count, shot.frames))
+
+
+def _frames(path: PathLike) -> Iterator:
+    """Yield (pixels, displayed size) of the frames of a picture or a video."""
+    if not pictures.is_still(path, field="file"):
+        for frame in decoding.decode(path, field="file"):
+            yield frame.pixels, frame.size
+        return
+    picture = video.to_uint8(pictures.read_image(path, field="file")[0])
+    yield lambda: picture, picture.shape[:2]
 
 
 def _fitted(

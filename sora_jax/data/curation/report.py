@@ -11,7 +11,7 @@ import numpy as np
 from etils import epath
 
 from sora_jax.data.curation import drawing
-from sora_jax.data.curation.frames import read_frames
+from sora_jax.data.curation.frames import shot_frames
 from sora_jax.data.curation.shots import CuratedShot, Line, Scores, UnreadableFile
 from sora_jax.files import PathLike, located, quoted
 
@@ -153,13 +153,13 @@ def _few(name: str) -> bool:
 def _example(source: epath.Path, shot: CuratedShot) -> np.ndarray:
     """Return the middle frame of a shot, small, with its crop outlined."""
     try:
-        middle = (shot.start_frame + shot.stop_frame) // 2
-        frame = read_frames(source / shot.file, [middle], short_side=drawing.TILE)[0]
+        path, side = source / shot.file, drawing.TILE
+        (found,) = shot_frames(path, [shot], 1, short_side=side, cropped=False)
     except ValueError:  # it has changed since
         return np.zeros((drawing.TILE, drawing.TILE, 3), np.uint8)
     if not shot.has_borders:
-        return frame
-    return drawing.outlined(frame, shot.crop, (shot.height, shot.width))
+        return found[0]
+    return drawing.outlined(found[0], shot.crop, (shot.height, shot.width))
 
 
 def _told(shot: CuratedShot) -> str:
