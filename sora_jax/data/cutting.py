@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import UInt8
 
-from sora_jax.data import animations, decoding, encoders, video
+from sora_jax.data import animations, decoding, encoders, pictures, video
 
 # Of WebP, for clips with alpha, which H.264 cannot store.
 _ALPHA = {"quality": 95, "alpha_quality": 100, "method": 4}
@@ -65,6 +65,22 @@ def cut(content: bytes, name: str, part: Cut, fps: float) -> bytes:
     return file.getvalue()
 
 
+def crop_picture(content: bytes, name: str, part: Cut) -> bytes:
+    """Return a part of a picture as a PNG file.
+
+    Raises:
+      ValueError: the content is no picture.
+    """
+    picture = pictures.still_of(content, keep_alpha=True)
+    if picture is None:
+        raise ValueError(f"{name} is no picture")
+    file = io.BytesIO()
+    rows = slice(part.top, part.top + part.height)
+    columns = slice(part.left, part.left + part.width)
+    pictures.write_png(file, np.ascontiguousarray(picture[rows, columns]))
+    return file.getvalue()
+
+
 def _joined(
     first: UInt8[np.ndarray, "h w c"], others: Iterator[UInt8[np.ndarray, "h w c"]]
 ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
@@ -94,9 +110,7 @@ def _frames(
         count += 1
 
 
-def _cropped(
-    frame: decoding.TimedFrame, part: Cut
-) -> UInt8[np.ndarray, "h w c"]:
+def _cropped(frame: decoding.TimedFrame, part: Cut) -> UInt8[np.ndarray, "h w c"]:
     pixels = frame.pixels()
     if pixels.shape[:2] != frame.size:  # pixels that are not square
         shown = video.fit(video.to_float(pixels[None]), *frame.size, how="stretch")

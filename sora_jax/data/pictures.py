@@ -227,6 +227,6 @@ def _unit(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     return values.astype(np.float32)
 
 
-def write_png(file: IO[bytes], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Writes a picture as PNG."""
+def write_png(file: IO[bytes], pixels: UInt8[np.ndarray, "h w c"]) -> None:
+    """Writes a picture, RGB or RGBA, as PNG."""
     Image.fromarray(pixels).save(file, format="PNG")
