@@ -9,6 +9,15 @@ from sora_jax import cli
 from sora_jax.commands.program import Program
 
 PROGRAMS = {
+    "build": Program(
+        "sora_jax.commands.data_build",
+        "build a dataset: fluent_emoji, video_folder or playground",
+        "stopped; the same command goes on after the complete parts",
+    ),
+    "show": Program(
+        "sora_jax.commands.data_show",
+        "show what a dataset or a folder of clips holds",
+    ),
     "curate": Program(
         "sora_jax.commands.curate",
         "find shots in a folder, score them, find copies",

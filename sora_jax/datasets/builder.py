@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import io
 import itertools
 import json
 import logging
@@ -18,6 +19,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
+import tqdm
 from etils import epath
 
 from sora_jax import locking
@@ -106,7 +108,7 @@ class ClipDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     def _generate_examples(
         self, keys: Sequence[str]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        for key in keys:
+        for key in tqdm.tqdm(keys, unit="clip", leave=False, disable=None):
             try:
                 example = to_example(self.recipe.clip(key))
             except ValueError as error:
@@ -138,12 +140,13 @@ class NoClips(Exception):
     """No clip of a part can be read."""
 
 
-def parts_of(recipe: Recipe, count: int = 0) -> list[Part]:
+def parts_of(recipe: Recipe, count: int = 0, workers: int = 1) -> list[Part]:
     """Return the parts of a dataset.
 
     Args:
       recipe: of the dataset.
       count: how many parts; 0 chooses by the number of clips.
+      workers: number of processes that build parts.
 
     Raises:
       ValueError: two clips have one key.
@@ -155,7 +158,8 @@ def parts_of(recipe: Recipe, count: int = 0) -> list[Part]:
             f"{len(twice)} keys belong to several clips, such as {quoted(twice[0])}: "
             "give each clip a name of its own"
         )
-    of = count or max(1, math.ceil(len(keys) / PART_CLIPS))
+    enough = max(math.ceil(len(keys) / PART_CLIPS), min(workers, len(keys)))
+    of = count or max(1, enough)
     return [Part(number, of) for number in range(of)]
 
 
@@ -202,12 +206,14 @@ def build_part(
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silence TFDS, which warns of configs that a class does not list."""
+    """Silence TFDS: its prints, its bars, and warnings of configs of no class."""
     logger = logging.getLogger("absl")
     before = logger.level
     logger.setLevel(logging.ERROR)
+    tfds.disable_progress_bar()
     try:
-        yield
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
     finally:
         logger.setLevel(before)
 
@@ -251,6 +257,17 @@ def _reason(recipe: Recipe, key: str) -> str:
     except ValueError as error:
         return str(error)
     return "it could not be read when the dataset was built"
+
+
+def count_parts(folder: epath.Path) -> int:
+    """Return the number of parts of a dataset that was begun; 0 if none was."""
+    parts = sorted(path.name for path in folder.glob("part-*-of-*"))
+    return int(parts[0].rpartition("-")[2]) if parts else 0
+
+
+def complete_parts(folder: epath.Path) -> int:
+    """Return how many parts of a dataset are complete."""
+    return len(list(folder.glob(f"part-*-of-*/*/{LEFT_OUT}")))
 
 
 def refuse_other_parts(folder: epath.Path, part: Part) -> None:

@@ -23,7 +23,7 @@ from sora_jax.data.sources.protocol import ClipSpec
 from sora_jax.data.sources.stored import StoredSpec
 from sora_jax.files import PathLike
 from sora_jax.types import Caption
-from sora_jax.workdir import write_bytes
+from sora_jax.workdir import read_json, write_bytes
 
 Content = bytes | UInt8[np.ndarray, "t h w 3"]
 NATIVE = ("video", "captions")  # the fields of datasets that this package builds
@@ -119,6 +119,19 @@ def find_directories(path: PathLike) -> tuple[str, ...]:
         )
     # None of the clips of a part may have been readable.
     return tuple(str(part) for part in parts if (part / INFO).exists())
+
+
+def split_names(directories: Sequence[str]) -> list[str]:
+    """Return the names of all splits of a dataset.
+
+    Raises:
+      ValueError: its `dataset_info.json` is damaged.
+    """
+    names: list[str] = []
+    for directory in directories:
+        info = read_json(epath.Path(directory) / INFO, "build the dataset again")
+        names += [split["name"] for split in info.get("splits", ())]
+    return list(dict.fromkeys(names))
 
 
 def open_source(directories: Sequence[str], split: str) -> Any:
