@@ -9,7 +9,7 @@ import json
 import os
 import stat
 from collections.abc import Iterable
-from typing import IO, Any, Protocol, TypeVar
+from typing import IO, Any, Protocol, TypeVar, runtime_checkable
 
 import msgspec
 from etils import epath
@@ -31,6 +31,7 @@ _KINDS = (
 )
 
 
+@runtime_checkable  # for the type checks of the tests
 class Openable(Protocol):
     """A path, or bytes in memory (`decoding.InMemory`)."""
 

@@ -147,7 +147,7 @@ def open_source(directories: Sequence[str], split: str) -> Any:
             builder = tfds.builder_from_directory(directories[0])
         else:
             builder = tfds.builder_from_directories(list(directories))
-        return builder.as_data_source(split)
+        return builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
     except Exception as error:
         reason = str(error).partition("\n")[0]
         raise ValueError(
