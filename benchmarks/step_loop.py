@@ -49,7 +49,7 @@ def main(steps: int = 4000) -> None:
 
         return loop.TrainSetup(
             program=dataclasses.replace(program, objective=objective),
-            data=lambda: iter(rows.repeat().to_iter_dataset()),
+            data=lambda _: iter(rows.repeat().to_iter_dataset()),
             evaluate=evaluate,
             work={"clips": 2.0, "FLOP": 1.0},
         )

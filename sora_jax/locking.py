@@ -17,50 +17,22 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import platform
-import secrets
-import socket
-import stat
 import threading
 import time
 from collections.abc import Iterator
-from pathlib import Path
-from typing import BinaryIO, cast
 
 import msgspec
-import psutil
 from etils import epath
 
-from sora_jax import files, sharding
+from sora_jax import files, lock_files, sharding
 from sora_jax.files import PathLike
+from sora_jax.lock_files import Holder
 from sora_jax.workdir import write_bytes
 
-NAME = "lock.json"
 PULSE = 10.0  # seconds between heartbeats
 PATIENCE = 3.5 * PULSE  # a holder on another host is dead after so long without one
 GRACE = 5.0  # seconds that another run may take from reading a bucket to writing it
-_LENGTH = 1024  # bytes; constant, so that heartbeats need no space on a full disk
 _logger = logging.getLogger(__name__)
-
-
-class Holder(msgspec.Struct):
-    """The holder of a lock.
-
-    Attributes:
-      host: its host name.
-      place: the boot of the machine and the container, in which process ids are unique.
-      process: its process id.
-      started: its start time in seconds, since process ids are reused.
-      token: random, of this lock.
-      beats: heartbeats so far.
-    """
-
-    host: str
-    place: str
-    process: int
-    started: float
-    token: str
-    beats: int = 0
 
 
 @contextlib.contextmanager
@@ -89,8 +61,8 @@ class Lock:
     """The lock of a folder, which is created if missing."""
 
     def __init__(self, folder: epath.Path):
-        self.folder, self.path = folder, folder / NAME
-        self.holder = _me()
+        self.folder, self.path = folder, folder / lock_files.NAME
+        self.holder = lock_files.this_process()
         self.taker: Holder | None = None  # the holder that took it from this process
         self._made: list[epath.Path] = []
         self._stop = threading.Event()
@@ -105,17 +77,17 @@ class Lock:
         parents = [self.folder, *self.folder.parents]
         self._made = [folder for folder in parents if not folder.exists()]
         self.folder.mkdir(parents=True, exist_ok=True)
-        seen = _read(self.path)
+        seen = lock_files.read_holder(self.path)
         if seen is not None and not self._is_dead(seen):
             self._refuse(seen)
-        with _alone(self.folder):
-            now = _read(self.path)
+        with lock_files.alone(self.folder):
+            now = lock_files.read_holder(self.path)
             if now is not None and (seen is None or now.token != seen.token):
                 self._refuse(now)  # another run was faster
             self._write()
         if files.is_remote(self.path):
             time.sleep(GRACE)  # without atomic creation, the last writer has it
-            now = _read(self.path)
+            now = lock_files.read_holder(self.path)
             if now is None or now.token != self.holder.token:
                 self._refuse(now or self.holder)
         self._pulse.start()
@@ -127,7 +99,7 @@ class Lock:
             self._pulse.join()
         # An unreachable disk must not hide the error that ended the run.
         with contextlib.suppress(OSError, ValueError):
-            held = _read(self.path)
+            held = lock_files.read_holder(self.path)
             if held is None or held.token != self.holder.token:
                 return
             self.path.unlink()
@@ -160,13 +132,13 @@ class Lock:
     def _look(self) -> None:
         # A temporarily unreachable disk must not end the run.
         with contextlib.suppress(OSError, ValueError):
-            held = _read(self.path)
+            held = lock_files.read_holder(self.path)
             if held is not None and held.token != self.holder.token:
                 self.taker = held
 
     def _is_dead(self, seen: Holder) -> bool:
         if seen.place == self.holder.place:
-            return not _is_alive(seen)
+            return not lock_files.is_alive(seen)
         _logger.info(
             "%s was taken by process %d on %s: looking for up to %.0f s whether it is "
             "alive",
@@ -178,7 +150,7 @@ class Lock:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             time.sleep(PULSE / 20)
-            now = _read(self.path)
+            now = lock_files.read_holder(self.path)
             if now is None:
                 return True
             if (now.token, now.beats) != (seen.token, seen.beats):
@@ -193,11 +165,12 @@ class Lock:
         )
 
     def _write(self) -> None:
-        content = msgspec.json.encode(self.holder).ljust(_LENGTH)
+        content = msgspec.json.encode(self.holder).ljust(lock_files.LENGTH)
         if files.is_remote(self.path) or not os.path.lexists(self.path):
             write_bytes(self.path, content)
             return
-        with _opened(self.path, os.O_WRONLY) as file:  # in place, which needs no room
+        # In place, which needs no room.
+        with lock_files.opened(self.path, os.O_WRONLY) as file:
             file.write(content)
             file.truncate()
 
@@ -210,83 +183,3 @@ class Lock:
                 return
             with contextlib.suppress(OSError, ValueError):
                 self._write()
-
-
-def _me() -> Holder:
-    place = [socket.gethostname(), str(psutil.boot_time())]
-    with contextlib.suppress(OSError):
-        place = [Path("/proc/sys/kernel/random/boot_id").read_text().strip()]
-        place.append(os.readlink("/proc/self/ns/pid"))
-    process = psutil.Process()
-    return Holder(
-        host=platform.node(),
-        place=" ".join(place),
-        process=process.pid,
-        started=process.create_time(),
-        token=secrets.token_hex(8),
-    )
-
-
-def _is_alive(holder: Holder) -> bool:
-    try:
-        process = psutil.Process(holder.process)
-        is_same = abs(process.create_time() - holder.started) < 1.0
-        return is_same and process.status() != psutil.STATUS_ZOMBIE
-    except (psutil.NoSuchProcess, ValueError, OverflowError):
-        return False
-    except psutil.AccessDenied:
-        return True
-
-
-def _read(path: epath.Path) -> Holder | None:
-    """Read the holder of a lock; None for a truncated one.
-
-    Raises:
-      OSError: it cannot be read.
-      ValueError: the path is taken by something else.
-    """
-    try:
-        with _opened(path, os.O_RDONLY) as file:
-            text = file.read(_LENGTH + 1)
-    except FileNotFoundError:
-        return None
-    try:
-        return files.decode_json(text, Holder)
-    except ValueError as error:
-        # Locks have one length: a crash leaves all of it or nothing.
-        if len(text) in (0, _LENGTH):
-            return None
-        raise _no_lock(path, "is no lock of a run") from error
-
-
-def _opened(path: epath.Path, mode: int) -> BinaryIO:
-    """Open a regular file, but no link, which could lead anywhere."""
-    if files.is_remote(path):
-        if not path.exists():
-            raise FileNotFoundError(path)
-        return cast(BinaryIO, path.open("rb"))
-    if not stat.S_ISREG(os.lstat(path).st_mode):
-        raise _no_lock(path, "is no regular file")
-    flags = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
-    descriptor = os.open(path, mode | flags | getattr(os, "O_BINARY", 0))
-    return os.fdopen(descriptor, "rb" if mode == os.O_RDONLY else "wb")
-
-
-def _no_lock(path: epath.Path, what: str) -> ValueError:
-    return ValueError(
-        f"{files.quoted(path)} {what}, and a run keeps its lock there: move it away, "
-        "or give another --workdir"
-    )
-
-
-@contextlib.contextmanager
-def _alone(folder: epath.Path) -> Iterator[None]:
-    """Serialize a few lines between processes, if the disk supports file locks."""
-    with contextlib.ExitStack() as stack:
-        with contextlib.suppress(ImportError, OSError):
-            import fcntl
-
-            descriptor = os.open(folder, os.O_RDONLY)
-            stack.callback(os.close, descriptor)
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield

@@ -145,6 +145,7 @@ def test_damaged_files_and_pickles_are_refused(dit, path, tmp_path):
         adapter_files.read_description(tmp_path / "a.npz")
 
 
+@pytest.mark.slow
 def test_factors_lie_on_a_mesh_as_their_kernels_do():
     found = on_many_devices("adapters_on_many_devices", MESHES)
     assert [one.pop("mesh") for one in found] == MESHES

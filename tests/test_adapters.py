@@ -152,7 +152,7 @@ def test_what_does_not_fit_is_refused_by_name(dit, encoder):
     adapter = adapters.extract(model, config)
     with pytest.raises(ValueError, match="has no linear map 'blocks/.*trained on"):
         adapters.insert(encoder, adapter)
-    other = DiT(dataclasses.replace(dit.config, mlp=8), rngs=nnx.Rngs(0))
+    other = make(DiT, dataclasses.replace(dit.config, mlp=8))
     with pytest.raises(ValueError, match=r"factors of blocks/(up|down) must have"):
         adapters.insert(other, adapter)
 

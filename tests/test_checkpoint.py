@@ -11,7 +11,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from sora_jax.checkpoint import Checkpoints, _is_news
+from sora_jax.checkpoint import Checkpoints
+from sora_jax.checkpoint.orbax_messages import is_news
 from tests.helpers.saved_states import (
     abstract,
     assert_same_bits,
@@ -93,7 +94,7 @@ def test_however_many_save_one_hushes_their_threads(tmp_path):
         with Checkpoints(tmp_path / str(number)) as checkpoints:
             checkpoints.save(1, state(1))
         seen.append((sys.excepthook, list(logger.filters)))
-    assert seen[0] == seen[1] == seen[2] and _is_news in logger.filters
+    assert seen[0] == seen[1] == seen[2] and is_news in logger.filters
 
 
 def test_keeps_the_newest_and_repeats_nothing(tmp_path):

@@ -135,7 +135,8 @@ KILLED = """
 import os, random, signal, sys, time, warnings
 warnings.simplefilter("ignore")
 import grain, jax, jax.numpy as jnp, numpy as np
-from sora_jax.checkpoint import Checkpoints, _is_news
+from sora_jax.checkpoint import Checkpoints
+from sora_jax.checkpoint.orbax_messages import is_news
 
 workdir, rounds = sys.argv[1], int(sys.argv[2])
 

@@ -84,10 +84,13 @@ def test_a_packed_sample_equals_the_same_sample_alone(dit, samples):
     for i, alone in enumerate(samples):
         stop = start + len(alone.x)
         (_, packed_v), packed_g = gradient(params, tokens, context(row), i + 1)
-        single = pack_row([alone], len(alone.x), 1, PAD_TO)
-        single_tokens = at_levels(single, [0.0, times[i]])
+        # One is alone without padding; the others share the compiled row.
+        tokens_of_row, rooms = (len(alone.x), 1) if i == 1 else (40, 4)
+        single = pack_row([alone], tokens_of_row, rooms, PAD_TO)
+        single_tokens = at_levels(single, [0.0, times[i]] + [0.0] * (rooms - 1))
         (_, v), g = gradient(params, single_tokens, context(single), 1)
-        np.testing.assert_allclose(packed_v[0, start:stop], v[0], rtol=1e-5, atol=1e-5)
+        found, wanted = packed_v[0, start:stop], v[0, : len(alone.x)]
+        np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-5)
         for a, b in zip(jax.tree.leaves(packed_g), jax.tree.leaves(g), strict=True):
             scale = np.abs(b).max() + 1e-6
             np.testing.assert_allclose(a / scale, b / scale, atol=1e-5)

@@ -16,8 +16,7 @@ import pytest
 from etils import epath
 
 from sora_jax import hashes, manifest
-from sora_jax.checkpoint import Checkpoints
-from sora_jax.steps import Steps
+from sora_jax.checkpoint import Checkpoints, Steps
 
 
 def iterator() -> grain.DatasetIterator:

@@ -175,6 +175,7 @@ np.save(sys.argv[2], model.generate("a red ball", seed=1, frames=1, steps=1))
 """
 
 
+@pytest.mark.slow
 def test_sharded_equals_single(exported, tmp_path):
     out = tmp_path / "made.npy"
     command = [sys.executable, "-c", SHARDED, str(exported), str(out)]

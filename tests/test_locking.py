@@ -10,9 +10,10 @@ import msgspec
 import pytest
 from etils import epath
 
-from sora_jax import locking
+from sora_jax import lock_files, locking
 from sora_jax.config import VAERun
-from sora_jax.locking import NAME, Holder, Lock, only_run
+from sora_jax.lock_files import NAME, Holder
+from sora_jax.locking import Lock, only_run
 from sora_jax.training import loop
 
 HOLD = """
@@ -127,7 +128,7 @@ def test_a_disk_that_is_away_for_a_while_ends_no_pulse(
         raise kind("Input/output error")
 
     with monkeypatch.context() as patch:
-        patch.setattr(locking, "_opened", fail)
+        patch.setattr(lock_files, "opened", fail)
         beats = elsewhere.holder.beats
         while elsewhere.holder.beats < beats + 3:
             assert elsewhere._pulse.is_alive()
@@ -137,7 +138,7 @@ def test_a_disk_that_is_away_for_a_while_ends_no_pulse(
     assert not elsewhere.path.exists()
     with pytest.raises(FloatingPointError, match="what ended the run"):
         with only_run(tmp_path):
-            monkeypatch.setattr(locking, "_opened", fail)
+            monkeypatch.setattr(lock_files, "opened", fail)
             raise FloatingPointError("what ended the run")
 
 

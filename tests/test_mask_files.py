@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sora_jax.data import footage
+from sora_jax.data import footage, mask_files
 from tests.helpers.clips import noise, numbered, write
 
 
@@ -23,18 +23,18 @@ def test_a_picture_masks_every_frame(tmp_path):
     how = {"fps": 8, "size": (12, 18)}
     clip = footage.read_footage(write(tmp_path / "a.mkv", noise(5, 24, 36), 8), **how)
     path = paint(tmp_path / "a.png", 24, 36, slice(0, 8))
-    mask = footage.read_mask(path, clip, **how)
+    mask = mask_files.read_mask(path, clip, **how)
     assert mask.shape == (5, 12, 18) and mask.dtype == np.float32
     assert (mask[:, :4] == 0).all() and (mask[:, 4:] == 1).all()
     everything = paint(tmp_path / "all.png", 24, 36, slice(None))
-    assert not footage.read_mask(everything, clip, **how).any()
+    assert not mask_files.read_mask(everything, clip, **how).any()
 
 
 def test_bars_are_known(tmp_path):
     how = {"fps": 8, "size": (16, 16), "fit": "pad"}
     clip = footage.read_footage(write(tmp_path / "a.mkv", noise(2, 12, 24), 8), **how)
     path = paint(tmp_path / "a.png", 12, 24, slice(None))
-    mask = footage.read_mask(path, clip, **how)
+    mask = mask_files.read_mask(path, clip, **how)
     assert (mask[:, 4:12] == 0).all()
     assert (mask[:, :4] == 1).all() and (mask[:, 12:] == 1).all()
 
@@ -55,14 +55,14 @@ def test_a_video_masks_frame_by_frame_or_by_time(tmp_path):
     how = {"fps": 8, "size": (6, 10)}
     clip = footage.read_footage(write(tmp_path / "a.mkv", numbered(30), 30), **how)
     same = moving_mask(tmp_path / "same.mkv", 30, 30)
-    assert masked(footage.read_mask(same, clip, **how)) == list(clip.picks)
+    assert masked(mask_files.read_mask(same, clip, **how)) == list(clip.picks)
     as_many = moving_mask(tmp_path / "many.mov", 30, 24)
-    assert masked(footage.read_mask(as_many, clip, **how)) == list(clip.picks)
+    assert masked(mask_files.read_mask(as_many, clip, **how)) == list(clip.picks)
     as_long = moving_mask(tmp_path / "long.mkv", 8, 8)
-    assert masked(footage.read_mask(as_long, clip, **how)) == list(range(8))
+    assert masked(mask_files.read_mask(as_long, clip, **how)) == list(range(8))
     a_bit_short = moving_mask(tmp_path / "short.mkv", 7, 8)
     expected = [*range(7), 6]
-    assert masked(footage.read_mask(a_bit_short, clip, **how)) == expected
+    assert masked(mask_files.read_mask(a_bit_short, clip, **how)) == expected
 
 
 def test_bad_masks(tmp_path):
@@ -71,7 +71,7 @@ def test_bad_masks(tmp_path):
 
     def refused(path: Path, message: str):
         with pytest.raises(ValueError, match=message):
-            footage.read_mask(path, clip, **how, field="--hole")
+            mask_files.read_mask(path, clip, **how, field="--hole")
 
     refused(
         paint(tmp_path / "large.png", 12, 20, slice(None)),

@@ -46,6 +46,7 @@ def test_a_step_is_the_same_on_every_mesh(meshes, measures):
         assert max(errors.values()) <= 1e-9, errors
 
 
+@pytest.mark.slow
 def test_a_video_is_the_same_on_every_mesh(tmp_path):
     found = on_many_devices("videos_on_many_devices", VIDEOS, tmp_path / "weights")
     assert [one.pop("mesh") for one in found] == VIDEOS

@@ -8,7 +8,7 @@ import pytest
 
 from sora_jax import cli
 from sora_jax.config import MeshConfig, PackingConfig
-from sora_jax.plan import chips, command, hlo, planner, search, traffic, work
+from sora_jax.plan import chips, collectives, command, planner, search, traffic, work
 from sora_jax.plan.work import Work
 from tests.helpers.processes import run_module
 
@@ -54,7 +54,7 @@ PROGRAM = PROGRAM.replace("PAIRS", "source_target_pairs={{0,1},{1,0}}")
 
 
 def test_loops_multiply_what_is_sent():
-    found = {one.kind: one for one in hlo.collectives(PROGRAM)}
+    found = {one.kind: one for one in collectives.of_program(PROGRAM)}
     array, gathered = 8 * 4 * 4, 256 * 8 * 2
     assert found["collective-permute"].sent == 30 * array
     assert found["all-to-all"].sent == 30 * array * 3 / 4
@@ -62,7 +62,7 @@ def test_loops_multiply_what_is_sent():
     assert found["all-gather"].sent == gathered * 3 / 4
     assert found["all-gather"].source == "begin"
     assert found["reduce-scatter"].sent == 3 * 16 * 4
-    assert len(hlo.collectives(PROGRAM)) == 4
+    assert len(collectives.of_program(PROGRAM)) == 4
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_loops_multiply_what_is_sent():
 )
 def test_groups_are_read_however_they_are_written(groups, size):
     written = PROGRAM.replace("{{0,1,2,3},{4,5,6,7}}", groups)
-    assert {one.group for one in hlo.collectives(written)} >= {size}
+    assert {one.group for one in collectives.of_program(written)} >= {size}
 
 
 ABROAD = (
@@ -87,9 +87,9 @@ ABROAD = (
 
 def test_what_goes_to_other_slices_is_told_apart():
     program = PROGRAM.replace("  %loop =", f"{ABROAD}  %loop =")
-    sent = hlo.by_kind(hlo.collectives(program))
-    assert sent.pop(hlo.NETWORK) == 8 * 64 * 4 * 2 * 3 / 4
-    assert sent == hlo.by_kind(hlo.collectives(PROGRAM))
+    sent = collectives.by_kind(collectives.of_program(program))
+    assert sent.pop(collectives.NETWORK) == 8 * 64 * 4 * 2 * 3 / 4
+    assert sent == collectives.by_kind(collectives.of_program(PROGRAM))
 
 
 def test_memory_on_the_chip_is_no_traffic():
@@ -154,6 +154,7 @@ def test_a_refusal_says_how_much_would_be_needed():
     assert planner.needed(message) == pytest.approx(20.38 * 2**30)
 
 
+@pytest.mark.slow
 def test_steps_of_training_and_sampling_are_planned():
     printed = run_module("tests.spawned.plan_here", "configs/dit_debug.py")
     plans = [json.loads(line) for line in printed.splitlines()]

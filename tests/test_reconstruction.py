@@ -7,7 +7,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from flax import nnx
 
 from sora_jax import parameter_trees as trees
 from sora_jax import sharding
@@ -16,19 +15,13 @@ from sora_jax.training import vae
 from sora_jax.training.objectives import reconstruction_losses as losses
 from sora_jax.training.state import TrainState
 from sora_jax.training.step import train_step
+from tests.helpers.objective_cases import drawn
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4, multipliers=(1,) * 3)
 
 
 def program_of(config):
     return vae.train_program(config, sharding.SINGLE_DEVICE)
-
-
-def drawn(config):
-    """Parameters of the networks of a run, none of which is zero."""
-    modules = vae.build(config, nnx.Rngs(0))
-    params = {name: nnx.to_pure_dict(nnx.state(m)) for name, m in modules.items()}
-    return jax.tree.map(lambda x: x + 0.01, params)
 
 
 def test_the_critic_is_a_switch():
@@ -49,7 +42,9 @@ def test_a_decoder_alone_learns_and_the_encoder_stays():
     optimizer = OptimConfig(name="muon", weight_decay=0.5, warmup=1)
     config = VAERun(vae=TINY, start_from="some", trainable="decoder", optim=optimizer)
     program = program_of(config)
-    params, frozen = trees.split_trainable(drawn(config), config.trainable)
+    params, frozen = trees.split_trainable(
+        drawn(program.abstract.params), config.trainable
+    )
     assert params["vae"].keys() == {"decoder"}
     assert frozen["vae"].keys() == {"encoder", "latent_mean", "latent_std"}
     pixels = jax.random.uniform(jax.random.key(0), (1, 1, 16, 16, 3), minval=-1)
@@ -67,7 +62,8 @@ def test_a_decoder_alone_learns_and_the_encoder_stays():
 
 def test_the_critic_teaches_the_vae_only_after_its_start():
     config = VAERun(vae=TINY, critic=CriticConfig(weight=0.5, width=4, start=10))
-    program, params = program_of(config), drawn(config)
+    program = program_of(config)
+    params = drawn(program.abstract.params)
     pixels = jax.random.uniform(jax.random.key(0), (1, 5, 16, 16, 3), minval=-1)
 
     @jax.jit

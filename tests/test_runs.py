@@ -35,6 +35,7 @@ from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained
 from sora_jax.workdir import keep_config
 from sora_jax.worlds.playground.source import Playground
+from tests.helpers.tiny import make
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
 
@@ -169,7 +170,7 @@ def scale_setup(evaluate):
         )
         return loop.TrainSetup(
             program=program,
-            data=lambda: iter(numbers.to_iter_dataset()),
+            data=lambda first: iter(numbers[first:].to_iter_dataset()),
             evaluate=evaluate,
             work={"clips": 1.0, "FLOP": 1.0},
         )
@@ -222,7 +223,7 @@ def test_a_folder_of_another_run_is_named_with_its_flag(tmp_path):
 
 
 def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):
-    own = VAE(TINY, rngs=nnx.Rngs(0))
+    own = make(VAE, TINY)
     graphdef, params = nnx.split(own)
     for part, is_same in (("decoder", True), ("encoder", False)):
         other = jax.tree.map(lambda x: x, nnx.to_pure_dict(params))

@@ -8,6 +8,7 @@ import sys
 from typing import NamedTuple
 
 from sora_jax import cli
+from sora_jax.files import quoted
 
 
 class Program(NamedTuple):
@@ -50,7 +51,7 @@ PROGRAMS = {
         "stopped; --out is not whole without its model_index.json",
     ),
     "eval": Program(
-        "sora_jax.worlds.playground.judge.command",
+        "sora_jax.commands.eval",
         "evaluate how well videos match their prompts",
         "stopped; nothing was written",
     ),
@@ -81,7 +82,7 @@ def main() -> None:
         elif name not in PROGRAMS:
             near = cli.closest(name, PROGRAMS)
             hint = f"did you mean {near}?" if near else usage()
-            raise ValueError(f"{cli.quoted(name)} is no program: {hint}")
+            raise ValueError(f"{quoted(name)} is no program: {hint}")
         else:
             run(PROGRAMS[name], name, rest)
 

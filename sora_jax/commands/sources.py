@@ -1,29 +1,55 @@
-"""Open the clip source of a config."""
+"""Open the clip sources of a config."""
 
 from __future__ import annotations
 
 import dataclasses
 
+import msgspec
 import numpy as np
 from jaxtyping import Bool
 
-from sora_jax.config import PlaygroundConfig
+from sora_jax import hashes
+from sora_jax.config import ClipsConfig, DataConfig
+from sora_jax.data.sources.opening import open_store
 from sora_jax.data.sources.protocol import ClipSpec, Sources
+from sora_jax.data.sources.stored import StoredClips, open_stored
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.source import Playground
 
 
-def open_sources(data: PlaygroundConfig, held_out: int) -> Sources:
+def open_sources(data: DataConfig, held_out: int) -> Sources:
     """Open the clips of a run.
 
     Args:
       data: config of the training clips.
-      held_out: number of clips of the test split.
+      held_out: number of clips of the test split, at most.
+
+    Raises:
+      ValueError: there are no such clips.
     """
+    if isinstance(data, ClipsConfig):
+        return _stored(data, held_out)
     test = dataclasses.replace(data, split="test", length=held_out)
     return Sources(
         train=Playground(data), held_out=Playground(test), subjects=_object_boxes
     )
+
+
+def _stored(data: ClipsConfig, held_out: int) -> Sources:
+    train = open_stored(open_store(data, data.split), data)
+    test = dataclasses.replace(data, split=data.held_out, length=held_out)
+    held = open_stored(open_store(test, test.split), test)
+    return Sources(train=train, held_out=held, digest=_digest(train, held))
+
+
+def _digest(*sources: StoredClips) -> str:
+    """Hash the metadata of stored clips, by which a changed dataset is told."""
+    told = [
+        [msgspec.to_builtins(source.store.describe(part.clip)), part.start, part.frames]
+        for source in sources
+        for part in source.excerpts
+    ]
+    return hashes.of_json({"clips": told})
 
 
 def _object_boxes(spec: ClipSpec) -> Bool[np.ndarray, "t h w"]:

@@ -21,8 +21,6 @@ def main(argv: Sequence[str]) -> None:
     runtime.enable_compilation_cache()
     if isinstance(config, Series):
         runs = [(*stage, cli.load_config(stage[0])) for stage in config.stages]
-        if any(isinstance(run, EncodeRun) for *_, run in runs):
-            encode.check_hosts()
         for location, folder, run in runs:
             if speaks:
                 cli.say(f"{location}: {workdir}/{folder}")

@@ -17,7 +17,7 @@ from sora_jax.config.models import (
 )
 from sora_jax.config.plain import FPS, from_json, require, to_json
 from sora_jax.config.renamed import with_new_names
-from sora_jax.config.runs import DiTRun, EncodeRun, Series, VAERun
+from sora_jax.config.runs import DataConfig, DiTRun, EncodeRun, Series, VAERun
 from sora_jax.config.sampling import Direction, Fit, SamplingConfig, Solver
 from sora_jax.config.training import (
     FRAME_RULES,
@@ -36,6 +36,7 @@ __all__ = [
     "ClipsConfig",
     "CriticConfig",
     "DiTConfig",
+    "DataConfig",
     "DiTRun",
     "Direction",
     "Dtype",

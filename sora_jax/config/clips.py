@@ -76,3 +76,13 @@ class ClipsConfig:
                 f"data.cuts must be (score, least, most), got {quoted(self.cuts)}",
             ),
         )
+
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Frames that clips may have."""
+        return tuple(range(self.frames, self.least_frames - 1, -self.time_factor))
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) that clips may have; none if it depends on the files."""
+        return (self.size,) if min(self.size) > 0 else ()

@@ -90,6 +90,16 @@ class PlaygroundConfig:
             *(self._weights_rule(name) for name in self._drawn),
         )
 
+    @property
+    def lengths(self) -> tuple[int, ...]:
+        """Frames that clips may have."""
+        return tuple(choice for choice, _ in self.frames)
+
+    @property
+    def shapes(self) -> tuple[tuple[int, int], ...]:
+        """(height, width) that clips may have."""
+        return tuple(choice for choice, _ in self.sizes)
+
     def _weights_rule(self, name: str) -> tuple[bool, str]:
         weights = [weight for _, weight in getattr(self, name)]
         return (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import types
 import typing
 from collections.abc import Mapping
 from typing import Any
@@ -81,8 +82,30 @@ def _span(low: Number, high: Number) -> str:
 
 
 def to_json(config: Any) -> dict[str, Any]:
-    """Convert a config to plain data, with the name of its type."""
-    return {"kind": type(config).__name__, **dataclasses.asdict(config)}
+    """Convert a config to plain data, with the name of its type.
+
+    Fields of several possible types have the names of theirs.
+    """
+    data = {"kind": type(config).__name__, **dataclasses.asdict(config)}
+    hints = typing.get_type_hints(type(config))
+    for field in dataclasses.fields(config):
+        if _choices(hints[field.name]):
+            data[field.name] = to_json(getattr(config, field.name))
+    return data
+
+
+def _choices(hint: Any) -> tuple[type, ...]:
+    """Return the dataclasses that a field may hold, if they are several."""
+    if not isinstance(hint, types.UnionType):
+        return ()
+    members = typing.get_args(hint)
+    return members if all(map(dataclasses.is_dataclass, members)) else ()
+
+
+def _chosen(choices: tuple[type, ...], data: Any) -> type:
+    """Return the dataclass that data names; the first if it names none."""
+    named = data.get("kind") if isinstance(data, dict) else None
+    return next((kind for kind in choices if kind.__name__ == named), choices[0])
 
 
 def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
@@ -124,6 +147,8 @@ def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
     values, problems = {}, []
     for name, value in data.items():
         hint = hints[name]
+        if choices := _choices(hint):
+            hint = _chosen(choices, value)
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             values[name] = from_json(hint, value, whole=whole)
             continue

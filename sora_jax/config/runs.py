@@ -7,15 +7,24 @@ import math
 import os
 from typing import Any
 
+from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.models import CriticConfig, DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.training import FlowConfig, RunConfig
 from sora_jax.config.weights import Conditioning
 
+# What a run reads: the playground, or stored clips.
+DataConfig = PlaygroundConfig | ClipsConfig
 
-def train_split(data: PlaygroundConfig) -> tuple[bool, str]:
-    """Return the rule that the test split is not trained on."""
+
+def train_split(data: DataConfig) -> tuple[bool, str]:
+    """Return the rule that held-out clips are not trained on."""
+    if isinstance(data, ClipsConfig):
+        return (
+            data.split != data.held_out,
+            f"data.held_out must be another split than data.split, got {data.split!r}",
+        )
     return (
         data.split == "train",
         f"data.split must be 'train', got {data.split!r}: the test split is held out",
@@ -27,13 +36,13 @@ class VAERun(RunConfig):
     """Train the VAE on clips."""
 
     # The clips, of one length and one size, since a batch is one array.
-    data: PlaygroundConfig = PlaygroundConfig(
-        frames=((17, 1.0),), sizes=(((64, 64), 1.0),)
-    )
+    data: DataConfig = PlaygroundConfig(frames=((17, 1.0),), sizes=(((64, 64), 1.0),))
     # The network.
     vae: VAEConfig = VAEConfig()
     # Clips of a step.
     batch: int = 8
+    # Processes that decode clips on each host; 0 decodes in threads.
+    workers: int = 0
     # Side in pixels of the crop around an object; 0 trains on whole frames.
     window: int = 0
     # A VAE to start from: the workdir of a run on images, or a weights folder.
@@ -49,19 +58,21 @@ class VAERun(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        frames = [choice for choice, _ in self.data.frames]
-        sizes = [choice for choice, _ in self.data.sizes]
+        frames, sizes = self.data.lengths, self.data.shapes
         cell, time = self.vae.space_factor, self.vae.time_factor
-        smallest = min(side for size in sizes for side in size)
+        smallest = min((side for size in sizes for side in size), default=0)
         one = "must have one entry when a VAE is trained (a batch is one array)"
         weights = ("squares", "edges", "kl")
         require_within(
             "",
             self,
-            {"batch": (1, math.inf), **{name: (0, math.inf) for name in weights}},
+            {
+                "batch": (1, math.inf),
+                **{name: (0, math.inf) for name in (*weights, "workers")},
+            },
             train_split(self.data),
             (len(frames) == 1, f"data.frames {one}, got {frames}"),
-            (len(sizes) == 1, f"data.sizes {one}, got {sizes}"),
+            (len(sizes) == 1, f"data.sizes (data.size) {one}, got {sizes}"),
             (
                 all((length - 1) % time == 0 for length in frames),
                 f"data.frames must be 1 + {time}k, got {frames}",
@@ -85,11 +96,14 @@ class EncodeRun:
     # Seed of the conditions.
     seed: int = 0
     # Which clips.
-    data: PlaygroundConfig = PlaygroundConfig(length=20_000)
+    data: DataConfig = PlaygroundConfig(length=20_000)
     # Folder of the trained VAE: a VAE run's workdir, weights, or encoded clips.
     vae: str = ""
     # Share of clips with a condition.
     conditioned: float = 0.5
+    # Encoded draws of each clip, of which training takes one in each epoch: a condition
+    # and, for clips with transparency, a background.
+    draws: int = 1
     # Clips of one shape encoded together.
     batch: int = 16
     # Clips of the test split, encoded beside the training clips.
@@ -105,7 +119,7 @@ class EncodeRun:
     statistics_clips: int = 256
 
     def __post_init__(self):
-        least = {"batch": 1, "held_out_clips": 1, "statistics_clips": 1}
+        least = {"batch": 1, "held_out_clips": 1, "statistics_clips": 1, "draws": 1}
         least |= {"tokenizer_clips": 1, "vocabulary": 300, "seed": 0}
         bounds = {name: (low, math.inf) for name, low in least.items()}
         require_within(

@@ -61,6 +61,11 @@ def phrases(name: str) -> tuple[str, ...]:
     return tuple(text.replace("a orange", "an orange") for text in texts)
 
 
+def all_phrases() -> list[str]:
+    """Return the phrasings of all backgrounds."""
+    return [text for name in BACKGROUNDS for text in phrases(name)]
+
+
 def picture(name: str, height: int, width: int) -> UInt8[np.ndarray, "h w 3"]:
     """Draw a background.
 

@@ -105,7 +105,7 @@ class BuildRow:
         """Load and pack a row."""
         samples = [
             make_sample(
-                self.records[self.views[number].record],
+                self._draw(self.views[number].record, rng),
                 self.views[number],
                 self.patch,
                 self.packing,
@@ -118,6 +118,11 @@ class BuildRow:
         ]
         most = self.packing.samples
         return pack_row(samples, self.packing.tokens, most, self.pad_to)
+
+    def _draw(self, number: int, rng: np.random.Generator) -> Record:
+        """Read one of the encoded draws of a clip."""
+        draws = self.records.draws(number)
+        return self.records.read(number, int(rng.integers(draws)) if draws > 1 else 0)
 
 
 class Rows:
@@ -141,10 +146,15 @@ class Rows:
 
 
 def batches(
-    build: BuildRow, rows: Sequence[Sequence[int]], seed: int, share: Share = WHOLE
+    build: BuildRow,
+    rows: Sequence[Sequence[int]],
+    seed: int,
+    share: Share = WHOLE,
+    first: int = 0,
 ) -> grain.DatasetIterator:
-    """Yield batches of planned rows forever."""
-    return shuffled(Rows(rows), build, build.packing.rows, seed, share, join)
+    """Yield batches of planned rows forever, from that of step `first` + 1."""
+    size = build.packing.rows
+    return shuffled(Rows(rows), build, size, seed, share, join, first=first)
 
 
 def shuffled(
@@ -154,8 +164,13 @@ def shuffled(
     seed: int,
     share: Share = WHOLE,
     join: Callable[[Sequence[Any]], Any] | None = None,
+    *,
+    first: int = 0,
+    workers: int = 0,
 ) -> grain.DatasetIterator:
     """Yield batches of a source forever, reshuffled in every epoch.
+
+    A batch depends on seed and step alone, whatever the hosts and the workers.
 
     Args:
       source: random access.
@@ -164,12 +179,19 @@ def shuffled(
       seed: of order and generators.
       share: this host's part of a step.
       join: collates elements; stacks their arrays by default.
+      first: steps to skip.
+      workers: processes that make samples; 0 makes them in threads of this one.
     """
     # Seed before splitting by host, or all hosts would draw the same.
     dataset = grain.MapDataset.source(source).seed(seed).shuffle().random_map(make)
     part, parts = share
     mine = dataset.repeat(EPOCHS).batch(batch // parts, batch_fn=join)[part::parts]
-    return iter(mine.to_iter_dataset(grain.ReadOptions(num_threads=2)))
+    threads = grain.ReadOptions(num_threads=2)
+    data = mine[first:].to_iter_dataset(threads)
+    if workers:
+        options = grain.MultiprocessingOptions(num_workers=workers)
+        data = data.mp_prefetch(options)
+    return iter(data)
 
 
 def join(rows: Sequence[Batch]) -> Batch:

@@ -1,7 +1,8 @@
 """Encoded clips on disk: ArrayRecord shards and an index of their shapes.
 
 A record has what training needs of one clip: its latents, the conditioning channels of
-the pixels that are given of it, and its captions in several phrasings.
+the pixels that are given of it, and its captions in several phrasings. Of each clip
+there may be several draws, records of equal shape, which follow one another.
 """
 
 from __future__ import annotations
@@ -55,10 +56,12 @@ class Record:
 def to_bytes(record: Record) -> bytes:
     """Serialize a record; latents in half precision."""
     text = {"captions": record.captions, "stretches": record.stretches}
+    # Zeros, as most clips have them, need no room.
+    extra = record.extra if record.extra.any() else record.extra[:0]
     return safetensors.numpy.save(
         {
             "latents": np.ascontiguousarray(record.latents, np.float16),
-            "extra": np.ascontiguousarray(record.extra, np.float16),
+            "extra": np.ascontiguousarray(extra, np.float16),
             "text": np.frombuffer(json.dumps(text).encode(), np.uint8),
         }
     )
@@ -70,6 +73,8 @@ def from_bytes(data: bytes) -> Record:
     arrays = safetensors.numpy.load(data)
     text = json.loads(arrays["text"].tobytes())
     extra = arrays["extra"] if "extra" in arrays else arrays[_EXTRA_BEFORE]
+    if not len(extra):
+        extra = np.zeros((*arrays["latents"].shape[:3], extra.shape[3]), np.float16)
     return Record(
         latents=arrays["latents"].astype(np.float32),
         extra=extra.astype(np.float32),
@@ -78,8 +83,17 @@ def from_bytes(data: bytes) -> Record:
     )
 
 
-def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> None:
-    """Write a shard atomically: records under a temporary name, then the index."""
+def write_shard(
+    folder: PathLike, number: int, records: Sequence[Record], draws: int = 1
+) -> None:
+    """Write a shard atomically: records under a temporary name, then the index.
+
+    Args:
+      folder: of the shards.
+      number: of this one.
+      records: the draws of one clip after those of another.
+      draws: of each clip.
+    """
     folder = epath.Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{number:05d}.arrayrecord"
@@ -96,9 +110,11 @@ def write_shard(folder: PathLike, number: int, records: Sequence[Record]) -> Non
     finally:
         temporary.unlink(missing_ok=True)
     shapes = [
-        {"shape": list(r.latents.shape), "stretches": len(r.stretches)} for r in records
+        {"shape": list(r.latents.shape), "stretches": len(r.stretches)}
+        for r in records[::draws]
     ]
-    index = {"format": FORMAT, "records": shapes}
+    index: dict[str, Any] = {"format": FORMAT, "records": shapes}
+    index["draws"] = draws
     index["hash"] = hashes.of_json(index)
     write_json(folder / f"{number:05d}.json", index)
 
@@ -120,33 +136,48 @@ class Records:
         """
         self.index: list[LatentSpec] = []
         self._paths, self._ends = [], []
+        self._draws: list[tuple[int, int]] = []  # of each clip: its first record, count
+        stored = 0
         for folder in folders:
-            for shard, entries in _shards(folder):
+            for shard, entries, draws in _shards(folder):
                 self._paths.append(str(shard))
                 self.index += entries
                 self._ends.append(len(self.index))
+                self._draws += [
+                    (stored + i * draws, draws) for i in range(len(entries))
+                ]
+                stored += len(entries) * draws
         try:
             # It counts the records, for which it reads the end of each file.
             source: Any = grain.sources.ArrayRecordDataSource(self._paths)
             self._source, found = source, len(source)
         except Exception as error:
             raise _damaged(", ".join(map(str, folders)), error) from error
-        if found != len(self.index):
-            told = f"{found} records in the place of {len(self.index)}"
+        if found != stored:
+            told = f"{found} records in the place of {stored}"
             raise _damaged(", ".join(map(str, folders)), told)
 
     def __len__(self) -> int:
-        """Return the number of records."""
+        """Return the number of clips."""
         return len(self.index)
 
+    def draws(self, number: int) -> int:
+        """Return of how many draws a clip has records."""
+        return self._draws[number][1]
+
     def __getitem__(self, number: int) -> Record:
-        """Read a record.
+        """Read the first draw of a clip; see `read`."""
+        return self.read(number)
+
+    def read(self, number: int, draw: int = 0) -> Record:
+        """Read a draw of a clip.
 
         Raises:
           ValueError: its shard is damaged: each record has a hash of its own.
         """
+        first, draws = self._draws[number]
         try:
-            record = from_bytes(self._source[number])
+            record = from_bytes(self._source[first + draw % draws])
         except Exception as error:
             shard = self._paths[bisect.bisect_right(self._ends, number)]
             raise _damaged(shard, error) from error
@@ -168,6 +199,7 @@ class _Entry(msgspec.Struct):
 class _Index(msgspec.Struct):
     format: str
     records: list[_Entry]
+    draws: Annotated[int, msgspec.Meta(ge=1)] | None = None  # earlier versions: one
     hash: str = ""  # of the rest; earlier versions had none
 
 
@@ -176,8 +208,8 @@ def _spec(shape: Sequence[int], stretches: int) -> LatentSpec:
     return LatentSpec(frames=frames, height=height, width=width, stretches=stretches)
 
 
-def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec]]]:
-    """Yield each shard of a folder, with the spec of each record."""
+def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec], int]]:
+    """Yield each shard of a folder, with the spec and the draws of each clip."""
     indices = sorted(
         path
         for path in epath.Path(folder).glob("*.json")
@@ -196,12 +228,15 @@ def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec]]]:
                 f"{told.format!r}, not {FORMAT!r}: encode them again"
             )
         index = msgspec.to_builtins(told)
+        if told.draws is None:
+            del index["draws"]
         if index.pop("hash") not in ("", hashes.of_json(index)):
             raise _damaged(str(path), "its hash differs from the recorded one")
         shard = path.with_suffix(".arrayrecord")
         if not shard.is_file():
             raise _damaged(str(shard), "it is missing, or is no file")
-        yield shard, [_spec(entry.shape, entry.stretches) for entry in told.records]
+        specs = [_spec(entry.shape, entry.stretches) for entry in told.records]
+        yield shard, specs, told.draws or 1
 
 
 def _damaged(path: str, error: Any) -> ValueError:

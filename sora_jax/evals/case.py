@@ -49,7 +49,7 @@ class Case:
       fps: frames per second.
       truth: the true video; None if there is none.
       given: mask of the given pixels.
-      baseline: the video of the given pixels alone.
+      baseline: the video of the given pixels alone, or another simple answer.
       observe: extracts from a video what is scored.
       score: compares an observation with the truth; holds no pixels if the suite
         shuffles prompts.
@@ -77,8 +77,8 @@ class Suite:
       cases: yields them for a seed.
       batch: cases sampled at once; above 1 only if task and settings are equal.
       every: divides the number of requested cases, if each takes long.
-      shuffles: whether videos are also scored by another case's prompt, instead of a
-        baseline.
+      shuffles: whether videos are also scored by another case's prompt.
+      has_baseline: whether the baseline is scored.
       rows: measures in the table's order; others follow.
     """
 
@@ -86,6 +86,7 @@ class Suite:
     batch: int = 1
     every: int = 1
     shuffles: bool = False
+    has_baseline: bool = True
     rows: Sequence[str] = ()
 
 

@@ -121,7 +121,7 @@ def _perform(
 
 def _controls(suite: Suite, case: Case, kept: Clip | None) -> dict[str, Clip]:
     """Return the videos to score beside the model's, by column."""
-    shown = {} if suite.shuffles else {"baseline": case.baseline}
+    shown = {"baseline": case.baseline} if suite.has_baseline else {}
     if case.truth is not None:
         shown["truth"] = case.truth
         if kept is not None:

@@ -14,7 +14,7 @@ from jax.stages import Lowered
 from sora_jax import sharding
 from sora_jax.compiling import options
 from sora_jax.config import RULES, DiTRun, MeshConfig, ModelConfig
-from sora_jax.plan import hlo, programs, traffic, work
+from sora_jax.plan import collectives, programs, traffic, work
 from sora_jax.plan.chips import GIB, Machine
 from sora_jax.sampling import codec
 from sora_jax.sharding import MeshPlan
@@ -186,7 +186,7 @@ def compile_and_measure(
         peak = float(memory.peak_memory_in_bytes)
         text = compiled.as_text()
     took = time.perf_counter() - started
-    sent = hlo.by_kind(hlo.collectives(text)) if text else {}
+    sent = collectives.by_kind(collectives.of_program(text)) if text else {}
     moved = traffic.moved_bytes(text) if text else 0.0
     ideal = done.model / (chip.flops * machine.chips)
     bounds = {
@@ -195,7 +195,7 @@ def compile_and_measure(
     }
     if fits:
         bounds["hbm"] = moved * chip.devices / chip.hbm_rate
-        across = sent.get(hlo.NETWORK, 0.0)
+        across = sent.get(collectives.NETWORK, 0.0)
         within = sum(sent.values()) - across
         bounds["ici"] = within * chip.devices / chip.link_rate
         if across:

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from sora_jax import files
 from sora_jax.config import Fit, SamplingConfig
-from sora_jax.data import arrays, footage, storyboard
+from sora_jax.data import arrays, footage, mask_files, storyboard
 from sora_jax.data.video import fit, to_float
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling.limit_checks import too_many
@@ -95,7 +95,7 @@ class MediaFiles:
             )
         found = self._footage(video)
         field = f"{self.prefix}mask"
-        given = footage.read_mask(mask, found, field=field, **self._how())
+        given = mask_files.read_mask(mask, found, field=field, **self._how())
         return to_float(found.clip.pixels), 1 - given
 
     def noise(self, noise: Any) -> np.ndarray | None:

@@ -113,8 +113,8 @@ def set_up(
     return TrainSetup(
         program=program,
         frozen=frozen,
-        data=lambda: pipeline.batches(
-            build, plan.rows, config.seed, sharding.host_share(mesh_plan)
+        data=lambda step: pipeline.batches(
+            build, plan.rows, config.seed, sharding.host_share(mesh_plan), step
         ),
         evaluate=evaluation(config, program, frozen, latents, mesh_plan, sample),
         work=work_of_a_step(config, plan, build),

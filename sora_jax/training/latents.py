@@ -85,9 +85,10 @@ def _unfinished(field: str, folder: str) -> list[str]:
     """List problems of a folder that is missing or incomplete."""
     try:
         encoded = workdirs.encode_run_of(folder)
-        parts = {"train": ("training", encoded.data.length)}
+        counts = workdirs.clip_counts(folder, encoded)
+        parts = {"train": ("training", counts["train"])}
         if field == "latents":
-            parts["held_out"] = ("held-out", encoded.held_out_clips)
+            parts["held_out"] = ("held-out", counts["held_out"])
         found = {part: len(Records(epath.Path(folder) / part)) for part in parts}
     except ValueError as error:
         return [f"{field}: {error}"]

@@ -35,6 +35,7 @@ from sora_jax.workdir import check_shared, keep_config, refuse_other_config
 MAY_DIFFER = ("log_every", "eval_every", "checkpoint_every", "keep", "mesh", "rules")
 MAY_DIFFER += (
     "cpu_matmul_dtype",
+    "workers",
     "dit.attention",
     "dit.remat",
     "dit.unroll",
@@ -49,14 +50,15 @@ class TrainSetup:
     Attributes:
       program: the compiled program.
       frozen: parameters that are not trained.
-      data: returns a fresh Grain iterator of host batches.
+      data: first step -> iterator of host batches. Batches depend on their step alone,
+        so a run continues on other numbers of hosts and of workers.
       evaluate: state -> scalars and media; called by every host.
       work: model FLOPs (no recompute), tokens and clips of one step.
       sources: hashes of the inputs that must not change during a run.
     """
 
     program: TrainProgram
-    data: Callable[[], Iterator[Any]]
+    data: Callable[[int], Iterator[Any]]
     evaluate: Callable[[TrainState], tuple[dict[str, float], dict[str, Media]]]
     work: dict[str, float]
     frozen: Params = dataclasses.field(default_factory=dict)
@@ -94,10 +96,9 @@ def run(
     with contextlib.ExitStack() as stack:
         setup = set_up(mesh_plan)
         program = setup.program
-        data = setup.data()
         is_preempted = stack.enter_context(preemption.listening(lock.is_lost))
         checkpoints = stack.enter_context(Checkpoints(workdir, config.keep))
-        restored = checkpoints.restore_latest(as_dict(program.state.abstract), data)
+        restored = checkpoints.restore_latest(as_dict(program.state.abstract))
         if restored is None:
             state = program.state.initialize()
         else:
@@ -108,6 +109,8 @@ def run(
         keep_config(workdir, to_json(config))
         report = stack.enter_context(Report(workdir, config))
         first = int(state.step)
+        data = setup.data(first)
+        stack.callback(getattr(data, "close", lambda: None))
         report.start(first, setup.work, peak_flops())
         step_fn = jitted_train_step(
             program.loss, program.optimization, config.seed, config.cpu_matmul_dtype
@@ -147,7 +150,7 @@ def run(
                 with sharding.fail_together():
                     lock.check()
                 about = {"config": to_json(config), "sources": setup.sources}
-                checkpoints.save(step, as_dict(state), data, about)
+                checkpoints.save(step, as_dict(state), metadata=about)
             if is_ending:
                 raise KeyboardInterrupt
             if evaluates:

@@ -15,7 +15,7 @@ from jaxtyping import Array, Float
 
 from sora_jax import sharding
 from sora_jax.config import VAERun
-from sora_jax.data import pipeline, video
+from sora_jax.data import backgrounds, pipeline, video
 from sora_jax.data.sources.protocol import ClipSource, Sources
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE
@@ -95,7 +95,7 @@ def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
     return TrainSetup(
         program=program,
         frozen=frozen,
-        data=lambda: clips(config, sources, sharding.host_share(mesh_plan)),
+        data=lambda step: clips(config, sources, sharding.host_share(mesh_plan), step),
         evaluate=evaluation(program, frozen, held_out),
         work={"clips": config.batch, "FLOP": flops},
         sources={"start_from": workdirs.start_digest(config.start_from)}
@@ -157,12 +157,20 @@ def optimizer(
 
 
 def clips(
-    config: VAERun, sources: Sources, share: pipeline.Share
+    config: VAERun, sources: Sources, share: pipeline.Share, first: int = 0
 ) -> Iterator[Float[np.ndarray, "b t h w c"]]:
-    """Yield batches of pixels forever."""
+    """Yield batches of pixels forever, from that of step `first` + 1."""
     make = partial(_pixels, config.window, sources)
     indices = range(len(sources.train))
-    return pipeline.shuffled(indices, make, config.batch, config.seed, share)
+    return pipeline.shuffled(
+        indices,
+        make,
+        config.batch,
+        config.seed,
+        share,
+        first=first,
+        workers=config.workers,
+    )
 
 
 def _pixels(
@@ -173,11 +181,19 @@ def _pixels(
         mask = np.ones(pixels.shape[:3], bool)
         if sources.subjects is not None:
             mask = sources.subjects(sources.train.spec(index))
+        elif pixels.shape[-1] == 4:
+            mask = pixels[..., 3] > 0
         pixels = video.crop_around(pixels, mask, window, rng)
-    return video.to_float(pixels)
+    return video.to_float(backgrounds.over(pixels, backgrounds.draw_name(rng)))
 
 
 def held_out_clips(source: ClipSource) -> Float[np.ndarray, "b t h w c"]:
     """Return a few clips of the test split, the same in every run."""
     count = min(HELD_OUT_CLIPS, len(source))
-    return video.to_float(np.stack([source.read(i).pixels for i in range(count)]))
+    names = list(backgrounds.BACKGROUNDS)
+    clips = [source.read(i).pixels for i in range(count)]
+    shown = [
+        backgrounds.over(pixels, names[i % len(names)])
+        for i, pixels in enumerate(clips)
+    ]
+    return video.to_float(np.stack(shown))

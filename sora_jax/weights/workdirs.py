@@ -13,14 +13,13 @@ from etils import epath
 from flax import nnx
 
 from sora_jax import parameter_trees as trees
-from sora_jax.checkpoint import Checkpoints
+from sora_jax.checkpoint import Checkpoints, Steps
 from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
 from sora_jax.files import PathLike, located
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
-from sora_jax.steps import Steps
 from sora_jax.weights import bundle, folders, safetensors_io
 from sora_jax.weights.descriptions import COPY, exists, read_description, refuse_changed
 from sora_jax.weights.modules import abstract_of, parameters
@@ -182,6 +181,15 @@ def encode_run_of(folder: PathLike) -> EncodeRun:
             "train.py with an encode config first (configs/playground_encode.py)"
         )
     return from_json(EncodeRun, read_json(path, COPY))
+
+
+def clip_counts(folder: PathLike, run: EncodeRun) -> dict[str, int]:
+    """Return how many clips of each split a finished encode run has."""
+    path = located(folder, "folder") / "clips.json"
+    if not path.exists():  # written by an earlier version, from the playground
+        return {"train": run.data.length, "held_out": run.held_out_clips}
+    counts = read_json(path, COPY)
+    return {name: int(counts[name]) for name in ("train", "held_out")}
 
 
 def same_encoder(one: VAE, other: VAE) -> bool:

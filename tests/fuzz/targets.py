@@ -20,7 +20,7 @@ from PIL import Image
 
 from sora_jax import cli, manifest
 from sora_jax.config import DiTRun, EncodeRun, TextConfig, to_json
-from sora_jax.data import footage, outputs, pictures, records, storyboard
+from sora_jax.data import footage, mask_files, outputs, pictures, records, storyboard
 from sora_jax.limits import LIMITS
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling import checks, flags, job, spellings
@@ -140,7 +140,7 @@ def read_media(folder: Path, content: bytes, suffix: str) -> None:
     refusing(pictures.read_image, path)
     clip = refusing(footage.read_footage, path, fps=8, size=(8, 8))
     if clip is not None:
-        refusing(footage.read_mask, path, clip, fps=8, size=(8, 8))
+        refusing(mask_files.read_mask, path, clip, fps=8, size=(8, 8))
 
 
 def refusing(read: Callable[..., Any], *args: Any, **options: Any) -> Any:

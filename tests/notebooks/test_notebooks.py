@@ -142,14 +142,14 @@ def test_a_folder_beside_the_notebook_is_no_package(cell, tmp_path, monkeypatch)
 
 def test_the_clone_around_the_notebook_is_installed(cell, tmp_path):
     (tmp_path / "sora_jax").mkdir()
-    (tmp_path / "sora_jax" / "cli.py").touch()
+    (tmp_path / "sora_jax" / "__init__.py").touch()
     (tmp_path / "notebooks").mkdir()
     (tmp_path / "notebooks" / "sora_jax-1.zip").touch()
     options, line = installed(cell, tmp_path / "notebooks")
     assert options == ["--editable", str(tmp_path)]
     assert line == f"installed sora_jax from {tmp_path}"
     assert str(tmp_path) in sys.path
-    assert (execute_notebooks.ROOT / "sora_jax" / "cli.py").exists()
+    assert (execute_notebooks.ROOT / "sora_jax" / "__init__.py").exists()
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from sora_jax.plan import hlo
+from sora_jax.plan import collectives, hlo
 from tests.helpers.processes import run_module
 
 TOKENS, SHARES, WIDTH, DEPTH = 11_776, 4, 1536, 3
@@ -38,7 +38,9 @@ def test_the_program_attends_in_a_kernel(program):
     ]
     # Over tokens, and over text: one forward, and backward one for all gradients.
     assert len(kernels) == 4
-    assert {"all-gather", "all-to-all"} <= {c.kind for c in hlo.collectives(program)}
+    assert {"all-gather", "all-to-all"} <= {
+        c.kind for c in collectives.of_program(program)
+    }
 
 
 def test_no_scores_lie_in_memory(program):
@@ -52,13 +54,13 @@ def test_no_modulation_is_stored_for_each_token(program):
 
 
 def test_no_device_gathers_all_tokens(program):
-    for one in hlo.collectives(program):
+    for one in collectives.of_program(program):
         if one.kind == "all-gather" and str(TOKENS) in one.shape:
             assert hlo.shape_bytes(one.shape) <= 8 * TOKENS, one  # ids alone
 
 
 def test_optimizer_and_average_stay_where_they_are(program):
     """Gathered are parameters alone: layer by layer, and in half precision."""
-    for one in hlo.collectives(program):
+    for one in collectives.of_program(program):
         if one.kind == "all-gather":
             assert not re.search(rf"f32\[{DEPTH},", one.shape), one

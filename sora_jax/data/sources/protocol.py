@@ -91,11 +91,13 @@ class Sources:
       held_out: evaluation clips.
       subjects: mask of the pixels that show a clip's subject, where crops are taken;
         None if unknown.
+      digest: hash of stored clips; "" for those that a config alone determines.
     """
 
     train: ClipSource
     held_out: ClipSource
     subjects: Callable[[ClipSpec], Bool[np.ndarray, "t h w"]] | None = None
+    digest: str = ""
 
 
 def frame_range(spec: ClipSpec, start: int, frames: int | None) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import itertools
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any
@@ -132,6 +133,14 @@ def split_names(directories: Sequence[str]) -> list[str]:
         info = read_json(epath.Path(directory) / INFO, "build the dataset again")
         names += [split["name"] for split in info.get("splits", ())]
     return list(dict.fromkeys(names))
+
+
+def default_directory(name: str) -> str:
+    """Return the folder of a dataset by its name, where TFDS keeps datasets."""
+    from tensorflow_datasets.core import constants
+
+    root = os.environ.get("TFDS_DATA_DIR", constants.DATA_DIR)
+    return os.path.join(os.path.expanduser(root), name)
 
 
 def open_source(directories: Sequence[str], split: str) -> Any:

@@ -88,7 +88,9 @@ class Prompts:
 def suite(drawn: Callable[[int], Iterator[Case]]) -> Suite:
     """Return the suite of some `prompt_cases`, which are drawn for a seed."""
     rows = (*facts.FACTS, EVERYTHING, *_FIDELITY)
-    return Suite(cases=drawn, batch=_BATCH, shuffles=True, rows=rows)
+    return Suite(
+        cases=drawn, batch=_BATCH, shuffles=True, has_baseline=False, rows=rows
+    )
 
 
 def prompt_cases(source: ClipSource, indices: Iterable[int]) -> Iterator[Case]:

@@ -1,6 +1,6 @@
 """Checkpoints: saved asynchronously, restored bit for bit.
 
-The only file that imports Orbax. Orbax writes each step under a temporary name and
+The only room that imports Orbax. Orbax writes each step under a temporary name and
 renames it; then a manifest with the length and hash of every file completes it. A step
 without a manifest is an interrupted save or deletion; one that differs from its
 manifest is damaged. In both cases the step before is restored.
@@ -10,36 +10,22 @@ from __future__ import annotations
 
 import errno
 import json
-import logging
 import os
-import sys
-import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import nullcontext, suppress
-from functools import cache, partial
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 from etils import epath
 from orbax.checkpoint import v1 as ocp
 
 from sora_jax import manifest, sharding
+from sora_jax.checkpoint.orbax_messages import tell_failures_once
+from sora_jax.checkpoint.restoring import DATA, Restored, State, load
+from sora_jax.checkpoint.steps import Steps
 from sora_jax.files import PathLike
-from sora_jax.steps import Steps
 from sora_jax.workdir import has_room, is_full_disk, no_room_message
-
-State = Mapping[str, Any]  # by name, nested dicts of arrays
-
-_DATA = "data"
-
-
-class Restored(NamedTuple):
-    """A restored step; the data iterator was restored in place."""
-
-    step: int
-    state: dict[str, Any]
-    metadata: dict[str, Any]
 
 
 class Checkpoints:
@@ -99,11 +85,11 @@ class Checkpoints:
         self.wait()
         if step in self.steps():
             return
-        if _DATA in state:
-            raise ValueError(f"state must not have the name {_DATA!r}; rename it")
+        if DATA in state:
+            raise ValueError(f"state must not have the name {DATA!r}; rename it")
         items = dict(state)
         if data_iterator is not None:
-            items[_DATA] = data_iterator
+            items[DATA] = data_iterator
         self._size = self._on_disk.size_of_next(
             sum(x.nbytes for x in jax.tree.leaves(dict(state)))
         )
@@ -121,9 +107,8 @@ class Checkpoints:
             if not is_full_disk(error):
                 raise
             raise self._failure(step, error) from error
-        text = json.dumps(
-            dict(metadata or {})
-        )  # serialized now, since the caller may change it
+        # Serialized now, since the caller may change it.
+        text = json.dumps(dict(metadata or {}))
         finish = self._finisher.submit(self._complete, step, response, text)
         self._pending = (step, finish)
 
@@ -150,7 +135,7 @@ class Checkpoints:
             raise self._on_disk.no_step_error()
         restored = None
         if step is not None:
-            restored = self._load(step, abstract_state, data_iterator)
+            restored = load(self._root, step, abstract_state, data_iterator)
         with sharding.fail_together():
             self._on_disk.clear(damaged, has_earlier=restored is not None)
         return restored
@@ -166,7 +151,7 @@ class Checkpoints:
           ValueError: the step does not exist or is damaged.
         """
         self.wait()
-        return self._load(self._on_disk.undamaged(step), abstract_state, None)
+        return load(self._root, self._on_disk.undamaged(step), abstract_state)
 
     def wait(self) -> None:
         """Block until a running save is complete.
@@ -211,7 +196,7 @@ class Checkpoints:
         # Created on the first save: its constructor deletes interrupted saves, which
         # readers of a run must not do.
         if self._orbax is None:
-            _tell_once()
+            tell_failures_once()
             # Any, since Orbax's policy class does not match its protocol.
             policies = ocp.training.preservation_policies
             kept = policies.CustomSteps(self._on_disk.not_checkpoints())
@@ -241,79 +226,6 @@ class Checkpoints:
         else:
             manifest.leave_hashes(path, jax.process_index(), hosts)
 
-    def _load(self, step: int, abstract_state: State, data_iterator: Any) -> Restored:
-        path = self._root / str(step)
-        items: dict[str, Any] = jax.tree.map(_placed, dict(abstract_state))
-        if data_iterator is not None:
-            items[_DATA] = data_iterator
-        try:
-            # To Orbax an empty dict means "everything".
-            with _may_hold_more():
-                state = ocp.load_checkpointables(path, items) if items else {}
-            if lacking := _not_loaded(state):
-                raise ValueError(f"it holds no {', '.join(lacking[:4])}")
-        except Exception as error:
-            # The files are undamaged, so the request differs.
-            raise ValueError(
-                f"{path} does not have the requested arrays ({error}); "
-                "was it saved by another config or version? Give another --workdir"
-            ) from error
-        state.pop(_DATA, None)
-        return Restored(step, state, manifest.metadata(path))
-
-
-@cache
-def _tell_once() -> None:
-    """Silence the logs of Orbax's threads about errors that are raised anyway.
-
-    Once per process and for good: some threads log after everything is closed.
-    """
-    logging.getLogger("absl").addFilter(_is_news)
-    sys.excepthook = partial(_tell, sys.excepthook)
-
-
-def _is_news(record: logging.LogRecord) -> bool:
-    """Return whether a log record is not the traceback of a raised exception.
-
-    Each of Orbax's threads logs the whole traceback of a failed save.
-    """
-    return not (record.exc_info and "orbax" in record.pathname)
-
-
-def _tell(tell: Callable[..., Any], kind: Any, error: Any, trace: Any) -> None:
-    """Print an uncaught error, unless it says that Orbax's event loop is closed.
-
-    tensorstore raises that for each write that ends after another one failed.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    if is_main or str(error) != "Event loop is closed":
-        tell(kind, error, trace)
-
 
 def _is_first() -> bool:
     return jax.process_index() == 0
-
-
-def _may_hold_more() -> ocp.Context:
-    """Allow a step to hold more than is requested; the surplus is not read."""
-    context = ocp.Context()
-    context.pytree.loading.partial_load = True
-    return context
-
-
-def _not_loaded(state: Mapping[str, Any]) -> list[str]:
-    """Return the requested arrays that the step lacks; Orbax leaves them abstract."""
-    leaves = jax.tree_util.tree_leaves_with_path(dict(state))
-    return [
-        jax.tree_util.keystr(path, simple=True, separator="/")
-        for path, leaf in leaves
-        if isinstance(leaf, jax.ShapeDtypeStruct)
-    ]
-
-
-def _placed(leaf: Any) -> jax.ShapeDtypeStruct:
-    """Give an abstract array without a sharding the default device."""
-    sharding = getattr(leaf, "sharding", None)
-    if sharding is None:
-        sharding = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
-    return jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding)

@@ -1,0 +1,92 @@
+"""A model of the artists' animated characters from nothing: VAE, latents, DiT.
+
+Hardware: 2 CPU cores, about 10 + 50 + 30 + 90 minutes.
+Expected: to be measured.
+Command:
+  sora-jax data build fluent_emoji --data_dir data
+  python train.py --config=configs/fluent_emoji.py --workdir=runs
+"""
+
+import dataclasses
+
+from sora_jax.config import (
+    ClipsConfig,
+    DiTConfig,
+    DiTRun,
+    EncodeRun,
+    FlowConfig,
+    OptimConfig,
+    PackingConfig,
+    Series,
+    TextConfig,
+    VAEConfig,
+    VAERun,
+)
+
+# A whole cycle of three seconds; the first frame again closes the loop.
+CLIPS = ClipsConfig(path="data/fluent_emoji", fps=8.0, frames=25, size=(96, 96))
+VAE = VAERun(
+    steps=1000,
+    batch=16,
+    window=48,
+    vae=VAEConfig(),
+    data=dataclasses.replace(CLIPS, frames=1),
+    optim=OptimConfig(name="muon", lr=1e-2, warmup=30, decay=0.4, ema_decay=0.99),
+    eval_every=200,
+    checkpoint_every=200,
+)
+RUNS = {
+    "images": VAE,
+    "vae": dataclasses.replace(
+        VAE,
+        steps=2400,
+        batch=4,
+        start_from="runs/vae_images",
+        data=dataclasses.replace(CLIPS, frames=17, least_frames=17),
+        kl=2e-3,
+        optim=OptimConfig(name="muon", lr=5e-3, warmup=30, decay=0.7, ema_decay=0.99),
+    ),
+    "encode": EncodeRun(
+        vae="runs/vae",
+        data=CLIPS,
+        draws=3,
+        conditioned=0.3,
+        vocabulary=1600,
+        held_out_clips=256,
+    ),
+    "dit": DiTRun(
+        latents="runs/latents",
+        steps=12_000,
+        dit=DiTConfig(
+            width=192,
+            depth=6,
+            heads=2,
+            mlp=512,
+            position_embedding=True,
+            theta=100.0,
+            unroll=6,
+        ),
+        text=TextConfig(vocabulary=1600, unroll=2),
+        packing=PackingConfig(tokens=504, rows=4, samples=4),
+        flow=FlowConfig(shift=3.0),
+        optim=OptimConfig(name="muon", lr=5e-3, warmup=100, decay=0.5, ema_decay=0.998),
+        cpu_matmul_dtype="bfloat16",
+        eval_every=500,
+        checkpoint_every=250,
+    ),
+}
+
+
+def get_config(name: str = "") -> Series | VAERun | EncodeRun | DiTRun:
+    """Return the whole series, or one of its runs."""
+    if not name:
+        this = "configs/fluent_emoji.py"
+        folders = {"images": "vae_images", "encode": "latents"}
+        return Series(
+            stages=tuple((f"{this}:{run}", folders.get(run, run)) for run in RUNS)
+        )
+    if name not in RUNS:
+        raise ValueError(
+            f"fluent_emoji.py takes one of {', '.join(RUNS)}, got {name!r}"
+        )
+    return RUNS[name]

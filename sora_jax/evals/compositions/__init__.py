@@ -1,0 +1,1 @@
+"""Compositions never seen in training, of which the true clips exist."""
