@@ -5,6 +5,7 @@ References from one file to another are never followed. Needs no JAX.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import stat
@@ -18,6 +19,8 @@ from sora_jax import limits
 
 T = TypeVar("T")
 PathLike = str | os.PathLike[str]
+# Type checks do not take bytes in memory for IO, since these have no name.
+BinaryFile = IO[bytes] | io.BytesIO
 
 # URL schemes besides the local disk, and the packages that read them.
 REMOTE = {"gs": "gcsfs", "s3": "s3fs"}
@@ -35,7 +38,7 @@ _KINDS = (
 class Openable(Protocol):
     """A path, or bytes in memory (`decoding.InMemory`)."""
 
-    def open(self, mode: Any = "rb") -> IO[bytes]:
+    def open(self, mode: Any = "rb") -> BinaryFile:
         """Open it for reading."""
         ...
 

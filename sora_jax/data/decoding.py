@@ -8,7 +8,7 @@ import io
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 import av
 import numpy as np
@@ -121,7 +121,7 @@ class InMemory:
 
     content: bytes
 
-    def open(self, mode: str = "rb") -> IO[bytes]:
+    def open(self, mode: str = "rb") -> io.BytesIO:
         """Open it for reading."""
         del mode
         return io.BytesIO(self.content)

@@ -10,7 +10,6 @@ import math
 import os
 from collections.abc import Callable, Iterable, Iterator
 from fractions import Fraction
-from typing import IO
 
 import av
 import numpy as np
@@ -21,7 +20,7 @@ from jaxtyping import UInt8
 
 from sora_jax.data import animations, pictures
 from sora_jax.data.video import EXACT_SCALING, to_uint8
-from sora_jax.files import quoted
+from sora_jax.files import BinaryFile, quoted
 
 # Visually lossless; a 64x64 clip of two seconds is about 10 kB. With x264's macroblock
 # tree, the same frames give other bytes each time.
@@ -83,7 +82,7 @@ def mp4_bytes(
 
 
 def _encode_mp4(
-    target: str | IO[bytes],
+    target: str | BinaryFile,
     chunks: Iterable[np.ndarray],
     fps: int | float,
     layout: str = "yuv420p",

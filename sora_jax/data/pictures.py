@@ -6,14 +6,14 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from sora_jax.data.video import over_grey, to_float, to_uint8
-from sora_jax.files import Openable, PathLike, existing, quoted
+from sora_jax.files import BinaryFile, Openable, PathLike, existing, quoted
 from sora_jax.limits import LIMITS, Limits
 
 T = TypeVar("T")
@@ -162,7 +162,7 @@ def _read(
         ) from error
 
 
-def _image(file: IO[bytes], formats: tuple[str, ...]) -> Image.Image:
+def _image(file: BinaryFile, formats: tuple[str, ...]) -> Image.Image:
     try:
         return Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
@@ -227,6 +227,6 @@ def _unit(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     return values.astype(np.float32)
 
 
-def write_png(file: IO[bytes], pixels: UInt8[np.ndarray, "h w c"]) -> None:
+def write_png(file: BinaryFile, pixels: UInt8[np.ndarray, "h w c"]) -> None:
     """Writes a picture, RGB or RGBA, as PNG."""
     Image.fromarray(pixels).save(file, format="PNG")

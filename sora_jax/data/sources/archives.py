@@ -5,12 +5,13 @@ from __future__ import annotations
 import tarfile
 from collections.abc import Iterator
 from pathlib import PurePosixPath
-from typing import IO, NamedTuple
+from typing import NamedTuple
 
 from etils import epath
 
 from sora_jax import limits
 from sora_jax.data.sources.listing import MEDIA, LeftOut, suffix_of
+from sora_jax.files import BinaryFile
 
 _HEADER = 2**20  # bytes that a header, such as a long name, may take
 _TEXTS = ("txt", "json")
@@ -89,7 +90,7 @@ def _is_hidden(name: str) -> bool:
 class _ShortReads:
     """A file whose reads are as short as headers; contents are passed over."""
 
-    def __init__(self, file: IO[bytes]):
+    def __init__(self, file: BinaryFile):
         self._file = file
         self.seek, self.tell = file.seek, file.tell
 
