@@ -9,6 +9,7 @@ import pytest
 from sora_jax.commands.sources import open_sources
 from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data import outputs
+from sora_jax.data.backgrounds import over
 from sora_jax.data.sources.files import VideoFile, VideoFiles
 from sora_jax.data.sources.folder import open_folder
 from sora_jax.data.sources.protocol import ClipSpec, captions_between
