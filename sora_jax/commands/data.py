@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sora_jax import cli
 from sora_jax.commands.program import Program
+from sora_jax.files import quoted
 
 PROGRAMS = {
     "build": Program(
@@ -54,6 +55,6 @@ def main(argv: Sequence[str]) -> None:
     if name not in PROGRAMS:
         near = cli.closest(name, PROGRAMS)
         hint = f"did you mean {near}?" if near else usage()
-        raise ValueError(f"{cli.quoted(name)} is no program of data: {hint}")
+        raise ValueError(f"{quoted(name)} is no program of data: {hint}")
     with cli.exit_with_message(PROGRAMS[name].stopped):
         importlib.import_module(PROGRAMS[name].module).main(rest)

@@ -19,7 +19,7 @@ from sora_jax.data.sources.listing import LeftOut
 from sora_jax.datasets import builder
 from sora_jax.datasets.builder import ClipDataset, Part
 from sora_jax.datasets.records import Recipe
-from sora_jax.files import located
+from sora_jax.files import located, quoted
 
 MOST_LISTED = 10  # clips that were left out, with their reasons
 
@@ -88,7 +88,7 @@ def recipe_of(options: BuildOptions) -> tuple[type[ClipDataset], Recipe]:
     if options.name not in RECIPES:
         near = cli.closest(options.name, RECIPES)
         hint = f"did you mean {near}?" if near else f"there are {', '.join(RECIPES)}"
-        raise ValueError(f"{cli.quoted(options.name)} is no dataset: {hint}")
+        raise ValueError(f"{quoted(options.name)} is no dataset: {hint}")
     return RECIPES[options.name](options)
 
 

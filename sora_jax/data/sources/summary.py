@@ -60,7 +60,7 @@ def _sizes(specs: Iterable[ClipSpec]) -> str:
     return ", ".join(told) + (f" and {more} others" if more > 0 else "")
 
 
-def _spread(name: str, values: Sequence[float]) -> str:
+def _spread(name: str, values: Sequence[int | float]) -> str:
     low, middle, high = np.quantile(np.asarray(values, np.float64), (0, 0.5, 1))
     if low == high:
         return f"{name}: {low:.4g}"
