@@ -343,11 +343,13 @@ def test_the_playground_is_stored_with_its_truth(tmp_path):
             json.dumps(spec.truth)
 
 
+@pytest.mark.filterwarnings("ignore")  # of protobuf, in the version that Beam takes
 def test_beam_builds_the_same(tmp_path):
     pytest.importorskip("apache_beam")
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    options = PipelineOptions(["--runner=DirectRunner", "--direct_num_workers=2"])
+    workers = ["--direct_num_workers=2", "--direct_running_mode=multi_threading"]
+    options = PipelineOptions(["--runner=DirectRunner", *workers])
     recipe = LetterRecipe(train=20, damaged=("t3",))
     left_out = build_part(Letters, recipe, Part(0, 1), tmp_path, options)
     assert dict(left_out) == {"t3": "t3 is damaged"}
