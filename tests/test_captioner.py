@@ -9,6 +9,7 @@ import socket
 
 import numpy as np
 import pytest
+from etils import epath
 from PIL import Image
 
 from sora_jax.commands import data
@@ -60,6 +61,7 @@ def ask(answer, **fields):
 
 
 def test_frames_and_hint_are_sent_and_forms_come_back():
+    assert isinstance(Endpoint(url="https://a.example/v1", model="eye"), Captioner)
     found, ((path, headers, body),) = ask(good)
     assert found == EXPECTED
     assert path == "/v1/chat/completions"
@@ -278,7 +280,7 @@ def test_shots_are_captioned_without_their_borders(folder, tmp_path):
     assert {"joined.mp4#0", "joined.mp4#1"} <= set(asked)
     assert asked["bars.mp4"] == [(4, 64, 96, 3), 4.0, ""]
     with pytest.raises(ValueError, match="none of the 5 shots of --curation is of"):
-        clip_files({"other.mp4": folder / "a.mp4"}, shots)
+        clip_files({"other.mp4": epath.Path(folder / "a.mp4")}, shots)
     (folder / "a.mp4").write_bytes((folder / "joined.mp4").read_bytes())
     lines = captioned(folder, tmp_path / "more.jsonl", Counting([]), shots)
     changed = lines["a.mp4"]

@@ -96,6 +96,16 @@ def test_what_is_finished_is_kept_and_what_changed_is_read_again(
     assert [x.file for x in curated(tmp_path / "less", out)] == ["a.mp4"]
 
 
+def test_names_that_are_not_utf8_are_escaped(tmp_path):
+    (tmp_path / "clips").mkdir()
+    name = os.fsdecode(b"caf\xe9.png")
+    Image.fromarray(texture(0)).save(tmp_path / "clips" / "a.png")
+    (tmp_path / "clips" / "a.png").rename(tmp_path / "clips" / name)
+    for _ in range(2):
+        (shot,) = curated(tmp_path / "clips", tmp_path / "c.jsonl")
+        assert isinstance(shot, CuratedShot) and shot.file == r"caf\udce9.png"
+
+
 @pytest.mark.parametrize(
     "text, why",
     [
@@ -200,10 +210,12 @@ def test_what_is_wrong_with_the_flags_is_named(folder, tmp_path, monkeypatch, ca
     refused("no picture and no video .1 other", "--from", str(tmp_path / "empty"))
     refused("--workers must be", "--from", str(folder), "--workers", "-1")
     refused("--timeout must be", "--from", str(folder), "--timeout", "0")
+    refused("is inside --from", "--from", str(folder), "--report", f"{folder}/sub/r")
     refused("--duplicates must be", "--from", str(folder), "--duplicates", "1")
     with pytest.raises(ValueError, match="did you mean curate"):
         data.main(["curat"])
-    data.main([])
+    with pytest.raises(SystemExit, match="0"):
+        data.main([])
     assert "caption " in capsys.readouterr().out
     monkeypatch.setitem(sys.modules, "imagehash", None)
     monkeypatch.setitem(sys.modules, "pebble", None)

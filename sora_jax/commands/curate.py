@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from sora_jax import cli
+from sora_jax import cli, files
 from sora_jax.data.curation import packages, report
 from sora_jax.data.curation.folder import media_files
 from sora_jax.data.curation.shots import CuratedShot, Line, UnreadableFile
@@ -48,6 +48,19 @@ def check_options(options: CurateOptions) -> None:
         raise ValueError(
             f"--duplicates must be in [0, 0.5), got {options.duplicates:g}"
         )
+    if options.report and _is_inside(options.report, options.source):
+        raise ValueError(
+            f"--report {cli.quoted(options.report)} is inside --from, so that its "
+            "pictures would be curated: give another folder"
+        )
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    inner, outer = (
+        name if files.is_remote(name) else os.path.realpath(name)
+        for name in (path, folder)
+    )
+    return f"{inner}/".startswith(outer.rstrip("/") + "/")
 
 
 def main(argv: Sequence[str]) -> None:
