@@ -39,13 +39,19 @@ class CaptionOptions:
     # Environment variable with the key of the endpoint, if it needs one.
     key_variable: str = "OPENAI_API_KEY"
 
-    def __post_init__(self):
-        for name in ("workers", "frames"):
-            value = getattr(self, name)
-            if not 1 <= value <= 256:
-                raise ValueError(f"--{name} must be from 1 to 256, got {value}")
-        if not self.timeout > 0:
-            raise ValueError(f"--timeout must be > 0, got {self.timeout:g}")
+
+def check_options(options: CaptionOptions) -> None:
+    """Check the flags.
+
+    Raises:
+      ValueError: names the flag, its value, and what it may be.
+    """
+    for name in ("workers", "frames"):
+        value = getattr(options, name)
+        if not 1 <= value <= 256:
+            raise ValueError(f"--{name} must be from 1 to 256, got {value}")
+    if not 0 < options.timeout < 1e7:
+        raise ValueError(f"--timeout must be > 0 and < 1e7, got {options.timeout:g}")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -58,6 +64,7 @@ def main(argv: Sequence[str]) -> None:
       OSError: the disk is full.
     """
     options = cli.parse(CaptionOptions, argv, about=main.__doc__)
+    check_options(options)
     packages.require_captioning()
     from sora_jax.data.curation.caption_folder import caption_clips, clip_files
     from sora_jax.data.curation.endpoint import Endpoint

@@ -10,7 +10,7 @@ from typing import Annotated
 
 import tyro
 
-from sora_jax import cli
+from sora_jax import cli, files
 from sora_jax.data.curation import packages, report
 from sora_jax.data.curation.folder import media_files
 from sora_jax.data.curation.shots import CuratedShot, Line, UnreadableFile
@@ -31,17 +31,36 @@ class CurateOptions:
     # Seconds that one file may take.
     timeout: float = 3600.0
     # Share of the 256 bits of their fingerprints in which near-duplicates may differ.
-    duplicates: float = 0.1
+    duplicates: float = 0.16
 
-    def __post_init__(self):
-        if self.workers < 0:
-            raise ValueError(f"--workers must be >= 0, got {self.workers}")
-        if not self.timeout > 0:
-            raise ValueError(f"--timeout must be > 0, got {self.timeout:g}")
-        if not 0 <= self.duplicates < 0.5:
-            raise ValueError(
-                f"--duplicates must be in [0, 0.5), got {self.duplicates:g}"
-            )
+
+def check_options(options: CurateOptions) -> None:
+    """Check the flags.
+
+    Raises:
+      ValueError: names the flag, its value, and what it may be.
+    """
+    if options.workers < 0:
+        raise ValueError(f"--workers must be >= 0, got {options.workers}")
+    if not 0 < options.timeout < 1e7:
+        raise ValueError(f"--timeout must be > 0 and < 1e7, got {options.timeout:g}")
+    if not 0 <= options.duplicates < 0.5:
+        raise ValueError(
+            f"--duplicates must be in [0, 0.5), got {options.duplicates:g}"
+        )
+    if options.report and _is_inside(options.report, options.source):
+        raise ValueError(
+            f"--report {cli.quoted(options.report)} is inside --from, so that its "
+            "pictures would be curated: give another folder"
+        )
+
+
+def _is_inside(path: str, folder: str) -> bool:
+    inner, outer = (
+        name if files.is_remote(name) else os.path.realpath(name)
+        for name in (path, folder)
+    )
+    return f"{inner}/".startswith(outer.rstrip("/") + "/")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -52,6 +71,7 @@ def main(argv: Sequence[str]) -> None:
       OSError: the disk is full.
     """
     options = cli.parse(CurateOptions, argv, about=main.__doc__)
+    check_options(options)
     packages.require_curation()
     from sora_jax.data.curation.curate import curate
 

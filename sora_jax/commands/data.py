@@ -47,11 +47,12 @@ def main(argv: Sequence[str]) -> None:
 
     Raises:
       ValueError: there is no such program.
+      SystemExit: the help was printed.
     """
     name, *rest = argv or ["--help"]
     if name in ("--help", "-h", "help"):
         cli.say(usage())
-        return
+        raise SystemExit(0)
     if name not in PROGRAMS:
         near = cli.closest(name, PROGRAMS)
         hint = f"did you mean {near}?" if near else usage()

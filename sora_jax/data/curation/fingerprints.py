@@ -22,7 +22,7 @@ from sora_jax.data.curation.shots import Box, CuratedShot
 SAMPLES = 64  # frames to choose from
 FRAMES = 4  # frames that are hashed, each to 64 bits
 GRID = 4  # parts of the frame along each side whose colours are kept
-DISTANCE = 0.1  # share of the bits in which near-duplicates differ at most
+DISTANCE = 0.16  # share of the bits in which near-duplicates differ at most: 10 of 64
 COLOUR = 16  # levels of 255 by which their colours differ at most
 _BLOCK = 2**22  # pairs that are compared at once
 
@@ -80,7 +80,8 @@ def mark_duplicates(
     original = np.arange(len(order))
     block = max(1, _BLOCK // max(1, len(order)))
     for start in range(0, len(order), block):
-        near = _near(hashes, grids, slice(start, start + block), most)
+        stop = start + block  # later ones are not better
+        near = _near(hashes[:stop], grids[:stop], slice(start, stop), most)
         for row in range(len(near)):
             place = start + row
             better = np.flatnonzero(near[row, :place])
@@ -101,11 +102,10 @@ def _near(
     most: float,
 ) -> Bool[np.ndarray, "part n"]:
     """Return which shots are near which of a part of them."""
-    bits = sum(
-        np.bitwise_count(hashes[part, None, frame] ^ hashes[None, :, frame]).astype(int)
-        for frame in range(hashes.shape[1])
-    )
-    near = np.asarray(bits <= most * 64 * hashes.shape[1])
+    bits = np.zeros((len(hashes[part]), len(hashes)), np.uint16)
+    for column in hashes.T:
+        bits += np.bitwise_count(column[part, None] ^ column)
+    near = bits <= most * 64 * hashes.shape[1]
     rows, columns = np.nonzero(near)
     one, other = grids[part][rows].astype(np.int16), grids[columns]
     near[rows, columns] = np.abs(one - other).max(axis=1, initial=0) <= COLOUR

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import PurePath
 
 from etils import epath
 
@@ -36,23 +37,33 @@ def media_files(folder: PathLike, field: str = "--from") -> dict[str, epath.Path
     if not root.is_dir():
         raise ValueError(f"{field} {quoted(folder)} is no folder; check the spelling")
     found, others = {}, 0
-    for parent, folders, names in root.walk():
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        inside = epath.Path(parent).relative_to(root).as_posix()
+    for parent, _, names in root.walk():
+        inside = _inside(parent, root)
+        if any(part.startswith(".") for part in inside):
+            continue
         for name in names:
             if name.startswith("."):
                 continue
-            if _suffix(name) not in SUFFIXES:
+            if _suffix(name) in SUFFIXES:
+                found["/".join([*inside, name])] = root.joinpath(*inside, name)
+            else:
                 others += 1
-                continue
-            key = name if inside == "." else f"{inside}/{name}"
-            found[key] = epath.Path(parent) / name
     if not found:
         raise ValueError(
             f"{field} {quoted(folder)} holds no picture and no video ({others} other "
             f"files); the suffixes of videos are {' '.join(VIDEOS)}"
         )
     return dict(sorted(found.items()))
+
+
+def _inside(parent: epath.Path, root: epath.Path) -> tuple[str, ...]:
+    """Return the names of the folders from the root to a folder in it."""
+    # Walks through a bucket leave gs:// out.
+    inner, outer = (
+        PurePath(os.fspath(path).rpartition("://")[2].lstrip("/"))
+        for path in (parent, root)
+    )
+    return inner.relative_to(outer).parts
 
 
 def _suffix(name: str) -> str:

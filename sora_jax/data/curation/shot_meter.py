@@ -16,7 +16,7 @@ SIDE = 64  # pixels of the frames that motion is measured in
 STILL = 8  # levels of 255; less is what compression changes
 SAMPLES = 16  # frames of which sharpness and exposure are measured
 CLOSES = 2.0  # steps between frames that a loop's last frame is from its first
-DEPARTS = 4.0  # times as far that some frame of a loop is
+DEPARTS = 3.0  # times as far that some frame of a loop is
 
 
 class View(NamedTuple):
