@@ -20,6 +20,8 @@ from sora_jax import limits
 
 T = TypeVar("T")
 PathLike = str | os.PathLike[str]
+# Type checks do not take bytes in memory for IO, since these have no name.
+BinaryFile = IO[bytes] | io.BytesIO
 
 # URL schemes besides the local disk, and the packages that read them.
 REMOTE = {"gs": "gcsfs", "s3": "s3fs"}
@@ -39,7 +41,7 @@ class InMemory:
 
     content: bytes
 
-    def open(self, mode: str = "rb") -> IO[bytes]:
+    def open(self, mode: str = "rb") -> io.BytesIO:
         """Open it for reading."""
         del mode
         return io.BytesIO(self.content)

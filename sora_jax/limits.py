@@ -61,6 +61,8 @@ INDEX_BYTES = 2**24
 TOKENIZER_BYTES = 2**26
 # Bytes of a stored clip's file.
 CLIP_BYTES = 2**30
+# Members of an archive of clips.
+ARCHIVE_MEMBERS = 2**20
 # Bytes of a storyboard.
 STORY_BYTES = 2**16
 # Lists and objects inside one another in JSON and YAML.

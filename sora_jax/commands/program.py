@@ -36,6 +36,7 @@ PROGRAMS = {
         "train a model from a config",
         "stopped; the same command continues from the last checkpoint, if any",
     ),
+    "data": Program("sora_jax.commands.data", "prepare clips for training"),
     "plan": Program(
         "sora_jax.plan.command", "memory and time of a step on absent TPUs"
     ),

@@ -7,14 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from fractions import Fraction
-from typing import IO, Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
 from sora_jax.data import pictures
-from sora_jax.files import Openable
+from sora_jax.files import BinaryFile, Openable
 from sora_jax.limits import LIMITS, Limits
 
 # Formats that are read by Pillow, not by FFmpeg.
@@ -63,8 +63,8 @@ def animation_frames(
 
 
 def write_animation(
-    file: IO[bytes],
-    frames: Iterable[UInt8[np.ndarray, "h w 3"]],
+    file: BinaryFile,
+    frames: Iterable[UInt8[np.ndarray, "h w c"]],
     fps: int | float,
     kind: Literal["GIF", "WEBP"] = "GIF",
     **options: Any,
@@ -76,7 +76,7 @@ def write_animation(
 
     Args:
       file: where to write it.
-      frames: at least one.
+      frames: at least one; alpha is a fourth channel, of WebP only.
       fps: frames per second.
       kind: the format.
       **options: of the format, as Pillow names them.

@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 import math
 from collections.abc import Iterator
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import av
 from av.error import ArgumentError
 from av.stream import Disposition
 
-from sora_jax.files import Openable
+from sora_jax.files import BinaryFile, Openable
 from sora_jax.limits import LIMITS, Limits
 
 # Demuxers of containers and streams that hold their own content. Not among them, since
@@ -49,7 +49,7 @@ class OpenContainer(NamedTuple):
 class Meter:
     """A file that limits the bytes read between two frames."""
 
-    def __init__(self, file: IO[bytes], most: int | float):
+    def __init__(self, file: BinaryFile, most: int | float):
         self._file, self._most = file, most
         self._since = 0
 

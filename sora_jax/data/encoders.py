@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -19,7 +20,7 @@ from jaxtyping import UInt8
 
 from sora_jax.data import animations, pictures
 from sora_jax.data.video import EXACT_SCALING, to_uint8
-from sora_jax.files import quoted
+from sora_jax.files import BinaryFile, quoted
 
 # Visually lossless; a 64x64 clip of two seconds is about 10 kB. With x264's macroblock
 # tree, the same frames give other bytes each time.
@@ -61,10 +62,35 @@ def check_chunks(chunks: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
     """Encode H.264 4:2:0, tagged BT.709, with the index first for streaming."""
+    _encode_mp4(_address(path), chunks, fps)
+
+
+def mp4_bytes(
+    chunks: Iterable[np.ndarray], fps: int | float, layout: str = "yuv420p"
+) -> bytes:
+    """Return the content of an mp4 file, as `write_mp4` writes it.
+
+    Args:
+      chunks: frames.
+      fps: frames per second.
+      layout: of pixels; "yuv444p" keeps the edges of saturated colours, but browsers
+        do not play it.
+    """
+    file = io.BytesIO()
+    _encode_mp4(file, chunks, fps, layout)
+    return file.getvalue()
+
+
+def _encode_mp4(
+    target: str | BinaryFile,
+    chunks: Iterable[np.ndarray],
+    fps: int | float,
+    layout: str = "yuv420p",
+) -> None:
     rate = Fraction(fps).limit_denominator(1001)
-    options = {"movflags": "+faststart"}
+    options = {"movflags": "+faststart"} if isinstance(target, str) else {}
     graph = stream = None
-    with av.open(_address(path), "w", format="mp4", options=options) as container:
+    with av.open(target, "w", format="mp4", options=options) as container:
         for index, pixels in enumerate(_frames(chunks)):
             # 4:2:0 halves the colour planes, so sizes are even.
             odd = [(0, side % 2) for side in pixels.shape[:2]]
@@ -72,13 +98,13 @@ def write_mp4(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) 
             height, width = pixels.shape[:2]
             if stream is None or graph is None:
                 stream = container.add_stream("libx264", rate=rate, options=_QUALITY)
-                stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
+                stream.width, stream.height, stream.pix_fmt = width, height, layout
                 # Players guess the colours of untagged files differently.
                 stream.codec_context.colorspace = Colorspace.ITU709
                 stream.codec_context.color_range = ColorRange.MPEG
                 stream.codec_context.color_primaries = ColorPrimaries.BT709
                 stream.codec_context.color_trc = ColorTrc.BT709
-                graph = _to_yuv(width, height, rate)
+                graph = _to_yuv(width, height, rate, layout)
             frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
             frame.pts, frame.time_base = index, 1 / rate
             graph.vpush(frame)
@@ -145,13 +171,13 @@ def _frames(chunks: Iterable[np.ndarray]) -> Iterator[UInt8[np.ndarray, "h w 3"]
         yield from chunk if chunk.dtype == np.uint8 else to_uint8(chunk)
 
 
-def _to_yuv(width: int, height: int, rate: Fraction) -> Graph:
+def _to_yuv(width: int, height: int, rate: Fraction, layout: str) -> Graph:
     graph = Graph()
     rgb = av.VideoFormat("rgb24")
     graph.link_nodes(
         graph.add_buffer(width=width, height=height, format=rgb, time_base=1 / rate),
         graph.add("scale", _COLOUR),
-        graph.add("format", "yuv420p"),
+        graph.add("format", layout),
         graph.add("buffersink"),
     ).configure()
     return graph

@@ -6,14 +6,14 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterator
-from typing import IO, TypeVar
+from typing import TypeVar
 
 import numpy as np
 from jaxtyping import Float, UInt8
 from PIL import Image, ImageOps, TiffImagePlugin, UnidentifiedImageError
 
 from sora_jax.data.video import over_grey, to_float, to_uint8
-from sora_jax.files import Openable, PathLike, existing, quoted
+from sora_jax.files import BinaryFile, Openable, PathLike, existing, quoted
 from sora_jax.limits import LIMITS, Limits
 
 T = TypeVar("T")
@@ -139,7 +139,7 @@ def still_of(
       keep_alpha: return alpha, if it has any, as a fourth channel; else it shows grey.
 
     Raises:
-      ValueError: it has more pixels than the limits allow.
+      ValueError: it is damaged, or has more pixels than the limits allow.
     """
     if content[4:8] == b"ftyp" and content[8:12] not in (b"avif", b"avis"):
         return None  # a video, which Pillow needs not try
@@ -158,6 +158,8 @@ def still_of(
                 return pixels_of(ImageOps.exif_transpose(image), keep_alpha)
     except UnidentifiedImageError:
         return None
+    except Exception as error:  # see `is_still`
+        raise ValueError(f"a picture that cannot be read ({error})") from error
 
 
 def _read(
@@ -177,7 +179,7 @@ def _read(
         ) from error
 
 
-def _image(file: IO[bytes], formats: tuple[str, ...]) -> Image.Image:
+def _image(file: BinaryFile, formats: tuple[str, ...]) -> Image.Image:
     try:
         return Image.open(file, formats=formats)
     except UnidentifiedImageError as error:
@@ -242,6 +244,6 @@ def _unit(values: Float[np.ndarray, "h w"]) -> Float[np.ndarray, "h w"]:
     return values.astype(np.float32)
 
 
-def write_png(file: IO[bytes], pixels: UInt8[np.ndarray, "h w 3"]) -> None:
-    """Writes a picture as PNG."""
+def write_png(file: BinaryFile, pixels: UInt8[np.ndarray, "h w c"]) -> None:
+    """Writes a picture, RGB or RGBA, as PNG."""
     Image.fromarray(pixels).save(file, format="PNG")

@@ -6,22 +6,36 @@ of its own, holds every n-th clip, and is complete or absent. Readers join them.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import io
+import itertools
 import json
+import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+import tempfile
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
 import tensorflow_datasets as tfds
+import tqdm
 from etils import epath
 
-from sora_jax.data.sources.tfds_store import INFO, index_path, write_index
+from sora_jax import locking
+from sora_jax.data.sources.listing import LeftOut
+from sora_jax.data.sources.tfds_store import (
+    INFO,
+    LEFT_OUT,
+    index_path,
+    read_index,
+    write_index,
+)
 from sora_jax.datasets.records import Recipe, features, to_example
-from sora_jax.files import PathLike
+from sora_jax.files import PathLike, quoted
 from sora_jax.workdir import explain_full_disk, write_bytes
 
 PART_CLIPS = 1024  # clips in a part, unless parts are given
-LEFT_OUT = "left_out.jsonl"  # clips that could not be read, with the reason
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,7 +76,7 @@ class ClipDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         **kwargs: Any,
     ):
         self.recipe, self.part, self.beam = recipe, part, beam
-        self.left_out: list[dict[str, str]] = []
+        self.left_out: list[LeftOut] = []
         config = tfds.core.BuilderConfig(name=part.name, version=self.VERSION)
         super().__init__(config=config, file_format="array_record", **kwargs)
 
@@ -77,18 +91,28 @@ class ClipDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         del dl_manager  # packages are fetched by the recipe, before the build
-        make = self._beam_examples if self.beam else self._generate_examples
-        mine = slice(self.part.number, None, self.part.of)
-        return {split: make(keys[mine]) for split, keys in self.recipe.splits().items()}
+        keys = keys_of(self.recipe, self.part)
+        if self.beam:
+            return {split: self._beam_examples(names) for split, names in keys.items()}
+        # TFDS refuses splits without records, so the first of each is made here.
+        generators = {}
+        for split, names in keys.items():
+            examples = self._generate_examples(names)
+            first = list(itertools.islice(examples, 1))
+            if first:
+                generators[split] = itertools.chain(first, examples)
+        if not generators:
+            raise NoClips
+        return generators
 
     def _generate_examples(
         self, keys: Sequence[str]
     ) -> Iterator[tuple[str, dict[str, Any]]]:
-        for key in keys:
+        for key in tqdm.tqdm(keys, unit="clip", leave=False, disable=None):
             try:
                 example = to_example(self.recipe.clip(key))
             except ValueError as error:
-                self.left_out.append({"id": key, "reason": str(error)})
+                self.left_out.append(LeftOut(key, str(error)))
                 continue
             yield key, example
 
@@ -112,16 +136,40 @@ class MakeExample:
             return []
 
 
-def parts_of(recipe: Recipe, count: int = 0) -> list[Part]:
+class NoClips(Exception):
+    """No clip of a part can be read."""
+
+
+def parts_of(recipe: Recipe, count: int = 0, workers: int = 1) -> list[Part]:
     """Return the parts of a dataset.
 
     Args:
       recipe: of the dataset.
       count: how many parts; 0 chooses by the number of clips.
+      workers: number of processes that build parts.
+
+    Raises:
+      ValueError: two clips have one key.
     """
-    clips = sum(map(len, recipe.splits().values()))
-    of = count or max(1, math.ceil(clips / PART_CLIPS))
+    keys = [key for names in recipe.splits().values() for key in names]
+    twice = [key for key, number in Counter(keys).items() if number > 1]
+    if twice:
+        raise ValueError(
+            f"{len(twice)} keys belong to several clips, such as {quoted(twice[0])}: "
+            "give each clip a name of its own"
+        )
+    enough = max(math.ceil(len(keys) / PART_CLIPS), min(workers, len(keys)))
+    of = count or max(1, enough)
     return [Part(number, of) for number in range(of)]
+
+
+def keys_of(recipe: Recipe, part: Part) -> dict[str, list[str]]:
+    """Return the keys of a part, by split; splits without keys are left out."""
+    every = [(split, key) for split, keys in recipe.splits().items() for key in keys]
+    mine: dict[str, list[str]] = {}
+    for split, key in every[part.number :: part.of]:
+        mine.setdefault(split, []).append(key)
+    return mine
 
 
 def build_part(
@@ -130,33 +178,112 @@ def build_part(
     part: Part,
     data_dir: PathLike,
     beam_options: Any = None,
-) -> list[dict[str, str]]:
+) -> list[LeftOut]:
     """Build a part, unless it is complete; return the clips that were left out.
 
     Raises:
-      ValueError: no clip of the part can be read.
+      ValueError: the dataset has other parts already, or another process builds this.
       OSError: the disk is full; complete parts are kept.
     """
-    builder = kind(
-        recipe=recipe,
-        part=part,
-        beam=beam_options is not None,
-        data_dir=str(data_dir),
-    )
-    folder = epath.Path(builder.data_dir)
+    with tempfile.TemporaryDirectory() as downloads, _quiet():
+        builder = kind(
+            recipe=recipe,
+            part=part,
+            beam=beam_options is not None,
+            data_dir=str(data_dir),
+        )
+        folder = epath.Path(builder.data_dir)
+        refuse_other_parts(folder.parent.parent, part)
+        if not (folder / LEFT_OUT).exists():
+            with locking.only_run(folder.parent), explain_full_disk(folder, 0):
+                _delete_broken(folder)
+                _write(builder, folder, downloads, beam_options)
+                missing = _missing(recipe, part, folder, builder.left_out)
+                write_bytes(folder / LEFT_OUT, _lines(missing))  # marks it complete
+    rows = map(json.loads, (folder / LEFT_OUT).read_text().splitlines())
+    return [LeftOut(row["id"], row["reason"]) for row in rows]
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Silence TFDS: its prints, its bars, and warnings of configs of no class."""
+    logger = logging.getLogger("absl")
+    before = logger.level
+    logger.setLevel(logging.ERROR)
+    tfds.disable_progress_bar()
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        logger.setLevel(before)
+
+
+def _write(
+    builder: ClipDataset, folder: epath.Path, downloads: str, beam_options: Any
+) -> None:
     if not (folder / INFO).exists():
-        download = tfds.download.DownloadConfig(beam_options=beam_options)
-        with explain_full_disk(folder, 0):
-            builder.download_and_prepare(download_config=download)
-        write_bytes(folder / LEFT_OUT, _lines(builder.left_out))
-    for split in builder.info.splits:
+        config = tfds.download.DownloadConfig(beam_options=beam_options)
+        with contextlib.suppress(NoClips):
+            builder.download_and_prepare(download_dir=downloads, download_config=config)
+    for split in builder.info.splits if (folder / INFO).exists() else ():
         if not index_path(folder, split).exists():
             write_index(folder, split)
-    if not (folder / LEFT_OUT).exists():
-        return []
-    lines = (folder / LEFT_OUT).read_text().splitlines()
-    return [json.loads(line) for line in lines]
 
 
-def _lines(rows: Sequence[Mapping[str, str]]) -> bytes:
-    return "".join(json.dumps(row) + "\n" for row in rows).encode()
+def _delete_broken(folder: epath.Path) -> None:
+    """Delete what a killed build of the same part has left."""
+    for path in folder.parent.glob(f"incomplete.*_{folder.name}"):
+        path.rmtree()
+
+
+def _missing(
+    recipe: Recipe, part: Part, folder: epath.Path, left_out: Sequence[LeftOut]
+) -> list[LeftOut]:
+    """Return the clips of a part without a record, with the reason of each."""
+    reasons = dict(left_out)
+    missing = []
+    for split, keys in keys_of(recipe, part).items():
+        built = {spec.name for spec in read_index(folder, split)}
+        for key in keys:
+            if key not in built:
+                missing.append(LeftOut(key, reasons.get(key) or _reason(recipe, key)))
+    return missing
+
+
+def _reason(recipe: Recipe, key: str) -> str:
+    """Return why a clip was left out by a worker, or before the build was killed."""
+    try:
+        to_example(recipe.clip(key))
+    except ValueError as error:
+        return str(error)
+    return "it could not be read when the dataset was built"
+
+
+def count_parts(folder: epath.Path) -> int:
+    """Return the number of parts of a dataset that was begun; 0 if none was."""
+    parts = sorted(path.name for path in folder.glob("part-*-of-*"))
+    return int(parts[0].rpartition("-")[2]) if parts else 0
+
+
+def complete_parts(folder: epath.Path) -> int:
+    """Return how many parts of a dataset are complete."""
+    return len(list(folder.glob(f"part-*-of-*/*/{LEFT_OUT}")))
+
+
+def refuse_other_parts(folder: epath.Path, part: Part) -> None:
+    """Refuse to build into a dataset that is divided otherwise.
+
+    Raises:
+      ValueError: names its number of parts.
+    """
+    for path in folder.glob("part-*-of-*"):
+        if not path.name.endswith(part.name[-9:]):
+            raise ValueError(
+                f"{str(folder)!r} holds {path.name}, of another number of parts than "
+                f"{part.of}: give the former number, or delete the folder"
+            )
+
+
+def _lines(rows: Sequence[LeftOut]) -> bytes:
+    texts = (json.dumps({"id": row.name, "reason": row.reason}) for row in rows)
+    return "".join(f"{text}\n" for text in texts).encode()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -23,6 +23,7 @@ class StoredClip:
     content: bytes
 
 
+@runtime_checkable  # for the type checks of the tests
 class Recipe(Protocol):
     """How a dataset is made: keys of clips by split, and the clip of each key.
 

@@ -6,6 +6,7 @@ import tomllib
 import tyro
 
 from sora_jax import cli
+from sora_jax.commands import caption, curate
 from sora_jax.config import Series
 from sora_jax.plan import command as plan
 from sora_jax.sampling import checks, job, spellings
@@ -17,6 +18,12 @@ from tests.helpers.paths import ROOT
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Programs that are not ours, or change nothing but the shell.
 OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx-build"}
+
+# Flags of the programs of `sora-jax data`, and what checks them.
+DATA = {
+    "curate": (curate.CurateOptions, curate.check_options),
+    "caption": (caption.CaptionOptions, caption.check_options),
+}
 
 
 def sample(argv, needs):
@@ -67,6 +74,9 @@ def check(command, needs):
             module(rest[0], rest[1:])
         elif first != "-m":
             script(ROOT / first, rest)
+    elif program == "sora-jax" and argv[0] == "data":
+        kind, check_data = DATA[argv[1]]
+        check_data(tyro.cli(kind, args=argv[2:]))
     elif program == "sora-jax" and argv[0] == "eval":
         evaluation.check_options(tyro.cli(evaluation.JudgeOptions, args=argv[1:]))
     elif program == "pip":

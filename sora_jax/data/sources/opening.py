@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sora_jax.config import ClipsConfig
 from sora_jax.config.clips import TFDS
-from sora_jax.data.sources import tfds_store
+from sora_jax.data.sources import folder, tfds_store
 from sora_jax.data.sources.stored import ClipStore
 
 
@@ -18,4 +18,6 @@ def open_store(config: ClipsConfig, split: str) -> ClipStore:
     if path.startswith(TFDS):
         path = tfds_store.default_directory(path.removeprefix(TFDS))
     directories = tfds_store.find_directories(path)
-    return tfds_store.TfdsStore(directories, split, config.fields)
+    if directories:
+        return tfds_store.TfdsStore(directories, split, config.fields)
+    return folder.open_folder(path, split)

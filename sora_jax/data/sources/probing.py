@@ -29,22 +29,27 @@ def probe(content: bytes | UInt8[np.ndarray, "t h w 3"], name: str) -> ClipSpec:
         return ClipSpec(frames=frames, height=height, width=width, fps=FRAMES_RATE)
     picture = pictures.still_of(content, keep_alpha=True)
     if picture is not None:
-        height, width, channels = picture.shape
+        height, width, _ = picture.shape
         return ClipSpec(
             frames=1,
             height=height,
             width=width,
             fps=STILL_RATE,
-            has_alpha=channels == 4,
+            has_alpha=_shows_through(picture),
         )
     return _probe_video(content, name)
 
 
 def _probe_video(content: bytes, name: str) -> ClipSpec:
-    frames, seconds, size, has_alpha = 0, 0.0, (0, 0), False
+    frames, seconds, size = 0, 0.0, (0, 0)
+    may_show_through = has_alpha = False
     for shown in decoding.decode_bytes(content, name, keep_alpha=True):
         if not frames:
-            size, has_alpha = shown.size, shown.pixels().shape[2] == 4
+            size = shown.size
+            may_show_through = shown.pixels().shape[2] == 4
+        # All GIFs are decoded with alpha, though most do not use it.
+        if may_show_through and not has_alpha:
+            has_alpha = _shows_through(shown.pixels())
         frames, seconds = frames + 1, shown.begin + shown.length
     return ClipSpec(
         frames=frames,
@@ -54,6 +59,11 @@ def _probe_video(content: bytes, name: str) -> ClipSpec:
         has_alpha=has_alpha,
         has_sound=_has_sound(content),
     )
+
+
+def _shows_through(pixels: UInt8[np.ndarray, "h w c"]) -> bool:
+    """Return whether a pixel is not opaque."""
+    return pixels.shape[2] == 4 and bool(pixels[..., 3].min() < 255)
 
 
 def _has_sound(content: bytes) -> bool:

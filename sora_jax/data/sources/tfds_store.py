@@ -7,6 +7,7 @@ are planned without being read. Others are scanned once.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -23,11 +24,13 @@ from sora_jax.data.sources.protocol import ClipSpec
 from sora_jax.data.sources.stored import StoredSpec
 from sora_jax.files import PathLike
 from sora_jax.types import Caption
-from sora_jax.workdir import write_bytes
+from sora_jax.workdir import read_json, write_bytes
 
 Content = bytes | UInt8[np.ndarray, "t h w 3"]
 NATIVE = ("video", "captions")  # the fields of datasets that this package builds
 INFO = "dataset_info.json"
+# Clips that could not be read, with the reason; written last, it marks a complete part.
+LEFT_OUT = "left_out.jsonl"
 BUILD_AGAIN = "run its 'sora-jax data build' command again, which goes on"
 
 
@@ -76,18 +79,17 @@ class TfdsStore:
 
     @cached_property
     def _specs(self) -> Sequence[StoredSpec]:
-        found: list[StoredSpec] = []
-        for directory in self.directories:
-            found += read_index(directory, self.split) or self._scan(directory)
-        return found
+        # A part may have no clip of a split.
+        indices = [read_index(directory, self.split) for directory in self.directories]
+        return list(itertools.chain(*indices)) or self._scan()
 
-    def _scan(self, directory: str) -> list[StoredSpec]:
-        source = open_source((directory,), self.split)
+    def _scan(self) -> list[StoredSpec]:
+        source = self._source
         examples = (source[number] for number in range(len(source)))
         if self.fields == NATIVE:
             return [spec_of(example) for example in examples]
         return [
-            foreign_spec(example, self.fields, f"{directory}[{number}]")
+            foreign_spec(example, self.fields, f"{self.directories[0]}[{number}]")
             for number, example in enumerate(examples)
         ]
 
@@ -107,7 +109,7 @@ def find_directories(path: PathLike) -> tuple[str, ...]:
     folder = epath.Path(path)
     if (folder / INFO).exists():
         return (str(folder),)
-    parts = sorted(info.parent for info in folder.glob(f"part-*-of-*/*/{INFO}"))
+    parts = sorted(mark.parent for mark in folder.glob(f"part-*-of-*/*/{LEFT_OUT}"))
     if not parts:
         newest = sorted(info.parent for info in folder.glob(f"*/{INFO}"))[-1:]
         return tuple(map(str, newest))
@@ -116,7 +118,21 @@ def find_directories(path: PathLike) -> tuple[str, ...]:
         raise ValueError(
             f"data.path {str(path)!r} has {len(parts)} of {wanted} parts: {BUILD_AGAIN}"
         )
-    return tuple(map(str, parts))
+    # None of the clips of a part may have been readable.
+    return tuple(str(part) for part in parts if (part / INFO).exists())
+
+
+def split_names(directories: Sequence[str]) -> list[str]:
+    """Return the names of all splits of a dataset.
+
+    Raises:
+      ValueError: its `dataset_info.json` is damaged.
+    """
+    names: list[str] = []
+    for directory in directories:
+        info = read_json(epath.Path(directory) / INFO, "build the dataset again")
+        names += [split["name"] for split in info.get("splits", ())]
+    return list(dict.fromkeys(names))
 
 
 def default_directory(name: str) -> str:
