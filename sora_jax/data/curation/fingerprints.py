@@ -24,7 +24,7 @@ FRAMES = 4  # frames that are hashed, each to 64 bits
 GRID = 4  # parts of the frame along each side whose colours are kept
 DISTANCE = 0.16  # share of the bits in which near-duplicates differ at most: 10 of 64
 COLOUR = 16  # levels of 255 by which their colours differ at most
-_BLOCK = 2**22  # pairs that are compared at once
+_BLOCK = 2**19  # pairs that are compared at once
 
 
 def fingerprint(

@@ -43,7 +43,8 @@ class Scores(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
       motion: mean absolute change of the brightness of a pixel, in levels of 255 per
         1/24 second, at 64x64.
       sharpness: variance of the Laplacian of the brightness, in squared levels of 255,
-        with the short side at most 256 pixels; median of the sampled frames.
+        with the frame (and its borders) scaled down to a short side of 256 pixels, if
+        it is larger; median of the sampled frames.
       exposure: mean brightness, from 0 (black) to 1 (white).
       contrast: standard deviation of the brightness, on the scale of exposure; mean of
         the sampled frames.
