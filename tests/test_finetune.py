@@ -1,0 +1,125 @@
+"""Fine-tuning: from a folder of clips to an adapter, or to weights, that sample takes."""
+
+import dataclasses
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+import sora_jax
+from sora_jax.commands.train import train
+from sora_jax.config import AdapterConfig, FineTune
+from sora_jax.data import outputs
+from sora_jax.training import finetune
+from sora_jax.weights import (
+    adapter_files,
+    adapters,
+    bundle,
+    folders,
+    peft_files,
+    workdirs,
+)
+from tests.helpers.clips import smooth_clip
+
+PROMPT = "a red ball moves right"
+SAMPLE = {"steps": 2, "size": (32, 32), "frames": 5, "seed": 0}
+LORA = AdapterConfig(rank=2, alpha=4.0, targets=("blocks/.*",))
+
+
+@pytest.fixture(scope="module")
+def clips(tmp_path_factory):
+    """Three clips with captions, of which one has none."""
+    path = tmp_path_factory.mktemp("clips")
+    for number in range(4):
+        outputs.write(path / f"clip{number}.mp4", [smooth_clip(9, 32, 48)], 8)
+        if number:
+            (path / f"clip{number}.txt").write_text(f"waves of kind {number}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def config(clips, folder):
+    return FineTune(
+        data=str(clips),
+        start_from=str(folder),
+        lora=LORA,
+        steps=2,
+        batch=2,
+        frames=5,
+        pixels=32 * 32,
+        draws=2,
+        eval_every=2,
+        checkpoint_every=1,
+    )
+
+
+@pytest.fixture(scope="module")
+def tuned(config, tmp_path_factory):
+    path = tmp_path_factory.mktemp("tuned")
+    train(config, str(path))
+    return path
+
+
+def test_an_adapter_is_trained_alone_and_changes_videos(config, tuned, folder):
+    path = tuned / "adapter.safetensors"
+    described, base = adapter_files.read_description(path)
+    assert described == LORA and base.digest == folders.digest(str(folder))
+    ended = workdirs.load_trained(tuned / finetune.DIT, "workdir")
+    learned = adapters.extract(ended.networks["dit"], LORA)
+    assert all(np.any(each.up) for each in learned.factors.values())
+    before = bundle.load(folder).networks["dit"]
+    kernel = adapters.linears(before)["blocks/up"].kernel[...]
+    after = adapters.linears(ended.networks["dit"])["blocks/up"].kernel[...]
+    np.testing.assert_array_equal(np.asarray(after), np.asarray(kernel))
+
+    plain = sora_jax.load(folder).generate([PROMPT], **SAMPLE)
+    changed = sora_jax.load(folder, loras=[str(path)]).generate([PROMPT], **SAMPLE)
+    hardly = sora_jax.load(folder, loras=[f"{path}:1e-6"]).generate([PROMPT], **SAMPLE)
+    assert np.abs(changed - plain).max() > 1e-5
+    np.testing.assert_allclose(hardly, plain, atol=1e-4)
+
+
+def test_an_adapter_in_pefts_form_makes_the_same_video(tuned, folder, tmp_path):
+    path = tuned / "adapter.safetensors"
+    dit = bundle.load(folder).networks["dit"]
+    peft_files.save_adapter(tmp_path, adapter_files.load_adapter(path, dit, None), dit)
+    one = sora_jax.load(folder, loras=[str(path)]).generate([PROMPT], **SAMPLE)
+    other = sora_jax.load(folder, loras=[str(tmp_path)]).generate([PROMPT], **SAMPLE)
+    np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+def test_an_adapter_of_other_weights_is_refused(tuned, weights, tmp_path):
+    dit = adapters.copy_model(weights.networks["dit"])
+    graphdef, params = nnx.split(dit)
+    other = nnx.merge(graphdef, nnx.map_state(lambda path, x: x, params))
+    other.embed.kernel.set_value(jnp.zeros_like(other.embed.kernel[...]))
+    loaders = {**weights.networks.loaders, "dit": lambda: other}
+    networks = type(weights.networks)(loaders)
+    bundle.save(tmp_path, dataclasses.replace(weights, networks=networks))
+    with pytest.raises(ValueError, match="belongs to the dit of"):
+        sora_jax.load(tmp_path, loras=[str(tuned / "adapter.safetensors")])
+
+
+def test_full_fine_tuning_writes_weights(config, folder, tmp_path):
+    train(dataclasses.replace(config, method="full", steps=1), str(tmp_path))
+    video = sora_jax.load(tmp_path / "weights").generate([PROMPT], **SAMPLE)
+    assert video.shape == (1, 5, 32, 32, 3)
+    described = folders.describe(tmp_path / "weights")
+    assert described.dit == folders.describe(folder).dit
+    assert not described.seen.words
+
+
+def test_what_is_missing_is_said_before_any_work(config, tmp_path):
+    with pytest.raises(ValueError, match="data is missing"):
+        train(dataclasses.replace(config, data=""), str(tmp_path / "a"))
+    empty = tmp_path / "clips"
+    empty.mkdir()
+    with pytest.raises(ValueError, match="data.path .*no"):
+        train(dataclasses.replace(config, data=str(empty)), str(tmp_path / "b"))
+
+
+@pytest.mark.parametrize("scale", ["0", "-1", "1e9", "nan"])
+def test_a_scale_must_be_a_sensible_number(tuned, folder, scale):
+    with pytest.raises(ValueError, match="loras PATH:SCALE must"):
+        sora_jax.load(folder, loras=[f"{tuned}/adapter.safetensors:{scale}"])
