@@ -1,6 +1,7 @@
 """A packed sample gets the velocity, and the gradient, that it gets alone."""
 
 import dataclasses
+import functools
 
 import jax
 import jax.numpy as jnp
@@ -148,12 +149,13 @@ def test_contexts_are_told_apart_by_name(dit_config, samples):
     assert float(jnp.abs(both - swapped).max()) > 1e-3
 
 
-@pytest.mark.parametrize("remat", ["full", "dots", "attention"])
-def test_remat_changes_no_gradient(dit, dit_config, samples, remat):
+@pytest.fixture(scope="module")
+def gradient_by_config(dit, samples):
     row = pack_row(samples, 40, 4, PAD_TO)
     levels = jnp.float32([[0.0, 0.3, 0.6, 0.9, 0.0]])
     params = nnx.state(dit)
 
+    @functools.cache
     def gradient(config):
         graphdef = nnx.graphdef(nnx.eval_shape(lambda: DiT(config, rngs=nnx.Rngs(0))))
 
@@ -164,8 +166,13 @@ def test_remat_changes_no_gradient(dit, dit_config, samples, remat):
 
         return jax.jit(jax.grad(loss))(params)
 
-    plain = gradient(dit_config)
-    other = gradient(dataclasses.replace(dit_config, remat=remat))
+    return gradient
+
+
+@pytest.mark.parametrize("remat", ["full", "dots", "attention"])
+def test_remat_changes_no_gradient(gradient_by_config, dit_config, remat):
+    plain = gradient_by_config(dit_config)
+    other = gradient_by_config(dataclasses.replace(dit_config, remat=remat))
     for a, b in zip(jax.tree.leaves(plain), jax.tree.leaves(other), strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6)
 
