@@ -1,4 +1,4 @@
-"""Fine-tuning: from a folder of clips to an adapter, or to weights, that sample takes."""
+"""Fine-tuning: from a folder of clips to an adapter, or to weights, for sampling."""
 
 import dataclasses
 
