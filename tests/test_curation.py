@@ -1,6 +1,7 @@
 """What is found in files: shots, borders, stills, loops, scores, copies."""
 
 import itertools
+import weakref
 from fractions import Fraction
 from itertools import pairwise
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from sora_jax import hashes
 from sora_jax.data import decoding, outputs
-from sora_jax.data.curation import fingerprints, measures
+from sora_jax.data.curation import file_shots, fingerprints, measures
 from sora_jax.data.curation.file_shots import curate_file
 from sora_jax.data.curation.frames import file_frames, shot_frames
 from sora_jax.data.curation.samples import EvenSamples, at_shares
@@ -57,6 +58,21 @@ def test_cuts_are_found_at_their_frames(tmp_path):
     assert found[-1].stop_seconds == pytest.approx(3, abs=0.01)
     lengths = [x.scores.duration for x in found]
     assert lengths == pytest.approx([30 / 24, 17 / 24, 25 / 24], abs=0.01)
+
+
+def test_memory_holds_one_shot_at_a_time(tmp_path, monkeypatch):
+    alive, most = weakref.WeakSet(), []
+
+    class Watched(file_shots.ShotMeter):
+        def __init__(self, *arguments):
+            super().__init__(*arguments)
+            alive.add(self)
+            most.append(len(alive))
+
+    monkeypatch.setattr(file_shots, "ShotMeter", Watched)
+    parts = [np.repeat(texture(seed)[None], 14, axis=0) for seed in range(8)]
+    assert len(shots_of(tmp_path / "a.mkv", np.concatenate(parts))) == 8
+    assert len(most) == 8 and max(most) <= 2
 
 
 @needs_media

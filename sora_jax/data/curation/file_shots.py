@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator
 
+import msgspec
 import numpy as np
 
 from sora_jax import hashes
@@ -29,10 +30,13 @@ def curate_file(path: PathLike, name: str, limits: Limits = LIMITS) -> list[Line
         key = hashes.of_file(path)
         is_picture = pictures.is_still(path, field="file")
         views = _picture(path, limits) if is_picture else _views(path, limits)
-        shots = list(_shots(views, is_picture))
+        # A meter is large: only one is kept at a time.
+        shots = [
+            _line(start, meter, name, key) for start, meter in _shots(views, is_picture)
+        ]
         return [
-            _line(start, meter, (number, len(shots)), name, key)
-            for number, (start, meter) in enumerate(shots)
+            msgspec.structs.replace(shot, shot=number, shots=len(shots))
+            for number, shot in enumerate(shots)
         ]
     # A damaged file may raise anything, and must not stop the others.
     except Exception as error:
@@ -42,17 +46,13 @@ def curate_file(path: PathLike, name: str, limits: Limits = LIMITS) -> list[Line
         return [UnreadableFile(file=name, hash=key, error=reason[:1000])]
 
 
-def _line(
-    start: int, meter: ShotMeter, place: tuple[int, int], name: str, key: str
-) -> CuratedShot:
-    """Return the line of the shot at `place`, (number, number of shots)."""
+def _line(start: int, meter: ShotMeter, name: str, key: str) -> CuratedShot:
+    """Return the line of a shot, as if it were the only one of its file."""
     height, width = meter.shown
     measured = meter.finish()
     return CuratedShot(
         file=name,
         hash=key,
-        shot=place[0],
-        shots=place[1],
         start_frame=start,
         stop_frame=start + meter.frames,
         start_seconds=meter.begin,

@@ -103,8 +103,12 @@ class ShotMeter:
 
     def _is_loop(self) -> bool:
         gap = measures.distance(self._last, self._first)
-        step = self._change / max(1, self.frames - 1)
-        return gap <= CLOSES * step and self._farthest >= DEPARTS * gap
+        return gap <= CLOSES * self._step and self._farthest >= DEPARTS * gap
+
+    @property
+    def _step(self) -> float:
+        """Mean change from a frame to the next one, in levels of 255."""
+        return self._change / max(1, self.frames - 1)
 
     def _scores(self, crop: Box, size: tuple[int, ...]) -> Scores:
         rows, columns = size
@@ -118,11 +122,9 @@ class ShotMeter:
         ]
         # The borders, which do not move, are part of the mean.
         share = crop.height * crop.width / (rows * columns)
-        seconds = 0.0 if self._is_picture else self.end - self.begin
-        motion = self._change / share / (24 * seconds) if seconds else 0.0
         return Scores(
-            duration=seconds,
-            motion=motion,
+            duration=0.0 if self._is_picture else self.end - self.begin,
+            motion=self._step / share * self.fps / 24,
             sharpness=statistics.median(look.sharpness for look in looks),
             exposure=measures.mean([look.exposure for look in looks]),
             contrast=measures.mean([look.contrast for look in looks]),
