@@ -26,7 +26,7 @@ from sora_jax.sampling.model import Model
 from sora_jax.training.objectives.flow_matching import loss_at
 from sora_jax.types import Batch
 from sora_jax.worlds.playground.source import Playground
-from sora_jax.worlds.playground.world import Body, Stretch
+from sora_jax.worlds.playground.world import Body, SceneStretch
 
 OPPOSITE = {"left": "right", "right": "left"}
 SEEDS = 3  # of noise
@@ -82,7 +82,7 @@ def found(count: int, kind: str, say: Callable) -> Iterator[Case]:
         number += 1
 
 
-def moving(stretch: Stretch) -> tuple[str, str] | None:
+def moving(stretch: SceneStretch) -> tuple[str, str] | None:
     """Say which way an object moves, if sideways, and the other way."""
     body = stretch.bodies[0]
     if body.motion not in OPPOSITE:
@@ -94,7 +94,7 @@ def moving(stretch: Stretch) -> tuple[str, str] | None:
     )
 
 
-def placed(stretch: Stretch) -> tuple[str, str]:
+def placed(stretch: SceneStretch) -> tuple[str, str]:
     """Say how two objects stand, and the same of each other's places."""
     first, second = map(named, stretch.bodies)
     says = "{} {} {}, {}".format

@@ -64,14 +64,19 @@ def main(config: str = "configs/playground_dit.py", rounds: int = 5) -> None:
     run = cli.load_config(config)
     runtime.set_cpu_matmul_dtype("bfloat16")
     mesh = sharding.make_mesh({"data": 1, "fsdp": 1, "context": 1, "tensor": 1})
-    program = dit.train_program(run, sharding.MeshPlan(mesh, run.rules))
+    mesh_plan = sharding.MeshPlan(mesh, run.rules)
+    program = dit.train_program(run, mesh_plan)
     batch = packed_batch(run)
     row = jax.tree.map(lambda x: x[:1], batch)
     model_flops = dit.model_flops(run, row)
 
     def step_with(products: str) -> Callable[[], None]:
         update = jitted_train_step(
-            program.loss, program.optimization, run.seed, products
+            program.loss,
+            program.optimization,
+            run.seed,
+            mesh_plan.platform,
+            products,
         )
         box = [program.state.initialize()]
 

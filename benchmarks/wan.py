@@ -137,11 +137,11 @@ def stepping(dit: Any, config: DiTConfig, where: epath.Path, rounds: int) -> Non
     context = Context(
         states=jnp.asarray(text), segments=jnp.ones((2, TEXT), jnp.int32), ids=ids
     )
-    ours, moved = our_step(dit, tokens, context, rounds)
+    here, moved = our_step(dit, tokens, context, rounds)
     del dit
     jax.clear_caches()
     gc.collect()
-    theirs = WanTransformer3DModel.from_pretrained(
+    peer = WanTransformer3DModel.from_pretrained(
         where / "transformer", torch_dtype=torch.float32
     ).eval()
     when = torch.tensor([TIME * 1000])
@@ -150,7 +150,7 @@ def stepping(dit: Any, config: DiTConfig, where: epath.Path, rounds: int) -> Non
     def run() -> torch.Tensor:
         with torch.no_grad():
             with_prompt, without = (
-                theirs(x[:1], when, torch.tensor(text[i : i + 1])).sample
+                peer(x[:1], when, torch.tensor(text[i : i + 1])).sample
                 for i in range(2)
             )
         return x[:1] + MOVE * (without + GUIDANCE * (with_prompt - without))
@@ -161,7 +161,7 @@ def stepping(dit: Any, config: DiTConfig, where: epath.Path, rounds: int) -> Non
     change, wanted = made - latents, np.moveaxis(expected, 0, -1) - latents
     error = np.linalg.norm(change - wanted) / np.linalg.norm(wanted)
     print(f"guided step: relative error of the change {error:.1e}")
-    report(f"guided step, {FRAMES} x {SIZE[0]} x {SIZE[1]}", ours, reference)
+    report(f"guided step, {FRAMES} x {SIZE[0]} x {SIZE[1]}", here, reference)
 
 
 def our_step(
@@ -211,21 +211,21 @@ def decoding(vae: VAE, where: epath.Path, rounds: int) -> None:
     shape = (1, 1 + (DECODED - 1) // 4, *cells, vae.config.channels)
     latents = np.random.default_rng(0).normal(size=shape).astype(np.float32)
 
-    def ours() -> np.ndarray:
+    def decoded() -> np.ndarray:
         return np.concatenate(list(codec.decode(vae, jnp.asarray(latents))), axis=1)
 
-    theirs = AutoencoderKLWan.from_pretrained(where / "vae", torch_dtype=torch.float32)
+    peer = AutoencoderKLWan.from_pretrained(where / "vae", torch_dtype=torch.float32)
     raw = latents * np.asarray(vae.latent_std[...]) + np.asarray(vae.latent_mean[...])
     inputs = torch.tensor(np.moveaxis(raw, -1, 1), dtype=torch.float32)
 
     def reference() -> np.ndarray:
         with torch.no_grad():
-            return theirs.decode(inputs).sample.numpy()
+            return peer.decode(inputs).sample.numpy()
 
-    made, expected = ours(), np.moveaxis(reference(), 1, -1)
+    made, expected = decoded(), np.moveaxis(reference(), 1, -1)
     error = np.linalg.norm(made - expected) / np.linalg.norm(expected)
     print(f"decoding: relative error {error:.1e}")
-    times = [(seconds(ours), seconds(reference)) for _ in range(rounds)]
+    times = [(seconds(decoded), seconds(reference)) for _ in range(rounds)]
     name = f"decoding, {DECODED} x {SIZE[0]} x {SIZE[1]}"
     report(name, min(t for t, _ in times), min(t for _, t in times))
 
@@ -237,9 +237,10 @@ def seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def report(what: str, ours: float, theirs: float) -> None:
-    """Print both times and how much faster ours is."""
-    print(f"{what}: {ours:.1f} s, diffusers {theirs:.1f} s: {theirs / ours:.2f} times")
+def report(what: str, here: float, reference: float) -> None:
+    """Print both times, and how many times as fast as diffusers we are."""
+    ratio = reference / here
+    print(f"{what}: {here:.1f} s, diffusers {reference:.1f} s: {ratio:.2f} times")
 
 
 if __name__ == "__main__":

@@ -16,9 +16,9 @@ import numpy as np
 import tyro
 from etils import epath
 
-from sora_jax.config import DiTConfig, VAEConfig, wan
+from sora_jax.config import DiTConfig, VAEConfig
 from sora_jax.families import WAN
-from sora_jax.families.wan import network_json
+from sora_jax.families.wan import models, network_json
 from sora_jax.families.wan.export_diffusers import NETWORKS
 from sora_jax.weights import export
 from sora_jax.weights.modules import abstract_of, flatten
@@ -58,8 +58,8 @@ def main(
     dtype: Literal["bfloat16", "float32"] = "bfloat16",
 ) -> None:
     """Write the networks asked for; one that is there already stays."""
-    described = wan.MODELS[model]
-    mean, std = wan.LATENTS_22 if described.vae.shortcuts else wan.LATENTS_21
+    described = models.MODELS[model]
+    mean, std = models.LATENTS_22 if described.vae.shortcuts else models.LATENTS_21
     for name in networks:
         spec = WAN.networks[name]
         config = spec.sizes(described)

@@ -22,24 +22,25 @@ import dataclasses
 
 from sora_jax.config import EncodeRun, PlaygroundConfig
 
+CLIPS_OF_ALL = PlaygroundConfig(
+    length=61_440,
+    # Images cost a fifth of a clip and show all but motion.
+    frames=((1, 0.5), (9, 0.1), (17, 0.34), (33, 0.06)),
+    sizes=(((64, 64), 0.75), ((48, 80), 0.15), ((80, 48), 0.1)),
+    kinds=(
+        ("one", 0.52),
+        ("two", 0.18),
+        ("collide", 0.07),
+        ("behind", 0.08),
+        ("cut", 0.08),
+        ("turn", 0.07),
+    ),
+)
 EVERYTHING = EncodeRun(
     vae="runs/vae",
     # One training for every operation: half of the clips have something known.
     conditioned=0.5,
-    data=PlaygroundConfig(
-        length=61_440,
-        # Images cost a fifth of a clip and show all but motion.
-        frames=((1, 0.5), (9, 0.1), (17, 0.34), (33, 0.06)),
-        sizes=(((64, 64), 0.75), ((48, 80), 0.15), ((80, 48), 0.1)),
-        kinds=(
-            ("one", 0.52),
-            ("two", 0.18),
-            ("collide", 0.07),
-            ("behind", 0.08),
-            ("cut", 0.08),
-            ("turn", 0.07),
-        ),
-    ),
+    data=CLIPS_OF_ALL,
 )
 
 
@@ -57,7 +58,7 @@ def _encode(
         tokenizer="runs/latents",
         conditioned=conditioned,
         data=dataclasses.replace(
-            EVERYTHING.data,
+            CLIPS_OF_ALL,
             seed=seed,
             length=length,
             frames=tuple(frames.items()),
@@ -74,7 +75,7 @@ RUNS = {
     "motion": _encode(1, 20_480, CLIPS, one=0.9, two=0.1),
     "pairs": _encode(2, 20_480, CLIPS, **RELATED),
     "pictures": _encode(3, 40_960, {1: 1.0}, two=1.0),
-    "conditioned": _encode(4, 20_480, LONGER, 1.0, **dict(EVERYTHING.data.kinds)),
+    "conditioned": _encode(4, 20_480, LONGER, 1.0, **dict(CLIPS_OF_ALL.kinds)),
 }
 
 

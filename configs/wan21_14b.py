@@ -7,9 +7,10 @@ Command:
   python sample.py --weights DIR --model wan21_14b --prompt "…"
 """
 
-from sora_jax.config import ModelConfig, wan
+from sora_jax.config import ModelConfig
+from sora_jax.families.wan import models
 
 
 def get_config() -> ModelConfig:
     """Return the model: its networks and its publishers' defaults."""
-    return wan.WAN21_14B
+    return models.WAN21_14B

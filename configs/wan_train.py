@@ -20,11 +20,11 @@ from sora_jax.config import (
     MeshConfig,
     OptimConfig,
     PackingConfig,
-    wan,
 )
+from sora_jax.families.wan import models
 
 # 81 frames of 480 x 832, and of 720 x 1280, and a little to divide.
-MODELS = {"1b3": (wan.WAN21_1B3, 32_768), "14b": (wan.WAN21_14B, 75_776)}
+MODELS = {"1b3": (models.WAN21_1B3, 32_768), "14b": (models.WAN21_14B, 75_776)}
 
 
 def get_config(name: str = "1b3") -> DiTRun:

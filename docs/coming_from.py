@@ -101,10 +101,10 @@ def flag_rows(flags: Mapping[str, str]) -> list[str]:
     rows = []
     for name, value in flags.items():
         given = f"--{name} {value}"
-        ours = " ".join(spellings.translate(shlex.split(given)))
+        here = " ".join(spellings.translate(shlex.split(given)))
         if name == "prompt":
-            ours = given
-        rows.append(f"| `{given}` | `{ours}` |")
+            here = given
+        rows.append(f"| `{given}` | `{here}` |")
     return rows
 
 
@@ -117,10 +117,10 @@ def tables() -> dict[str, str]:
     """Every table of the page, by its place in the text."""
     found = {}
     for key, (name, flags, others) in PROGRAMS.items():
-        rows = [f"| {theirs} | {ours} |" for theirs, ours in others.items()]
+        rows = [f"| {there} | {here} |" for there, here in others.items()]
         found[key] = table(name, flag_rows(flags))
         found[f"{key}_too"] = table(name, rows)
-    tasks = [f"| `{name}` | `{ours}` |" for name, ours in spellings.TASKS.items()]
+    tasks = [f"| `{name}` | `{here}` |" for name, here in spellings.TASKS.items()]
     return {**found, "tasks": table("`--task`", tasks)}
 
 

@@ -51,8 +51,8 @@ def prompts(count: int) -> list[str]:
     return [next(short) for _ in range(count)]
 
 
-def known(clip: np.ndarray, frames: int, first: int = 0) -> np.ndarray:
-    """A clip among so many frames, from one on; the others are grey."""
+def amid_grey(clip: np.ndarray, frames: int, first: int = 0) -> np.ndarray:
+    """A clip among so many frames, from `first` on; the others are grey."""
     canvas = np.zeros((frames, *clip.shape[1:]), np.float32)
     canvas[first : first + len(clip)] = clip
     return canvas
@@ -74,7 +74,7 @@ def animate(model: Model) -> Pair:
     sample = moving("right")
     clip, text = sample.clip.pixels[:17], sample.clip.caption
     keys = [Keyframe(picture=clip[:1]), Keyframe(picture=clip[-1:], frame=-1)]
-    given = known(clip[:1], 17) + known(clip[-1:], 17, 16)
+    given = amid_grey(clip[:1], 17) + amid_grey(clip[-1:], 17, 16)
     return given, model.animate(keys, text, frames=17)
 
 
@@ -82,7 +82,7 @@ def extend(model: Model) -> Pair:
     """Forward by as much again."""
     sample = moving("right")
     clip = sample.clip.pixels[:17]
-    return known(clip, 33), model.extend(clip, sample.clip.caption, frames=16)
+    return amid_grey(clip, 33), model.extend(clip, sample.clip.caption, frames=16)
 
 
 def extend_backward(model: Model) -> Pair:
@@ -90,7 +90,7 @@ def extend_backward(model: Model) -> Pair:
     sample = moving("down")
     clip = sample.clip.pixels[17:]
     made = model.extend(clip, sample.clip.caption, frames=16, direction="backward")
-    return known(clip, 32, 16), made
+    return amid_grey(clip, 32, 16), made
 
 
 def loop(model: Model) -> Pair:
@@ -98,7 +98,7 @@ def loop(model: Model) -> Pair:
     sample = moving("left")
     clip = sample.clip.pixels[:17]
     made = model.loop(clip, sample.clip.caption, frames=11)
-    return np.tile(known(clip, 28), (2, 1, 1, 1)), np.tile(made, (2, 1, 1, 1))
+    return np.tile(amid_grey(clip, 28), (2, 1, 1, 1)), np.tile(made, (2, 1, 1, 1))
 
 
 def connect(model: Model) -> Pair:
@@ -106,7 +106,7 @@ def connect(model: Model) -> Pair:
     sample = moving("up")
     first, second = sample.clip.pixels[:13], sample.clip.pixels[21:]
     made = model.connect(first, second, sample.clip.caption, frames=8)
-    return known(first, 33) + known(second, 33, 21), made
+    return amid_grey(first, 33) + amid_grey(second, 33, 21), made
 
 
 def edit(model: Model) -> Pair:
@@ -142,7 +142,7 @@ def insert(model: Model) -> Pair:
     sample = moving("right")
     clip = sample.clip.pixels[:17]
     made = model.insert(clip, sample.clip.caption, span=[(1.0, 2.0)])
-    return known(clip[:8], len(made)) + known(clip[8:], len(made), 16), made
+    return amid_grey(clip[:8], len(made)) + amid_grey(clip[8:], len(made), 16), made
 
 
 def remove(model: Model) -> Pair:
@@ -150,7 +150,7 @@ def remove(model: Model) -> Pair:
     sample = moving("right")
     clip = sample.clip.pixels
     made = model.remove(clip, sample.clip.caption, span=[(1.5, 2.5)])
-    return clip, known(made, len(clip))
+    return clip, amid_grey(made, len(clip))
 
 
 def storyboard(model: Model) -> Pair:

@@ -8,6 +8,8 @@ from typing import Any
 
 import jax
 
+from sora_jax.sharding import MeshPlan
+
 # XLA:TPU would turn a matmul with gathered parameters into a loop that passes shards
 # around: more traffic, more steps, and three times the compile time. Instead,
 # parameters are gathered layer by layer, overlapping with the layer before.
@@ -45,17 +47,21 @@ def options(
 
 
 def jit(**arguments: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Do as `jax.jit`, for weights in half precision; selects options when called."""
+    """Do as `jax.jit`, for weights in half precision.
+
+    The function has a keyword `mesh_plan`, whose platform selects the options.
+    """
 
     def decorate(function: Callable[..., Any]) -> Callable[..., Any]:
         @functools.cache
-        def compiled(backend: str) -> Callable[..., Any]:
-            chosen = options(backend, in_half=True)
+        def compiled(platform: str) -> Callable[..., Any]:
+            chosen = options(platform, in_half=True)
             return jax.jit(function, compiler_options=chosen, **arguments)
 
         @functools.wraps(function)
-        def call(*args: Any, **kwargs: Any) -> Any:
-            return compiled(jax.default_backend())(*args, **kwargs)
+        def call(*args: Any, mesh_plan: MeshPlan, **kwargs: Any) -> Any:
+            program = compiled(mesh_plan.platform)
+            return program(*args, mesh_plan=mesh_plan, **kwargs)
 
         return call
 

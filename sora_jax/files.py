@@ -5,12 +5,13 @@ References from one file to another are never followed. Needs no JAX.
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import os
 import stat
 from collections.abc import Iterable
-from typing import IO, Any, Protocol, TypeVar, runtime_checkable
+from typing import IO, Any, TypeVar
 
 import msgspec
 from etils import epath
@@ -34,13 +35,19 @@ _KINDS = (
 )
 
 
-@runtime_checkable  # for the type checks of the tests
-class Openable(Protocol):
-    """A path, or bytes in memory (`decoding.InMemory`)."""
+@dataclasses.dataclass(frozen=True)
+class InMemory:
+    """The content of a file, which opens like a path."""
 
-    def open(self, mode: Any = "rb") -> BinaryFile:
+    content: bytes
+
+    def open(self, mode: str = "rb") -> io.BytesIO:
         """Open it for reading."""
-        ...
+        del mode
+        return io.BytesIO(self.content)
+
+
+Openable = epath.Path | InMemory
 
 
 def existing(path: PathLike, field: str) -> epath.Path:

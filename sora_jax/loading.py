@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
@@ -16,6 +18,7 @@ def load(
     *,
     limits: Limits = LIMITS,
     rewords: bool = True,
+    loras: Sequence[str] = (),
 ) -> model.Model:
     """Load a model; without a folder, the one that ships with the package.
 
@@ -25,10 +28,13 @@ def load(
       limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
       rewords: whether to rewrite prompts in the vocabulary of the model's captions,
         where the meaning is known to stay the same; changes are reported.
+      loras: adapters of fine-tunings or in PEFT's form, "PATH" or "PATH:SCALE" each.
 
     Raises:
       ValueError: an argument is of a wrong type, the folder does not exist, or a file
         in it is missing or damaged.
     """
     expander = PlaygroundExpander()
-    return model.load(folder, mesh, limits=limits, expander=expander, rewords=rewords)
+    return model.load(
+        folder, mesh, limits=limits, expander=expander, rewords=rewords, loras=loras
+    )

@@ -6,10 +6,10 @@ import logging
 from collections.abc import Mapping
 
 import jax
-from jax.sharding import Mesh
 
 from sora_jax import host_memory, sharding
 from sora_jax.host_memory import gib
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 _logger = logging.getLogger(__name__)
 
@@ -17,9 +17,9 @@ _logger = logging.getLogger(__name__)
 WEIGHTS_SHARE = 0.8
 
 
-def available(mesh: Mesh | None = None) -> int | float:
+def available(mesh_plan: MeshPlan = SINGLE_DEVICE) -> int | float:
     """Return the free bytes on each device of a mesh, or on the first device."""
-    here = jax.local_devices()
+    here, mesh = jax.local_devices(), mesh_plan.mesh
     devices = here[:1] if mesh is None else set(here) & set(mesh.devices.flat)
     rooms = []
     for device in devices:
@@ -43,13 +43,15 @@ def of_host() -> int | float:
     return host_memory.available()
 
 
-def fits_together(sizes: Mapping[str, int], mesh: Mesh | None = None) -> bool:
+def fits_together(
+    sizes: Mapping[str, int], mesh_plan: MeshPlan = SINGLE_DEVICE
+) -> bool:
     """Log the bytes of networks per device; return whether all fit together.
 
     Raises:
       ValueError: the largest network alone does not fit.
     """
-    room = sharding.min_over_hosts(available(mesh) * WEIGHTS_SHARE)
+    room = sharding.min_over_hosts(available(mesh_plan) * WEIGHTS_SHARE)
     listed = ", ".join(f"{name} {gib(size)}" for name, size in sizes.items())
     together = sum(sizes.values()) <= room
     how = "kept together" if together else "loaded in turn"

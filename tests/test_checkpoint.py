@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import sys
-from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -17,16 +16,8 @@ from tests.helpers.saved_states import (
     abstract,
     assert_same_bits,
     iterator,
-    save_twice,
     state,
 )
-
-
-@pytest.fixture(scope="module")
-def two_saves(tmp_path_factory) -> Path:
-    workdir = tmp_path_factory.mktemp("run")
-    save_twice(workdir)
-    return workdir
 
 
 def test_round_trip_is_bit_identical(two_saves):

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from sora_jax import cli, config
+from sora_jax import cli, config, sharding
 from sora_jax.config import (
     CriticConfig,
     DiTConfig,
@@ -23,9 +23,11 @@ from sora_jax.config import (
     VAEConfig,
     VAERun,
     from_json,
+    resolve_dtypes,
     to_json,
 )
 from sora_jax.nn import precision
+from sora_jax.weights import bundle
 from tests.helpers.paths import CONFIGS
 
 SETTINGS = Path(config.__file__).parent
@@ -196,6 +198,20 @@ def test_every_setting_has_a_comment_of_its_own(path):
 
 
 def test_float64_is_refused_where_jax_would_make_float32_of_it():
-    assert precision.compute_dtype("auto") == precision.compute_dtype("float32")
     with pytest.raises(ValueError, match="got 'float64': set JAX_ENABLE_X64=1"):
         precision.compute_dtype("float64")
+
+
+def test_auto_is_the_dtype_of_the_platform_of_the_plan(monkeypatch):
+    plan = sharding.MeshPlan()
+    monkeypatch.setitem(vars(plan), "platform", "tpu")
+    model = bundle.describe(bundle.ASSETS)
+    assert {model.vae.dtype, model.dit.dtype, model.text.dtype} == {"auto"}
+    resolved = resolve_dtypes(model, "tpu")
+    assert {resolved.vae.dtype, resolved.dit.dtype} == {"bfloat16"}
+    assert resolve_dtypes(model, "cpu").text.dtype == "float32"
+    assert bundle.load_network(bundle.ASSETS, "dit", plan).config.dtype == "bfloat16"
+    assert bundle.load_network(bundle.ASSETS, "dit").config.dtype == "float32"
+    # A dtype that was asked for stays.
+    exact = dataclasses.replace(model.vae, dtype="float32")
+    assert resolve_dtypes(exact, "tpu").dtype == "float32"

@@ -8,7 +8,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
@@ -17,16 +16,8 @@ from tests.helpers.saved_states import (
     abstract,
     assert_same_bits,
     iterator,
-    save_twice,
     state,
 )
-
-
-@pytest.fixture(scope="module")
-def two_saves(tmp_path_factory) -> Path:
-    workdir = tmp_path_factory.mktemp("run")
-    save_twice(workdir)
-    return workdir
 
 
 def test_every_file_of_the_newest_cut_or_missing(two_saves, tmp_path, caplog):

@@ -159,6 +159,6 @@ def test_another_model_than_insisted_is_refused(exported):
 
 
 def test_too_little_memory_is_said_before_loading(exported, monkeypatch):
-    monkeypatch.setattr(memory, "available", lambda mesh: 1000)
+    monkeypatch.setattr(memory, "available", lambda mesh_plan: 1000)
     with pytest.raises(ValueError, match="takes .* and there are 0.00 GiB"):
         folders.load_weights(exported)

@@ -95,19 +95,19 @@ BAD = {
 @pytest.mark.parametrize("message", BAD)
 def test_what_is_wrong_by_itself(message):
     with pytest.raises(ValueError, match=message):
-        checks.check_flags(parse(BAD[message])).raise_problems()
+        checks.check_flags(parse(BAD[message])).checked()
 
 
 def test_long_and_broken_prompts_are_not_echoed():
     for prompt in ("a" * 20_000, "a \udcff"):
         with pytest.raises(ValueError, match="^--prompt ") as caught:
-            checks.check_flags(flags.SampleFlags(prompt=prompt)).raise_problems()
+            checks.check_flags(flags.SampleFlags(prompt=prompt)).checked()
         assert len(str(caught.value)) < 300
         str(caught.value).encode()
     with pytest.raises(ValueError, match="--negative-prompt must be UTF-8"):
         checks.check_flags(
             flags.SampleFlags(prompt="a", negative_prompt="\udcff")
-        ).raise_problems()
+        ).checked()
 
 
 def test_control_characters_do_not_reach_the_terminal():

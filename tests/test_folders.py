@@ -14,9 +14,9 @@ import safetensors.numpy
 from etils import epath
 from flax import nnx
 
-from sora_jax.config import wan
 from sora_jax.families import WAN
 from sora_jax.families.family import TensorFiles
+from sora_jax.families.wan import models
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
@@ -48,7 +48,7 @@ def test_the_original_layout_is_the_same_model(tiny, original):
     loaded = folders.load_weights(original)
     assert loaded.config.dit == tiny.config.dit
     assert loaded.config.vae == tiny.config.vae
-    assert loaded.config.sampling == wan.WAN22_A14B.sampling
+    assert loaded.config.sampling == models.WAN22_A14B.sampling
     assert loaded.config.boundary == 0.875
     for name in ("dit", "dit_low", "text_encoder"):
         same_parameters(loaded.networks[name], tiny.networks[name])
@@ -56,7 +56,7 @@ def test_the_original_layout_is_the_same_model(tiny, original):
         same_parameters(
             getattr(loaded.networks["vae"], part), getattr(tiny.networks["vae"], part)
         )
-    mean, _ = wan.LATENTS_21
+    mean, _ = models.LATENTS_21
     np.testing.assert_allclose(loaded.networks["vae"].latent_mean[...], mean)
 
 
@@ -94,7 +94,7 @@ def test_guidance_alone_is_that_of_both_transformers(tiny):
     assert sampling.asked(guidance=1.0, guidance_low=3.0).guides(two=True)
 
 
-@pytest.mark.parametrize("model", wan.MODELS.values(), ids=lambda model: model.name)
+@pytest.mark.parametrize("model", models.MODELS.values(), ids=lambda model: model.name)
 def test_published_sizes(model):
     """The parameters that the publishers count (shared facts of the report)."""
     millions = {

@@ -193,6 +193,21 @@ def test_pictures_are_no_videos(tmp_path, suffix):
         )
 
 
+def test_a_gif_whose_frames_are_all_equal_is_a_video_of_their_length(tmp_path):
+    still = np.repeat(noise(1, 8, 8), 12, axis=0)
+    path = outputs.write(tmp_path / "a.gif", [still], 8)
+    with Image.open(path) as image:
+        assert getattr(image, "n_frames", 1) == 1
+    found = footage.read_footage(path, fps=8, size=(8, 8))
+    assert found.clip.pixels.shape == (12, 8, 8, 3)
+    assert found.source_seconds == 1.5
+    np.testing.assert_array_equal(
+        found.clip.pixels, found.clip.pixels[:1].repeat(12, 0)
+    )
+    # It may still be given as a picture.
+    assert footage.read_image(path, size=(8, 8)).shape == (1, 8, 8, 3)
+
+
 def test_bad_videos(tmp_path):
     def read(name: str):
         return footage.read_footage(tmp_path / name, fps=8, size=(8, 8))

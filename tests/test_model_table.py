@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from sora_jax.config import wan
+from sora_jax.families import WAN
 from sora_jax.limits import UNLIMITED
 from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.weights import bundle
@@ -72,7 +72,7 @@ def test_the_table_of_models_says_what_works(weights):
         for line in table[0].strip().splitlines()
     )
     assert head[1:] == list(COLUMNS) and [line[0] for line in lines] == list(ROWS)
-    configs = {**wan.MODELS, "default": bundle.describe(bundle.ASSETS)}
+    configs = {**WAN.models, "default": bundle.describe(bundle.ASSETS)}
     for name, *cells in lines:
         for cell, models in zip(cells, COLUMNS.values(), strict=True):
             for each in models:

@@ -123,3 +123,42 @@ def test_records_of_version_0_1_are_read():
     after = from_bytes(safetensors.numpy.save(stored))
     np.testing.assert_array_equal(after.extra, before.extra)
     np.testing.assert_array_equal(after.latents, before.latents)
+
+
+def rows_of(batch):
+    return {row.tobytes() for row in batch.tokens.x}
+
+
+def test_a_run_continues_on_any_number_of_hosts(records):
+    """Batches depend on their step alone: 1, then 2, then 1 hosts read the same."""
+    packing = dataclasses.replace(PACKING, rows=4)
+    plan = planning.plan_epoch(records.index, PATCH, packing, 0)
+    build = pipeline.BuildRow(records, plan.views, PATCH, packing, encode, 12)
+
+    def read(hosts, first, count):
+        streams = [
+            pipeline.batches(build, plan.rows, 0, (host, hosts), first)
+            for host in range(hosts)
+        ]
+        return [
+            set().union(*(rows_of(next(stream)) for stream in streams))
+            for _ in range(count)
+        ]
+
+    whole = read(1, 0, 9)
+    assert whole == read(1, 0, 3) + read(2, 3, 3) + read(1, 6, 3)
+    assert len({frozenset(rows) for rows in whole}) == len(whole)
+
+
+def test_worker_processes_read_the_same_as_threads():
+    def stream(workers):
+        return pipeline.shuffled(range(12), doubled, 4, 0, workers=workers, first=2)
+
+    expected, found = stream(0), stream(1)
+    for _ in range(4):
+        np.testing.assert_array_equal(next(found), next(expected))
+    found.close()
+
+
+def doubled(number, rng):
+    return np.array([2 * number, rng.integers(1000)])

@@ -22,6 +22,7 @@ from sora_jax.config import (
     TextConfig,
     VAEConfig,
     VAERun,
+    resolve_dtypes,
     to_json,
 )
 from sora_jax.data.sources.protocol import ClipSpec
@@ -223,13 +224,13 @@ def test_a_folder_of_another_run_is_named_with_its_flag(tmp_path):
 
 
 def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):
-    own = make(VAE, TINY)
+    own = make(VAE, resolve_dtypes(TINY, "cpu"))
     graphdef, params = nnx.split(own)
     for part, is_same in (("decoder", True), ("encoder", False)):
         other = jax.tree.map(lambda x: x, nnx.to_pure_dict(params))
         other[part] = jax.tree.map(lambda x: x + 1, other[part])
         other["latent_mean"] = other["latent_mean"] + 1  # of other clips
-        bundle.save_vae(tmp_path / part, nnx.merge(graphdef, other))
+        bundle.save_vae(tmp_path / part, nnx.merge(graphdef, other), TINY)
         if is_same:
             found = publish.same_latents(str(tmp_path / part), own)
             got = parameters(found)

@@ -53,7 +53,8 @@ def test_json_is_read_under_any_name(tmp_path, name):
     assert read.shots[0].prompt == "ein grüner Würfel: ja"
     if name.lower().endswith("json"):  # YAML knows no tabs
         indented = json.dumps(story, indent="\t")
-        assert storyboard.read_storyboard(write(tmp_path, indented, name)) == read
+        again = storyboard.read_storyboard(write(tmp_path, indented, name))
+        assert (again.seconds, again.shots) == (read.seconds, read.shots)
 
 
 def test_pictures_elsewhere(tmp_path):

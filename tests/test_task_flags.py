@@ -11,7 +11,7 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data import outputs
 from sora_jax.data.decoding import read_video
 from sora_jax.data.video import to_uint8
-from sora_jax.sampling import command, flags, job
+from sora_jax.sampling import checks, command, flags, job
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.tasks import Keyframe
 from sora_jax.sampling.window_sampler import no_progress
@@ -112,6 +112,18 @@ def test_what_a_storyboard_said_is_on_record(folder, files, tmp_path):
     board = str(tmp_path / "board.json")
     prepared = ask(folder, files, task="storyboard", storyboard=board)
     assert prepared.record == {"storyboard": board, "story": text, "fit": "crop"}
+
+
+def test_a_storyboard_is_read_once(folder, tmp_path):
+    shots = [{"at": 0, "prompt": "a ball"}]
+    board = tmp_path / "board.json"
+    board.write_text(json.dumps({"seconds": 0.5, "shots": shots}))
+    given = {"weights": str(folder), "out": str(tmp_path / "a.mp4")}
+    asked = checks.check_flags(
+        flags.SampleFlags(task="storyboard", storyboard=str(board), **given)
+    ).checked()
+    board.unlink()
+    assert job.prepare(asked).record["storyboard"] == str(board)
 
 
 BAD = {

@@ -15,6 +15,7 @@ from sora_jax.config import (
     TextConfig,
     VAEConfig,
     VAERun,
+    resolve_dtypes,
 )
 from sora_jax.models.vae import VAE
 from sora_jax.training import dit, loop, vae
@@ -73,14 +74,14 @@ def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_p
     plain = tiny_run(latents)
     model = dataclasses.replace(plain.dit, contexts=(("text", text.width),))
     vae_config = dataclasses.replace(theirs.config.vae, channels=8)
-    bundle.save_vae(latents, make(VAE, vae_config))
+    bundle.save_vae(latents, make(VAE, vae_config), vae_config)
     run = tiny_run(latents, dit=model, text=text, text_from=str(folder))
     ended = loop.train(run, str(tmp_path / "run"), lambda mesh: dit.set_up(run, mesh))
     assert set(ended.params) == set(ended.ema) == {"dit"}
     trained = load_trained(tmp_path / "run", "--run")
     before, after = (
         parameters(part)
-        for part in (theirs.networks["text_encoder"], trained.text_encoder)
+        for part in (theirs.networks["text_encoder"], trained.networks["text_encoder"])
     )
     jax.tree.map(np.testing.assert_array_equal, before, after)
     out = tmp_path / "out"
@@ -101,7 +102,7 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
         latents, dit=config.dit, text=config.text, start_from=str(folder), steps=9
     )
     check_start(run)
-    bundle.save_vae(latents, theirs.networks["vae"])
+    bundle.save_vae(latents, theirs.networks["vae"], theirs.config.vae)
     with pytest.raises(ValueError, match="encode the clips with its tokenizer"):
         load_start(run, open_latents(tiny_run(latents)))
     theirs.tokenizer.save(latents / "tokenizer.model")
@@ -109,7 +110,7 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
     opened = open_latents(tiny_run(latents, text=config.text, dit=model))
     start = load_start(run, opened)
     other = make(VAE, config.vae, seed=1)
-    bundle.save_vae(latents, other)
+    bundle.save_vae(latents, other, theirs.config.vae)
     with pytest.raises(ValueError, match="encode the clips with its VAE"):
         load_start(run, opened)
     for name in ("dit", "text_encoder"):
@@ -121,9 +122,9 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
 
 
 def test_a_vae_of_another_size_is_no_start(tmp_path):
-    bundle.save_vae(tmp_path, make(VAE, TINY))
+    bundle.save_vae(tmp_path, make(VAE, resolve_dtypes(TINY, "cpu")), TINY)
     start = VAERun(vae=TINY, start_from=str(tmp_path))
-    assert vae.load_start(start).config == TINY
+    assert vae.load_start(start).config == resolve_dtypes(TINY, "cpu")
     # The past of a clip has no parameters.
     zeros = dataclasses.replace(TINY, temporal_padding="zeros")
     vae.load_start(dataclasses.replace(start, vae=zeros))

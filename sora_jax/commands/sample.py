@@ -18,7 +18,7 @@ def main(argv: Sequence[str]) -> None:
     # Flags are checked before JAX is imported, which is slow. On several hosts, all
     # must learn of an error before one exits.
     if not cluster.may_be_several():
-        asked.raise_problems()
+        asked = asked.checked()
     from sora_jax.sampling import command
     from sora_jax.worlds.playground.expander import PlaygroundExpander
 

@@ -5,11 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from functools import partial
 
+import jax
+
 from sora_jax import cli, runtime
 from sora_jax.commands.sources import open_sources
-from sora_jax.config import DiTRun, EncodeRun, RunConfig, Series, VAERun
+from sora_jax.config import (
+    DiTRun,
+    EncodeRun,
+    FineTune,
+    RunConfig,
+    Series,
+    VAERun,
+)
 from sora_jax.sampling.preview import sample_media
-from sora_jax.training import dit, encode, loop, vae
+from sora_jax.training import dit, encode, finetune, loop, vae
+from sora_jax.weights import finetuned
 
 STOPPED = "stopped; the same command continues from the last checkpoint, if any"
 
@@ -46,8 +56,14 @@ def train(config: object, workdir: str) -> None:
         case DiTRun():
             sample = partial(sample_media, config)
             loop.train(config, workdir, partial(dit.set_up, config, sample=sample))
+        case FineTune():
+            runs = finetune.stages(config, workdir)
+            train(runs.encode, f"{workdir}/{finetune.LATENTS}")
+            train(runs.train, f"{workdir}/{finetune.DIT}")
+            if jax.process_index() == 0:
+                cli.say(finetuned.save_result(f"{workdir}/{finetune.DIT}", workdir))
         case _:
             raise ValueError(
                 f"get_config() returned {type(config).__name__}, not a run: "
-                "return a VAERun, an EncodeRun or a DiTRun"
+                "return a VAERun, an EncodeRun, a DiTRun or a FineTune"
             )

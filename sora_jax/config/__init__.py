@@ -7,6 +7,8 @@ an override on the command line is checked like any other value.
 
 from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
+from sora_jax.config.dtypes import resolve_dtypes
+from sora_jax.config.finetune import FineTune
 from sora_jax.config.models import (
     AttentionPlan,
     CriticConfig,
@@ -43,6 +45,7 @@ __all__ = [
     "EncodeRun",
     "FPS",
     "FRAME_RULES",
+    "FineTune",
     "Fit",
     "FlowConfig",
     "MeshConfig",
@@ -62,6 +65,7 @@ __all__ = [
     "VAERun",
     "from_json",
     "require",
+    "resolve_dtypes",
     "to_json",
     "with_new_names",
 ]

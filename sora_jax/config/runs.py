@@ -12,7 +12,7 @@ from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.models import CriticConfig, DiTConfig, TextConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.training import FlowConfig, RunConfig
-from sora_jax.config.weights import Conditioning
+from sora_jax.config.weights import AdapterConfig, Conditioning
 
 # What a run reads: the playground, or stored clips.
 DataConfig = PlaygroundConfig | ClipsConfig
@@ -149,6 +149,13 @@ class DiTRun(RunConfig):
     packing: PackingConfig = PackingConfig()
     # Distribution of the noise levels.
     flow: FlowConfig = FlowConfig()
+    # Low-rank factors beside kernels of the transformer; with trainable "adapters",
+    # they alone are trained.
+    adapter: AdapterConfig | None = None
+    # Prompts of the videos that evaluations show; by default the playground's.
+    prompts: tuple[str, ...] = ()
+    # (height, width) of these videos.
+    prompt_size: tuple[int, int] = (64, 64)
 
     def __post_init__(self):
         super().__post_init__()
@@ -157,6 +164,10 @@ class DiTRun(RunConfig):
             read == self.text.width,
             f"dit.contexts must read text of width {self.text.width} (text.width), "
             f"got {read}",
+        )
+        require(
+            (self.trainable == "adapters") <= (self.adapter is not None),
+            "trainable 'adapters' needs their config in the field adapter, got None",
         )
         more = self.more_latents
         require(

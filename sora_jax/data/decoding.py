@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import io
 import itertools
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from jaxtyping import UInt8
 
 from sora_jax.data import animations, containers, display
 from sora_jax.data.video import fit, to_float, to_uint8
-from sora_jax.files import Openable, PathLike, existing, quoted
+from sora_jax.files import InMemory, Openable, PathLike, existing, quoted
 from sora_jax.limits import LIMITS, LONGEST_FRAME, Limits
 from sora_jax.types import Clip
 
@@ -113,18 +112,6 @@ def decode_bytes(
       ValueError: as in `decode`.
     """
     return _checked(InMemory(content), named, limits, keep_alpha)
-
-
-@dataclasses.dataclass(frozen=True)
-class InMemory:
-    """The content of a file, which opens like a path."""
-
-    content: bytes
-
-    def open(self, mode: str = "rb") -> io.BytesIO:
-        """Open it for reading."""
-        del mode
-        return io.BytesIO(self.content)
 
 
 def _checked(

@@ -101,7 +101,7 @@ def read_footage(
     require_size(size)
     named = f"{field} {quoted(path)}"
     require(
-        not pictures.is_still(path, field=field),
+        not pictures.is_untimed(path, field=field),
         f"{named} is a picture, and a video is needed: give it as --image, or give "
         "another file",
     )

@@ -32,12 +32,29 @@ def is_still(path: PathLike, *, field: str = "--video") -> bool:
     Raises:
       ValueError: the file is missing.
     """
-    source = existing(path, field)
+    return _is_picture(existing(path, field), lambda image: True)
+
+
+def is_untimed(path: PathLike, *, field: str = "--video") -> bool:
+    """Return whether a file is a single picture, and no clip of one.
+
+    Programs that write GIFs merge equal frames: of a clip in which nothing changes, one
+    is left, with the time for which it is shown.
+
+    Raises:
+      ValueError: the file is missing.
+    """
+    return _is_picture(
+        existing(path, field), lambda image: not image.info.get("duration", 0)
+    )
+
+
+def _is_picture(source: Openable, agrees: Callable[[Image.Image], bool]) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with source.open("rb") as file, Image.open(file, formats=STILLS) as image:
-                return not _is_animated(image)
+                return not _is_animated(image) and agrees(image)
     except Image.DecompressionBombError:
         return True  # `read_image` reports what is wrong
     except Exception:  # Pillow's parsers raise anything on damaged files

@@ -40,10 +40,14 @@ class StoryboardFile(msgspec.Struct, frozen=True, kw_only=True):
     """The shots of a video, as its file gives them.
 
     Attributes:
+      path: of the file.
+      text: of the file.
       seconds: length of the whole video.
       shots: the first is at 0, each later one after the one before.
     """
 
+    path: str
+    text: str
     seconds: float
     shots: tuple[Shot, ...]
 
@@ -119,7 +123,8 @@ def read_storyboard(
     """
     source = files.existing(path, field)
     named = f"{field} {files.quoted(path)}"
-    data, problems = _parse(source, read_storyboard_text(path, field=field), named), []
+    text = files.read_text(path, field, STORY_BYTES)
+    data, problems = _parse(source, text, named), []
     outline = _convert(data, _Outline, "", problems)
     shots: list[Shot | None] = []
     if outline is not None and len(outline.shots) > limits.items:
@@ -135,16 +140,9 @@ def read_storyboard(
     if outline is None or problems:
         raise ValueError("\n".join(f"{named}: {problem}" for problem in problems))
     whole = (_resolved(shot, source.parent) for shot in shots if shot is not None)
-    return StoryboardFile(seconds=outline.seconds, shots=tuple(whole))
-
-
-def read_storyboard_text(path: PathLike, *, field: str = "--storyboard") -> str:
-    """Read the text of a storyboard's file.
-
-    Raises:
-      ValueError: the file is missing, or not UTF-8.
-    """
-    return files.read_text(path, field, STORY_BYTES)
+    return StoryboardFile(
+        path=os.fspath(path), text=text, seconds=outline.seconds, shots=tuple(whole)
+    )
 
 
 def _parse(source: epath.Path, text: str, named: str) -> Any:

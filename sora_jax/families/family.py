@@ -20,11 +20,6 @@ def _always(_: Any) -> bool:
     return True
 
 
-def _one_transformer(config: Any, time: float) -> str:
-    del config, time
-    return "dit"
-
-
 def _no_guess(_: Shapes) -> str:
     return ""
 
@@ -140,7 +135,8 @@ class Family:
       networks: by name.
       contexts: the network that encodes each context of the transformer, by context.
       autoencoder: the network between pixels and latents.
-      transformer_at: (config, time) -> the network that predicts velocities.
+      transformer: the network that predicts velocities.
+      experts: (config, time) -> the transformer of a time, where there are several.
       layouts: other than the sora_jax layout.
       models: configs of published models by name.
       heads: number of attention heads, for the mesh.
@@ -152,11 +148,16 @@ class Family:
     networks: Mapping[str, NetworkSpec]
     contexts: Mapping[str, str]
     autoencoder: str = "vae"
-    transformer_at: Callable[[Any, float], str] = _one_transformer
+    transformer: str = "dit"
+    experts: Callable[[Any, float], str] | None = None
     layouts: tuple[Layout, ...] = ()
     models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     heads: Callable[[Any], int]
     summary: Callable[[Any], str]
+
+    def transformer_at(self, config: Any, time: float) -> str:
+        """Return the network that predicts velocities at a time."""
+        return self.experts(config, time) if self.experts else self.transformer
 
     def used(self, config: Any) -> dict[str, NetworkSpec]:
         """Return the networks that a model of this config has."""

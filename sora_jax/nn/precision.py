@@ -24,13 +24,16 @@ def wide(x: Array) -> Array:
 
 
 def compute_dtype(name: str) -> jnp.dtype:
-    """Resolve a configured dtype; "auto" is float32 on CPU, bfloat16 elsewhere.
+    """Return a configured dtype.
+
+    "auto" is float32 here: what computes in less is resolved for its platform before
+    (`config.resolve_dtypes`), as a network does not ask where it will run.
 
     Raises:
       ValueError: float64 is asked for, and JAX was not told to keep it.
     """
     if name == "auto":
-        name = "float32" if jax.default_backend() == "cpu" else "bfloat16"
+        name = "float32"
     if name == "float64" and not jax.config.read("jax_enable_x64"):
         raise ValueError(
             "dtype must be auto, bfloat16 or float32 where JAX keeps no float64, got "

@@ -5,7 +5,6 @@ Arguments are shapes with shardings: nothing is computed or allocated.
 
 from __future__ import annotations
 
-import dataclasses
 from functools import partial
 from typing import Any
 
@@ -16,7 +15,13 @@ from jax.sharding import NamedSharding
 from jax.stages import Lowered
 
 from sora_jax import sharding
-from sora_jax.config import DiTConfig, DiTRun, ModelConfig, SamplingConfig
+from sora_jax.config import (
+    DiTConfig,
+    DiTRun,
+    ModelConfig,
+    SamplingConfig,
+    resolve_dtypes,
+)
 from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
 from sora_jax.models.dit import DiT
@@ -33,28 +38,16 @@ from sora_jax.training.step import jitted_train_step
 from sora_jax.types import Context
 
 
-def on_accelerator(config: DiTConfig) -> DiTConfig:
-    """Resolve "auto" for the target machine, not for this one."""
-    dtype = "bfloat16" if config.dtype == "auto" else config.dtype
-    return dataclasses.replace(config, dtype=dtype)
-
-
-def vae_on_accelerator(config: ModelConfig) -> ModelConfig:
-    """Resolve "auto" of a model's VAE for the target machine."""
-    dtype = "bfloat16" if config.vae.dtype == "auto" else config.vae.dtype
-    return dataclasses.replace(config, vae=dataclasses.replace(config.vae, dtype=dtype))
-
-
 def lower_train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of training.
 
     Raises:
       ValueError: the mesh cannot share rows, tokens or heads.
     """
-    text = dataclasses.replace(config.text, dtype="bfloat16")
-    config = dataclasses.replace(config, dit=on_accelerator(config.dit), text=text)
     program = dit.train_program(config, mesh_plan)
-    update = jitted_train_step(program.loss, program.optimization, config.seed)
+    update = jitted_train_step(
+        program.loss, program.optimization, config.seed, mesh_plan.platform
+    )
     batch = batch_of(config, mesh_plan)
     return update.lower(program.state.abstract, program.frozen, batch)
 
@@ -65,7 +58,7 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     Raises:
       ValueError: the model does not support that shape, or the mesh does not divide it.
     """
-    config = dataclasses.replace(config, dit=on_accelerator(config.dit))
+    config = resolve_dtypes(config, mesh_plan.platform)
     settings = config.sampling
     request = Request(prompts=("",), settings=settings)
     check_supported(request, config)
@@ -103,7 +96,7 @@ def lower_decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
       mesh_plan: of the devices, which are rearranged to share frames.
     """
     mesh_plan = codec.frame_mesh_plan(config.vae, config.sampling.size, mesh_plan)
-    config = vae_on_accelerator(config)
+    config = resolve_dtypes(config, mesh_plan.platform)
     graphdef, params = nnx.split(
         nnx.eval_shape(lambda: VAE(config.vae, rngs=nnx.Rngs(0)))
     )
@@ -137,6 +130,7 @@ def matrix_of(settings: SamplingConfig) -> Any:
 
 def network_of(config: DiTConfig, mesh_plan: MeshPlan) -> tuple[nnx.GraphDef, Any]:
     """Return a transformer's shapes, in the dtypes in which weights are loaded."""
+    config = resolve_dtypes(config, mesh_plan.platform)
     module = nnx.eval_shape(lambda: DiT(config, rngs=nnx.Rngs(0)))
     placed = sharding.parameter_shardings(module, mesh_plan)
     graphdef, params = nnx.split(module)

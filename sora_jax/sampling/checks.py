@@ -6,6 +6,7 @@ the first bytes are read.
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from collections.abc import Callable
@@ -25,6 +26,7 @@ from sora_jax.sampling.limit_checks import (
 )
 from sora_jax.sampling.task_flags import build_task
 from sora_jax.sampling.tasks import Task
+from sora_jax.weights.adapter_paths import parse_lora
 
 # The name of a repository on a model hub.
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -47,15 +49,18 @@ class CheckedFlags(NamedTuple):
     prompts: tuple[str, ...]
     size: tuple[int, int] | None
 
-    def raise_problems(self) -> None:
-        """Raise the problems of the flags, or else of the files they name.
+    def checked(self) -> CheckedFlags:
+        """Check the files too; those that this reads whole are not read again.
 
         Raises:
           ValueError: names each flag that is wrong, its value and the remedy.
         """
-        problems = self.problems or check_files(self)
+        problems, task = list(self.problems), self.task
+        if task is not None and not problems:
+            task = check_files(problems, task, self.arguments)
         if problems:
             raise ValueError("\n".join(flags.as_flags(problems, self.arguments)))
+        return self._replace(task=task)
 
 
 def check_flags(arguments: flags.SampleOptions) -> CheckedFlags:
@@ -124,21 +129,28 @@ def _check_items(arguments: flags.SampleOptions) -> list[str]:
     ]
 
 
-def check_files(asked: CheckedFlags) -> list[str]:
-    """Return the problems that the first bytes of files show."""
-    problems: list[str] = []
-    arguments = asked.arguments
+def check_files(
+    problems: list[str], task: Task, arguments: flags.SampleOptions
+) -> Task:
+    """Append the problems that the first bytes of files show.
+
+    Returns:
+      The task, with the files that were read whole in place of their paths.
+    """
+    read: dict[str, Any] = {}
     if arguments.weights is not None:
         collect(problems, _check_weights, arguments.weights)
-    assert asked.task is not None
-    for name, argument in asked.task.arguments().items():
-        value = getattr(asked.task, name)
-        if argument.kind.check_file is not None and value is not None:
+    for lora in arguments.lora:
+        collect(problems, parse_lora, lora)
+    for name, argument in task.arguments().items():
+        value, check = getattr(task, name), argument.kind.check_file
+        if check is not None and value is not None:
             field = f"--{name.replace('_', '-')}"
-            collect(problems, argument.kind.check_file, value, field, arguments.limits)
+            found = collect(problems, check, value, field, arguments.limits)
+            read |= {} if found is None else {name: found}
     if not (arguments.out.endswith("/") or os.path.isdir(arguments.out)):
         collect(problems, outputs.encoder_of, files.located(arguments.out, "--out"))
-    return problems
+    return dataclasses.replace(task, **read)  # pyright: ignore
 
 
 def _check_weights(folder: str) -> None:

@@ -53,7 +53,9 @@ def run(
 
     On several hosts, the first one writes.
     """
-    model = load(job.weights, job.mesh, limits=job.limits, expander=expander)
+    model = load(
+        job.weights, job.mesh, limits=job.limits, expander=expander, loras=job.loras
+    )
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
         started = time.perf_counter()

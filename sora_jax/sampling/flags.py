@@ -63,6 +63,8 @@ class SampleOptions:
         frames; chosen by free memory by default.
       weights: A folder of sora_jax weights, or of Wan's (diffusers' layout, or the
         original one as safetensors); by default those shipped with the package.
+      lora: An adapter, as FILE or FILE:SCALE; may be repeated. A file that
+        configs/finetune.py wrote, or a folder in PEFT's form.
       model: Require the weights to be of this model, such as wan21_1b3.
       mesh: How devices shard the weights and each video.
       unlimited: Lift the limits of requests (sora_jax/limits.py), memory included.
@@ -89,6 +91,7 @@ class SampleOptions:
     out: str = "videos/"
     tile: int | None = None
     weights: str | None = None
+    lora: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     model: str | None = None
     mesh: MeshConfig = SAMPLING_MESH
     unlimited: bool = False

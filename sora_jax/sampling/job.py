@@ -12,8 +12,13 @@ from typing import Any
 import jax
 
 from sora_jax import cli, sharding
-from sora_jax.config import MeshConfig, ModelConfig, SamplingConfig
-from sora_jax.data import outputs, storyboard
+from sora_jax.config import (
+    MeshConfig,
+    ModelConfig,
+    SamplingConfig,
+    resolve_dtypes,
+)
+from sora_jax.data import outputs
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks, flags, resizing, task_flags
@@ -39,6 +44,7 @@ class Job:
       segments: of every video, without its prompt and seed.
       seed: of the first video; each later video adds one.
       weights: folder.
+      loras: adapters of the weights.
       mesh: how devices shard them.
       summary: a line to print, defaults included.
       record: task arguments for the sidecar.
@@ -52,6 +58,7 @@ class Job:
     segments: Sequence[Segment]
     seed: int
     weights: os.PathLike | str
+    loras: tuple[str, ...]
     mesh: MeshConfig
     summary: str
     record: dict[str, Any]
@@ -79,11 +86,14 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
     if settings is not None and task is not None:
         if arguments.seconds is not None:
             task = dataclasses.replace(task, frames=settings.frames)  # pyright: ignore
+        if isinstance(task, Storyboard) and not problems:
+            task = read_storyboard(problems, task, arguments.limits)
         segments = make_segments(problems, task, arguments, settings, model)
     if segments is not None:
         first = with_prompts(segments, asked.prompts[:1], arguments.seed or 0)
+        resolved = resolve_dtypes(model, sharding.SINGLE_DEVICE.platform)
         shown = checks.collect(
-            problems, check_segments, first, model, arguments.limits
+            problems, check_segments, first, resolved, arguments.limits
         ) or (None, None)
     frames, size = shown
     name = "" if any(asked.prompts) else arguments.task
@@ -103,6 +113,7 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         segments=segments,
         seed=draw_seed() if arguments.seed is None else arguments.seed,
         weights=weights,
+        loras=arguments.lora,
         mesh=arguments.mesh,
         summary=summarize(arguments.task, model, settings),
         record=sidecar_record(task, arguments.fit),
@@ -151,6 +162,15 @@ def make_segments(
     return checks.collect(problems, task.segments, context)
 
 
+def read_storyboard(
+    problems: list[str], task: Storyboard, limits: Limits
+) -> Storyboard:
+    """Read the file of a storyboard, unless checking it has; append problems."""
+    media = MediaFiles(settings=SamplingConfig(), limits=limits, prefix="--")
+    board = checks.collect(problems, media.storyboard, task.storyboard)
+    return task if board is None else dataclasses.replace(task, storyboard=board)
+
+
 def file_arguments(task: Task) -> dict[str, Any]:
     """Return the arguments of a task that are paths."""
     return {
@@ -172,7 +192,7 @@ def sidecar_record(task: Task, fit: str) -> dict[str, Any]:
         said["fit"] = fit
     if isinstance(task, Storyboard):
         # The file may change later, and holds the prompts.
-        said["story"] = storyboard.read_storyboard_text(task.storyboard)
+        said["story"] = task.storyboard.text
     return said
 
 

@@ -11,7 +11,8 @@ from jaxtyping import Float
 
 from sora_jax import files
 from sora_jax.config import Fit, SamplingConfig
-from sora_jax.data import arrays, footage, mask_files, storyboard
+from sora_jax.data import arrays, footage, mask_files
+from sora_jax.data.storyboard import StoryboardFile, read_storyboard
 from sora_jax.data.video import fit, to_float
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling.limit_checks import too_many
@@ -109,16 +110,17 @@ class MediaFiles:
         field = self.prefix + ("init-noise" if self.prefix else "init_noise")
         return read_noise(noise, field, self.limits)
 
-    def storyboard(self, path: Any) -> tuple[Any, float]:
-        """Read a storyboard's shots, and its length in seconds.
+    def storyboard(self, given: Any) -> StoryboardFile:
+        """Read a storyboard, unless it was read before.
 
         Raises:
           ValueError: the file is missing or invalid.
         """
-        board = storyboard.read_storyboard(
-            path, field=f"{self.prefix}storyboard", limits=self.limits
+        if isinstance(given, StoryboardFile):
+            return given
+        return read_storyboard(
+            given, field=f"{self.prefix}storyboard", limits=self.limits
         )
-        return board.shots, board.seconds
 
     def _footage(self, path: str) -> footage.Footage:
         return footage.read_footage(path, field=f"{self.prefix}video", **self._how())

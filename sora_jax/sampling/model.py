@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from sora_jax import files, sharding
 from sora_jax.condition import Condition
-from sora_jax.config import SAMPLING_MESH, MeshConfig
+from sora_jax.config import SAMPLING_MESH, MeshConfig, resolve_dtypes
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import codec, converters, rewording, unfamiliar
@@ -35,6 +35,8 @@ from sora_jax.sampling.tasks.context import TaskContext
 from sora_jax.sampling.window_sampler import Progress, no_progress
 from sora_jax.sampling.windows import Frames
 from sora_jax.weights import bundle, folders
+from sora_jax.weights.adapter_paths import parse_lora
+from sora_jax.weights.applied_adapters import with_adapters
 from sora_jax.weights.model_weights import Weights
 
 _logger = logging.getLogger(__name__)
@@ -199,7 +201,9 @@ class Model(TaskMethods):
             if problems:
                 raise ValueError("\n".join(problems))
             segments = with_prompts(segments, texts, number)
-            check_segments(segments, self.config, self.limits)
+            platform = self.weights.mesh_plan.platform
+            config = resolve_dtypes(self.config, platform)
+            check_segments(segments, config, self.limits)
         return self.sample(self.reword(segments), progress)
 
     def context(self, settings: dict[str, Any]) -> TaskContext:
@@ -260,6 +264,7 @@ def load(
     limits: Limits = LIMITS,
     expander: Expander | None = None,
     rewords: bool = True,
+    loras: Sequence[str] = (),
 ) -> Model:
     """Load a model; without a folder, the one that ships with the package.
 
@@ -269,6 +274,7 @@ def load(
       limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
       expander: see `Model`.
       rewords: see `Model`.
+      loras: adapters, "FILE" or "FILE:SCALE" each; prompts are then read as they are.
 
     Raises:
       ValueError: an argument is of a wrong type, the folder does not exist, or a file
@@ -283,5 +289,8 @@ def load(
     if not isinstance(rewords, bool):
         raise converters.argument_error("rewords", "True or False", rewords)
     where = files.located(folder, "folder")
+    asked = [parse_lora(lora, "loras") for lora in loras]
     weights = folders.load_weights(where, mesh=mesh)
+    if asked:
+        weights, rewords = with_adapters(weights, asked), False
     return Model(weights, limits=limits, expander=expander, rewords=rewords)

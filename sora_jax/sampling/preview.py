@@ -10,6 +10,7 @@ import numpy as np
 
 from sora_jax.config import DiTRun, ModelConfig, SamplingConfig
 from sora_jax.data.video import to_uint8
+from sora_jax.families import OURS
 from sora_jax.sampling.model import Model
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights.model_weights import weights_in_memory
@@ -30,26 +31,22 @@ def sample_media(
 ) -> dict[str, np.ndarray]:
     """Sample one video for each of a few prompts, side by side."""
     vae, fps = load_vae(config.latents), encode_run_of(config.latents).data.fps
+    networks = {**networks, OURS.autoencoder: vae}
+    sizes = {spec.config: networks[name].config for name, spec in OURS.networks.items()}
     described = ModelConfig(
         name="the model in training",
-        vae=vae.config,
-        dit=networks["dit"].config,
-        text=networks["text_encoder"].config,
+        **sizes,
         sampling=SamplingConfig(fps=fps),
         fps=fps,
         conditioning=config.conditioning,
         mid_clip=config.packing.mid_clip > 0,
     )
-    weights = weights_in_memory(
-        described,
-        tokenizer_of(config),
-        vae=vae,
-        dit=networks["dit"],
-        text_encoder=networks["text_encoder"],
-    )
+    weights = weights_in_memory(described, tokenizer_of(config), **networks)
     weights = dataclasses.replace(weights, mesh_plan=mesh_plan)
-    # The size nearest to 64 x 64 that is a multiple of the patch.
+    # The nearest size that is a multiple of the patch.
     units = [vae.config.space_factor * patch for patch in config.dit.patch[1:]]
-    size = tuple(max(unit, 64 // unit * unit) for unit in units)
-    videos = Model(weights).generate(PROMPTS, steps=12, size=size)
+    pairs = zip(units, config.prompt_size, strict=True)
+    size = tuple(max(unit, side // unit * unit) for unit, side in pairs)
+    prompts = config.prompts or PROMPTS
+    videos = Model(weights).generate(prompts, steps=12, size=size)
     return {"samples": np.concatenate(list(to_uint8(videos)), axis=2)}

@@ -16,7 +16,7 @@ from sora_jax.files import quoted
 from sora_jax.sampling import tasks
 from sora_jax.sampling.flags import SampleFlags, SampleOptions
 
-# The other program's name, and ours.
+# From the name in the other program to the one here.
 FLAGS = {
     # diffusers
     "num-frames": "frames",

@@ -30,9 +30,7 @@ def choose_tile(
 
     Devices share frames and tiles.
     """
-    room = sharding.min_over_hosts(
-        memory.available(mesh_plan.mesh) * memory.WEIGHTS_SHARE
-    )
+    room = sharding.min_over_hosts(memory.available(mesh_plan) * memory.WEIGHTS_SHARE)
     needed = decoding_bytes(config, size, mesh_plan.devices)
     if needed <= room:
         return None

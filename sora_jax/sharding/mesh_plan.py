@@ -70,6 +70,13 @@ class MeshPlan:
             return jax.default_backend()
         return self.mesh.devices.flat[0].platform
 
+    @cached_property
+    def device_kind(self) -> str:
+        """The vendor's name of the devices."""
+        mesh = self.mesh
+        first = jax.devices()[0] if mesh is None else mesh.devices.flat[0]
+        return first.device_kind
+
     @property
     def ring_axis(self) -> str | None:
         """The mesh axis of ring attention; None without one."""

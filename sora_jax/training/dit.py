@@ -19,7 +19,7 @@ from flax import nnx
 from jaxtyping import Array
 
 from sora_jax import compiling, sharding
-from sora_jax.config import DiTConfig, DiTRun
+from sora_jax.config import DiTConfig, DiTRun, resolve_dtypes
 from sora_jax.data import pipeline, planning
 from sora_jax.data.packing import statistics
 from sora_jax.families import OURS
@@ -38,9 +38,10 @@ from sora_jax.training.warm_start import check_start, load_start
 from sora_jax.types import TEXT, Batch
 from sora_jax.weights import folders
 from sora_jax.weights.modules import parameters
+from sora_jax.weights.run_networks import build_network
 
 # What is trained: a transformer and the encoders of its contexts.
-NETWORKS = ("dit", *OURS.contexts.values())
+NETWORKS = (OURS.transformer, *OURS.contexts.values())
 TEXT_ENCODER = OURS.contexts[TEXT]
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -50,8 +51,7 @@ SampleFn = Callable[[Networks, MeshPlan], dict[str, Media]]
 
 def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """Build the networks of a run, named as in its checkpoints."""
-    networks = ((name, OURS.networks[name]) for name in NETWORKS)
-    return {name: spec.module(spec.sizes(config), rngs=rngs) for name, spec in networks}
+    return {name: build_network(config, name, rngs) for name in NETWORKS}
 
 
 def frozen_networks(config: DiTRun) -> tuple[str, ...]:
@@ -73,6 +73,7 @@ def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
         ("dit.mlp", config.dit.mlp, "mlp"),
     ):
         sharding.check_shares(name, length, axis, mesh_plan)
+    config = resolve_dtypes(config, mesh_plan.platform)
 
     def optimizer(
         groups: Mapping[Path, str | None],
@@ -144,7 +145,7 @@ def evaluation(
     """Return the evaluation: held-out loss at fixed times by clip shape, samples."""
     held_out = held_out_batches(config, latents)
 
-    @partial(jax.jit, compiler_options=compiling.options(jax.default_backend()))
+    @partial(jax.jit, compiler_options=compiling.options(mesh_plan.platform))
     def loss_at_time(params: Params, frozen: Params, batch: Batch, t: Array) -> Array:
         levels = jnp.full_like(batch.tokens.levels, t).at[:, 0].set(0.0)
         networks = program.networks(params, frozen)

@@ -91,7 +91,7 @@ def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
         is_measured = bool((vae.latent_std[...] != 1).any())
         if not is_measured:
             vae = measure_latents(vae, config, sources.train)
-        bundle.save_vae(folder, vae)
+        bundle.save_vae(folder, vae, workdirs.describe_vae(config.vae))
     if not (folder / "tokenizer.model").exists():
         bundle.save_tokenizer(folder, make_tokenizer(config, sources.train))
 

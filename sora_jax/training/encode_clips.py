@@ -17,7 +17,8 @@ from sora_jax.data.video import to_float
 from sora_jax.diffusion import conditioning
 from sora_jax.types import Condition
 
-Stretch = tuple[int, tuple[str, ...]]
+# (first latent frame, phrasings of the captions from it on)
+CaptionsFrom = tuple[int, tuple[str, ...]]
 EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z"]]
 
 
@@ -134,7 +135,7 @@ def captions_of(spec: ClipSpec) -> tuple[str, ...]:
     return spec.captions[0].texts if spec.captions else ("",)
 
 
-def stretches_of(spec: ClipSpec, time_factor: int) -> tuple[Stretch, ...]:
+def stretches_of(spec: ClipSpec, time_factor: int) -> tuple[CaptionsFrom, ...]:
     """Return the first latent frame of each stretch of time, and its phrasings."""
     parts = spec.captions[1:] or spec.captions
     # The latent frame in which a stretch begins may still show the one before it.

@@ -16,6 +16,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
+from sora_jax.sharding import MeshPlan
+
 # FLOP/s of a chip in bfloat16 by prefix of its `device_kind` (vendors' tables).
 PEAKS = {
     "TPU v4": 275e12,
@@ -29,23 +31,23 @@ PEAKS = {
 }
 
 
-def chips() -> int:
+def count_chips(mesh_plan: MeshPlan) -> int:
     """Return the number of chips: a TPU7x is two devices, a CPU any number."""
-    if jax.default_backend() == "cpu":
+    if mesh_plan.platform == "cpu":
         return 1
-    devices = jax.devices()
-    return len(devices) // (2 if devices[0].device_kind.startswith("TPU7x") else 1)
+    per_chip = 2 if mesh_plan.device_kind.startswith("TPU7x") else 1
+    return mesh_plan.devices // per_chip
 
 
-def peak_flops() -> float:
+def peak_flops(mesh_plan: MeshPlan) -> float:
     """Return the peak FLOP/s of all chips, for the utilization of a run.
 
     Without a nominal figure, as for a CPU, it is the measured rate of a float32 product
     of two 2048 x 2048 matrices.
     """
-    kind = jax.devices()[0].device_kind
+    kind = mesh_plan.device_kind
     stated = [peak for name, peak in PEAKS.items() if kind.startswith(name)]
-    return chips() * (stated[0] if stated else _matmul_rate())
+    return count_chips(mesh_plan) * (stated[0] if stated else _matmul_rate())
 
 
 def _matmul_rate(side: int = 2048) -> float:

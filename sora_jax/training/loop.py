@@ -24,7 +24,7 @@ from sora_jax.locking import Lock, only_run
 from sora_jax.parameter_trees import Params
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import preemption
-from sora_jax.training.flops import peak_flops
+from sora_jax.training.flops import count_chips, peak_flops
 from sora_jax.training.program import TrainProgram
 from sora_jax.training.report import Media, Report
 from sora_jax.training.state import TrainState
@@ -111,9 +111,14 @@ def run(
         first = int(state.step)
         data = setup.data(first)
         stack.callback(getattr(data, "close", lambda: None))
-        report.start(first, setup.work, peak_flops())
+        chips = count_chips(mesh_plan)
+        report.start(first, setup.work, peak_flops(mesh_plan), chips)
         step_fn = jitted_train_step(
-            program.loss, program.optimization, config.seed, config.cpu_matmul_dtype
+            program.loss,
+            program.optimization,
+            config.seed,
+            mesh_plan.platform,
+            config.cpu_matmul_dtype,
         )
 
         def is_due(step: int, every: int) -> bool:

@@ -19,7 +19,6 @@ from jaxtyping import UInt8
 from sora_jax import files
 from sora_jax.config import RunConfig
 from sora_jax.data import animations, pictures
-from sora_jax.training.flops import chips
 from sora_jax.training.tensorboard import TensorBoardWriter
 from sora_jax.workdir import explain_full_disk, write_bytes
 
@@ -63,15 +62,18 @@ class Report:
         with _while_read:
             self._bar.write(text)
 
-    def start(self, step: int, work: Mapping[str, float], peak: float) -> None:
+    def start(
+        self, step: int, work: Mapping[str, float], peak: float, chips: int = 1
+    ) -> None:
         """Start at a step.
 
         Args:
           step: number of completed steps.
           work: amounts per step, such as "FLOP" (model FLOPs).
           peak: FLOP/s of the devices.
+          chips: their number.
         """
-        self._work, self._peak = dict(work), peak
+        self._work, self._peak, self._chips = dict(work), peak, chips
         self._since, self._last = time.perf_counter(), step
         if self._is_silent:
             return
@@ -101,7 +103,7 @@ class Report:
         rates = {f"{name}/s": amount / seconds for name, amount in self._work.items()}
         # Model FLOPs of a step, over what the chips could do in its time.
         utilisation = rates["FLOP/s"] / self._peak
-        rates["FLOP/s per chip"] = rates.pop("FLOP/s") / chips()
+        rates["FLOP/s per chip"] = rates.pop("FLOP/s") / self._chips
         scalars = {**metrics, **rates, "MFU": utilisation, "seconds/step": seconds}
         self._tensorboard.scalars(
             {f"train/{n}": value for n, value in scalars.items()}, step

@@ -61,7 +61,11 @@ def train_step(
 
 
 def jitted_train_step(
-    loss: Loss, optimization: Optimization, seed: int, cpu_matmul_dtype: str = "float32"
+    loss: Loss,
+    optimization: Optimization,
+    seed: int,
+    platform: str,
+    cpu_matmul_dtype: str = "float32",
 ) -> Callable[..., tuple[TrainState, Metrics]]:
     """Compile `train_step` for a loss; the old state's memory is reused.
 
@@ -69,12 +73,11 @@ def jitted_train_step(
       loss: the loss.
       optimization: optimizer and averaging.
       seed: of the noise.
+      platform: of the mesh plan.
       cpu_matmul_dtype: to which matmul inputs are rounded on a CPU.
     """
     return jax.jit(
         partial(train_step, loss, optimization, seed),
         donate_argnums=0,
-        compiler_options=compiling.options(
-            jax.default_backend(), cpu_matmul_dtype=cpu_matmul_dtype
-        ),
+        compiler_options=compiling.options(platform, cpu_matmul_dtype=cpu_matmul_dtype),
     )

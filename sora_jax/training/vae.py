@@ -14,9 +14,10 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax import sharding
-from sora_jax.config import VAERun
+from sora_jax.config import VAERun, resolve_dtypes
 from sora_jax.data import backgrounds, pipeline, video
 from sora_jax.data.sources.protocol import ClipSource, Sources
+from sora_jax.families import OURS
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE
 from sora_jax.parameter_trees import Params, Path
@@ -24,7 +25,11 @@ from sora_jax.sharding import MeshPlan
 from sora_jax.training import optim
 from sora_jax.training.loop import TrainSetup
 from sora_jax.training.objectives import reconstruction_losses as losses
-from sora_jax.training.objectives.reconstruction import Reconstruction
+from sora_jax.training.objectives.reconstruction import (
+    AUTOENCODER,
+    CRITIC,
+    Reconstruction,
+)
 from sora_jax.training.program import TrainProgram, gradient_flops, plan_program
 from sora_jax.training.report import Media, tile
 from sora_jax.training.state import TrainState, load_frozen
@@ -39,9 +44,10 @@ MAY_DIFFER = ("dtype", "temporal_padding")
 
 def build(config: VAERun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """Build the VAE and, if enabled, its critic."""
-    networks: dict[str, nnx.Module] = {"vae": VAE(config.vae, rngs=rngs)}
+    spec = OURS.networks[AUTOENCODER]
+    networks: dict[str, nnx.Module] = {AUTOENCODER: spec.build(config)(rngs)}
     if config.critic.weight > 0:
-        networks["critic"] = Critic(config.critic.width, rngs=rngs)
+        networks[CRITIC] = Critic(config.critic.width, rngs=rngs)
     return networks
 
 
@@ -52,13 +58,14 @@ def train_program(config: VAERun, mesh_plan: MeshPlan) -> TrainProgram:
       ValueError: the mesh cannot share the batch.
     """
     sharding.check_batch("batch", config.batch, mesh_plan)
+    config = resolve_dtypes(config, mesh_plan.platform)
     return plan_program(
         config,
         mesh_plan,
         build=partial(build, config),
         objective=Reconstruction(config, mesh_plan),
         optimizer=partial(optimizer, config),
-        dtypes={"vae": config.vae.dtype},
+        dtypes={AUTOENCODER: config.vae.dtype},
     )
 
 
@@ -76,7 +83,7 @@ def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
     program = train_program(config, mesh_plan)
 
     def load() -> Params:
-        return {"vae": parameters(load_start(config))}
+        return {AUTOENCODER: parameters(load_start(config))}
 
     if config.start_from:
         load_start(config)  # checked before any work, and loaded again at step 0
@@ -111,7 +118,7 @@ def evaluation(
 
     @jax.jit
     def reconstruct(params: Params, frozen: Params) -> Array:
-        vae = program.networks(params, frozen)["vae"]
+        vae = program.networks(params, frozen)[AUTOENCODER]
         mean, _, _ = vae.posterior(held_out)
         return jnp.clip(vae.reconstruct(mean)[0], -1, 1)
 
@@ -153,7 +160,7 @@ def optimizer(
         return vae
     critic = optax.adam(config.critic.lr, b1=0.5, b2=0.9)
     critic = optim.accumulate_gradients(critic, config.optim.accumulate)
-    return optim.by_network({"vae": vae, "critic": critic})
+    return optim.by_network({AUTOENCODER: vae, CRITIC: critic})
 
 
 def clips(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sora_jax.config import DiTRun
+from sora_jax.families import OURS
 from sora_jax.models.vae import VAE
 from sora_jax.training.latents import Latents, config_differences, raise_problems
 from sora_jax.weights import folders, workdirs
@@ -36,7 +37,7 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
     Raises:
       ValueError: they were trained on other latents or tokens.
     """
-    names = ("dit",) if config.text_from else ("dit", "text_encoder")
+    names = workdirs.own_networks(config)
     if not workdirs.is_workdir(config.start_from, "start_from"):
         check_weights(config, latents)
         return workdirs.load_networks(config.start_from, names, "start_from")
@@ -48,7 +49,7 @@ def load_start(config: DiTRun, latents: Latents) -> dict[str, Any]:
         if latents.hashes.get(name) != start.sources.get(name)
     ]
     raise_problems(others)
-    return {name: parameters(getattr(start, name)) for name in names}
+    return {name: parameters(start.networks[name]) for name in names}
 
 
 def check_weights(config: DiTRun, latents: Latents) -> None:
@@ -59,7 +60,7 @@ def check_weights(config: DiTRun, latents: Latents) -> None:
     """
     folder = config.start_from
     others = []
-    theirs = folders.load_network(folder, "vae")
+    theirs = folders.load_network(folder, OURS.autoencoder)
     assert isinstance(theirs, VAE)
     if not workdirs.same_encoder(workdirs.load_vae(config.latents), theirs):
         others.append(f"encode the clips with its VAE (EncodeRun, vae {folder!r})")

@@ -15,10 +15,9 @@ from typing import Any, TypeVar
 import jax
 from etils import epath
 from flax import nnx
-from jax.sharding import Mesh
 
 from sora_jax import files, hashes, sharding
-from sora_jax.config import RULES, ModelConfig, from_json
+from sora_jax.config import ModelConfig, VAEConfig, from_json, resolve_dtypes
 from sora_jax.families import FAMILIES, OURS, Family
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer
@@ -41,7 +40,7 @@ ASSETS = epath.resource_path("sora_jax") / "assets"
 TOKENIZER = "tokenizer.model"
 
 
-def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
+def load(folder: PathLike = ASSETS, mesh_plan: MeshPlan = SINGLE_DEVICE) -> Weights:
     """Load a folder of weights, onto a mesh if there is one.
 
     Raises:
@@ -56,20 +55,24 @@ def load(folder: PathLike = ASSETS, mesh: Mesh | None = None) -> Weights:
             f"weights folder {str(folder)!r} lacks {missing}: copy it again, or export "
             "it again with python -m sora_jax.weights.publish"
         )
-    networks = {name: load_network(folder, name, mesh) for name in family.used(config)}
-    mesh_plan = MeshPlan(mesh, RULES) if mesh else SINGLE_DEVICE
+    networks = {
+        name: load_network(folder, name, mesh_plan) for name in family.used(config)
+    }
     weights = weights_in_memory(
         config, load_tokenizer(folder), family=family, **networks
     )
     return dataclasses.replace(weights, digest=digest(folder), mesh_plan=mesh_plan)
 
 
-def load_network(folder: PathLike, name: str, mesh: Mesh | None = None) -> nnx.Module:
+def load_network(
+    folder: PathLike, name: str, mesh_plan: MeshPlan = SINGLE_DEVICE
+) -> nnx.Module:
     """Load one network of a folder, onto a mesh if there is one."""
     family, config = describe_family(folder)
     refuse_changed(folder, file_of(name))
+    config = resolve_dtypes(config, mesh_plan.platform)
     build = family.networks[name].build(config)
-    return load_module(epath.Path(folder) / file_of(name), build, mesh)
+    return load_module(epath.Path(folder) / file_of(name), build, mesh_plan)
 
 
 def file_of(name: str) -> str:
@@ -105,13 +108,19 @@ def save(folder: PathLike, weights: Weights, dtype: str = "bfloat16") -> None:
     write_description(where / "config.json", {**kind, **config}, kept)
 
 
-def save_vae(folder: PathLike, vae: VAE) -> None:
-    """Write a folder with only a VAE, in float32."""
+def save_vae(folder: PathLike, vae: VAE, config: VAEConfig) -> None:
+    """Write a folder with only a VAE, in float32.
+
+    Args:
+      folder: to write.
+      vae: the VAE.
+      config: its config, whose dtype another platform may resolve otherwise.
+    """
     where, name = epath.Path(folder), "vae.safetensors"
     content = safetensors_io.serialize(parameters(vae), dtype=None)
     kept = {name: hashes.of_bytes(content)}
     # The tensors are written last: they complete the folder.
-    write_description(where / "vae.json", dataclasses.asdict(vae.config), kept)
+    write_description(where / "vae.json", dataclasses.asdict(config), kept)
     write_bytes(where / name, content)
 
 
@@ -163,13 +172,15 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
 
 
 def load_module(
-    path: PathLike, make: Callable[[nnx.Rngs], M], mesh: Mesh | None = None
+    path: PathLike,
+    make: Callable[[nnx.Rngs], M],
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
 ) -> M:
     """Build a module with the parameters of a file, on a mesh if there is one."""
     graphdef, abstract = abstract_of(make)
-    if mesh is not None:
+    if mesh_plan.is_sharded:
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
-        placed = sharding.parameter_shardings(module, MeshPlan(mesh, RULES))
+        placed = sharding.parameter_shardings(module, mesh_plan)
         abstract = jax.tree.map(
             lambda x, where: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=where),
             abstract,

@@ -84,14 +84,16 @@ def load_weights(
     else:
         family, config = stored.family, stored.config
     devices = sharding.make_mesh(dataclasses.asdict(mesh), heads=family.heads(config))
-    placed = devices if devices.size > 1 else None
+    mesh_plan = MeshPlan(devices, RULES) if devices.size > 1 else SINGLE_DEVICE
     if stored is None:
-        return bundle.load(folder, placed)
+        return bundle.load(folder, mesh_plan)
     stored.check()
-    sizes = {name: part.bytes(placed, exact) for name, part in stored.networks.items()}
-    keep = memory.fits_together(sizes, placed)
+    sizes = {
+        name: part.bytes(mesh_plan, exact) for name, part in stored.networks.items()
+    }
+    keep = memory.fits_together(sizes, mesh_plan)
     loaders = {
-        name: lambda network=network: network.load(placed, exact=exact)
+        name: lambda network=network: network.load(mesh_plan, exact=exact)
         for name, network in stored.networks.items()
     }
     return Weights(
@@ -99,7 +101,7 @@ def load_weights(
         tokenizer=load_tokenizer(folder),
         networks=LazyNetworks(loaders, keep=keep),
         digest=stored.digest,
-        mesh_plan=MeshPlan(placed, RULES) if placed else SINGLE_DEVICE,
+        mesh_plan=mesh_plan,
         family=family,
     )
 

@@ -10,15 +10,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jax.sharding import Mesh
 
 from sora_jax import sharding
-from sora_jax.config import RULES
+from sora_jax.config import resolve_dtypes
 from sora_jax.families.family import NetworkSpec, TensorFiles
 from sora_jax.families.table import Entry
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
-from sora_jax.sharding import MeshPlan
+from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import headers, shards, transfer
 from sora_jax.weights.headers import StoredTensor
 from sora_jax.weights.modules import abstract_of, flatten
@@ -51,9 +50,9 @@ class StoredNetwork:
             raise ValueError(f"weights {self.where!r}: their layout has no table")
         return self.spec.table(self.config, self.layout)
 
-    def bytes(self, mesh: Mesh | None = None, exact: bool = False) -> int:
+    def bytes(self, mesh_plan: MeshPlan = SINGLE_DEVICE, exact: bool = False) -> int:
         """Return the bytes of its parameters per device (see `load`)."""
-        _, parameters = self.abstract(mesh, exact)
+        _, parameters = self.abstract(mesh_plan, exact)
         return sum(
             math.prod(x.sharding.shard_shape(x.shape) if x.sharding else x.shape)
             * x.dtype.itemsize
@@ -61,21 +60,22 @@ class StoredNetwork:
         )
 
     def abstract(
-        self, mesh: Mesh | None = None, exact: bool = False
+        self, mesh_plan: MeshPlan = SINGLE_DEVICE, exact: bool = False
     ) -> tuple[nnx.GraphDef, dict[str, jax.ShapeDtypeStruct]]:
         """Return the module's graph definition, and parameters by path, as shapes."""
 
+        config = resolve_dtypes(self.config, mesh_plan.platform)
+
         def make(rngs: nnx.Rngs) -> nnx.Module:
-            return self.spec.module(self.config, rngs=rngs)
+            return self.spec.module(config, rngs=rngs)
 
         graphdef, shapes = abstract_of(make)
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
         exactly = flatten(metadata(module, "keep_float32", False))
-        dtype = compute_dtype(self.config.dtype)
+        dtype = compute_dtype(config.dtype)
         kinds = self.stored_dtypes()
         placed: dict[str, Any] = {}
-        if mesh is not None:
-            mesh_plan = MeshPlan(mesh, RULES)
+        if mesh_plan.is_sharded:
             placed = flatten(sharding.parameter_shardings(module, mesh_plan))
         described = {}
         for path, shape in flatten(shapes).items():
@@ -116,15 +116,17 @@ class StoredNetwork:
         except ValueError as error:
             raise ValueError(f"{error}{guess}") from error
 
-    def load(self, mesh: Mesh | None = None, *, exact: bool = False) -> nnx.Module:
+    def load(
+        self, mesh_plan: MeshPlan = SINGLE_DEVICE, *, exact: bool = False
+    ) -> nnx.Module:
         """Read the network, onto a mesh if there is one.
 
         Args:
-          mesh: placement of the parameters.
+          mesh_plan: placement of the parameters.
           exact: keep the dtypes of the files; otherwise parameters computed with in
             bfloat16 are stored in it.
         """
-        graphdef, parameters = self.abstract(mesh, exact)
+        graphdef, parameters = self.abstract(mesh_plan, exact)
         params = transfer.read_parameters(
             self.where, self.table, self.stored, parameters
         )

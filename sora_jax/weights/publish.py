@@ -62,7 +62,7 @@ def publish(arguments: PublishOptions) -> None:
         vae = same_latents(arguments.vae, vae)
     config = ModelConfig(
         name=arguments.name or epath.Path(arguments.run).name,
-        vae=vae.config,
+        vae=workdirs.describe_vae(run.latents),
         dit=run.dit,
         text=run.text,
         sampling=arguments.sampling,
@@ -74,9 +74,7 @@ def publish(arguments: PublishOptions) -> None:
     weights = weights_in_memory(
         config,
         workdirs.tokenizer_of(run),
-        vae=vae,
-        dit=trained.dit,
-        text_encoder=trained.text_encoder,
+        **{OURS.autoencoder: vae, **trained.networks},
     )
     bundle.save(out, weights)
     print(f"{out}: step {trained.step} of {arguments.run}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Mapping
 from functools import partial
 from typing import Any, cast
 
@@ -14,15 +15,24 @@ from flax import nnx
 
 from sora_jax import parameter_trees as trees
 from sora_jax.checkpoint import Checkpoints, Steps
-from sora_jax.config import DiTRun, EncodeRun, VAEConfig, VAERun, from_json
+from sora_jax.config import (
+    DiTRun,
+    EncodeRun,
+    VAEConfig,
+    VAERun,
+    from_json,
+    resolve_dtypes,
+)
+from sora_jax.families import OURS
 from sora_jax.files import PathLike, located
-from sora_jax.models.dit import DiT
-from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.sharding import SINGLE_DEVICE
+from sora_jax.types import TEXT
 from sora_jax.weights import bundle, folders, safetensors_io
 from sora_jax.weights.descriptions import COPY, exists, read_description, refuse_changed
 from sora_jax.weights.modules import abstract_of, parameters
+from sora_jax.weights.run_networks import build_network
 from sora_jax.workdir import read_json
 
 _logger = logging.getLogger(__name__)
@@ -34,15 +44,13 @@ class TrainedRun:
 
     Attributes:
       run: its config.
-      dit: the transformer, with averaged parameters.
-      text_encoder: with averaged parameters, or that of `text_from`.
+      networks: with averaged parameters; the text encoder may be that of `text_from`.
       step: of the checkpoint.
       sources: hashes of its training inputs.
     """
 
     run: DiTRun
-    dit: DiT
-    text_encoder: TextEncoder
+    networks: Mapping[str, nnx.Module]
     step: int
     sources: dict[str, str]
 
@@ -56,27 +64,18 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
       ValueError: the folder has no VAE.
     """
     where = located(folder, field)
+    config = resolve_dtypes(describe_vae(folder, field), SINGLE_DEVICE.platform)
     if exists(where, "vae.safetensors"):
         refuse_changed(where, "vae.safetensors")
-        if exists(where, "vae.json"):
-            data, _ = read_description(where / "vae.json")
-            config = from_json(VAEConfig, data, whole=True)
-        else:
-            config = bundle.describe(folder).vae
         return bundle.load_module(
             where / "vae.safetensors", lambda r: VAE(config, rngs=r)
         )
     if folders.find_stored_model(folder) is not None:
-        return cast(VAE, folders.load_network(folder, "vae"))
-    if not exists(where, "checkpoints"):
-        raise ValueError(
-            f"{field}: {str(folder)!r} holds neither vae.safetensors nor "
-            "checkpoints; give the workdir of a VAE run (configs/playground_vae.py) or "
-            "a weights folder"
-        )
+        return cast(VAE, folders.load_network(folder, OURS.autoencoder))
     run = from_json(VAERun, read_json(where / "config.json", COPY))
-    graphdef, abstract = abstract_of(lambda r: VAE(run.vae, rngs=r))
-    trained, kept = trees.split_trainable({"vae": abstract}, run.trainable)
+    graphdef, abstract = abstract_of(lambda r: VAE(config, rngs=r))
+    name = OURS.autoencoder
+    trained, kept = trees.split_trainable({name: abstract}, run.trainable)
     with Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore(None, {"ema": trained})
     if restored.step < run.steps:
@@ -85,9 +84,29 @@ def load_vae(folder: PathLike, field: str = "vae") -> VAE:
         )
     params = restored.state["ema"]
     if kept:
-        start = {"vae": parameters(load_vae(run.start_from, "start_from"))}
+        start = {name: parameters(load_vae(run.start_from, "start_from"))}
         params = trees.merge(start, params)
-    return nnx.merge(graphdef, params["vae"])
+    return nnx.merge(graphdef, params[name])
+
+
+def describe_vae(folder: PathLike, field: str = "vae") -> VAEConfig:
+    """Read the config of a VAE; see `load_vae`."""
+    where = located(folder, field)
+    if exists(where, "vae.safetensors"):
+        if not exists(where, "vae.json"):
+            return bundle.describe(folder).vae
+        data, _ = read_description(where / "vae.json")
+        return from_json(VAEConfig, data, whole=True)
+    stored = folders.find_stored_model(folder)
+    if stored is not None:
+        return stored.config.vae
+    if not exists(where, "checkpoints"):
+        raise ValueError(
+            f"{field}: {str(folder)!r} holds neither vae.safetensors nor "
+            "checkpoints; give the workdir of a VAE run (configs/playground_vae.py) or "
+            "a weights folder"
+        )
+    return from_json(VAERun, read_json(where / "config.json", COPY)).vae
 
 
 def run_of(folder: PathLike, field: str) -> DiTRun:
@@ -115,11 +134,12 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
       ValueError: the folder is not a workdir, or has no undamaged checkpoint.
     """
     run = run_of(folder, field)
-    dit, dit_shapes = abstract_of(lambda r: DiT(run.dit, rngs=r))
-    text, text_shapes = abstract_of(lambda r: TextEncoder(run.text, rngs=r))
-    shapes: dict[str, Any] = {"dit": dit_shapes}
-    if not run.text_from:
-        shapes["text_encoder"] = text_shapes
+    resolved = resolve_dtypes(run, SINGLE_DEVICE.platform)
+    graphdefs, shapes = {}, {}
+    for name in own_networks(run):
+        graphdefs[name], shapes[name] = abstract_of(
+            partial(build_network, resolved, name)
+        )
     trained, kept = trees.split_trainable(shapes, run.trainable)
     with Checkpoints(folder) as checkpoints:
         restored = checkpoints.restore(None, {"ema": trained})
@@ -131,17 +151,24 @@ def load_trained(folder: PathLike, field: str) -> TrainedRun:
     if kept:
         start = load_networks(run.start_from, tuple(shapes), "start_from")
         ema = trees.merge(start, ema)
+    networks = {name: nnx.merge(graphdefs[name], ema[name]) for name in graphdefs}
+    if run.text_from:
+        text_encoder = OURS.contexts[TEXT]
+        networks[text_encoder] = folders.load_network(run.text_from, text_encoder)
     return TrainedRun(
         run=run,
-        dit=nnx.merge(dit, ema["dit"]),
-        text_encoder=cast(
-            TextEncoder, folders.load_network(run.text_from, "text_encoder")
-        )
-        if run.text_from
-        else nnx.merge(text, ema["text_encoder"]),
+        networks=networks,
         step=restored.step,
         sources=restored.metadata.get("sources", {}),
     )
+
+
+def own_networks(run: DiTRun) -> tuple[str, ...]:
+    """Return the networks of a DiT run, without a text encoder of `text_from`."""
+    encoders = {**OURS.contexts}
+    if run.text_from:
+        del encoders[TEXT]
+    return (OURS.transformer, *encoders.values())
 
 
 def is_workdir(folder: PathLike, field: str) -> bool:
@@ -156,7 +183,7 @@ def load_networks(
     """Load the parameters of networks from a DiT run (averaged) or from weights."""
     if is_workdir(folder, field):
         trained = load_trained(folder, field)
-        return {name: parameters(getattr(trained, name)) for name in names}
+        return {name: parameters(trained.networks[name]) for name in names}
     load = partial(folders.load_network, folder, exact=True)
     return {name: parameters(load(name)) for name in names}
 

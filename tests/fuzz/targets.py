@@ -93,7 +93,7 @@ def run_flags(argv: list[str], folder: Path) -> None:
     sink = io.StringIO()
     with contextlib.redirect_stdout(sink), contextlib.redirect_stderr(sink):
         arguments = spellings.parse(argv)
-        checks.check_flags(arguments).raise_problems()
+        checks.check_flags(arguments).checked()
         job.prepare(dataclasses.replace(arguments, out=f"{folder}/videos/"))
 
 

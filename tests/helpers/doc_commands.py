@@ -30,7 +30,7 @@ def sample(argv, needs):
     arguments = spellings.parse(argv)
     if not needs:
         asked = checks.check_flags(arguments)
-        asked.raise_problems()
+        asked.checked()
         assert job.prepare(asked).outs
 
 

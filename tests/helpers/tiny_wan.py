@@ -6,8 +6,9 @@ import shutil
 
 import safetensors.numpy
 
-from sora_jax.config import DiTConfig, ModelConfig, SamplingConfig, VAEConfig
+from sora_jax.config import SamplingConfig
 from sora_jax.families import WAN
+from sora_jax.families.wan import models
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
@@ -21,37 +22,18 @@ from tests.helpers.tiny import make
 def two_experts(text_config):
     """A Wan model of two experts; the text encoder is of the usual kind."""
     text = dataclasses.replace(text_config, pad_to=16)
-    config = ModelConfig(
+    dit = models.dit(width=24, depth=2, heads=2, mlp=32)
+    config = dataclasses.replace(
+        models.WAN22_A14B,
         name="tiny",
-        vae=VAEConfig(
-            patch=1,
-            channels=16,
-            encoder_width=4,
-            decoder_width=4,
-            multipliers=(1, 2, 4, 4),
-            blocks=2,
-            stages=((1, 2), (2, 2), (2, 2)),
-            shortcuts=False,
-            temporal_padding="zeros",
-            dtype="float32",
-        ),
-        dit=DiTConfig(
-            channels=16,
-            extra_channels=0,
-            width=24,
-            heads=2,
-            depth=2,
-            mlp=32,
-            time_features=16,
-            contexts=(("text", text.width),),
+        vae=dataclasses.replace(models.VAE_21, encoder_width=4, decoder_width=4),
+        dit=dataclasses.replace(
+            dit, time_features=16, contexts=(("text", text.width),)
         ),
         text=text,
         sampling=SamplingConfig(
             steps=3, frames=5, size=(32, 32), guidance_low=2.0, shift=12.0
         ),
-        fps=None,
-        conditioning="nothing",
-        boundary=0.875,
     )
     words = ["a red ball moves right", "a blue square", "on a green floor"] * 40
     return weights_in_memory(

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -53,6 +54,7 @@ class World:
         return Model(weights)
 
 
+@jax.jit
 def encode_clip(vae, pixels):
     """As `training.encode` runs the VAE."""
     return vae.encode(jnp.asarray(pixels)[None])[0][0]

@@ -7,12 +7,12 @@ import pytest
 import safetensors.numpy
 
 from sora_jax.config import (
-    DiTConfig,
     ModelConfig,
     SamplingConfig,
     TextConfig,
     VAEConfig,
 )
+from sora_jax.families.wan import models
 from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
@@ -56,13 +56,8 @@ def trained():
             multipliers=(1, 2, 2),
             temporal_padding="zeros",
         ),
-        dit=DiTConfig(
-            channels=4,
-            extra_channels=0,
-            width=48,
-            heads=2,
-            depth=2,
-            mlp=40,
+        dit=dataclasses.replace(
+            models.dit(width=48, depth=2, heads=2, mlp=40, channels=4),
             contexts=(("text", 24),),
         ),
         text=TextConfig(vocabulary=400, width=24, heads=2, head_dim=8, mlp=32),

@@ -8,6 +8,7 @@ from jaxtyping import UInt8
 
 from sora_jax.data import containers, decoding, pictures
 from sora_jax.data.sources.protocol import ClipSpec
+from sora_jax.files import InMemory
 
 STILL_RATE = 1.0  # frames per second of a picture, which has none
 FRAMES_RATE = 8.0  # of frames whose rate is not stored
@@ -67,7 +68,7 @@ def _shows_through(pixels: UInt8[np.ndarray, "h w c"]) -> bool:
 
 def _has_sound(content: bytes) -> bool:
     try:
-        opened = containers.open_container(decoding.InMemory(content))
+        opened = containers.open_container(InMemory(content))
         with opened as (container, _, _):
             return bool(container.streams.audio)
     except (FFmpegError, ValueError):

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from sora_jax.config import ModelConfig, wan
+from sora_jax.config import ModelConfig
 from sora_jax.families.family import Family, NetworkSpec
 from sora_jax.families.ours import summary
-from sora_jax.families.wan import layout_diffusers, layout_original
+from sora_jax.families.wan import layout_diffusers, layout_original, models
 from sora_jax.families.wan.dit_table import dit_table
 from sora_jax.families.wan.layouts import DIT_LOW, guess_model
 from sora_jax.families.wan.text_table import ALIASES, text_table
@@ -16,7 +16,7 @@ from sora_jax.models.vae import VAE
 from sora_jax.types import TEXT
 
 
-def transformer_at(config: ModelConfig, time: float) -> str:
+def expert_at(config: ModelConfig, time: float) -> str:
     """The second transformer serves the times below the boundary."""
     is_low = config.boundary is not None and time < config.boundary
     return DIT_LOW if is_low else "dit"
@@ -44,9 +44,9 @@ WAN = Family(
         ),
     },
     contexts={TEXT: "text_encoder"},
-    transformer_at=transformer_at,
+    experts=expert_at,
     layouts=(layout_diffusers.LAYOUT, layout_original.LAYOUT),
-    models=wan.MODELS,
+    models=models.MODELS,
     heads=lambda config: config.dit.heads,
     summary=summary,
 )

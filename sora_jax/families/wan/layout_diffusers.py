@@ -16,11 +16,10 @@ from sora_jax.config import (
     TextConfig,
     VAEConfig,
     from_json,
-    wan,
     with_new_names,
 )
 from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
-from sora_jax.families.wan import export_diffusers, json_fields, network_json
+from sora_jax.families.wan import export_diffusers, json_fields, models, network_json
 from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
 from sora_jax.families.wan.scheduler import scheduling
 from sora_jax.families.wan.tokenizer_json import for_transformers
@@ -98,7 +97,7 @@ def model_config(
     told = pipeline(index)
     boundary = told.boundary_ratio
     conditioning = conditioning_of(dit.extra_channels, bool(told.expand_timesteps))
-    closest = wan.closest(dit, conditioning, boundary)
+    closest = models.closest(dit, conditioning, boundary)
     name = closest.name if closest.dit == dit else where.name
     sampling, fps, mid_clip = closest.sampling, closest.fps, False
     if (where / export_diffusers.EXTRAS).exists():
@@ -140,7 +139,7 @@ def read_text_config(where: epath.Path) -> TextConfig:
         data = read_json(path, COPY)
         told = json_fields.parse_fields("tokenizer", data, json_fields.Tokenizing)
         longest = told.model_max_length
-    pad_to = int(min(longest or wan.UMT5_XXL.pad_to, wan.UMT5_XXL.pad_to))
+    pad_to = int(min(longest or models.UMT5_XXL.pad_to, models.UMT5_XXL.pad_to))
     return network_json.text_config(read_config(where, "text_encoder"), pad_to)
 
 

@@ -16,9 +16,9 @@ from typing import Any
 from etils import epath
 
 from sora_jax import files, limits
-from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig, wan
+from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig
 from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
-from sora_jax.families.wan import json_fields, network_json
+from sora_jax.families.wan import json_fields, models, network_json
 from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
 from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
@@ -67,7 +67,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     text = text_sizes(shapes["text_encoder"], told.text_len)
     dit = dit_config(data, text.width)
     conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
-    closest = wan.closest(dit, conditioning, 0.5 if two else None)
+    closest = models.closest(dit, conditioning, 0.5 if two else None)
     config = ModelConfig(
         name=closest.name if closest.dit == dit else where.name,
         vae=vae,
@@ -98,7 +98,7 @@ def latent_statistics(vae: VAEConfig) -> dict[str, Sequence[float]]:
     Raises:
       ValueError: the VAE is not one of the published ones.
     """
-    mean, std = wan.LATENTS_22 if vae.shortcuts else wan.LATENTS_21
+    mean, std = models.LATENTS_22 if vae.shortcuts else models.LATENTS_21
     if len(mean) != vae.channels:
         raise ValueError(
             f"vae: the latents' mean and deviation are known for {len(mean)} "
@@ -134,7 +134,7 @@ def vae_sizes(shapes: Shapes) -> VAEConfig:
     width, pixels = sizes("vae", shapes, "encoder.conv1.weight", 5)[:2]
     channels = sizes("vae", shapes, "conv2.weight", 5)[0]
     last = sizes("vae", shapes, "decoder.head.2.weight", 5)[1]
-    kind = wan.VAE_22 if pixels > 3 else wan.VAE_21
+    kind = models.VAE_22 if pixels > 3 else models.VAE_21
     return dataclasses.replace(
         kind, channels=channels, encoder_width=width, decoder_width=last
     )
@@ -154,7 +154,7 @@ def text_sizes(shapes: Shapes, pad_to: int) -> TextConfig:
     inner, _ = part("blocks.0.attn.q.weight", 2)
     mlp, _ = part("blocks.0.ffn.fc1.weight", 2)
     return dataclasses.replace(
-        wan.UMT5_XXL,
+        models.UMT5_XXL,
         vocabulary=vocabulary,
         width=width,
         depth=len(layers),

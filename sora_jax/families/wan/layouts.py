@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from sora_jax.config import wan
 from sora_jax.config.weights import Conditioning
 from sora_jax.families.family import Shapes
+from sora_jax.families.wan.models import MODELS
 
 # diffusers' (and transformers') names of tensors, and those of the publishers' code.
 LAYOUTS = ("diffusers", "original")
@@ -29,7 +29,7 @@ def guess_model(shapes: Shapes) -> str:
     layers = {name.split(".")[1] for name in shapes if name.startswith("blocks.")}
     names = [
         name
-        for name, model in wan.MODELS.items()
+        for name, model in MODELS.items()
         if (model.dit.width, model.dit.depth) == (width, len(layers))
         and model.dit.channels + model.dit.extra_channels == channels
     ]

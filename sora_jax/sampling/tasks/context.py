@@ -12,6 +12,7 @@ from jaxtyping import Float
 from sora_jax import host_memory
 from sora_jax.condition import Condition
 from sora_jax.config import ModelConfig, SamplingConfig
+from sora_jax.data.storyboard import StoryboardFile
 from sora_jax.diffusion import conditioning
 from sora_jax.limits import UNLIMITED, Limits
 from sora_jax.sampling.limit_checks import too_many
@@ -50,8 +51,8 @@ class MediaReader(Protocol):
         """Read initial latents `[b t h w z]`: a path, or an array."""
         ...
 
-    def storyboard(self, path: Any) -> tuple[Any, float]:
-        """Read the shots of a storyboard's file, and its length in seconds."""
+    def storyboard(self, given: Any) -> StoryboardFile:
+        """Read a storyboard, unless it was read before."""
         ...
 
 

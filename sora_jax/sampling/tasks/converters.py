@@ -15,6 +15,7 @@ from typing import Any, TypeVar, get_args
 
 from sora_jax import cli
 from sora_jax.config import Direction
+from sora_jax.data.storyboard import StoryboardFile
 from sora_jax.files import existing, quoted
 from sora_jax.sampling.converters import (
     argument_error,
@@ -158,7 +159,9 @@ def _exists(path: str) -> bool:
 
 
 def as_story(value: Any, name: str) -> Any:
-    """The path of a storyboard, or its stretches of time."""
+    """The path of a storyboard, what was read from it, or its stretches of time."""
+    if isinstance(value, StoryboardFile):
+        return value
     if path := as_path(value):
         return path
     items = items_of(value, name, "Stretches")

@@ -45,13 +45,15 @@ def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> N
         raise ValueError("\n".join(problems))
 
 
-def check_storyboard(path: str, field: str, limits: Limits) -> None:
-    """Check a storyboard.
+def check_storyboard(
+    path: str, field: str, limits: Limits
+) -> storyboard.StoryboardFile:
+    """Check a storyboard, and return it: a check reads it whole.
 
     Raises:
       ValueError: lists each wrong field and the remedy.
     """
-    storyboard.read_storyboard(path, field=field, limits=limits)
+    return storyboard.read_storyboard(path, field=field, limits=limits)
 
 
 def check_exists(path: str, field: str, limits: Limits) -> None:

@@ -72,9 +72,9 @@ class Storyboard(Task):
                 f"frames must be left out, got {self.frames}: the storyboard's file "
                 "sets the length"
             )
-        shots, seconds = context.media.storyboard(self.storyboard)
-        fps = context.settings.fps
-        return [_stretch(one, fps) for one in shots], max(1, round(seconds * fps))
+        board, fps = context.media.storyboard(self.storyboard), context.settings.fps
+        stretches = [_stretch(shot, fps) for shot in board.shots]
+        return stretches, max(1, round(board.seconds * fps))
 
 
 def _stretch(shot: Any, fps: float) -> Stretch:

@@ -27,6 +27,7 @@ import docstring_parser
 import numpy as np
 
 from sora_jax.config import Direction
+from sora_jax.data.storyboard import StoryboardFile
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling.converters import (
@@ -48,14 +49,15 @@ class Kind(NamedTuple):
       flag: how the command line takes it: "one" text, "several" texts, or a type; None
         if it has no flag.
       takes: whether `convert` takes "one" value, or a "list" of them.
-      check_file: checks the first bytes of a file: (value, field, limits).
+      check_file: checks the first bytes of a file: (value, field, limits). What it
+        reads whole, it returns.
       is_fitted: whether its pixels are brought to the size of the video.
     """
 
     convert: Callable[[Any, str], Any]
     flag: Any = "one"
     takes: Literal["one", "list"] = "one"
-    check_file: Callable[[Any, str, Limits], None] | None = None
+    check_file: Callable[[Any, str, Limits], Any] | None = None
     is_fitted: bool = False
 
 
@@ -78,7 +80,7 @@ Keyframes = Annotated[
 ]
 # (from, to) in seconds, one after another.
 Spans = Annotated[Any, Kind(converters.as_spans, "several", "list")]
-# The path of a YAML or JSON file, or stretches of time.
+# The path of a YAML or JSON file, what was read from it, or stretches of time.
 Story = Annotated[
     Any,
     Kind(converters.as_story, check_file=file_checks.check_storyboard, is_fitted=True),
@@ -263,7 +265,9 @@ def _is_default(value: Any, default: Any) -> bool:
 
 
 def _plain(value: Any, name: str) -> Any:
-    """Convert an argument to JSON data."""
+    """Convert an argument to JSON data; a file that was read, to its path."""
+    if isinstance(value, StoryboardFile):
+        return value.path
     if isinstance(value, (list, tuple)):
         return [_plain(item, f"{name}[{i}]") for i, item in enumerate(value)]
     if dataclasses.is_dataclass(value) and not isinstance(value, type):

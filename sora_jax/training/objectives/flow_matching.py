@@ -18,7 +18,7 @@ from sora_jax.types import Batch, Context
 
 @dataclasses.dataclass(frozen=True)
 class FlowMatching:
-    """Train `dit`, and the encoders of its contexts unless frozen, on packed rows."""
+    """Train the transformer, and encoders of contexts unless frozen, on packed rows."""
 
     config: FlowConfig
     mesh_plan: MeshPlan = SINGLE_DEVICE
@@ -48,5 +48,5 @@ def loss_at(
         encoder = networks[OURS.contexts[name]]
         states, segments = encoder.encode(read.inputs, mesh_plan)
         contexts[name] = Context(states=states, segments=segments, ids=read.ids)
-    velocity = networks["dit"](tokens, contexts, mesh_plan=mesh_plan)
+    velocity = networks[OURS.transformer](tokens, contexts, mesh_plan=mesh_plan)
     return flow.loss(velocity, target, batch.tokens.target_mask)

@@ -10,6 +10,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax.config import VAERun
+from sora_jax.families import OURS
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import sample_posterior
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
@@ -17,12 +18,14 @@ from sora_jax.training.networks import Networks
 from sora_jax.training.objectives import reconstruction_losses as losses
 from sora_jax.training.objectives.objective import Metrics
 
+# The networks, by name.
+AUTOENCODER, CRITIC = OURS.autoencoder, "critic"
 Clips = Float[Array, "b t h w 3"]
 
 
 @dataclasses.dataclass(frozen=True)
 class Reconstruction:
-    """Train `vae` by L1, L2, edge and KL losses and, if present, by `critic`."""
+    """Train a VAE by L1, L2, edge and KL losses and, if present, by a critic."""
 
     config: VAERun
     mesh_plan: MeshPlan = SINGLE_DEVICE
@@ -31,7 +34,7 @@ class Reconstruction:
         self, networks: Networks, batch: Clips, key: Array, step: Array
     ) -> tuple[Float[Array, ""], Metrics]:
         """Compute the loss of a batch of pixels."""
-        vae, config, mesh_plan = networks["vae"], self.config, self.mesh_plan
+        vae, config, mesh_plan = networks[AUTOENCODER], self.config, self.mesh_plan
         mean, log_variance, _ = vae.posterior(batch, mesh_plan=mesh_plan)
         latents = sample_posterior(key, mean, log_variance)
         decoded, _ = vae.reconstruct(latents, mesh_plan=mesh_plan)
@@ -47,8 +50,8 @@ class Reconstruction:
             + config.edges * parts["edges"]
             + config.kl * parts["kl"]
         )
-        if "critic" in networks:
-            critic = adversarial(networks["critic"], batch, decoded, mesh_plan)
+        if CRITIC in networks:
+            critic = adversarial(networks[CRITIC], batch, decoded, mesh_plan)
             has_begun = step >= config.critic.start
             weight = jnp.where(has_begun, config.critic.weight, 0.0)
             total += critic["critic"] + weight * critic["generator"]

@@ -39,7 +39,7 @@ class StatedCaption:
     stated: frozenset[str]
 
 
-def facts(stretch: world.Stretch) -> dict[str, str]:
+def facts(stretch: world.SceneStretch) -> dict[str, str]:
     """Return all facts that a caption can state, such as {"colour.0": "red"}."""
     known = {"background": stretch.background}
     is_video = stretch.stop - stretch.start > 1
@@ -58,7 +58,7 @@ def facts(stretch: world.Stretch) -> dict[str, str]:
 
 
 def caption(
-    stretch: world.Stretch, rng: np.random.Generator, detail: str | None = None
+    stretch: world.SceneStretch, rng: np.random.Generator, detail: str | None = None
 ) -> StatedCaption:
     """Describe a stretch.
 
@@ -113,7 +113,7 @@ def _draw_stated(
 
 
 def _subject(
-    stretch: world.Stretch,
+    stretch: world.SceneStretch,
     stated: frozenset[str],
     rng: np.random.Generator,
     is_terse: bool,
@@ -152,7 +152,7 @@ def _noun(
 
 
 def _with_place(
-    text: str, stretch: world.Stretch, rng: np.random.Generator, is_terse: bool
+    text: str, stretch: world.SceneStretch, rng: np.random.Generator, is_terse: bool
 ) -> str:
     background = choose(rng, words.BACKGROUND_WORDS[stretch.background])
     if is_terse:
@@ -161,7 +161,7 @@ def _with_place(
     return f"{place}, {text}" if rng.random() < 0.25 else f"{text} {place}"
 
 
-def _footing(stretch: world.Stretch) -> str:
+def _footing(stretch: world.SceneStretch) -> str:
     if stretch.background not in world.FLOORS:
         return "wall"
     stands = [world.MOTIONS[body.motion].stands for body in stretch.bodies]
@@ -170,14 +170,14 @@ def _footing(stretch: world.Stretch) -> str:
     return "standing" if all(stands) else "mixed" if any(stands) else "floating"
 
 
-def _opening(text: str, stretch: world.Stretch, rng: np.random.Generator) -> str:
+def _opening(text: str, stretch: world.SceneStretch, rng: np.random.Generator) -> str:
     if stretch.stop - stretch.start > 1:
         return choose(rng, words.VIDEO_OPENINGS)
     return choose(rng, words.IMAGE_OPENINGS) if text.startswith(("a ", "an ")) else ""
 
 
 def _surroundings(
-    stretch: world.Stretch,
+    stretch: world.SceneStretch,
     stated: frozenset[str],
     rng: np.random.Generator,
     is_terse: bool,

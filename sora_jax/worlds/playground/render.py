@@ -64,7 +64,7 @@ def _shaded(colour: tuple[float, float, float], inner: np.ndarray) -> np.ndarray
 
 
 def _paint(
-    stretch: world.Stretch, height: int, width: int
+    stretch: world.SceneStretch, height: int, width: int
 ) -> Float32[np.ndarray, "t h w 3"]:
     pixel = 1.0 / world.pixels_per_unit(stretch, height, width)[:, None, None]
     # x and y of the middle of each column and row of pixels in each frame.

@@ -94,7 +94,7 @@ def _draw_stretch(
     kind: str,
     span: tuple[int, int],
     view: tuple[float, float],
-) -> world.Stretch:
+) -> world.SceneStretch:
     start, stop = span
     is_image = stop - start == 1
     motions, relation = _draw_motions(rng, kind, is_image)
@@ -109,7 +109,7 @@ def _draw_stretch(
     drawn = looks.draw_looks(rng, config.split, motions, relation)
     bodies, wall = staging.play(relation, rng, stage, drawn)
     eye, zoom = physics.camera(camera, view, physics.phase(time))
-    return world.Stretch(
+    return world.SceneStretch(
         start=start,
         stop=stop,
         background=background,
@@ -129,7 +129,7 @@ def _draw_turn(
     config: PlaygroundConfig,
     bounds: Sequence[int],
     view: tuple[float, float],
-) -> tuple[world.Stretch, ...]:
+) -> tuple[world.SceneStretch, ...]:
     """Draw one body that does one thing, and then another, under a still camera."""
     background = choose(rng, tuple(world.BACKGROUNDS))
     options = turns.STANDING if background in world.FLOORS else turns.MOTIONS
@@ -141,7 +141,7 @@ def _draw_turn(
     bodies = turns.turn(rng, stage, look, then, bounds[1])
     eye, zoom = physics.camera("still", view, physics.phase(time))
     return tuple(
-        world.Stretch(
+        world.SceneStretch(
             start=start,
             stop=stop,
             background=background,

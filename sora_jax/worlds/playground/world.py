@@ -157,7 +157,7 @@ class Wall:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Stretch:
+class SceneStretch:
     """A run of frames with one caption, without a cut.
 
     Attributes:
@@ -208,7 +208,7 @@ class Scene:
     frames: int
     fps: float
     view: tuple[float, float]
-    stretches: tuple[Stretch, ...]
+    stretches: tuple[SceneStretch, ...]
 
 
 def view_of(height: int, width: int) -> tuple[float, float]:
@@ -217,7 +217,7 @@ def view_of(height: int, width: int) -> tuple[float, float]:
 
 
 def to_pixels(
-    points: Float[np.ndarray, "t 2"], stretch: Stretch, height: int, width: int
+    points: Float[np.ndarray, "t 2"], stretch: SceneStretch, height: int, width: int
 ) -> Float[np.ndarray, "t 2"]:
     """Return where world points are in an image, as (x, y) from its top left corner."""
     unit = (height * width) ** 0.5
@@ -226,7 +226,7 @@ def to_pixels(
 
 
 def pixels_per_unit(
-    stretch: Stretch, height: int, width: int
+    stretch: SceneStretch, height: int, width: int
 ) -> Float[np.ndarray, " t"]:
     """Return how many pixels a world unit spans in each frame."""
     return stretch.zoom * (height * width) ** 0.5

@@ -30,7 +30,7 @@ FACTS = (
 def judge_facts(
     observations: Sequence[Observation],
     parts: Sequence[captions.StatedCaption],
-    stretches: Sequence[world.Stretch],
+    stretches: Sequence[world.SceneStretch],
 ) -> list[Finding]:
     """Judge every fact that the captions state.
 
@@ -51,7 +51,7 @@ def judge_facts(
 def judge_named_facts(
     observations: Sequence[Observation],
     parts: Sequence[captions.StatedCaption],
-    stretches: Sequence[world.Stretch],
+    stretches: Sequence[world.SceneStretch],
     names: Mapping[str, str],
 ) -> list[Finding]:
     """Judge only the facts that `names` maps to a measure.
@@ -74,7 +74,7 @@ def judge_named_facts(
 
 
 def facts_stated(
-    parts: Sequence[captions.StatedCaption], stretches: Sequence[world.Stretch]
+    parts: Sequence[captions.StatedCaption], stretches: Sequence[world.SceneStretch]
 ) -> set[str]:
     """Return the facts that are judged of a video by these captions."""
     return {found.measure for found in judge_facts((), parts, stretches)}
@@ -87,7 +87,7 @@ def _equal(fact: str, stated: str, seen: str) -> Finding:
 def _judge_stretch(
     observation: Observation | None,
     part: captions.StatedCaption,
-    stretch: world.Stretch,
+    stretch: world.SceneStretch,
 ) -> list[Finding]:
     known = captions.facts(stretch)
     stated = {key: value for key, value in known.items() if key in part.stated}

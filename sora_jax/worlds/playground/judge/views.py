@@ -119,7 +119,7 @@ def paint_view(
 ) -> Float32[np.ndarray, "t h w 3"]:
     """Render a scene that has no objects, in full light, with values in [0, 1]."""
     frames = len(zoom)
-    stretch = world.Stretch(
+    stretch = world.SceneStretch(
         start=0,
         stop=frames,
         background=background,

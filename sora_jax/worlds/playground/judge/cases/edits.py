@@ -53,8 +53,8 @@ def edit(index: int, sample: TrueClip, strength: float) -> Case:
 
 
 def _changed(
-    stretch: world.Stretch, attribute: str, rng: np.random.Generator
-) -> world.Stretch:
+    stretch: world.SceneStretch, attribute: str, rng: np.random.Generator
+) -> world.SceneStretch:
     """Give the only body of a stretch another colour or shape."""
     (body,) = stretch.bodies
     options = {

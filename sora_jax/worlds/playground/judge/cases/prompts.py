@@ -140,7 +140,7 @@ def prompt_case(index: int, sample: TrueClip) -> Case:
 def score(
     observations: Sequence[Observation],
     parts: Sequence[captions.StatedCaption],
-    stretches: Sequence[world.Stretch],
+    stretches: Sequence[world.SceneStretch],
 ) -> list[Finding]:
     """Judge every stated fact, alone and all together."""
     found = facts.judge_facts(observations, parts, stretches)

@@ -1,0 +1,18 @@
+"""Fine-tune a model on your own clips; docs/your_data.md says how they are laid out.
+
+The result is runs/mine/adapter.safetensors, which sample.py takes as --lora, or with
+--config.method=full a folder that it takes as --weights.
+
+Hardware: 2 CPU cores for the default weights (ten minutes for 20 clips).
+Expected: to be measured.
+Command:
+  sora-jax train --config=configs/finetune.py --config.data=clips \\
+    --config.start_from=weights --workdir=runs/mine
+"""
+
+from sora_jax.config import FineTune
+
+
+def get_config() -> FineTune:
+    """Return the fine-tuning."""
+    return FineTune()

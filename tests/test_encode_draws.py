@@ -1,0 +1,104 @@
+"""Encoding any clips: several draws of each, backgrounds, and other clips refused."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+
+from sora_jax.config import EncodeRun, VAEConfig
+from sora_jax.data import backgrounds
+from sora_jax.data.records import Records, write_shard
+from sora_jax.data.sources.protocol import ClipSpec, Sources
+from sora_jax.training import encode
+from sora_jax.training.encode_clips import draw, encode_group
+from sora_jax.types import Caption
+
+VAE = VAEConfig(channels=4)
+RUN = EncodeRun(draws=3, conditioned=0.5, batch=2)
+SPEC = ClipSpec(
+    frames=5,
+    height=16,
+    width=16,
+    fps=8.0,
+    captions=(Caption(texts=("a star", "a small star"), start=0, stop=5),),
+    has_alpha=True,
+)
+
+
+def mean_latents(clips):
+    """The mean colour of each cell, as latents."""
+    b, t, h, w, _ = clips.shape
+    cells = clips[:, ::4].reshape(b, 1 + (t - 1) // 4, h // 8, 8, w // 8, 8, 3)
+    means = cells.mean(axis=(3, 5))
+    return np.concatenate([means, means[..., :1]], axis=-1)
+
+
+def clips(alpha):
+    pixels = np.full((5, 16, 16, 4), 255, np.uint8)
+    pixels[..., 3] = alpha
+    return [(number, SPEC, pixels) for number in range(2)]
+
+
+def test_draws_differ_in_background_and_captions_tell_it():
+    records = encode_group(RUN, clips(alpha=0), mean_latents, VAE)
+    assert len(records) == 2 * RUN.draws
+    colours = set()
+    for number, record in enumerate(records):
+        shown = draw(RUN, number // RUN.draws, number % RUN.draws, clips(0)[0][2])
+        assert record.captions == tuple(
+            f"{text} {shown.ending}" for text in SPEC.captions[0].texts
+        )
+        assert record.stretches == ((0, record.captions),)
+        np.testing.assert_allclose(
+            record.latents[..., :3], mean_latents(shown.pixels[None])[0, ..., :3]
+        )
+        colours.add(record.captions[0])
+    assert len(colours) > 2
+
+
+def test_clips_without_transparency_have_one_picture_and_several_conditions():
+    opaque = [(i, SPEC, pixels[..., :3]) for i, _, pixels in clips(255)]
+    draws = [draw(RUN, 0, number, opaque[0][2]) for number in range(8)]
+    assert {each.ending for each in draws} == {""}
+    assert len({each.condition.mask.tobytes() for each in draws}) > 2
+    records = encode_group(RUN, opaque, mean_latents, VAE)
+    for record in records[1:]:
+        np.testing.assert_array_equal(record.latents, records[0].latents)
+
+
+def test_every_draw_is_read_from_its_own_record(tmp_path):
+    records = encode_group(RUN, clips(alpha=0), mean_latents, VAE)
+    write_shard(tmp_path, 0, records, RUN.draws)
+    write_shard(tmp_path, 1, records[:2], 1)
+    found = Records(tmp_path)
+    assert [found.draws(number) for number in range(len(found))] == [3, 3, 1, 1]
+    for number in range(2):
+        for each in range(3):
+            expected = records[number * 3 + each]
+            record = found.read(number, each)
+            assert record.captions == expected.captions
+            # Zeros are not stored, and come back.
+            np.testing.assert_allclose(record.extra, expected.extra, atol=1e-3)
+    assert found[3].captions == records[1].captions
+
+
+@pytest.mark.parametrize("name", backgrounds.BACKGROUNDS)
+def test_a_background_is_seen_where_a_clip_is_transparent(name):
+    pixels = clips(alpha=0)[0][2]
+    shown = backgrounds.over(pixels, name)
+    np.testing.assert_array_equal(shown[2], backgrounds.picture(name, 16, 16))
+    opaque = backgrounds.over(clips(alpha=255)[0][2], name)
+    np.testing.assert_array_equal(opaque, pixels[..., :3])
+    texts = backgrounds.phrases(name)
+    assert len(set(texts)) == len(texts) > 2
+    assert all(name in text for text in texts)
+
+
+def test_a_changed_dataset_is_refused(tmp_path):
+    sources = Sources(train=range(3), held_out=range(2), digest="one")
+    encode.refuse_other_clips(str(tmp_path), sources)  # nothing is encoded yet
+    encode.write_json(tmp_path / encode.CLIPS, encode.clips_of(sources))
+    encode.refuse_other_clips(str(tmp_path), sources)
+    changed = dataclasses.replace(sources, digest="two")
+    with pytest.raises(ValueError, match="clips of other files .3 training clips"):
+        encode.refuse_other_clips(str(tmp_path), changed)
