@@ -1,7 +1,6 @@
 """The programs `sora-jax data build` and `data show`."""
 
 import functools
-import re
 
 import pytest
 from PIL import Image
@@ -86,18 +85,17 @@ def test_two_processes_build(clips, tmp_path, capsys):
         (["play", "--data_dir", "d"], "'play' is no dataset: there are fluent_emoji"),
         (["playgrund", "--data_dir", "d"], "did you mean playground"),
         (["video_folder", "--data_dir", "d"], "--from is missing"),
-        (["playground", "--data_dir", "d", "--part", "1"], "--part must be below"),
-        (["playground", "--data_dir", "d", "--workers", "0"], "--workers >= 1"),
+        (["playground", "--data_dir", "d", "--part", "1"], "--part must be from 0"),
+        (
+            ["playground", "--data_dir", "d", "--workers", "0"],
+            "--workers must be >= 1, got 0",
+        ),
     ],
 )
-def test_wrong_flags_of_a_build_are_refused(
-    argv, message, tmp_path, monkeypatch, capsys
-):
+def test_wrong_flags_of_a_build_are_refused(argv, message, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(SystemExit) as stopped:
+    with pytest.raises(SystemExit, match=message):
         run("build", *argv)
-    said = f"{stopped.value} {capsys.readouterr().err}"
-    assert message in " ".join(re.sub("[^ -~]", " ", said).split())
     assert not list(tmp_path.iterdir())
 
 
@@ -131,7 +129,8 @@ def test_beam_is_asked_for_by_its_extra(monkeypatch):
 
 
 def test_help_lists_the_programs(capsys):
-    run("--help")
+    with pytest.raises(SystemExit, match="^0$"):
+        run("--help")
     said = capsys.readouterr().out
     assert all(name in said for name in ("build", "show"))
     with pytest.raises(SystemExit):

@@ -55,13 +55,31 @@ class BuildOptions:
     # Options of Apache Beam, such as "--runner=DirectRunner"; "" builds without it.
     beam: str = ""
 
-    def __post_init__(self):
-        if self.parts < 0 or self.workers < 1 or self.held_out < 0:
-            raise ValueError("--parts, --held-out must be >= 0, and --workers >= 1")
-        if self.part >= 0 and not self.part < self.parts:
-            raise ValueError(
-                f"--part must be below --parts {self.parts}, got {self.part}"
-            )
+
+def check_options(options: BuildOptions) -> None:
+    """Check flags before any work.
+
+    Raises:
+      ValueError: names the flag that is wrong.
+    """
+    if options.name not in RECIPES:
+        near = cli.closest(options.name, RECIPES)
+        hint = f"did you mean {near}?" if near else f"there are {', '.join(RECIPES)}"
+        raise ValueError(f"{quoted(options.name)} is no dataset: {hint}")
+    for flag, value, least in (
+        ("--parts", options.parts, 0),
+        ("--held-out", options.held_out, 0),
+        ("--workers", options.workers, 1),
+    ):
+        if value < least:
+            raise ValueError(f"{flag} must be >= {least}, got {value}")
+    if options.part >= 0 and not options.part < options.parts:
+        raise ValueError(
+            f"--part must be from 0 and below --parts ({options.parts}), got "
+            f"{options.part}"
+        )
+    if options.name == "video_folder" and not options.source:
+        raise ValueError("--from is missing: give the folder of the clips")
 
 
 def main(argv: Sequence[str]) -> None:
@@ -72,24 +90,12 @@ def main(argv: Sequence[str]) -> None:
       OSError: the disk is full; complete parts are kept.
     """
     options = cli.parse(BuildOptions, argv, about=main.__doc__)
-    kind, recipe = recipe_of(options)
+    check_options(options)
+    kind, recipe = RECIPES[options.name](options)
     folder = located(options.data_dir, "--data-dir") / kind.name
     left_out = build(options, kind, recipe, folder)
     for line in report(folder, left_out):
         cli.say(line)
-
-
-def recipe_of(options: BuildOptions) -> tuple[type[ClipDataset], Recipe]:
-    """Return the builder and the recipe of a dataset.
-
-    Raises:
-      ValueError: there is no such dataset, or it lacks something.
-    """
-    if options.name not in RECIPES:
-        near = cli.closest(options.name, RECIPES)
-        hint = f"did you mean {near}?" if near else f"there are {', '.join(RECIPES)}"
-        raise ValueError(f"{quoted(options.name)} is no dataset: {hint}")
-    return RECIPES[options.name](options)
 
 
 def _fluent_emoji(options: BuildOptions) -> tuple[type[ClipDataset], Recipe]:
@@ -107,8 +113,6 @@ def _fluent_emoji(options: BuildOptions) -> tuple[type[ClipDataset], Recipe]:
 def _video_folder(options: BuildOptions) -> tuple[type[ClipDataset], Recipe]:
     from sora_jax.datasets.video_folder import VideoFolder, folder_recipe
 
-    if not options.source:
-        raise ValueError("--from is missing: give the folder of the clips")
     recipe = folder_recipe(options.source, options.curation, options.captions)
     return VideoFolder, recipe
 

@@ -6,7 +6,7 @@ import tomllib
 import tyro
 
 from sora_jax import cli
-from sora_jax.commands import caption, curate
+from sora_jax.commands import caption, curate, data_build, data_show
 from sora_jax.config import Series
 from sora_jax.plan import command as plan
 from sora_jax.sampling import checks, job, spellings
@@ -21,6 +21,8 @@ OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx
 
 # Flags of the programs of `sora-jax data`, and what checks them.
 DATA = {
+    "build": (data_build.BuildOptions, data_build.check_options),
+    "show": (data_show.ShowOptions, lambda options: options),
     "curate": (curate.CurateOptions, curate.check_options),
     "caption": (caption.CaptionOptions, caption.check_options),
 }

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from pathlib import PurePath
 from typing import NamedTuple
 
 from etils import epath
@@ -18,6 +20,7 @@ VIDEOS = (
 )
 MEDIA = frozenset(PICTURES + VIDEOS)
 TABLES = ("metadata.csv", "metadata.jsonl")
+_HIDDEN = (".", "__MACOSX")
 COMPRESSED = (".tgz", ".tar.gz", ".tar.bz2", ".tar.xz", ".tar.zst", ".zip")
 
 
@@ -65,16 +68,25 @@ def list_folder(folder: PathLike, field: str) -> Listing:
     return Listing(dict(sorted(found.items())), tuple(sorted(left_out)))
 
 
-def _walk(root: epath.Path):
-    for parent, folders, names in root.walk():
-        folders[:] = [name for name in folders if not name.startswith((".", "__MAC"))]
-        inside = epath.Path(parent).relative_to(root).as_posix()
+def _walk(root: epath.Path) -> Iterator[tuple[str, epath.Path]]:
+    """Yield names within the folder, and paths; hidden ones are passed over."""
+    for parent, _, names in root.walk():
+        inside = _inside(parent, root)
+        if any(part.startswith(_HIDDEN) for part in inside):
+            continue
         for name in names:
             if not name.startswith("."):
-                yield (
-                    name if inside == "." else f"{inside}/{name}",
-                    epath.Path(parent) / name,
-                )
+                yield "/".join([*inside, name]), root.joinpath(*inside, name)
+
+
+def _inside(parent: epath.Path, root: epath.Path) -> tuple[str, ...]:
+    """Return the names of the folders from the root to a folder in it."""
+    # Walks through a bucket leave gs:// out.
+    inner, outer = (
+        PurePath(os.fspath(path).rpartition("://")[2].lstrip("/"))
+        for path in (parent, root)
+    )
+    return inner.relative_to(outer).parts
 
 
 def _refusal(name: str, path: epath.Path, root: epath.Path) -> str:
