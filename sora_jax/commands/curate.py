@@ -50,7 +50,7 @@ def check_options(options: CurateOptions) -> None:
         )
     if options.report and _is_inside(options.report, options.source):
         raise ValueError(
-            f"--report {cli.quoted(options.report)} is inside --from, so that its "
+            f"--report {files.quoted(options.report)} is inside --from, so that its "
             "pictures would be curated: give another folder"
         )
 
