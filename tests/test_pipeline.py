@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from sora_jax.config import PackingConfig
+from sora_jax.config import DiTRun, PackingConfig
 from sora_jax.data import pipeline, planning
 from sora_jax.data.records import Record, Records, from_bytes, to_bytes, write_shard
 
@@ -162,3 +162,14 @@ def test_worker_processes_read_the_same_as_threads():
 
 def doubled(number, rng):
     return np.array([2 * number, rng.integers(1000)])
+
+
+def test_folders_are_shown_as_often_as_their_weights_say(records):
+    run = DiTRun(more_latents=("other",), weights=(0.5, 1.5))
+    assert run.repeats == (1, 3)
+    repeats = [1] * 60 + [3] * 40
+    plan = planning.plan_epoch(records.index, PATCH, PACKING, 0, repeats)
+    shown = np.bincount([view.record for view in plan.views], minlength=100)
+    np.testing.assert_array_equal(shown, repeats)
+    with pytest.raises(ValueError, match="weights must be > 0, one for each of 2"):
+        DiTRun(more_latents=("other",), weights=(1.0,))

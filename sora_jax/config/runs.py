@@ -135,6 +135,9 @@ class DiTRun(RunConfig):
     latents: str = ""
     # Folders of more training clips, encoded by the same VAE; not used in evaluation.
     more_latents: tuple[str, ...] = ()
+    # How often clips of each folder are shown, of latents first; relative to the least,
+    # in whole numbers. None: all alike.
+    weights: tuple[float, ...] = ()
     # Initial parameters: a weights folder, or the workdir of a DiT run, whose averaged
     # parameters are used.
     start_from: str = ""
@@ -175,11 +178,24 @@ class DiTRun(RunConfig):
             f"more_latents must be other folders than latents ({self.latents!r}), each "
             f"once, got {more}: leave out what is there already",
         )
+        require(
+            not self.weights
+            or (len(self.weights) == 1 + len(more) and min(self.weights) > 0),
+            f"weights must be > 0, one for each of {1 + len(more)} folders of latents, "
+            f"got {self.weights}",
+        )
 
     @property
     def heads(self) -> int:
         """Attention heads, which devices may divide."""
         return self.dit.heads
+
+    @property
+    def repeats(self) -> tuple[int, ...]:
+        """How often an epoch shows the clips of each folder."""
+        folders = 1 + len(self.more_latents)
+        weights = self.weights or (1.0,) * folders
+        return tuple(round(weight / min(weights)) for weight in weights)
 
     @property
     def conditioning(self) -> Conditioning:

@@ -60,19 +60,26 @@ class View:
 
 
 def plan_views(
-    index: Sequence[LatentSpec], mid_clip: float, seed: int, longest: int = 0
+    index: Sequence[LatentSpec],
+    mid_clip: float,
+    seed: int,
+    longest: int = 0,
+    repeats: Sequence[int] = (),
 ) -> list[View]:
-    """Return a view of every record; some are crops without the first frame.
+    """Return views of every record; some are crops without the first frame.
 
     Args:
       index: of all records.
       mid_clip: share of the crops.
       seed: of the crops.
       longest: skip records of more latent frames; 0 skips none.
+      repeats: views of each record; one by default.
     """
     rng = np.random.default_rng(seed)
     views = []
-    for number, spec in enumerate(index):
+    numbers = np.repeat(np.arange(len(index)), list(repeats) or 1).tolist()
+    for number in numbers:
+        spec = index[number]
         if longest and spec.frames > longest:
             continue
         start = 0
@@ -106,15 +113,26 @@ class EpochPlan(NamedTuple):
 
 
 def plan_epoch(
-    index: Sequence[LatentSpec], patch: Patch, packing: PackingConfig, seed: int
+    index: Sequence[LatentSpec],
+    patch: Patch,
+    packing: PackingConfig,
+    seed: int,
+    repeats: Sequence[int] = (),
 ) -> EpochPlan:
     """Plan an epoch.
+
+    Args:
+      index: of all records.
+      patch: latent cells of a token.
+      packing: of samples into rows.
+      seed: of crops, and of which samples share a row.
+      repeats: how often each record is shown; once by default.
 
     Raises:
       ValueError: a sample has more tokens or captions than a row has room for, or none
         is short enough.
     """
-    views = plan_views(index, packing.mid_clip, seed, packing.longest)
+    views = plan_views(index, packing.mid_clip, seed, packing.longest, repeats)
     if not views:
         raise ValueError(
             f"packing.longest {packing.longest} leaves no clip to train on: raise it, "

@@ -137,9 +137,11 @@ class Records:
         self.index: list[LatentSpec] = []
         self._paths, self._ends = [], []
         self._draws: list[tuple[int, int]] = []  # of each clip: its first record, count
+        self.folder_of: list[int] = []  # of each clip: the number of its folder
         stored = 0
-        for folder in folders:
+        for number, folder in enumerate(folders):
             for shard, entries, draws in _shards(folder):
+                self.folder_of += [number] * len(entries)
                 self._paths.append(str(shard))
                 self.index += entries
                 self._ends.append(len(self.index))

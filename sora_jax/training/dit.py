@@ -107,7 +107,11 @@ def set_up(
         start = program.state.starting_from(partial(load_start, config, latents))
         program = dataclasses.replace(program, state=start)
     plan = planning.plan_epoch(
-        latents.train.index, config.dit.patch, config.packing, config.seed
+        latents.train.index,
+        config.dit.patch,
+        config.packing,
+        config.seed,
+        [config.repeats[folder] for folder in latents.train.folder_of],
     )
     build = row_builder(config, latents, latents.train, plan.views, config.packing)
     frozen = load_frozen(program.frozen, partial(load_untrained, config, latents))
