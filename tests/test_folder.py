@@ -178,8 +178,8 @@ def test_captions_and_clips_without_each_other_are_counted_once(mp4s, caplog):
     with caplog.at_level(logging.WARNING):
         open_folder(mp4s, "all")
     (line,) = caplog.messages
-    assert "2 clips have no caption ('b.mp4', 'c.mp4')" in line
-    assert "2 captions have no clip ('gone.mp4', 'nothing.txt')" in line
+    assert "clips without a caption: 2 ('b.mp4', 'c.mp4')" in line
+    assert "captions without a clip: 2 ('gone.mp4', 'nothing.txt')" in line
 
 
 # --- splits --------------------------------------------------------------------------
@@ -229,7 +229,9 @@ def test_clips_that_cannot_be_read_are_left_out_with_their_reasons(mp4s, caplog)
         store = open_folder(mp4s, "all")
     assert [clip.stored.name for clip in store.clips] == ["c.mp4"]
     assert [name for name, _ in store.left_out] == ["a.mp4", "b.mp4", "d.png"]
-    assert "3 clips cannot be read:\n  a.mp4: 'a.mp4' cannot" in caplog.messages[-1]
+    assert (
+        "clips that cannot be read: 3\n  a.mp4: 'a.mp4' cannot" in caplog.messages[-1]
+    )
     (mp4s / "c.mp4").unlink()
     with pytest.raises(ValueError, match=r"none of 3 clips .* can be read(.|\n)*d.png"):
         open_folder(mp4s, "all")

@@ -206,7 +206,7 @@ def report(folder: epath.Path, left_out: Sequence[LeftOut]) -> list[str]:
     listed = "".join(f"\n  {name}: {why}" for name, why in left_out[:MOST_LISTED])
     listed += "\n  ..." if len(left_out) > MOST_LISTED else ""
     wanted, complete = count_parts(folder), complete_parts(folder)
-    lines = [f"{len(left_out)} clips are left out:{listed}"] if left_out else []
+    lines = [f"clips left out: {len(left_out)}{listed}"] if left_out else []
     if complete < wanted:
         return [*lines, f"{complete} of {wanted} parts are complete: {folder}"]
     directories = tfds_store.find_directories(folder)
