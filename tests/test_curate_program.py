@@ -207,7 +207,7 @@ def test_what_is_wrong_with_the_flags_is_named(folder, tmp_path, monkeypatch, ca
     (tmp_path / "empty").mkdir()
     (tmp_path / "empty" / "a.txt").write_text("")
     refused("no folder", "--from", str(tmp_path / "none"))
-    refused("no picture and no video .1 other", "--from", str(tmp_path / "empty"))
+    refused("no picture and no video", "--from", str(tmp_path / "empty"))
     refused("--workers must be", "--from", str(folder), "--workers", "-1")
     refused("--timeout must be", "--from", str(folder), "--timeout", "0")
     refused("is inside --from", "--from", str(folder), "--report", f"{folder}/sub/r")

@@ -26,7 +26,7 @@ def test_a_folder_is_built_and_shown(clips, tmp_path, capsys):
     command = ("build", "video_folder", "--data_dir", tmp_path, "--from", clips)
     run(*command, "--parts", 2)
     said = capsys.readouterr().out
-    assert "2 of 2 parts\n1 clips are left out:\n  bad.mp4: 'bad.mp4' cannot" in said
+    assert "2 of 2 parts\nclips left out: 1\n  bad.mp4: 'bad.mp4' cannot" in said
     assert "in train, " in said and said.endswith(f"{tmp_path}/video_folder\n")
     run(*command)  # takes the parts that are there
     assert capsys.readouterr().out == said
@@ -76,7 +76,7 @@ def test_two_processes_build(clips, tmp_path, capsys):
     command = ("build", "video_folder", "--data_dir", tmp_path, "--from", clips)
     run(*command, "--workers", 2)
     said = capsys.readouterr().out
-    assert "2 of 2 parts" in said and "1 clips are left out" in said
+    assert "2 of 2 parts" in said and "clips left out: 1" in said
 
 
 @pytest.mark.parametrize(

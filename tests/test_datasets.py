@@ -17,9 +17,10 @@ from sora_jax.data.curation.shots import Box, CuratedShot, Scores
 from sora_jax.data.sources.folder_scan import scan_folder
 from sora_jax.data.sources.stored import open_stored
 from sora_jax.data.sources.tfds_store import TfdsStore, find_directories, split_names
-from sora_jax.datasets.builder import Part, build_part, parts_of
+from sora_jax.datasets.builder import build_part
 from sora_jax.datasets.fluent_emoji import packages, splits
 from sora_jax.datasets.fluent_emoji.builder import FluentEmoji
+from sora_jax.datasets.parts import Part, parts_of
 from sora_jax.datasets.playground import PlaygroundDataset, PlaygroundRecipe
 from sora_jax.datasets.video_folder import FolderRecipe, VideoFolder, folder_recipe
 from sora_jax.worlds.playground.source import Playground
@@ -116,7 +117,8 @@ def test_keys_of_several_clips_are_refused():
 
 KILLED = """
 import sys
-from sora_jax.datasets.builder import build_part, parts_of
+from sora_jax.datasets.builder import build_part
+from sora_jax.datasets.parts import parts_of
 from tests.helpers.recipes import LetterRecipe, Letters
 recipe = LetterRecipe(killed_at="t4")
 for part in parts_of(recipe, 3):
@@ -362,7 +364,8 @@ WITHOUT = """
 import sys
 from sora_jax.config import ClipsConfig
 from sora_jax.data.sources.tfds_store import TfdsStore, find_directories
-from sora_jax.datasets.builder import build_part, parts_of
+from sora_jax.datasets.builder import build_part
+from sora_jax.datasets.parts import parts_of
 from tests.helpers.recipes import LetterRecipe, Letters
 for part in parts_of(LetterRecipe(), 2):
     build_part(Letters, LetterRecipe(), part, sys.argv[1])

@@ -7,9 +7,13 @@ import logging
 import os
 import pickle
 import tarfile
+from typing import ClassVar
 
 import numpy as np
 import pytest
+from etils import epath
+from etils.epath.backend import _FileSystemSpecBackend as Backend
+from fsspec.implementations.memory import MemoryFileSystem
 
 from sora_jax import limits
 from sora_jax.config import ClipsConfig
@@ -174,8 +178,8 @@ def test_captions_and_clips_without_each_other_are_counted_once(mp4s, caplog):
     with caplog.at_level(logging.WARNING):
         open_folder(mp4s, "all")
     (line,) = caplog.messages
-    assert "2 clips have no caption ('b.mp4', 'c.mp4')" in line
-    assert "2 captions have no clip ('gone.mp4', 'nothing.txt')" in line
+    assert "clips without a caption: 2 ('b.mp4', 'c.mp4')" in line
+    assert "captions without a clip: 2 ('gone.mp4', 'nothing.txt')" in line
 
 
 # --- splits --------------------------------------------------------------------------
@@ -225,7 +229,9 @@ def test_clips_that_cannot_be_read_are_left_out_with_their_reasons(mp4s, caplog)
         store = open_folder(mp4s, "all")
     assert [clip.stored.name for clip in store.clips] == ["c.mp4"]
     assert [name for name, _ in store.left_out] == ["a.mp4", "b.mp4", "d.png"]
-    assert "3 clips cannot be read:\n  a.mp4: 'a.mp4' cannot" in caplog.messages[-1]
+    assert (
+        "clips that cannot be read: 3\n  a.mp4: 'a.mp4' cannot" in caplog.messages[-1]
+    )
     (mp4s / "c.mp4").unlink()
     with pytest.raises(ValueError, match=r"none of 3 clips .* can be read(.|\n)*d.png"):
         open_folder(mp4s, "all")
@@ -299,17 +305,11 @@ def test_members_of_archives_lead_nowhere_outside(tmp_path, monkeypatch):
     assert [clip.stored.name for clip in store.clips] == ["bad.tar/good.mp4"]
     assert len(store.left_out) == 4
     monkeypatch.setattr(limits, "CLIP_BYTES", len(video) - 1)
-    found = archives.read_archive(path_of(path), "bad.tar")
+    found = archives.read_archive(epath.Path(path), "bad.tar")
     assert "more than" in dict(found.left_out)["bad.tar/good.mp4"]
     monkeypatch.setattr(limits, "ARCHIVE_MEMBERS", 2)
-    found = archives.read_archive(path_of(path), "bad.tar")
+    found = archives.read_archive(epath.Path(path), "bad.tar")
     assert "smaller archives" in dict(found.left_out)["bad.tar"]
-
-
-def path_of(path):
-    from etils import epath
-
-    return epath.Path(path)
 
 
 def test_damaged_archives_are_read_as_far_as_they_go(tmp_path):
@@ -332,7 +332,7 @@ def test_a_header_that_would_fill_memory_is_not_read(tmp_path):
     huge.type, huge.size = tarfile.GNUTYPE_LONGNAME, 2**33
     path = tmp_path / "s.tar"
     path.write_bytes(huge.tobuf(tarfile.GNU_FORMAT) + b"a" * 1024)
-    found = archives.read_archive(path_of(path), "s.tar")
+    found = archives.read_archive(epath.Path(path), "s.tar")
     assert not found.members and "header of" in found.left_out[0].reason
 
 
@@ -362,3 +362,39 @@ def test_scores_cut_clips_at_load_time(mp4s):
 def test_a_row_keeps_each_phrasing_once():
     label = sidecars.from_row({"text": "a", "caption": ["a", " b ", 3], "x": True})
     assert label == sidecars.Label(("a", "b"), {})
+
+
+# --- buckets -------------------------------------------------------------------------
+
+
+class Bucket(MemoryFileSystem):
+    """What `gs://` is read by, in memory; walks leave the scheme out, as gcsfs's do."""
+
+    protocol = ("gs", "gcs")
+    store: ClassVar = {}
+    pseudo_dirs: ClassVar = [""]
+
+    @classmethod
+    def _strip_protocol(cls, path):
+        return f"/{str(path).rpartition('://')[2].strip('/')}".rstrip("/")
+
+    def walk(self, path, **options):
+        for parent, *inside in super().walk(path, **options):
+            yield parent.lstrip("/"), *inside
+
+
+def test_a_bucket_is_a_folder(mp4s, monkeypatch):
+    monkeypatch.setattr(Backend, "_get_filesystem", lambda self, name: Bucket())
+    clip_files.write_tar(mp4s / "s.tar", {"d.mp4": clip_files.mp4(1), "d.txt": b"d"})
+    (mp4s / "a.txt").write_text("a")
+    for path in mp4s.iterdir():
+        Bucket().pipe_file(f"gs://bucket/clips/in/{path.name}", path.read_bytes())
+    store = open_folder("gs://bucket/clips", "all")
+    assert texts(store) == {
+        "in/a.mp4": ["a"],
+        "in/b.mp4": [],
+        "in/c.mp4": [],
+        "in/s.tar/d.mp4": ["d"],
+    }
+    assert store.content(0) == clip_files.mp4(5)
+    assert store.content(3) == clip_files.mp4(1)

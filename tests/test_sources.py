@@ -15,8 +15,9 @@ from sora_jax.data.sources.folder import open_folder
 from sora_jax.data.sources.protocol import ClipSpec, captions_between
 from sora_jax.data.sources.stored import open_stored
 from sora_jax.data.sources.tfds_store import TfdsStore, find_directories
-from sora_jax.datasets.builder import Part, build_part, parts_of
+from sora_jax.datasets.builder import build_part
 from sora_jax.datasets.fluent_emoji.builder import FluentEmoji
+from sora_jax.datasets.parts import Part, parts_of
 from sora_jax.datasets.video_folder import VideoFolder, folder_recipe
 from sora_jax.types import Caption
 from tests.helpers import clip_files, tiny_emoji

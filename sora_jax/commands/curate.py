@@ -14,6 +14,7 @@ from sora_jax import cli, files
 from sora_jax.data.curation import packages, report
 from sora_jax.data.curation.folder import media_files
 from sora_jax.data.curation.shots import CuratedShot, Line, UnreadableFile
+from sora_jax.files import quoted
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -50,7 +51,7 @@ def check_options(options: CurateOptions) -> None:
         )
     if options.report and _is_inside(options.report, options.source):
         raise ValueError(
-            f"--report {files.quoted(options.report)} is inside --from, so that its "
+            f"--report {quoted(options.report)} is inside --from, so that its "
             "pictures would be curated: give another folder"
         )
 

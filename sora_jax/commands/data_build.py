@@ -16,8 +16,8 @@ from sora_jax import cli
 from sora_jax.config import PlaygroundConfig
 from sora_jax.data.sources import tfds_store
 from sora_jax.data.sources.listing import LeftOut
-from sora_jax.datasets import builder
-from sora_jax.datasets.builder import ClipDataset, Part
+from sora_jax.datasets.builder import ClipDataset, build_part
+from sora_jax.datasets.parts import Part, complete_parts, count_parts, parts_of
 from sora_jax.datasets.records import Recipe
 from sora_jax.files import located, quoted
 
@@ -138,8 +138,8 @@ def build(
     folder: epath.Path,
 ) -> list[LeftOut]:
     """Build the parts that are asked for; return the clips that were left out."""
-    count = options.parts or builder.count_parts(folder)
-    parts = builder.parts_of(recipe, count, options.workers)
+    count = options.parts or count_parts(folder)
+    parts = parts_of(recipe, count, options.workers)
     if options.part >= 0:
         parts = [parts[options.part]]
     left_out: list[LeftOut] = []
@@ -161,13 +161,13 @@ def _built(
     workers = min(options.workers, len(parts))
     if workers == 1 or beam is not None:
         for part in parts:
-            yield builder.build_part(kind, recipe, part, options.data_dir, beam)
+            yield build_part(kind, recipe, part, options.data_dir, beam)
         return
     # Forks of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         tasks = [
-            pool.submit(builder.build_part, kind, recipe, part, options.data_dir)
+            pool.submit(build_part, kind, recipe, part, options.data_dir)
             for part in parts
         ]
         try:
@@ -205,8 +205,8 @@ def report(folder: epath.Path, left_out: Sequence[LeftOut]) -> list[str]:
     """
     listed = "".join(f"\n  {name}: {why}" for name, why in left_out[:MOST_LISTED])
     listed += "\n  ..." if len(left_out) > MOST_LISTED else ""
-    wanted, complete = builder.count_parts(folder), builder.complete_parts(folder)
-    lines = [f"{len(left_out)} clips are left out:{listed}"] if left_out else []
+    wanted, complete = count_parts(folder), complete_parts(folder)
+    lines = [f"clips left out: {len(left_out)}{listed}"] if left_out else []
     if complete < wanted:
         return [*lines, f"{complete} of {wanted} parts are complete: {folder}"]
     directories = tfds_store.find_directories(folder)

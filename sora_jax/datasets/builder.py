@@ -12,9 +12,7 @@ import io
 import itertools
 import json
 import logging
-import math
 import tempfile
-from collections import Counter
 from collections.abc import Iterator, Sequence
 from typing import Any, ClassVar
 
@@ -31,24 +29,10 @@ from sora_jax.data.sources.tfds_store import (
     read_index,
     write_index,
 )
+from sora_jax.datasets.parts import WHOLE, Part, keys_of, refuse_other_parts
 from sora_jax.datasets.records import Recipe, features, to_example
-from sora_jax.files import PathLike, quoted
+from sora_jax.files import PathLike
 from sora_jax.workdir import explain_full_disk, write_bytes
-
-PART_CLIPS = 1024  # clips in a part, unless parts are given
-
-
-@dataclasses.dataclass(frozen=True)
-class Part:
-    """Which of the clips: every `of`-th, from clip `number`."""
-
-    number: int
-    of: int
-
-    @property
-    def name(self) -> str:
-        """Of the part's BuilderConfig, and of its folder."""
-        return f"part-{self.number:05d}-of-{self.of:05d}"
 
 
 class ClipDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
@@ -71,7 +55,7 @@ class ClipDataset(tfds.core.GeneratorBasedBuilder, skip_registration=True):
         self,
         *,
         recipe: Recipe,
-        part: Part = Part(0, 1),
+        part: Part = WHOLE,
         beam: bool = False,
         **kwargs: Any,
     ):
@@ -138,38 +122,6 @@ class MakeExample:
 
 class NoClips(Exception):
     """No clip of a part can be read."""
-
-
-def parts_of(recipe: Recipe, count: int = 0, workers: int = 1) -> list[Part]:
-    """Return the parts of a dataset.
-
-    Args:
-      recipe: of the dataset.
-      count: how many parts; 0 chooses by the number of clips.
-      workers: number of processes that build parts.
-
-    Raises:
-      ValueError: two clips have one key.
-    """
-    keys = [key for names in recipe.splits().values() for key in names]
-    twice = [key for key, number in Counter(keys).items() if number > 1]
-    if twice:
-        raise ValueError(
-            f"{len(twice)} keys belong to several clips, such as {quoted(twice[0])}: "
-            "give each clip a name of its own"
-        )
-    enough = max(math.ceil(len(keys) / PART_CLIPS), min(workers, len(keys)))
-    of = count or max(1, enough)
-    return [Part(number, of) for number in range(of)]
-
-
-def keys_of(recipe: Recipe, part: Part) -> dict[str, list[str]]:
-    """Return the keys of a part, by split; splits without keys are left out."""
-    every = [(split, key) for split, keys in recipe.splits().items() for key in keys]
-    mine: dict[str, list[str]] = {}
-    for split, key in every[part.number :: part.of]:
-        mine.setdefault(split, []).append(key)
-    return mine
 
 
 def build_part(
@@ -257,31 +209,6 @@ def _reason(recipe: Recipe, key: str) -> str:
     except ValueError as error:
         return str(error)
     return "it could not be read when the dataset was built"
-
-
-def count_parts(folder: epath.Path) -> int:
-    """Return the number of parts of a dataset that was begun; 0 if none was."""
-    parts = sorted(path.name for path in folder.glob("part-*-of-*"))
-    return int(parts[0].rpartition("-")[2]) if parts else 0
-
-
-def complete_parts(folder: epath.Path) -> int:
-    """Return how many parts of a dataset are complete."""
-    return len(list(folder.glob(f"part-*-of-*/*/{LEFT_OUT}")))
-
-
-def refuse_other_parts(folder: epath.Path, part: Part) -> None:
-    """Refuse to build into a dataset that is divided otherwise.
-
-    Raises:
-      ValueError: names its number of parts.
-    """
-    for path in folder.glob("part-*-of-*"):
-        if not path.name.endswith(part.name[-9:]):
-            raise ValueError(
-                f"{str(folder)!r} holds {path.name}, of another number of parts than "
-                f"{part.of}: give the former number, or delete the folder"
-            )
 
 
 def _lines(rows: Sequence[LeftOut]) -> bytes:

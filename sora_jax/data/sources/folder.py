@@ -112,7 +112,9 @@ def measure(scan: FolderScan, clips: Sequence[FoundClip]) -> FolderStore:
     bad = tuple(each for each in measured if isinstance(each, LeftOut))
     if bad:
         lines = "".join(f"\n  {each.name}: {each.reason}" for each in bad)
-        _logger.warning("%s: %d clips cannot be read:%s", scan.root, len(bad), lines)
+        _logger.warning(
+            "%s: clips that cannot be read: %d%s", scan.root, len(bad), lines
+        )
     good = tuple(each for each in measured if isinstance(each, FolderClip))
     return FolderStore(good, (*scan.left_out, *bad))
 

@@ -123,14 +123,14 @@ def warn(scan: FolderScan) -> None:
     silent = [clip.name for clip in scan.clips if not clip.label.texts]
     parts = []
     if silent:
-        parts.append(f"{len(silent)} clips have no caption ({told(silent)})")
+        parts.append(f"clips without a caption: {len(silent)} ({told(silent)})")
     if scan.without_clip:
         number = len(scan.without_clip)
-        parts.append(f"{number} captions have no clip ({told(scan.without_clip)})")
+        parts.append(f"captions without a clip: {number} ({told(scan.without_clip)})")
     if scan.left_out:
         names = [each.name for each in scan.left_out]
         reason = scan.left_out[0].reason
-        parts.append(f"{len(names)} files are left out ({told(names)}: {reason})")
+        parts.append(f"files left out: {len(names)} ({told(names)}: {reason})")
     if parts:
         _logger.warning("%s: %s", scan.root, "; ".join(parts))
 
