@@ -1,6 +1,5 @@
 """The contract of a source of clips: every source goes through all of it."""
 
-import dataclasses
 import pickle
 
 import numpy as np
@@ -8,9 +7,7 @@ import pytest
 
 from sora_jax.commands.sources import open_sources
 from sora_jax.config import ClipsConfig, PlaygroundConfig
-from sora_jax.data import outputs
 from sora_jax.data.backgrounds import over
-from sora_jax.data.sources.files import VideoFile, VideoFiles
 from sora_jax.data.sources.folder import open_folder
 from sora_jax.data.sources.protocol import ClipSpec, captions_between
 from sora_jax.data.sources.stored import open_stored
@@ -21,7 +18,6 @@ from sora_jax.datasets.parts import Part, parts_of
 from sora_jax.datasets.video_folder import VideoFolder, folder_recipe
 from sora_jax.types import Caption
 from tests.helpers import clip_files, tiny_emoji
-from tests.helpers.clips import smooth_clip
 
 # Lengths and sizes of all kinds, one scene after another and one without a cut.
 CLIPS = PlaygroundConfig(
@@ -34,20 +30,6 @@ CLIPS = PlaygroundConfig(
 
 def playground(folder):
     return open_sources(CLIPS, 3).train
-
-
-def video_files(folder):
-    suffixes = (".mp4", ".gif", ".npy")
-    files = tuple(
-        VideoFile(
-            path=outputs.write(folder / f"clip{suffix}", [smooth_clip(9, 48, 64)], 8),
-            frames=frames,
-            caption=f"waves {suffix}",
-        )
-        for suffix, frames in zip(suffixes, (9, 5, 1), strict=True)
-    )
-    silent = dataclasses.replace(files[0], caption="")
-    return VideoFiles(files=(*files, silent), fps=8.0, size=(32, 40))
 
 
 def open_clips(store):
@@ -73,7 +55,7 @@ def artists_dataset(folder):
     return open_clips(TfdsStore(found, "test_composition"))
 
 
-SOURCES = (playground, video_files, folder_of_clips, dataset_in_parts, artists_dataset)
+SOURCES = (playground, folder_of_clips, dataset_in_parts, artists_dataset)
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda make: make.__name__)
@@ -168,14 +150,6 @@ def test_captions_of_a_part_count_from_its_beginning():
         for caption in captions_between(both, 2, 6)
     ] == [("all", 0, 4), ("first", 0, 2), ("second", 2, 4)]
     assert len(captions_between(both, 5, 9)) == 2
-
-
-def test_a_file_shorter_than_its_clip_is_named(tmp_path):
-    source = video_files(tmp_path)
-    short = dataclasses.replace(source.files[0], frames=12)
-    source = dataclasses.replace(source, files=(short,))
-    with pytest.raises(ValueError, match=r"files: .*clip.mp4.* 12 frames .* got 9"):
-        source.read(0)
 
 
 def test_the_held_out_clips_of_a_run_are_others_than_it_learns_from():

@@ -22,7 +22,7 @@ from orbax.checkpoint import v1 as ocp
 
 from sora_jax import manifest, sharding
 from sora_jax.checkpoint.orbax_messages import tell_failures_once
-from sora_jax.checkpoint.restoring import DATA, Restored, State, load
+from sora_jax.checkpoint.restoring import Restored, State, load
 from sora_jax.checkpoint.steps import Steps
 from sora_jax.files import PathLike
 from sora_jax.workdir import has_room, is_full_disk, no_room_message
@@ -66,7 +66,6 @@ class Checkpoints:
         self,
         step: int,
         state: State,
-        data_iterator: Any = None,
         metadata: Mapping[str, Any] | None = None,
     ) -> None:
         """Start saving and return; the arrays may be donated right away.
@@ -76,7 +75,6 @@ class Checkpoints:
         Args:
           step: training steps taken.
           state: nested dicts of arrays, by name.
-          data_iterator: a Grain `DatasetIterator`; its position is saved.
           metadata: JSON data.
 
         Raises:
@@ -85,11 +83,7 @@ class Checkpoints:
         self.wait()
         if step in self.steps():
             return
-        if DATA in state:
-            raise ValueError(f"state must not have the name {DATA!r}; rename it")
         items = dict(state)
-        if data_iterator is not None:
-            items[DATA] = data_iterator
         self._size = self._on_disk.size_of_next(
             sum(x.nbytes for x in jax.tree.leaves(dict(state)))
         )
@@ -112,9 +106,7 @@ class Checkpoints:
         finish = self._finisher.submit(self._complete, step, response, text)
         self._pending = (step, finish)
 
-    def restore_latest(
-        self, abstract_state: State, data_iterator: Any = None
-    ) -> Restored | None:
+    def restore_latest(self, abstract_state: State) -> Restored | None:
         """Restore the newest undamaged step; None in a fresh run.
 
         Newer, damaged steps move to `workdir/damaged_checkpoints`, and interrupted
@@ -123,7 +115,6 @@ class Checkpoints:
         Args:
           abstract_state: nested dicts of `jax.ShapeDtypeStruct`, by name, with the
             shardings of the arrays.
-          data_iterator: a fresh Grain iterator, to be set to the saved position.
 
         Raises:
           ValueError: none of the steps can be restored.
@@ -135,7 +126,7 @@ class Checkpoints:
             raise self._on_disk.no_step_error()
         restored = None
         if step is not None:
-            restored = load(self._root, step, abstract_state, data_iterator)
+            restored = load(self._root, step, abstract_state)
         with sharding.fail_together():
             self._on_disk.clear(damaged, has_earlier=restored is not None)
         return restored

@@ -13,35 +13,28 @@ from sora_jax import manifest
 
 State = Mapping[str, Any]  # by name, nested dicts of arrays
 
-DATA = "data"  # the name under which a data iterator is saved
-
 
 class Restored(NamedTuple):
-    """A restored step; the data iterator was restored in place."""
+    """A restored step."""
 
     step: int
     state: dict[str, Any]
     metadata: dict[str, Any]
 
 
-def load(
-    root: epath.Path, step: int, abstract_state: State, data_iterator: Any = None
-) -> Restored:
+def load(root: epath.Path, step: int, abstract_state: State) -> Restored:
     """Restore an undamaged step.
 
     Args:
       root: the folder of all steps.
       step: which one.
       abstract_state: the parts to restore, as in `Checkpoints.restore_latest`.
-      data_iterator: a fresh Grain iterator, to be set to the saved position.
 
     Raises:
       ValueError: the step does not have the requested arrays.
     """
     path = root / str(step)
     items: dict[str, Any] = jax.tree.map(_placed, dict(abstract_state))
-    if data_iterator is not None:
-        items[DATA] = data_iterator
     try:
         # To Orbax an empty dict means "everything".
         with _may_hold_more():
@@ -54,7 +47,6 @@ def load(
             f"{path} does not have the requested arrays ({error}); "
             "was it saved by another config or version? Give another --workdir"
         ) from error
-    state.pop(DATA, None)
     return Restored(step, state, manifest.metadata(path))
 
 
