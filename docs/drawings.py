@@ -33,6 +33,7 @@ TIP = (
 HOLDS = {
     "commands": "sora-jax and its programs",
     "loading": "sora_jax.load",
+    "datasets": "builders of TFDS datasets of clips",
     "worlds": "the playground: clips with truth, their judge",
     "evals": "one harness, metrics, tables",
     "plan": "steps compiled for machines that are not here",

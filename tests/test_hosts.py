@@ -14,6 +14,7 @@ import pytest
 
 from sora_jax import runtime
 from sora_jax.checkpoint import Checkpoints
+from sora_jax.data.records import Records
 from sora_jax.sampling.model import load
 from tests.helpers.curves import scalars
 from tests.helpers.paths import ROOT
@@ -75,7 +76,8 @@ def test_two_hosts_train_evaluate_and_continue_as_one(tmp_path):
     assert "step 6: psnr" in first and "psnr" not in second
     # What a kill leaves of a save.
     (tmp_path / "two/checkpoints/6/manifest.json").unlink()
-    first, _ = finish(*on_two_hosts(*command))
+    # It continues on one host with the same batches.
+    (first,) = finish(start(4, *command))
     assert "from step 4" in first and "step 6: psnr" in first
     # Where rounding turns the sign of a pixel's error, its gradient turns too.
     for tag, bound in (("train/loss", 1e-4), ("train/grad_norm", 1e-2)):
@@ -110,6 +112,34 @@ def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
     assert all("the same command continues" in output for output in outputs), outputs
     assert [process.returncode for process, _ in started] == [1] * hosts
     assert Checkpoints(tmp_path).steps() == [max(scalars(tmp_path))]
+
+
+@pytest.mark.slow
+def test_two_hosts_encode_what_one_does(folder, tmp_path):
+    command = ["train.py", "--config=configs/encode_debug.py"]
+    command += [f"--config.vae={folder}", f"--config.tokenizer={folder}"]
+    command += ["--config.shard=5", "--config.draws=2"]
+    command += ["--config.data.frames", "1", "0.5", "5", "0.5"]
+    command += ["--config.data.sizes", "32", "32", "1.0"]
+    finish(start(1, *command, f"--workdir={tmp_path / 'one'}"))
+    command.append(f"--workdir={tmp_path / 'two'}")
+    finish(*on_two_hosts(*command))
+    # What a kill leaves: a host encodes a shard again, and no other.
+    kept = (tmp_path / "two/train/00002.arrayrecord").stat().st_mtime_ns
+    for name in ("00001.json", "00001.arrayrecord"):
+        (tmp_path / "two/train" / name).unlink()
+    finish(*on_two_hosts(*command))
+    assert (tmp_path / "two/train/00002.arrayrecord").stat().st_mtime_ns == kept
+    for split, count in (("train", 24), ("held_out", 12)):
+        one, two = (Records(tmp_path / name / split) for name in ("one", "two"))
+        assert len(one) == len(two) == count
+        for number in range(count):
+            assert one.draws(number) == two.draws(number) == 2
+            for draw in range(2):
+                mine, other = (each.read(number, draw) for each in (one, two))
+                assert mine.captions == other.captions
+                np.testing.assert_allclose(mine.latents, other.latents, atol=1e-2)
+                np.testing.assert_allclose(mine.extra, other.extra, atol=1e-2)
 
 
 @pytest.mark.slow

@@ -23,6 +23,7 @@ OPTIONAL = (
     ("libtpu", "TPUs, and plans for them", "pip install 'sora_jax[tpu]'"),
     ("gcsfs", "paths in gs://", "pip install gcsfs"),
     ("s3fs", "paths in s3://", "pip install s3fs"),
+    ("apache_beam", "building large datasets", "pip install 'sora_jax[beam]'"),
     ("scenedetect", "curation of clips", "pip install 'sora_jax[curation]'"),
     ("tensorboard", "curves of a training", "pip install tensorboard"),
     ("nbclient", "the notebooks' test", "pip install 'sora_jax[notebooks]'"),

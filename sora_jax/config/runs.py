@@ -106,6 +106,8 @@ class EncodeRun:
     draws: int = 1
     # Clips of one shape encoded together.
     batch: int = 16
+    # Clips of a shard, a file: what a host encodes at a time, and a kill loses.
+    shard: int = 1024
     # Clips of the test split, encoded beside the training clips.
     held_out_clips: int = 256
     # Folder of weights or of encoded clips whose tokenizer to use; by default one is
@@ -119,7 +121,13 @@ class EncodeRun:
     statistics_clips: int = 256
 
     def __post_init__(self):
-        least = {"batch": 1, "held_out_clips": 1, "statistics_clips": 1, "draws": 1}
+        least = {
+            "batch": 1,
+            "held_out_clips": 1,
+            "statistics_clips": 1,
+            "draws": 1,
+            "shard": 1,
+        }
         least |= {"tokenizer_clips": 1, "vocabulary": 300, "seed": 0}
         bounds = {name: (low, math.inf) for name, low in least.items()}
         require_within(

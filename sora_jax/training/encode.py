@@ -41,7 +41,6 @@ from sora_jax.workdir import (
     write_json,
 )
 
-SHARD = 1024  # clips
 CLIPS = "clips.json"
 
 
@@ -139,10 +138,10 @@ def encode_split(
 ) -> None:
     """Encode this host's shards of a split, one by one; skips complete shards."""
     name = epath.Path(folder).name
-    shards = list(enumerate(range(0, len(source), SHARD)))
+    shards = list(enumerate(range(0, len(source), config.shard)))
     with tqdm.tqdm(total=len(source), desc=f"encoding {name}", unit="clip") as bar:
         for number, start in shards[jax.process_index() :: jax.process_count()]:
-            indices = range(start, min(start + SHARD, len(source)))
+            indices = range(start, min(start + config.shard, len(source)))
             if not has_shard(folder, number):
                 records = []
                 for group in by_shape(source, indices, config.batch):
