@@ -107,11 +107,12 @@ class ContextInputs:
     """What a context encoder reads of packed rows.
 
     Attributes:
-      inputs: of each row, several; for text, the token ids of its captions.
+      inputs: of each row, several; for text, the token ids of its captions, or their
+        states where these were cached.
       ids: which of them each video token reads, from 1; 0 reads none.
     """
 
-    inputs: Int[AnyArray, "b s l"]
+    inputs: Int[AnyArray, "b s l"] | Float[AnyArray, "b s l d"]
     ids: Int[AnyArray, "b n"]
 
 

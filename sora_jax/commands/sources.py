@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 
 import msgspec
 import numpy as np
@@ -15,6 +16,8 @@ from sora_jax.data.sources.protocol import ClipSpec, Sources
 from sora_jax.data.sources.stored import StoredClips, open_stored
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.source import Playground
+
+_logger = logging.getLogger(__name__)
 
 
 def open_sources(data: DataConfig, held_out: int) -> Sources:
@@ -38,7 +41,17 @@ def open_sources(data: DataConfig, held_out: int) -> Sources:
 def _stored(data: ClipsConfig, held_out: int) -> Sources:
     train = open_stored(open_store(data, data.split), data)
     test = dataclasses.replace(data, split=data.held_out, length=held_out)
-    held = open_stored(open_store(test, test.split), test)
+    store = open_store(test, test.split)
+    if not len(store):
+        # A folder of one clip holds none out.
+        _logger.warning(
+            "data.path %r has no clips in split %r: evaluations use training clips",
+            data.path,
+            test.split,
+        )
+        test = dataclasses.replace(data, length=held_out)
+        store = train.store
+    held = open_stored(store, test)
     return Sources(train=train, held_out=held, digest=_digest(train, held))
 
 

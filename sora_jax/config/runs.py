@@ -113,6 +113,9 @@ class EncodeRun:
     # Folder of weights or of encoded clips whose tokenizer to use; by default one is
     # trained on the captions.
     tokenizer: str = ""
+    # Weights folder whose text encoder encodes every caption once, for DiT runs that
+    # read its states (text_states); by default captions are encoded as they are read.
+    text_from: str = ""
     # Vocabulary size of a trained tokenizer.
     vocabulary: int = 640
     # Clips whose captions train the tokenizer.
@@ -152,6 +155,9 @@ class DiTRun(RunConfig):
     # Weights folder whose text encoder and tokenizer are used, frozen; by default a
     # text encoder is trained with the DiT.
     text_from: str = ""
+    # Read the text states that encoding has cached (EncodeRun.text_from): the text
+    # encoder is not loaded.
+    text_states: bool = False
     # The transformer.
     dit: DiTConfig = DiTConfig()
     # The text encoder.
@@ -179,6 +185,10 @@ class DiTRun(RunConfig):
         require(
             (self.trainable == "adapters") <= (self.adapter is not None),
             "trainable 'adapters' needs their config in the field adapter, got None",
+        )
+        require(
+            bool(self.text_from) or not self.text_states,
+            "text_states needs text_from, the weights that encoded them, got ''",
         )
         more = self.more_latents
         require(

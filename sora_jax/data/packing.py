@@ -28,7 +28,7 @@ class Sample:
       extra: conditioning channels.
       coords: position of each token.
       clean: tokens that are given, at noise level 0.
-      captions: token ids of the caption of each stretch of time.
+      captions: token ids of the caption of each stretch of time, or its text states.
       caption_ids: the caption that each token attends to.
     """
 
@@ -36,7 +36,7 @@ class Sample:
     extra: Float[np.ndarray, "n q"]
     coords: Float[np.ndarray, "n 3"]
     clean: Bool[np.ndarray, " n"]
-    captions: Int[np.ndarray, "s l"]
+    captions: Int[np.ndarray, "s l"] | Float[np.ndarray, "s l d"]
     caption_ids: Int[np.ndarray, " n"]
 
 
@@ -129,7 +129,8 @@ def pack_row(
     coords = np.zeros((tokens, 3), np.float32)
     segments, level_ids, text_ids = np.zeros((3, tokens), np.int32)
     target_mask = np.zeros(tokens, bool)
-    text = np.zeros((most_captions, pad_to), np.int32)
+    told = samples[0].captions
+    text = np.zeros((most_captions, pad_to, *told.shape[2:]), told.dtype)
     start, caption = 0, 0
     for segment, sample in enumerate(samples, start=1):
         stop = start + len(sample.x)

@@ -14,7 +14,7 @@ import grain
 import jax
 import numpy as np
 from absl import flags
-from jaxtyping import Int
+from jaxtyping import Shaped
 
 from sora_jax.config import PackingConfig
 from sora_jax.data.packing import Sample, pack_row
@@ -25,8 +25,8 @@ from sora_jax.types import Batch
 
 # More than any run reads; Grain's infinite repeat overflows when sliced.
 EPOCHS = 1_000_000
-# (text, length) -> token ids
-Encode = Callable[[str, int], Int[np.ndarray, " l"]]
+# (text, length) -> token ids, or text states
+Encode = Callable[[str, int], Shaped[np.ndarray, "..."]]
 # (this host's part of each batch, number of parts)
 Share = tuple[int, int]
 WHOLE = (0, 1)

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import jax.numpy as jnp
 from jaxtyping import Array, Float, Int
 
 from sora_jax.sharding import MeshPlan
+
+
+def encoded_before(
+    states: Float[Array, "b s l d"],
+) -> tuple[Float[Array, "b m d"], Int[Array, "b m"]]:
+    """Return cached states as `ContextEncoder.encode` returns them; m = s * l."""
+    b, inputs, length, width = states.shape
+    segments = jnp.repeat(jnp.arange(1, inputs + 1, dtype=jnp.int32), length)
+    return (
+        states.reshape(b, inputs * length, width),
+        jnp.broadcast_to(segments, (b, inputs * length)),
+    )
 
 
 @runtime_checkable  # the tests check types at run time

@@ -16,6 +16,7 @@ from flax import nnx
 from jaxtyping import Array, Bool, Float, Int
 
 from sora_jax.config import TextConfig
+from sora_jax.models.contexts import encoded_before
 from sora_jax.nn import layers
 from sora_jax.nn.layers import Linear, RMSNorm
 from sora_jax.nn.precision import compute_dtype, wide_dtype
@@ -156,11 +157,7 @@ class TextEncoder(nnx.Module):
         """
         b, captions, length = inputs.shape
         states = self(inputs.reshape(b * captions, length), mesh_plan)
-        segments = jnp.repeat(jnp.arange(1, captions + 1, dtype=jnp.int32), length)
-        return (
-            states.reshape(b, captions * length, -1),
-            jnp.broadcast_to(segments, (b, captions * length)),
-        )
+        return encoded_before(states.reshape(b, captions, length, -1))
 
 
 def position_buckets(

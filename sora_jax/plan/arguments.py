@@ -23,11 +23,14 @@ def batch_of(config: DiTRun, mesh_plan: MeshPlan) -> Batch:
     """Build a batch, sharded as by `sharding.to_device`."""
     packing, text = config.packing, config.text
     rows, n, captions = packing.rows, packing.tokens, packing.samples
+    texts, dtype = (rows, captions, text.pad_to), jnp.int32
+    if config.text_states:
+        texts, dtype = (*texts, text.width), jnp.float16
     return Batch(
         tokens=tokens_of(config.dit, rows, n, captions + 1, mesh_plan),
         contexts={
             TEXT: ContextInputs(
-                inputs=array(mesh_plan, (rows, captions, text.pad_to), jnp.int32),
+                inputs=array(mesh_plan, texts, dtype),
                 ids=array(mesh_plan, (rows, n), jnp.int32),
             )
         },

@@ -13,6 +13,8 @@ from sora_jax.data.video import to_uint8
 from sora_jax.families import OURS
 from sora_jax.sampling.model import Model
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
+from sora_jax.types import TEXT
+from sora_jax.weights import folders
 from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.weights.workdirs import encode_run_of, load_vae, tokenizer_of
 
@@ -32,6 +34,9 @@ def sample_media(
     """Sample one video for each of a few prompts, side by side."""
     vae, fps = load_vae(config.latents), encode_run_of(config.latents).data.fps
     networks = {**networks, OURS.autoencoder: vae}
+    if config.text_states:
+        encoder = OURS.contexts[TEXT]
+        networks[encoder] = folders.load_network(config.text_from, encoder)
     sizes = {spec.config: networks[name].config for name, spec in OURS.networks.items()}
     described = ModelConfig(
         name="the model in training",

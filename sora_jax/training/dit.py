@@ -40,8 +40,6 @@ from sora_jax.weights import folders
 from sora_jax.weights.modules import parameters
 from sora_jax.weights.run_networks import build_network
 
-# What is trained: a transformer and the encoders of its contexts.
-NETWORKS = (OURS.transformer, *OURS.contexts.values())
 TEXT_ENCODER = OURS.contexts[TEXT]
 # The times at which the held-out loss is measured.
 TIMES = (0.1, 0.3, 0.5, 0.7, 0.9)
@@ -51,12 +49,22 @@ SampleFn = Callable[[Networks, MeshPlan], dict[str, Media]]
 
 def build(config: DiTRun, rngs: nnx.Rngs) -> dict[str, nnx.Module]:
     """Build the networks of a run, named as in its checkpoints."""
-    return {name: build_network(config, name, rngs) for name in NETWORKS}
+    names = networks_of(config)
+    return {name: build_network(config, name, rngs) for name in names}
+
+
+def networks_of(config: DiTRun) -> tuple[str, ...]:
+    """Return the networks of a run: a transformer and the encoders of its contexts."""
+    encoders = {**OURS.contexts}
+    if config.text_states:
+        del encoders[TEXT]
+    return (OURS.transformer, *encoders.values())
 
 
 def frozen_networks(config: DiTRun) -> tuple[str, ...]:
     """Return the networks that are frozen whatever `trainable` says."""
-    return (TEXT_ENCODER,) if config.text_from else ()
+    has_encoder = config.text_from and not config.text_states
+    return (TEXT_ENCODER,) if has_encoder else ()
 
 
 def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
@@ -86,7 +94,7 @@ def train_program(config: DiTRun, mesh_plan: MeshPlan) -> TrainProgram:
         build=partial(build, config),
         objective=FlowMatching(config.flow, mesh_plan),
         optimizer=optimizer,
-        dtypes={n: OURS.networks[n].sizes(config).dtype for n in NETWORKS},
+        dtypes={n: OURS.networks[n].sizes(config).dtype for n in networks_of(config)},
         read_only=frozen_networks(config),
     )
 
@@ -132,7 +140,7 @@ def load_untrained(config: DiTRun, latents: Latents) -> Params:
     loaded: Params = {}
     if config.trainable != "all":
         loaded = load_start(config, latents)
-    if config.text_from:
+    if config.text_from and not config.text_states:
         text_encoder = folders.load_network(config.text_from, TEXT_ENCODER)
         loaded[TEXT_ENCODER] = parameters(text_encoder)
     return loaded

@@ -31,6 +31,7 @@ from sora_jax.training.encode_clips import (
     check_clips,
     encode_group,
 )
+from sora_jax.training.encode_texts import encode_texts
 from sora_jax.training.latent_statistics import measure_latents
 from sora_jax.weights import bundle, folders, workdirs
 from sora_jax.workdir import (
@@ -76,6 +77,10 @@ def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
         for name, source in (("held_out", sources.held_out), ("train", sources.train)):
             encode_split(config, source, folder / name, encode_clips, vae.config, lock)
         sharding.from_first_host(1)  # every shard is written when any host ends
+        with sharding.fail_together():
+            if config.text_from and is_first:
+                encode_texts(config, workdir, lock)
+        sharding.from_first_host(1)
 
 
 def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:

@@ -7,7 +7,9 @@ import dataclasses
 from etils import epath
 
 from sora_jax.config import DiTConfig, DiTRun, TextConfig
+from sora_jax.data.pipeline import Encode
 from sora_jax.data.records import Records
+from sora_jax.data.text_states import TextStates
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.weights import folders, workdirs
 
@@ -23,12 +25,14 @@ class Latents:
       train: training clips of all folders.
       held_out: clips of the test split, of the first folder.
       tokenizer: learned from the captions, or that of `text_from`.
+      encode: (text, length) -> token ids, or cached text states.
       hashes: of the input files.
     """
 
     train: Records
     held_out: Records
     tokenizer: Tokenizer
+    encode: Encode
     hashes: dict[str, str]
 
 
@@ -55,8 +59,20 @@ def open_latents(config: DiTRun) -> Latents:
         train=Records(*(epath.Path(folder) / "train" for _, folder in named)),
         held_out=Records(epath.Path(config.latents) / "held_out"),
         tokenizer=tokenizer,
+        encode=_text_states(config, hashes) if config.text_states else tokenizer.encode,
         hashes=hashes,
     )
+
+
+def _text_states(config: DiTRun, hashes: dict[str, str]) -> TextStates:
+    """Open the cached text states of all folders."""
+    states = TextStates(config.latents, *config.more_latents)
+    if states.encoder != hashes["text encoder"]:
+        raise ValueError(
+            f"text_states of {config.latents!r} are of another encoder than that of "
+            f"text_from {config.text_from!r}: encode its clips with this text_from"
+        )
+    return states
 
 
 def raise_problems(problems: list[str]) -> None:

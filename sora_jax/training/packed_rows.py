@@ -28,7 +28,7 @@ def row_builder(
         views,
         config.dit.patch,
         packing,
-        latents.tokenizer.encode,
+        latents.encode,
         config.text.pad_to,
         conditions=config.dit.extra_channels > 0,
     )

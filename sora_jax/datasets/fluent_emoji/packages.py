@@ -116,7 +116,7 @@ def members(archive: PathLike) -> dict[str, tuple[int, int]]:
 def unpacked(archive: Path) -> Path:
     """Return the archive without compression, for random access; written once."""
     plain = archive.with_suffix(".tar")
-    if not plain.exists():
+    if not plain.exists() or plain.stat().st_mtime < archive.stat().st_mtime:
         partial = plain.with_suffix(".partial")
         with gzip.open(archive) as source, open(partial, "wb") as target:
             shutil.copyfileobj(source, target)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 import jax
+import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from sora_jax.config import FlowConfig
 from sora_jax.diffusion import flow
 from sora_jax.families import OURS
+from sora_jax.models.contexts import encoded_before
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.training.networks import Networks
 from sora_jax.training.objectives.objective import Metrics
@@ -45,8 +47,11 @@ def loss_at(
     tokens, target = flow.add_noise(key, batch.tokens, levels)
     contexts = {}
     for name, read in batch.contexts.items():
-        encoder = networks[OURS.contexts[name]]
-        states, segments = encoder.encode(read.inputs, mesh_plan)
+        if jnp.issubdtype(read.inputs.dtype, jnp.floating):
+            states, segments = encoded_before(read.inputs)
+        else:
+            encoder = networks[OURS.contexts[name]]
+            states, segments = encoder.encode(read.inputs, mesh_plan)
         contexts[name] = Context(states=states, segments=segments, ids=read.ids)
     velocity = networks[OURS.transformer](tokens, contexts, mesh_plan=mesh_plan)
     return flow.loss(velocity, target, batch.tokens.target_mask)
