@@ -24,7 +24,7 @@ from sora_jax.config import (
 )
 
 # A whole cycle of three seconds; the first frame again closes the loop.
-CLIPS = ClipsConfig(path="data/fluent_emoji", fps=8.0, frames=25, size=(96, 96))
+CLIPS = ClipsConfig(path="data/fluent_emoji", fps=8.0, frames=25, size=(64, 64))
 VAE = VAERun(
     steps=1000,
     batch=16,
@@ -39,7 +39,7 @@ RUNS = {
     "images": VAE,
     "vae": dataclasses.replace(
         VAE,
-        steps=2400,
+        steps=600,
         batch=4,
         start_from="runs/vae_images",
         data=dataclasses.replace(CLIPS, frames=17, least_frames=17),
@@ -67,12 +67,18 @@ RUNS = {
             unroll=6,
         ),
         text=TextConfig(vocabulary=1600, unroll=2),
-        packing=PackingConfig(tokens=504, rows=4, samples=4),
+        packing=PackingConfig(tokens=224, rows=8, samples=4),
         flow=FlowConfig(shift=3.0),
         optim=OptimConfig(name="muon", lr=5e-3, warmup=100, decay=0.5, ema_decay=0.998),
         cpu_matmul_dtype="bfloat16",
         eval_every=500,
         checkpoint_every=250,
+        prompts=(
+            "a woman astronaut with dark skin on a light blue background",
+            "a man cook with light skin on a white background",
+            "a cat face on a yellow background",
+            "a rocket at night",
+        ),
     ),
 }
 
