@@ -273,7 +273,7 @@ def test_who_loses_the_workdir_stops_at_once_and_saves_nothing(tmp_path, monkeyp
     config = VAERun(steps=10**6, checkpoint_every=10**6, eval_every=10**6)
     scale = scale_setup(lambda state: ({}, {}))
 
-    def batches():
+    def batches(_):
         yield np.ones(2, np.float32)
         other = locking.Lock(epath.Path(tmp_path))
         other._write()

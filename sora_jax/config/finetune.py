@@ -46,8 +46,9 @@ class FineTune:
     held_out_clips: int = 32
     # Prompts of which videos are made at each evaluation.
     prompts: tuple[str, ...] = ()
-    # Steps between two evaluations, and two checkpoints.
+    # Steps between two evaluations, and one at the end.
     eval_every: int = 200
+    # Steps between two checkpoints, and one at the end.
     checkpoint_every: int = 200
     # How CPUs round matmul inputs (see RunConfig).
     cpu_matmul_dtype: Literal["float32", "bfloat16"] = "float32"

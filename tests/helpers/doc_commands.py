@@ -8,6 +8,7 @@ import tyro
 from sora_jax import cli
 from sora_jax.commands import caption, curate, data_build, data_show
 from sora_jax.config import Series
+from sora_jax.evals.compositions import command as compositions
 from sora_jax.plan import command as plan
 from sora_jax.sampling import checks, job, spellings
 from sora_jax.weights import export, publish
@@ -63,6 +64,14 @@ def script(path, argv):
     assert {flag[2:].replace("-", "_") for flag in flags} <= pages.names_in(path)
 
 
+def evaluate(argv):
+    if argv[0] == "compositions":
+        asked = tyro.cli(compositions.CompositionOptions, args=argv[1:])
+        compositions.check_options(asked)
+    else:
+        evaluation.check_options(tyro.cli(evaluation.JudgeOptions, args=argv))
+
+
 def check(command, needs):
     """Check a command as far as it would be before its work begins."""
     program, *argv = command
@@ -80,7 +89,7 @@ def check(command, needs):
         kind, check_data = DATA[argv[1]]
         check_data(tyro.cli(kind, args=argv[2:]))
     elif program == "sora-jax" and argv[0] == "eval":
-        evaluation.check_options(tyro.cli(evaluation.JudgeOptions, args=argv[1:]))
+        evaluate(argv[1:])
     elif program == "pip":
         extras = re.findall(r"\[([\w,]+)\]", " ".join(argv))
         known = PROJECT["project"]["optional-dependencies"]
