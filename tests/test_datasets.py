@@ -5,18 +5,22 @@ import json
 import pickle
 import subprocess
 import sys
+from typing import ClassVar
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data.backgrounds import over
 from sora_jax.data.curation.captioner import Captions
 from sora_jax.data.curation.captions import CaptionedClip
 from sora_jax.data.curation.shots import Box, CuratedShot, Scores
+from sora_jax.data.sources import tfds_index, tfds_records, tfds_store
 from sora_jax.data.sources.folder_scan import scan_folder
 from sora_jax.data.sources.stored import open_stored
 from sora_jax.data.sources.tfds_store import TfdsStore, find_directories, split_names
+from sora_jax.datasets import builder
 from sora_jax.datasets.builder import build_part
 from sora_jax.datasets.fluent_emoji import packages, splits
 from sora_jax.datasets.fluent_emoji.builder import FluentEmoji
@@ -71,6 +75,36 @@ def test_a_store_is_pickled_without_its_open_files(tmp_path):
     assert contents(pickle.loads(pickle.dumps(store))) == before
 
 
+@pytest.mark.parametrize("damage", ["missing", "short", "damaged"])
+@pytest.mark.parametrize("part", [0, 1, 2])
+def test_an_index_that_is_not_whole_is_made_again(tmp_path, damage, part):
+    build(Letters, LetterRecipe(), tmp_path, 3)
+    directories = find_directories(tmp_path / "letters")
+    index = tfds_index.index_path(directories[part], "train")
+    whole = index.read_bytes()
+    if damage == "missing":
+        index.unlink()
+    else:
+        cut = whole.index(b"\n") + 1
+        index.write_bytes(whole[:cut] if damage == "short" else whole[: cut + 9])
+    for split in ("train", "train[1:5]", "train[2:]+validation"):
+        store = TfdsStore(directories, split)
+        for number in range(len(store)):
+            name = store.describe(number).name
+            assert store.content(number) == name.encode()
+    assert index.read_bytes() == whole
+
+
+def test_a_part_of_a_split_is_planned_without_its_records(tmp_path, monkeypatch):
+    build(Letters, LetterRecipe(), tmp_path, 2)
+    directories = find_directories(tmp_path / "letters")
+    monkeypatch.setattr(tfds_store, "open_source", None)
+    monkeypatch.setattr(tfds_index, "open_source", None)
+    store = TfdsStore(directories, "train[2:4]+validation")
+    names = [store.describe(number).name for number in range(len(store))]
+    assert names == ["t4", "t1", "v0", "v1"]
+
+
 def test_damaged_clips_are_left_out_and_listed(tmp_path):
     recipe = LetterRecipe(damaged=("t1", "t4", "v0"))
     left_out = build(Letters, recipe, tmp_path, 2)
@@ -111,6 +145,60 @@ def test_keys_of_several_clips_are_refused():
 
     with pytest.raises(ValueError, match="1 keys belong to several clips, such as 'a'"):
         parts_of(Twice())
+
+
+# --- datasets of others --------------------------------------------------------------
+
+
+class Others(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Records as others write them, one of which is no video."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    url_infos: ClassVar = {}
+
+    def __init__(self, names, **kwargs):
+        self.names = names
+        super().__init__(file_format="array_record", **kwargs)
+
+    def _info(self):
+        clip, text = self.names
+        features = {clip: np.object_, text: tfds.features.Text()}
+        return tfds.core.DatasetInfo(
+            builder=self,
+            features=tfds.features.FeaturesDict(features),
+            disable_shuffling=True,
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for number in range(4):
+            content = b"no video" if number == 1 else clip_files.mp4(number + 1)
+            yield number, dict(zip(self.names, (content, f"{number}"), strict=True))
+
+
+@pytest.mark.parametrize("names", [("clip", "said"), ("video", "captions")])
+def test_a_dataset_of_others_is_read(tmp_path, caplog, names):
+    with builder._quiet():
+        Others(names, data_dir=str(tmp_path)).download_and_prepare()
+    directories = find_directories(tmp_path / "others")
+    if names != tfds_records.NATIVE:
+        with pytest.raises(ValueError, match=r"data.fields .* there are: clip, said"):
+            len(TfdsStore(directories, "train"))
+    store = TfdsStore(directories, "train", names)
+    assert [store.describe(i).name for i in range(len(store))] == [
+        "train[0]",
+        "train[2]",
+        "train[3]",
+    ]
+    assert "clips that cannot be read: 1\n  train[1]: train[1] cannot" in caplog.text
+    assert store.content(1) == clip_files.mp4(3)
+    assert store.describe(1).spec.captions[0].texts == ("2",)
+    last = TfdsStore(directories, "train[3:]", names)
+    assert (len(last), last.describe(0).name) == (1, "train[3]")
+    with pytest.raises(ValueError, match="no clip can be read"):
+        len(TfdsStore(directories, "train[1:2]", names))
 
 
 # --- what goes wrong in the middle ---------------------------------------------------

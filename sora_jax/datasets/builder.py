@@ -22,13 +22,8 @@ from etils import epath
 
 from sora_jax import locking
 from sora_jax.data.sources.listing import LeftOut
-from sora_jax.data.sources.tfds_store import (
-    INFO,
-    LEFT_OUT,
-    index_path,
-    read_index,
-    write_index,
-)
+from sora_jax.data.sources.tfds_index import INFO, clips_of
+from sora_jax.data.sources.tfds_store import LEFT_OUT
 from sora_jax.datasets.parts import WHOLE, Part, keys_of, refuse_other_parts
 from sora_jax.datasets.records import Recipe, features, to_example
 from sora_jax.files import PathLike
@@ -177,9 +172,6 @@ def _write(
         config = tfds.download.DownloadConfig(beam_options=beam_options)
         with contextlib.suppress(NoClips):
             builder.download_and_prepare(download_dir=downloads, download_config=config)
-    for split in builder.info.splits if (folder / INFO).exists() else ():
-        if not index_path(folder, split).exists():
-            write_index(folder, split)
 
 
 def _delete_broken(folder: epath.Path) -> None:
@@ -194,8 +186,9 @@ def _missing(
     """Return the clips of a part without a record, with the reason of each."""
     reasons = dict(left_out)
     missing = []
+    is_built = (folder / INFO).exists()  # not if no clip can be read
     for split, keys in keys_of(recipe, part).items():
-        built = {spec.name for spec in read_index(folder, split)}
+        built = {each.name for each in clips_of(folder, split)} if is_built else set()
         for key in keys:
             if key not in built:
                 missing.append(LeftOut(key, reasons.get(key) or _reason(recipe, key)))

@@ -1,4 +1,4 @@
-"""The record of a clip in a TFDS dataset; `data.sources.tfds_store` reads it."""
+"""The record of a clip in a TFDS dataset; `data.sources.tfds_records` reads it."""
 
 from __future__ import annotations
 
