@@ -233,11 +233,47 @@ def test_a_build_killed_before_its_last_file_knows_what_was_left_out(tmp_path):
     recipe = LetterRecipe(damaged=("t1",))
     left_out = build(Letters, recipe, tmp_path)
     before = contents(stores(tmp_path / "letters")["train"])
-    (folder,) = (tmp_path / "letters").glob("*/*")
+    (folder,) = (tmp_path / "letters").glob("*/1.0.0")
     (folder / "left_out.jsonl").unlink()
     (folder / "clips-train.jsonl").unlink()
     assert build(Letters, recipe, tmp_path) == left_out
     assert contents(stores(tmp_path / "letters")["train"]) == before
+
+
+@pytest.mark.parametrize("parts", [(1, 2), (0,)])
+def test_a_killed_build_goes_on_with_the_same_clips_only(tmp_path, parts):
+    command = [sys.executable, "-c", KILLED, str(tmp_path)]
+    subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    for changed in (LetterRecipe(train=7), LetterRecipe(said="a")):
+        for number in parts:
+            with pytest.raises(
+                ValueError, match="begun with other clips.* another --data_dir, or del"
+            ):
+                build_part(Letters, changed, Part(number, 3), tmp_path)
+    assert build(Letters, LetterRecipe(), tmp_path, 3) == []
+
+
+@pytest.mark.parametrize("change", ["clip", "content", "caption", "curation"])
+def test_a_changed_folder_is_not_built_into_the_same_dataset(tmp_path, change):
+    folder = tmp_path / "clips"
+    folder.mkdir()
+    for name in ("a.mp4", "c.mp4"):
+        (folder / name).write_bytes(clip_files.mp4(3))
+    build(VideoFolder, folder_recipe(folder), tmp_path)
+    build(VideoFolder, folder_recipe(folder), tmp_path)
+    shots = ()
+    if change == "clip":
+        (folder / "b.mp4").write_bytes(clip_files.mp4(3))
+    elif change == "content":
+        (folder / "a.mp4").write_bytes(clip_files.mp4(4))
+    elif change == "caption":
+        (folder / "a.txt").write_text("a")
+    else:
+        shots = tuple(shot(name, 0, 0, 2, shots=1) for name in ("a.mp4", "c.mp4"))
+    recipe = dataclasses.replace(folder_recipe(folder), shots=shots)
+    with pytest.raises(ValueError, match="begun with other clips"):
+        build(VideoFolder, recipe, tmp_path)
+    build(VideoFolder, recipe, tmp_path / "another")
 
 
 def test_a_full_disk_keeps_complete_parts(tmp_path):
@@ -407,6 +443,14 @@ WORLD = PlaygroundConfig(
     sizes=(((32, 32), 0.5), ((32, 48), 0.5)),
     kinds=(("one", 0.5), ("cut", 0.5)),
 )
+
+
+def test_another_world_is_not_built_into_the_same_dataset(tmp_path):
+    recipe = PlaygroundRecipe(config=dataclasses.replace(WORLD, length=1))
+    build(PlaygroundDataset, recipe, tmp_path)
+    config = dataclasses.replace(recipe.config, sizes=(((48, 32), 1.0),))
+    with pytest.raises(ValueError, match="begun with other clips"):
+        build(PlaygroundDataset, dataclasses.replace(recipe, config=config), tmp_path)
 
 
 def test_the_playground_is_stored_with_its_truth(tmp_path):

@@ -34,6 +34,13 @@ class Recipe(Protocol):
         """Return the keys of each split; a key is unique in the dataset."""
         ...
 
+    def inputs(self) -> Any:
+        """Return, as JSON data, what decides the clips beside their keys.
+
+        A dataset that was begun with other inputs is not gone on with.
+        """
+        ...
+
     def clip(self, key: str) -> StoredClip:
         """Read or make a clip.
 

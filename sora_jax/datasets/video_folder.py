@@ -50,6 +50,15 @@ class FolderRecipe:
             }
         return {split: names for split, names in chosen.items() if split != ALL}
 
+    def inputs(self) -> Any:
+        """Return sizes and labels of the files, the shots, and the captions."""
+        files = [
+            (found.name, found.size(), *dataclasses.astuple(found.label))
+            for found in self.scan.clips
+        ]
+        told = {"files": files, "shots": self.shots, "captions": dict(self.captions)}
+        return msgspec.to_builtins(told)
+
     def clip(self, key: str) -> StoredClip:
         """Read a clip: its file, or a shot cut out of it.
 
