@@ -179,6 +179,19 @@ def test_order_does_not_matter_and_a_pickle_reads_the_same(source, whole):
         assert again.spec(index).captions == source.spec(index).captions
 
 
+def test_the_digest_of_stored_clips_is_that_of_their_content(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(clip_files.mp4())
+    config = ClipsConfig(path=str(tmp_path))
+    before = open_sources(config, 1).digest
+    assert before and open_sources(config, 1).digest == before
+    content = bytearray(clip_files.mp4())
+    at = content.index(b"mdat") + len(b"mdat") + 2000
+    content[at : at + 1] = bytes([content[at] ^ 1])
+    (tmp_path / "a.mp4").write_bytes(content)
+    assert open_sources(config, 1).digest != before
+
+
 def test_captions_of_an_excerpt_tell_what_it_shows():
     clips = open_clips(Take())
     said = [

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,7 +14,7 @@ from sora_jax import hashes
 from sora_jax.config import ClipsConfig, DataConfig
 from sora_jax.data.sources.opening import open_store
 from sora_jax.data.sources.protocol import ClipSpec, Sources
-from sora_jax.data.sources.stored import StoredClips, open_stored
+from sora_jax.data.sources.stored import StoredClips, StoredSpec, open_stored
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.source import Playground
 
@@ -56,13 +57,18 @@ def _stored(data: ClipsConfig, held_out: int) -> Sources:
 
 
 def _digest(*sources: StoredClips) -> str:
-    """Hash the metadata of stored clips, by which a changed dataset is told."""
-    told = [
-        [msgspec.to_builtins(source.store.describe(part.clip)), part.start, part.frames]
+    """Hash stored clips, by which a changed dataset is told."""
+    return hashes.of_items(
+        [_without_truth(source.store.describe(part.clip)), part.start, part.frames]
         for source in sources
         for part in source.excerpts
-    ]
-    return hashes.of_json({"clips": told})
+    )
+
+
+def _without_truth(stored: StoredSpec) -> Any:
+    # It is large, and the hash of the file covers what is seen of it.
+    spec = dataclasses.replace(stored.spec, truth=None)
+    return msgspec.to_builtins(dataclasses.replace(stored, spec=spec))
 
 
 def _object_boxes(spec: ClipSpec) -> Bool[np.ndarray, "t h w"]:

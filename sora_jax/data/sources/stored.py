@@ -34,11 +34,15 @@ class StoredSpec:
       name: of the clip in its store; errors name it.
       spec: of the file: its own size, rate and number of frames.
       is_loop: whether its first frame follows its last.
+      file_size: bytes of the file; 0 if unknown.
+      file_hash: see `hashes.of_bytes`; "" if unknown.
     """
 
     name: str
     spec: ClipSpec
     is_loop: bool = False
+    file_size: int = 0
+    file_hash: str = ""
 
     @property
     def is_picture(self) -> bool:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import UInt8
 
+from sora_jax import hashes
 from sora_jax.data.sources.probing import probe
 from sora_jax.data.sources.protocol import ClipSpec
 from sora_jax.data.sources.stored import StoredSpec
@@ -35,6 +36,9 @@ def spec_of(example: Mapping[str, Any]) -> StoredSpec:
     return StoredSpec(
         name=example["id"].decode(),
         is_loop=bool(example["is_loop"]),
+        # Datasets of earlier versions lack both.
+        file_size=int(example.get("file_size", 0)),
+        file_hash=example.get("file_hash", b"").decode(),
         spec=ClipSpec(
             frames=frames,
             height=int(example["height"]),
@@ -71,10 +75,17 @@ def foreign_spec(
     Raises:
       ValueError: its video cannot be read.
     """
-    found = probe(video_of(example[fields[0]]), name)
+    content = video_of(example[fields[0]])
+    found = probe(content, name)
     texts = tuple(texts_of(example[fields[1]]))
     said = (Caption(texts=texts, start=0, stop=found.frames),) if texts else ()
-    return StoredSpec(name=name, spec=dataclasses.replace(found, captions=said))
+    encoded = content if isinstance(content, bytes) else content.tobytes()
+    return StoredSpec(
+        name=name,
+        spec=dataclasses.replace(found, captions=said),
+        file_size=len(encoded),
+        file_hash=hashes.of_bytes(encoded),
+    )
 
 
 def texts_of(value: Any) -> Iterable[str]:
