@@ -7,11 +7,12 @@ import subprocess
 import sys
 from typing import ClassVar
 
+import msgspec
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from sora_jax import hashes
+from sora_jax import hashes, limits
 from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data.backgrounds import over
 from sora_jax.data.curation.captioner import Captions
@@ -408,8 +409,8 @@ def test_shots_are_cut_and_keep_their_scores(tmp_path):
     assert specs["a.mp4#0"].spec.shape == (4, 40, 64)
     second = specs["a.mp4#1"]
     assert second.spec.shape == (5, 40, 64) and second.is_loop
+    assert specs["a.mp4#0"].spec.captions[0].texts == ("waves",)
     assert second.spec.captions[0].texts == (
-        "waves",
         "a wave",
         "A wave moves.",
         "A wave moves. It stays.",
@@ -430,10 +431,62 @@ def test_shots_are_cut_and_keep_their_scores(tmp_path):
     assert np.abs(frames - clip_files.rgb()[4:9, 4:44]).mean() < 4
 
 
+def test_files_that_changed_since_are_left_out(tmp_path):
+    for name in ("a.mp4", "b.mp4", "c.mp4"):
+        (tmp_path / name).write_bytes(clip_files.mp4())
+    same = hashes.of_file(tmp_path / "a.mp4")
+    other = f"xxh3:{0:016x}"
+    shots = tuple(
+        shot(f"{name}.mp4", 0, 0, 4, hash=kept)
+        for name, kept in (("a", same), ("b", other), ("c", same))
+    )
+    said = Captions(short="c", dense="", camera="")
+    line = CaptionedClip(id="c.mp4#0", hash=other, captions=said, model="m", prompt="")
+    recipe = FolderRecipe(scan_folder(tmp_path), shots, {"c.mp4#0": line})
+    left_out = dict(build(VideoFolder, recipe, tmp_path / "out"))
+    assert sorted(left_out) == ["b.mp4#0", "c.mp4#0"]
+    assert "has changed since it was curated: run" in left_out["b.mp4#0"]
+    assert "has changed since it was captioned: run" in left_out["c.mp4#0"]
+
+
+def test_captions_of_a_file_are_those_of_its_only_shot(tmp_path, caplog):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(clip_files.mp4())
+    shots = [shot("a.mp4", 0, 0, 4), shot("b.mp4", 0, 0, 4), shot("b.mp4", 1, 4, 9)]
+    lines = [
+        CaptionedClip(
+            id=name,
+            hash="",
+            captions=Captions(short=name, dense="", camera=""),
+            model="m",
+            prompt="",
+        )
+        for name in ("a.mp4", "b.mp4", "gone.mp4")
+    ]
+    for name, rows in (("curation", shots), ("captions", lines)):
+        text = msgspec.json.Encoder().encode_lines(rows)
+        (tmp_path / f"{name}.jsonl").write_bytes(text)
+    tables = (tmp_path / "curation.jsonl", tmp_path / "captions.jsonl")
+    recipe = folder_recipe(tmp_path, *tables)
+    assert "captions without a clip: 2 ('b.mp4', 'gone.mp4')" in caplog.text
+    said = recipe.clip("a.mp4#0").stored.spec.captions
+    assert said[0].texts == ("a.mp4",)
+    assert recipe.clip("b.mp4#0").stored.spec.captions == ()
+
+
+def test_shots_are_cut_out_of_files_of_any_size(tmp_path, monkeypatch):
+    content = clip_files.mp4()
+    (tmp_path / "a.mp4").write_bytes(content)
+    shots = (shot("a.mp4", 0, 0, 4), shot("a.mp4", 1, 4, 9))
+    recipe = FolderRecipe(scan_folder(tmp_path), shots)
+    monkeypatch.setattr(limits, "CLIP_BYTES", len(content) - 1)
+    assert recipe.clip("a.mp4#1").stored.spec.shape == (5, 40, 64)
+    with pytest.raises(ValueError, match="is larger than"):
+        FolderRecipe(scan_folder(tmp_path)).clip("a.mp4")
+
+
 def test_a_curation_of_another_folder_is_refused(tmp_path):
     (tmp_path / "a.mp4").write_bytes(clip_files.mp4(1))
-    import msgspec
-
     line = msgspec.json.encode(shot("gone.mp4", 0, 0, 4, shots=1))
     (tmp_path / "curation.jsonl").write_bytes(line + b"\n")
     with pytest.raises(ValueError, match=r"1 files that are not .*'gone.mp4'"):
