@@ -25,7 +25,8 @@ from sora_jax.data.sources.tfds_store import TfdsStore, find_directories, split_
 from sora_jax.datasets import builder
 from sora_jax.datasets.builder import build_part
 from sora_jax.datasets.fluent_emoji import packages, splits
-from sora_jax.datasets.fluent_emoji.builder import FluentEmoji
+from sora_jax.datasets.fluent_emoji.builder import EmojiRecipe, FluentEmoji
+from sora_jax.datasets.fluent_emoji.characters import characters
 from sora_jax.datasets.parts import Part, parts_of
 from sora_jax.datasets.playground import PlaygroundDataset, PlaygroundRecipe
 from sora_jax.datasets.video_folder import FolderRecipe, VideoFolder, folder_recipe
@@ -322,6 +323,33 @@ def test_the_artists_set_has_its_splits_and_captions(emoji):
     assert held_out.truth["role"] and held_out.truth["tone"]
     assert held_out.truth["tone"] in " ".join(held_out.captions[0].texts)
     assert len(held_out.captions[0].texts) > 5
+
+
+@pytest.mark.parametrize("only_mit", [True, False])
+def test_each_pair_of_a_held_out_triple_is_trained_on(only_mit):
+    recipe = EmojiRecipe({}, only_mit=only_mit)
+    by_file = {each.file: each for each in characters()}
+    found = {
+        split: [by_file[key] for key in keys] for split, keys in recipe.splits().items()
+    }
+    assert {split: len(members) for split, members in found.items()} == {
+        splits.TRAIN: 1806 if only_mit else 1896,
+        splits.VALIDATION: 25 if only_mit else 30,
+        splits.COMPOSITION: 183,
+    }
+    of_mit = [each for each in found[splits.TRAIN] if each.is_in_mit_set]
+    trained = {pair for each in of_mit for pair in splits.pairs_of(each)}
+    triples = {(each.role, each.gender, each.tone) for each in found[splits.TRAIN]}
+    for each in found[splits.COMPOSITION]:
+        assert splits.pairs_of(each) <= trained
+        assert (each.role, each.gender, each.tone) not in triples
+
+
+def test_a_triple_whose_pair_no_other_clip_shows_is_not_held_out():
+    first = splits.split_of(characters())[splits.COMPOSITION][0]
+    same = (first.role, first.tone)
+    others = [each for each in characters() if (each.role, each.tone) != same]
+    assert first not in splits.split_of([*others, first])[splits.COMPOSITION]
 
 
 def test_the_artists_loops_close_and_keep_alpha(emoji):

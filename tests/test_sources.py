@@ -179,6 +179,25 @@ def test_order_does_not_matter_and_a_pickle_reads_the_same(source, whole):
         assert again.spec(index).captions == source.spec(index).captions
 
 
+@pytest.mark.parametrize(
+    ("split", "held_out"),
+    [("train", "train[:50%]"), ("all", "train"), ("train", "all")],
+)
+def test_clips_that_are_trained_on_are_not_held_out(tmp_path, split, held_out):
+    folder = clip_files.write_kinds(tmp_path / "clips")
+    build_part(VideoFolder, folder_recipe(folder), Part(0, 1), tmp_path)
+    config = ClipsConfig(path=str(tmp_path / "video_folder"), held_out=held_out)
+    with pytest.raises(ValueError, match=r"clips in common, such as .*'train\[5%:\]'"):
+        open_sources(dataclasses.replace(config, split=split), 9)
+    open_sources(
+        dataclasses.replace(config, split="train[50%:]", held_out="train[:50%]"), 9
+    )
+    if "[" not in held_out:
+        with pytest.raises(ValueError, match="clips in common"):
+            config = dataclasses.replace(config, path=str(folder), split=split)
+            open_sources(config, 99)
+
+
 def test_the_digest_of_stored_clips_is_that_of_their_content(tmp_path):
     for name in ("a.mp4", "b.mp4"):
         (tmp_path / name).write_bytes(clip_files.mp4())

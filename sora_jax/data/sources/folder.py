@@ -148,9 +148,10 @@ def stored_spec(found: FoundClip, content: bytes) -> StoredSpec:
 
 
 def split_names(names: Sequence[str]) -> dict[str, list[str]]:
-    """Divide clips by the hash of their names, so that more clips move none.
+    """Divide clips by the hash of their names, which more clips do not change.
 
-    Of two clips or more, at least one is in either split.
+    Of two clips or more, at least one is in either split: where no hash is low enough,
+    the lowest one is held out, until a clip with a lower one is added.
     """
     ordered = sorted(names, key=_place)
     held = sum(_place(name) < HELD_OUT for name in names)
