@@ -32,6 +32,14 @@ def of_json(data: Any) -> str:
     return of_bytes(json.dumps(data, sort_keys=True).encode())
 
 
+def of_items(items: Iterable[Any]) -> str:
+    """Hash JSON data item by item, with one in memory."""
+    digest = xxhash.xxh3_64()
+    for item in items:
+        digest.update(json.dumps(item, sort_keys=True).encode() + b"\n")
+    return f"xxh3:{digest.hexdigest()}"
+
+
 def of_file(path: PathLike) -> str:
     """Hash a file, or look up the hash that its bucket stores.
 

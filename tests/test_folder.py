@@ -195,6 +195,12 @@ def test_splits_are_by_name_and_grow():
     )
     assert 10 <= len(after["validation"]) <= 35
     assert set(before["validation"]) <= set(after["validation"])
+    # Nothing moves but the one clip that is held out since there must be one.
+    for count in range(5, 20):
+        few, more = split_names(names[:count]), split_names(names[: count + 1])
+        moved = set(few["validation"]) - set(more["validation"])
+        assert len(moved) <= 1 and (not moved or len(few["validation"]) == 1)
+        assert set(more["train"]) <= {*few["train"], *moved, names[count]}
     for count in range(4):
         few = split_names(names[:count])
         assert len(few["validation"]) == min(1, max(0, count - 1))

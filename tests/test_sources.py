@@ -1,5 +1,6 @@
 """The contract of a source of clips: every source goes through all of it."""
 
+import dataclasses
 import pickle
 
 import numpy as np
@@ -10,7 +11,7 @@ from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data.backgrounds import over
 from sora_jax.data.sources.folder import open_folder
 from sora_jax.data.sources.protocol import ClipSpec, captions_between
-from sora_jax.data.sources.stored import open_stored
+from sora_jax.data.sources.stored import StoredSpec, open_stored
 from sora_jax.data.sources.tfds_store import TfdsStore, find_directories
 from sora_jax.datasets.builder import build_part
 from sora_jax.datasets.fluent_emoji.builder import FluentEmoji
@@ -55,7 +56,46 @@ def artists_dataset(folder):
     return open_clips(TfdsStore(found, "test_composition"))
 
 
-SOURCES = (playground, folder_of_clips, dataset_in_parts, artists_dataset)
+# What is shown from each frame on, at 24 frames per second.
+TAKE = {0: ("a cube",), 25: ("a ball", "a sphere"), 43: ("a cone",), 92: ()}
+
+
+@dataclasses.dataclass(frozen=True)
+class Take:
+    """A store of one long clip with captions of its stretches."""
+
+    def __len__(self):
+        return 1
+
+    def describe(self, index):
+        edges = list(TAKE)
+        said = [Caption(texts=("a cube, then others",), start=0, stop=edges[-1])]
+        said += [
+            Caption(texts=texts, start=start, stop=stop)
+            for (start, texts), stop in zip(TAKE.items(), edges[1:], strict=False)
+        ]
+        spec = ClipSpec(frames=edges[-1], height=16, width=16, fps=24.0)
+        return StoredSpec(
+            name="take", spec=dataclasses.replace(spec, captions=tuple(said))
+        )
+
+    def content(self, index):
+        return np.broadcast_to(
+            np.arange(92, dtype=np.uint8)[:, None, None, None], (92, 16, 16, 3)
+        ).copy()
+
+
+def excerpts_of_a_take(folder):
+    return open_clips(Take())
+
+
+SOURCES = (
+    excerpts_of_a_take,
+    playground,
+    folder_of_clips,
+    dataset_in_parts,
+    artists_dataset,
+)
 
 
 @pytest.fixture(scope="module", params=SOURCES, ids=lambda make: make.__name__)
@@ -137,6 +177,62 @@ def test_order_does_not_matter_and_a_pickle_reads_the_same(source, whole):
         same(again.read(index), whole[index])
         same(source.read(index), whole[index])
         assert again.spec(index).captions == source.spec(index).captions
+
+
+@pytest.mark.parametrize(
+    ("split", "held_out"),
+    [("train", "train[:50%]"), ("all", "train"), ("train", "all")],
+)
+def test_clips_that_are_trained_on_are_not_held_out(tmp_path, split, held_out):
+    folder = clip_files.write_kinds(tmp_path / "clips")
+    build_part(VideoFolder, folder_recipe(folder), Part(0, 1), tmp_path)
+    config = ClipsConfig(path=str(tmp_path / "video_folder"), held_out=held_out)
+    with pytest.raises(ValueError, match=r"clips in common, such as .*'train\[5%:\]'"):
+        open_sources(dataclasses.replace(config, split=split), 9)
+    open_sources(
+        dataclasses.replace(config, split="train[50%:]", held_out="train[:50%]"), 9
+    )
+    if "[" not in held_out:
+        with pytest.raises(ValueError, match="clips in common"):
+            config = dataclasses.replace(config, path=str(folder), split=split)
+            open_sources(config, 99)
+
+
+def test_the_digest_of_stored_clips_is_that_of_their_content(tmp_path):
+    for name in ("a.mp4", "b.mp4"):
+        (tmp_path / name).write_bytes(clip_files.mp4())
+    config = ClipsConfig(path=str(tmp_path))
+    before = open_sources(config, 1).digest
+    assert before and open_sources(config, 1).digest == before
+    content = bytearray(clip_files.mp4())
+    at = content.index(b"mdat") + len(b"mdat") + 2000
+    content[at : at + 1] = bytes([content[at] ^ 1])
+    (tmp_path / "a.mp4").write_bytes(content)
+    assert open_sources(config, 1).digest != before
+
+
+def test_captions_of_an_excerpt_tell_what_it_shows():
+    clips = open_clips(Take())
+    said = [
+        [(each.start, each.stop, *each.texts) for each in clips.spec(index).captions]
+        for index in range(len(clips))
+    ]
+    assert said == [
+        [
+            (0, 9, "a cube, then a ball", "a cube, then a sphere"),
+            (0, 8, "a cube"),
+            (8, 9, "a ball", "a sphere"),
+        ],
+        [
+            (0, 9, "a ball, then a cone", "a sphere, then a cone"),
+            (0, 5, "a ball", "a sphere"),
+            (5, 9, "a cone"),
+        ],
+        [(0, 9, "a cone")],
+    ]
+    whole = open_stored(Take(), ClipsConfig(path="x", frames=29))
+    texts = [each.texts[0] for each in whole.spec(0).captions]
+    assert texts == ["a cube, then others", "a cube", "a ball", "a cone"]
 
 
 def test_captions_of_a_part_count_from_its_beginning():

@@ -17,7 +17,13 @@ from sora_jax.config import PlaygroundConfig
 from sora_jax.data.sources import tfds_store
 from sora_jax.data.sources.listing import LeftOut
 from sora_jax.datasets.builder import ClipDataset, build_part
-from sora_jax.datasets.parts import Part, complete_parts, count_parts, parts_of
+from sora_jax.datasets.parts import (
+    Part,
+    complete_parts,
+    count_parts,
+    parts_of,
+    recipe_hash,
+)
 from sora_jax.datasets.records import Recipe
 from sora_jax.files import located, quoted
 
@@ -158,16 +164,16 @@ def _built(
     parts: Sequence[Part],
 ) -> Iterator[list[LeftOut]]:
     beam = beam_options(options.beam)
-    workers = min(options.workers, len(parts))
+    workers, digest = min(options.workers, len(parts)), recipe_hash(recipe)
     if workers == 1 or beam is not None:
         for part in parts:
-            yield build_part(kind, recipe, part, options.data_dir, beam)
+            yield build_part(kind, recipe, part, options.data_dir, beam, digest)
         return
     # Forks of a process with threads may hang.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, context) as pool:
         tasks = [
-            pool.submit(build_part, kind, recipe, part, options.data_dir)
+            pool.submit(build_part, kind, recipe, part, options.data_dir, None, digest)
             for part in parts
         ]
         try:

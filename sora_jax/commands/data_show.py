@@ -11,7 +11,7 @@ from etils import epath
 
 from sora_jax import cli
 from sora_jax.data import outputs
-from sora_jax.data.sources import summary, tfds_store
+from sora_jax.data.sources import summary, tfds_records, tfds_store
 from sora_jax.data.sources.folder import FolderStore, measure, split_names
 from sora_jax.data.sources.folder_scan import scan_folder
 from sora_jax.data.sources.stored import ClipStore
@@ -29,7 +29,7 @@ class ShowOptions:
     # Only this split.
     split: str = ""
     # Features of video and caption, for datasets that others have built.
-    fields: tuple[str, str] = tfds_store.NATIVE
+    fields: tuple[str, str] = tfds_records.NATIVE
     # A contact sheet to write: .png.
     out: str = ""
 

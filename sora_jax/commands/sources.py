@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -13,7 +14,8 @@ from sora_jax import hashes
 from sora_jax.config import ClipsConfig, DataConfig
 from sora_jax.data.sources.opening import open_store
 from sora_jax.data.sources.protocol import ClipSpec, Sources
-from sora_jax.data.sources.stored import StoredClips, open_stored
+from sora_jax.data.sources.stored import StoredClips, StoredSpec, open_stored
+from sora_jax.files import quoted
 from sora_jax.worlds.playground.boxes import object_boxes
 from sora_jax.worlds.playground.source import Playground
 
@@ -50,19 +52,46 @@ def _stored(data: ClipsConfig, held_out: int) -> Sources:
             test.split,
         )
         test = dataclasses.replace(data, length=held_out)
-        store = train.store
-    held = open_stored(store, test)
+        held = open_stored(train.store, test)
+    else:
+        held = open_stored(store, test)
+        _refuse_common(train, held)
     return Sources(train=train, held_out=held, digest=_digest(train, held))
 
 
+def _refuse_common(train: StoredClips, held: StoredClips) -> None:
+    """Refuse evaluation clips that are trained on.
+
+    Raises:
+      ValueError: names the splits, and a clip of both.
+    """
+    common = sorted(_names(train) & _names(held))
+    if common:
+        raise ValueError(
+            f"data.split {train.config.split!r} and data.held_out "
+            f"{held.config.split!r} have {len(common)} clips in common, such as "
+            f"{quoted(common[0])}: give splits that share none, such as 'train' and "
+            "'validation', or of a dataset 'train[5%:]' and 'train[:5%]'"
+        )
+
+
+def _names(clips: StoredClips) -> set[str]:
+    return {clips.store.describe(part.clip).name for part in clips.excerpts}
+
+
 def _digest(*sources: StoredClips) -> str:
-    """Hash the metadata of stored clips, by which a changed dataset is told."""
-    told = [
-        [msgspec.to_builtins(source.store.describe(part.clip)), part.start, part.frames]
+    """Hash stored clips, by which a changed dataset is told."""
+    return hashes.of_items(
+        [_without_truth(source.store.describe(part.clip)), part.start, part.frames]
         for source in sources
         for part in source.excerpts
-    ]
-    return hashes.of_json({"clips": told})
+    )
+
+
+def _without_truth(stored: StoredSpec) -> Any:
+    # It is large, and the hash of the file covers what is seen of it.
+    spec = dataclasses.replace(stored.spec, truth=None)
+    return msgspec.to_builtins(dataclasses.replace(stored, spec=spec))
 
 
 def _object_boxes(spec: ClipSpec) -> Bool[np.ndarray, "t h w"]:

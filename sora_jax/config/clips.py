@@ -22,7 +22,7 @@ class ClipsConfig:
     # Split of a dataset, in TFDS's notation, such as "train" or "train[:90%]". Of a
     # folder, clips are split by their names: "train", "validation" or "all".
     split: str = "train"
-    # Split of the held-out clips.
+    # Split of the held-out clips; it shares none with the split of training.
     held_out: str = "validation"
     # (feature, feature) of video and caption, for records of other datasets.
     fields: tuple[str, str] = ("video", "captions")

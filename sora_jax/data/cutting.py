@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import UInt8
 
 from sora_jax.data import animations, decoding, encoders, pictures, video
+from sora_jax.files import PathLike
 
 # Of WebP, for clips with alpha, which H.264 cannot store.
 _ALPHA = {"quality": 95, "alpha_quality": 100, "method": 4}
@@ -36,22 +37,26 @@ class Cut(NamedTuple):
     width: int
 
 
-def cut(content: bytes, name: str, part: Cut, fps: float) -> bytes:
+def cut(source: bytes | PathLike, name: str, part: Cut, fps: float) -> bytes:
     """Return a part as an mp4 file, or as an animated WebP if it has alpha.
 
     Frames follow at a constant rate, are visually lossless, and have even sizes. Sound
     is left out.
 
     Args:
-      content: of a video file.
+      source: path of a video file, of any size, or its content.
       name: of the clip, in errors.
       part: to cut out.
       fps: frames per second of the new file.
 
     Raises:
-      ValueError: the content cannot be read, or has no such part.
+      ValueError: the file cannot be read, or has no such part.
     """
-    frames = _frames(content, name, part, fps)
+    if isinstance(source, bytes):
+        shown = decoding.decode_bytes(source, name, keep_alpha=True)
+    else:
+        shown = decoding.decode(source, field="clip", keep_alpha=True)
+    frames = _frames(shown, part, fps)
     first = next(frames, None)
     if first is None:
         raise ValueError(
@@ -89,13 +94,13 @@ def _joined(
 
 
 def _frames(
-    content: bytes, name: str, part: Cut, fps: float
+    decoded: Iterator[decoding.TimedFrame], part: Cut, fps: float
 ) -> Iterator[UInt8[np.ndarray, "h w c"]]:
     """Yield cropped frames at a constant rate, with two in memory."""
     step = 1 / Fraction(fps).limit_denominator(1001)
     slack = float(step) / 4  # times in tables are rounded
     count, before = 0, None
-    for shown in decoding.decode_bytes(content, name, keep_alpha=True):
+    for shown in decoded:
         while before is not None and part.start + count * step + slack < shown.begin:
             yield before
             count += 1

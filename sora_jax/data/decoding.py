@@ -79,7 +79,11 @@ def _frame_rate(shown: Sequence[TimedFrame]) -> float:
 
 
 def decode(
-    path: PathLike, *, field: str = "--video", limits: Limits = LIMITS
+    path: PathLike,
+    *,
+    field: str = "--video",
+    keep_alpha: bool = False,
+    limits: Limits = LIMITS,
 ) -> Iterator[TimedFrame]:
     """Yield a video's frames in display order, with one in memory.
 
@@ -88,13 +92,15 @@ def decode(
     Args:
       path: a video file (`containers.DEMUXERS`) or an animated WebP; may be `gs://`.
       field: the flag or config field that error messages name.
+      keep_alpha: whether pictures of a video with alpha have a fourth channel.
       limits: how large its frames may be, and how long they may last.
 
     Raises:
       ValueError: the file is missing, holds no video, is damaged (says after how many
         frames), or exceeds the limits.
     """
-    return _checked(existing(path, field), f"{field} {quoted(path)}", limits)
+    named = f"{field} {quoted(path)}"
+    return _checked(existing(path, field), named, limits, keep_alpha)
 
 
 def decode_bytes(

@@ -22,14 +22,16 @@ from etils import epath
 
 from sora_jax import locking
 from sora_jax.data.sources.listing import LeftOut
-from sora_jax.data.sources.tfds_store import (
-    INFO,
-    LEFT_OUT,
-    index_path,
-    read_index,
-    write_index,
+from sora_jax.data.sources.tfds_index import INFO, clips_of
+from sora_jax.data.sources.tfds_store import LEFT_OUT
+from sora_jax.datasets.parts import (
+    WHOLE,
+    Part,
+    keys_of,
+    recipe_hash,
+    refuse_other_parts,
+    refuse_other_recipe,
 )
-from sora_jax.datasets.parts import WHOLE, Part, keys_of, refuse_other_parts
 from sora_jax.datasets.records import Recipe, features, to_example
 from sora_jax.files import PathLike
 from sora_jax.workdir import explain_full_disk, write_bytes
@@ -130,11 +132,21 @@ def build_part(
     part: Part,
     data_dir: PathLike,
     beam_options: Any = None,
+    digest: str = "",
 ) -> list[LeftOut]:
     """Build a part, unless it is complete; return the clips that were left out.
 
+    Args:
+      kind: of the dataset.
+      recipe: of the dataset.
+      part: to build.
+      data_dir: folder of datasets.
+      beam_options: of Apache Beam's pipeline; None builds without it.
+      digest: hash of the recipe, if it was computed before.
+
     Raises:
-      ValueError: the dataset has other parts already, or another process builds this.
+      ValueError: the dataset has other parts or other clips already, or another
+        process builds this part.
       OSError: the disk is full; complete parts are kept.
     """
     with tempfile.TemporaryDirectory() as downloads, _quiet():
@@ -146,8 +158,12 @@ def build_part(
         )
         folder = epath.Path(builder.data_dir)
         refuse_other_parts(folder.parent.parent, part)
-        if not (folder / LEFT_OUT).exists():
+        digest = digest or recipe_hash(recipe)
+        if (folder / LEFT_OUT).exists():
+            refuse_other_recipe(folder.parent.parent, part, digest)
+        else:
             with locking.only_run(folder.parent), explain_full_disk(folder, 0):
+                refuse_other_recipe(folder.parent.parent, part, digest)
                 _delete_broken(folder)
                 _write(builder, folder, downloads, beam_options)
                 missing = _missing(recipe, part, folder, builder.left_out)
@@ -177,9 +193,6 @@ def _write(
         config = tfds.download.DownloadConfig(beam_options=beam_options)
         with contextlib.suppress(NoClips):
             builder.download_and_prepare(download_dir=downloads, download_config=config)
-    for split in builder.info.splits if (folder / INFO).exists() else ():
-        if not index_path(folder, split).exists():
-            write_index(folder, split)
 
 
 def _delete_broken(folder: epath.Path) -> None:
@@ -194,8 +207,9 @@ def _missing(
     """Return the clips of a part without a record, with the reason of each."""
     reasons = dict(left_out)
     missing = []
+    is_built = (folder / INFO).exists()  # not if no clip can be read
     for split, keys in keys_of(recipe, part).items():
-        built = {spec.name for spec in read_index(folder, split)}
+        built = {each.name for each in clips_of(folder, split)} if is_built else set()
         for key in keys:
             if key not in built:
                 missing.append(LeftOut(key, reasons.get(key) or _reason(recipe, key)))

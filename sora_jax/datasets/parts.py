@@ -8,10 +8,13 @@ from collections import Counter
 
 from etils import epath
 
+from sora_jax import hashes
 from sora_jax.data.sources.tfds_store import LEFT_OUT
 from sora_jax.datasets.records import Recipe
 from sora_jax.files import quoted
+from sora_jax.workdir import read_json, write_json
 
+_RECIPE = "recipe.json"  # of a part: the hash of the recipe that it is built by
 PART_CLIPS = 1024  # clips in a part, unless parts are given
 
 
@@ -86,3 +89,35 @@ def refuse_other_parts(folder: epath.Path, part: Part) -> None:
                 f"{str(folder)!r} holds {path.name}, of another number of parts than "
                 f"{part.of}: give the former number, or delete the folder"
             )
+
+
+def recipe_hash(recipe: Recipe) -> str:
+    """Hash the keys of a recipe, and what decides its clips."""
+    splits = {split: list(keys) for split, keys in recipe.splits().items()}
+    return hashes.of_json({"splits": splits, "inputs": recipe.inputs()})
+
+
+def refuse_other_recipe(folder: epath.Path, part: Part, digest: str) -> None:
+    """Refuse to build into a dataset of other clips; note the recipe of a new part.
+
+    Args:
+      folder: of the dataset.
+      part: that is built.
+      digest: hash of its recipe.
+
+    Raises:
+      ValueError: files, captions, curation or config have changed.
+    """
+    own = folder / part.name / _RECIPE
+    # Each part was compared with the first one when it was begun.
+    others = sorted(folder.glob(f"part-*-of-*/{_RECIPE}"))[:1]
+    for path in [*others, *([own] if own.exists() else [])]:
+        kept = read_json(path, "delete the folder, and build again").get("hash")
+        if kept != digest:
+            raise ValueError(
+                f"{str(folder)!r} was begun with other clips: files, captions, "
+                "curation or config have changed since. Give another --data_dir, or "
+                "delete the folder"
+            )
+    if not own.exists():
+        write_json(own, {"hash": digest})

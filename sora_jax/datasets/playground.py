@@ -49,6 +49,10 @@ class PlaygroundRecipe:
             for split, count in counts.items()
         }
 
+    def inputs(self) -> Any:
+        """Return the config of the clips."""
+        return msgspec.to_builtins(dataclasses.asdict(self))
+
     def clip(self, key: str) -> StoredClip:
         """Render a clip: visually lossless mp4, or PNG for a picture."""
         split, _, number = key.rpartition("-")

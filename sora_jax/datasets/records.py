@@ -1,4 +1,4 @@
-"""The record of a clip in a TFDS dataset; `data.sources.tfds_store` reads it."""
+"""The record of a clip in a TFDS dataset; `data.sources.tfds_records` reads it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 import tensorflow_datasets as tfds
 
+from sora_jax import hashes
 from sora_jax.data.sources.stored import StoredSpec
-
-DESCRIPTION = "Encoded clips with captions and scores."
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -34,6 +33,13 @@ class Recipe(Protocol):
         """Return the keys of each split; a key is unique in the dataset."""
         ...
 
+    def inputs(self) -> Any:
+        """Return, as JSON data, what decides the clips beside their keys.
+
+        A dataset that was begun with other inputs is not gone on with.
+        """
+        ...
+
     def clip(self, key: str) -> StoredClip:
         """Read or make a clip.
 
@@ -51,6 +57,8 @@ def features() -> tfds.features.FeaturesDict:
             "id": text(),
             # Bytes as they are: `features.Video` would need TensorFlow and ffmpeg.
             "video": np.object_,
+            "file_size": np.int64,
+            "file_hash": text(),
             "captions": tfds.features.Sequence(text()),
             # JSON: the captions of stretches of time.
             "stretches": text(),
@@ -72,7 +80,7 @@ def to_example(clip: StoredClip) -> dict[str, Any]:
     """Return the record of a clip.
 
     Raises:
-      ValueError: it has no caption, which training needs, or an empty one.
+      ValueError: a caption of it is empty.
     """
     stored, spec = clip.stored, clip.stored.spec
     texts = [text for caption in spec.captions for text in caption.texts]
@@ -82,6 +90,8 @@ def to_example(clip: StoredClip) -> dict[str, Any]:
     return {
         "id": stored.name,
         "video": clip.content,
+        "file_size": len(clip.content),
+        "file_hash": hashes.of_bytes(clip.content),
         "captions": list(spec.captions[0].texts) if spec.captions else [],
         "stretches": json.dumps(stretches),
         "frames": spec.frames,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
 import msgspec
 
+from sora_jax import hashes
 from sora_jax.data.curation.captions import CaptionedClip, read_captions
 from sora_jax.data.curation.shots import CuratedShot, read_curation
 from sora_jax.data.cutting import Cut, crop_picture, cut
@@ -19,6 +22,8 @@ from sora_jax.data.sources.sidecars import Label
 from sora_jax.datasets.builder import ClipDataset
 from sora_jax.datasets.records import StoredClip
 from sora_jax.files import PathLike, quoted
+
+_logger = logging.getLogger(__name__)
 
 
 class VideoFolder(ClipDataset):
@@ -50,6 +55,15 @@ class FolderRecipe:
             }
         return {split: names for split, names in chosen.items() if split != ALL}
 
+    def inputs(self) -> Any:
+        """Return sizes and labels of the files, the shots, and the captions."""
+        files = [
+            (found.name, found.size(), *dataclasses.astuple(found.label))
+            for found in self.scan.clips
+        ]
+        told = {"files": files, "shots": self.shots, "captions": dict(self.captions)}
+        return msgspec.to_builtins(told)
+
     def clip(self, key: str) -> StoredClip:
         """Read a clip: its file, or a shot cut out of it.
 
@@ -58,11 +72,13 @@ class FolderRecipe:
         """
         shot = self._shots.get(key)
         found = self._found[shot.file if shot else key]
-        content = found.read()
-        label = found.label + self._told(key)
+        line = self.captions.get(self._captioned(key))
         if shot is not None:
-            content = _shot_content(content, shot)
-            label += Label(scores=_scores(shot))
+            self._refuse_changed(found, shot.hash, "curated")
+        if line is not None:
+            self._refuse_changed(found, line.hash, "captioned")
+        label = _label(found, shot, line)
+        content = found.read() if shot is None else _shot_content(found, shot)
         found = dataclasses.replace(found, name=key, label=label)
         stored = stored_spec(found, content)
         if shot is not None:
@@ -80,14 +96,45 @@ class FolderRecipe:
     def _shots(self) -> dict[str, CuratedShot]:
         return {shot.id: shot for shot in self.shots}
 
-    def _told(self, key: str) -> Label:
-        """Return the forms of a caption that a model has written."""
-        line = self.captions.get(key)
-        if line is None:
-            return Label()
-        forms = line.captions
-        texts = (forms.short, forms.dense, f"{forms.dense} {forms.camera}")
-        return Label(tuple(text.strip() for text in texts if text.strip()))
+    def _captioned(self, key: str) -> str:
+        """Return the id of the captions of a clip.
+
+        Those of a whole file are those of its only shot.
+        """
+        shot = self._shots.get(key)
+        if shot is None or key in self.captions or self._counts[shot.file] > 1:
+            return key
+        return shot.file
+
+    @cached_property
+    def _counts(self) -> Counter[str]:
+        return Counter(shot.file for shot in self.shots)
+
+    def unused_captions(self) -> list[str]:
+        """Return the ids of captions that no clip has."""
+        keys = [key for names in self.splits().values() for key in names]
+        return sorted(set(self.captions) - set(map(self._captioned, keys)))
+
+    def _refuse_changed(self, found: FoundClip, kept: str, done: str) -> None:
+        """Refuse a file that is another than it was.
+
+        Raises:
+          ValueError: its hash is another.
+        """
+        if not kept or found.member is not None:
+            return
+        if found.name not in self._hashes:
+            self._hashes[found.name] = hashes.of_file(found.path)
+        if hashes.differ(kept, self._hashes[found.name]):
+            raise ValueError(
+                f"{quoted(found.name)} has changed since it was {done}: run the same "
+                "command of 'sora-jax data' for it again"
+            )
+
+    @cached_property
+    def _hashes(self) -> dict[str, str]:
+        """Hashes of the files of shots, of which each is read once."""
+        return {}
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the tables behind, for worker processes."""
@@ -125,13 +172,48 @@ def folder_recipe(
             f"in {quoted(folder)} ({told(strangers)}): curate this folder again"
         )
     said = read_captions(captions) if captions else {}
-    return FolderRecipe(scan, tuple(shots), said)
+    recipe = FolderRecipe(scan, tuple(shots), said)
+    if unused := recipe.unused_captions():
+        _logger.warning(
+            "--captions %s: captions without a clip: %d (%s)",
+            captions,
+            len(unused),
+            told(unused),
+        )
+    return recipe
 
 
-def _shot_content(content: bytes, shot: CuratedShot) -> bytes:
-    """Return a shot; the bytes of the file if this is the shot."""
+def _label(
+    found: FoundClip, shot: CuratedShot | None, line: CaptionedClip | None
+) -> Label:
+    """Join what is said of a clip.
+
+    What is said of a whole file is said of one of its shots only if nothing else is.
+    """
+    written = _written(line) if line is not None else Label()
+    if shot is None:
+        return found.label + written
+    label = found.label
+    if shot.shots > 1 and written.texts:
+        label = Label(scores=label.scores)
+    return label + written + Label(scores=_scores(shot))
+
+
+def _written(line: CaptionedClip) -> Label:
+    """Return the forms of a caption that a model has written."""
+    forms = line.captions
+    texts = (forms.short, forms.dense, f"{forms.dense} {forms.camera}")
+    return Label(tuple(text.strip() for text in texts if text.strip()))
+
+
+def _shot_content(found: FoundClip, shot: CuratedShot) -> bytes:
+    """Return a shot; the bytes of the file if this is the shot.
+
+    Raises:
+      ValueError: the file cannot be read, or is too large to be kept as it is.
+    """
     if shot.shots == 1 and not shot.has_borders:
-        return content
+        return found.read()
     part = Cut(
         start=shot.start_seconds,
         stop=shot.stop_seconds,
@@ -141,8 +223,10 @@ def _shot_content(content: bytes, shot: CuratedShot) -> bytes:
         width=shot.crop.width,
     )
     if not shot.fps:
-        return crop_picture(content, quoted(shot.id), part)
-    return cut(content, quoted(shot.id), part, shot.fps)
+        return crop_picture(found.read(), quoted(shot.id), part)
+    # From the disk, since long footage may be larger than memory.
+    source = found.path if found.member is None else found.read()
+    return cut(source, quoted(shot.id), part, shot.fps)
 
 
 def _scores(shot: CuratedShot) -> dict[str, float]:

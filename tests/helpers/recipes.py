@@ -28,6 +28,7 @@ class LetterRecipe:
       damaged: keys of clips that cannot be read.
       full_at: key of the clip at which the disk is full.
       killed_at: key of the clip at which the process dies.
+      said: before the key, in a phrasing.
     """
 
     train: int = 6
@@ -35,12 +36,16 @@ class LetterRecipe:
     damaged: tuple[str, ...] = ()
     full_at: str = ""
     killed_at: str = ""
+    said: str = "the"
 
     def splits(self) -> Mapping[str, Sequence[str]]:
         return {
             "train": [f"t{number}" for number in range(self.train)],
             "validation": [f"v{number}" for number in range(self.validation)],
         }
+
+    def inputs(self) -> str:
+        return self.said
 
     def clip(self, key: str) -> StoredClip:
         if key == self.killed_at:
@@ -49,7 +54,7 @@ class LetterRecipe:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if key in self.damaged:
             raise ValueError(f"{key} is damaged")
-        said = (Caption(texts=(key, f"the {key}"), start=0, stop=1),)
+        said = (Caption(texts=(key, f"{self.said} {key}"), start=0, stop=1),)
         spec = ClipSpec(frames=1, height=16, width=16, fps=1.0, captions=said)
         spec = dataclasses.replace(spec, scores={"length": float(len(key))})
         stored = StoredSpec(name=key, spec=spec)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from sora_jax import hashes
 from sora_jax.data.sources.folder_scan import FolderScan, FoundClip, scan_folder
 from sora_jax.data.sources.listing import LeftOut
 from sora_jax.data.sources.probing import probe
@@ -28,12 +29,10 @@ class FolderClip:
     Attributes:
       found: where it is.
       stored: its metadata.
-      size: number of its bytes.
     """
 
     found: FoundClip
     stored: StoredSpec
-    size: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +63,10 @@ class FolderStore:
         """
         clip = self.clips[index]
         content = clip.found.read()
-        if len(content) != clip.size:
+        if len(content) != clip.stored.file_size:
             raise ValueError(
-                f"{quoted(clip.stored.name)} had {clip.size} bytes when the folder was "
-                f"opened, and has {len(content)} now: start again"
+                f"{quoted(clip.stored.name)} had {clip.stored.file_size} bytes when "
+                f"the folder was opened, and has {len(content)} now: start again"
             )
         return content
 
@@ -125,7 +124,7 @@ def _measured(found: FoundClip) -> FolderClip | LeftOut:
         stored = stored_spec(found, content)
     except ValueError as error:
         return LeftOut(found.name, str(error))
-    return FolderClip(found=found, stored=stored, size=len(content))
+    return FolderClip(found=found, stored=stored)
 
 
 def stored_spec(found: FoundClip, content: bytes) -> StoredSpec:
@@ -140,13 +139,19 @@ def stored_spec(found: FoundClip, content: bytes) -> StoredSpec:
         said = (Caption(texts=found.label.texts, start=0, stop=spec.frames),)
     scores = dict(found.label.scores)
     spec = dataclasses.replace(spec, captions=said, scores=scores)
-    return StoredSpec(name=found.name, spec=spec)
+    return StoredSpec(
+        name=found.name,
+        spec=spec,
+        file_size=len(content),
+        file_hash=hashes.of_bytes(content),
+    )
 
 
 def split_names(names: Sequence[str]) -> dict[str, list[str]]:
-    """Divide clips by the hash of their names, so that more clips move none.
+    """Divide clips by the hash of their names, which more clips do not change.
 
-    Of two clips or more, at least one is in either split.
+    Of two clips or more, at least one is in either split: where no hash is low enough,
+    the lowest one is held out, until a clip with a lower one is added.
     """
     ordered = sorted(names, key=_place)
     held = sum(_place(name) < HELD_OUT for name in names)

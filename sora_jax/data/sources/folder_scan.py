@@ -43,6 +43,15 @@ class FoundClip:
     member: Member | None = None
     label: Label = Label()
 
+    def size(self) -> int:
+        """Return the number of bytes of the clip; 0 if it cannot be found out."""
+        if self.member is not None:
+            return self.member.size
+        try:
+            return epath.Path(self.path).stat().length
+        except OSError:
+            return 0
+
     def read(self) -> bytes:
         """Return the bytes of the clip.
 

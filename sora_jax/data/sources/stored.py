@@ -34,11 +34,15 @@ class StoredSpec:
       name: of the clip in its store; errors name it.
       spec: of the file: its own size, rate and number of frames.
       is_loop: whether its first frame follows its last.
+      file_size: bytes of the file; 0 if unknown.
+      file_hash: see `hashes.of_bytes`; "" if unknown.
     """
 
     name: str
     spec: ClipSpec
     is_loop: bool = False
+    file_size: int = 0
+    file_hash: str = ""
 
     @property
     def is_picture(self) -> bool:
@@ -98,7 +102,6 @@ class StoredClips:
         part = self.excerpts[index]
         stored = self.store.describe(part.clip)
         height, width = sized(stored.spec, self.config)
-        stop = part.start + part.frames
         captions = resampled(stored.spec.captions, stored.spec.fps, self.config.fps)
         return dataclasses.replace(
             stored.spec,
@@ -106,8 +109,7 @@ class StoredClips:
             height=height,
             width=width,
             fps=self.config.fps,
-            captions=captions_between(captions, part.start, stop)
-            or captions_between(captions[:1], 0, part.frames),
+            captions=captions_of_excerpt(captions, part.start, part.frames),
         )
 
     def read(
@@ -212,15 +214,54 @@ def sized(spec: ClipSpec, config: ClipsConfig) -> Size:
 def resampled(
     captions: Sequence[Caption], before: float, after: float
 ) -> tuple[Caption, ...]:
-    """Return captions whose frames are counted at another rate."""
-    return tuple(
+    """Return captions whose frames are counted at another rate.
+
+    Stretches follow one another without overlap; those that are left without a frame
+    are left out.
+    """
+    ratio, end = after / before, max((each.stop for each in captions), default=0)
+    counted = (
         dataclasses.replace(
             caption,
-            start=round(caption.start * after / before),
-            stop=max(
-                round(caption.start * after / before) + 1,
-                math.ceil(caption.stop * after / before),
-            ),
+            start=round(caption.start * ratio),
+            stop=math.ceil(end * ratio)
+            if caption.stop == end
+            else round(caption.stop * ratio),
         )
         for caption in captions
     )
+    return tuple(caption for caption in counted if caption.start < caption.stop)
+
+
+def captions_of_excerpt(
+    captions: Sequence[Caption], start: int, frames: int
+) -> tuple[Caption, ...]:
+    """Return the captions of a part of a clip as those of a clip of its own.
+
+    The caption of the whole clip may tell what the part does not show: a part with only
+    some of its stretches has the texts of these.
+    """
+    if not captions:
+        return ()
+    whole, *stretches = captions
+    shown = captions_between(stretches, start, start + frames)
+    if not shown or len(shown) == len(stretches):
+        texts = whole.texts
+    else:
+        texts = _one_after_another(shown)
+    whole = Caption(texts=texts, start=0, stop=frames)
+    if not shown or len(shown) == 1 < len(stretches):
+        return (whole,)
+    # The frame that closes a loop is beyond the end of its last stretch.
+    last = dataclasses.replace(shown[-1], stop=frames)
+    return (whole, *shown[:-1], last)
+
+
+def _one_after_another(stretches: Sequence[Caption]) -> tuple[str, ...]:
+    """Return a text of all stretches in each of their phrasings."""
+    count = max(len(each.texts) for each in stretches)
+    texts = (
+        ", then ".join(each.texts[number % len(each.texts)] for each in stretches)
+        for number in range(count)
+    )
+    return tuple(dict.fromkeys(texts))

@@ -7,31 +7,45 @@ are planned without being read. Others are scanned once.
 from __future__ import annotations
 
 import dataclasses
-import itertools
-import json
+import logging
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
-import msgspec
-import numpy as np
 from etils import epath
-from jaxtyping import UInt8
 
-from sora_jax.data.sources.probing import probe
-from sora_jax.data.sources.protocol import ClipSpec
+from sora_jax.data.sources.listing import LeftOut
 from sora_jax.data.sources.stored import StoredSpec
+from sora_jax.data.sources.tfds_index import (
+    INFO,
+    clips_of,
+    damaged_record,
+    is_own,
+    open_source,
+    ranges_of,
+    split_counts,
+)
+from sora_jax.data.sources.tfds_records import (
+    NATIVE,
+    Content,
+    check_fields,
+    foreign_spec,
+    video_of,
+)
 from sora_jax.files import PathLike
-from sora_jax.types import Caption
-from sora_jax.workdir import read_json, write_bytes
 
-Content = bytes | UInt8[np.ndarray, "t h w 3"]
-NATIVE = ("video", "captions")  # the fields of datasets that this package builds
-INFO = "dataset_info.json"
 # Clips that could not be read, with the reason; written last, it marks a complete part.
 LEFT_OUT = "left_out.jsonl"
 BUILD_AGAIN = "run its 'sora-jax data build' command again, which goes on"
+_logger = logging.getLogger(__name__)
+
+
+class _Row(NamedTuple):
+    """A clip: the number of its record in the split, and its metadata."""
+
+    record: int
+    stored: StoredSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,11 +64,11 @@ class TfdsStore:
 
     def __len__(self) -> int:
         """Return the number of stored clips."""
-        return len(self._specs)
+        return len(self._rows)
 
     def describe(self, index: int) -> StoredSpec:
         """Return the metadata of a clip, from the index."""
-        return self._specs[index]
+        return self._rows[index].stored
 
     def content(self, index: int) -> Content:
         """Return the encoded bytes of a clip, or its frames if a dataset holds these.
@@ -62,15 +76,14 @@ class TfdsStore:
         Raises:
           ValueError: the record is damaged.
         """
-        return video_of(self._example(index)[self.fields[0]])
+        return video_of(self._example(self._rows[index].record)[self.fields[0]])
 
-    def _example(self, index: int) -> Mapping[str, Any]:
+    def _example(self, record: int) -> Mapping[str, Any]:
         try:
-            return self._source[index]
+            return self._source[record]
         except Exception as error:  # array_record's own errors
-            raise ValueError(
-                f"{self.directories[0]!r}: record {index} of {self.split!r} is damaged "
-                f"({error}): build the dataset again"
+            raise damaged_record(
+                self.directories[0], self.split, record, error
             ) from error
 
     @cached_property
@@ -78,20 +91,47 @@ class TfdsStore:
         return open_source(self.directories, self.split)
 
     @cached_property
-    def _specs(self) -> Sequence[StoredSpec]:
-        # A part may have no clip of a split.
-        indices = [read_index(directory, self.split) for directory in self.directories]
-        return list(itertools.chain(*indices)) or self._scan()
+    def _rows(self) -> Sequence[_Row]:
+        if self.fields == NATIVE and is_own(self.directories[0]):
+            return list(map(_Row._make, enumerate(self._listed())))
+        return self._scanned()
 
-    def _scan(self) -> list[StoredSpec]:
-        source = self._source
-        examples = (source[number] for number in range(len(source)))
-        if self.fields == NATIVE:
-            return [spec_of(example) for example in examples]
-        return [
-            foreign_spec(example, self.fields, f"{self.directories[0]}[{number}]")
-            for number, example in enumerate(examples)
+    def _listed(self) -> Iterator[StoredSpec]:
+        """Yield the metadata of each record, as the parts list them."""
+        for part in ranges_of(self.directories, self.split):
+            parts = (clips_of(each, part.split) for each in self.directories)
+            whole = [stored for clips in parts for stored in clips]
+            yield from whole[part.start : part.stop]
+
+    def _scanned(self) -> list[_Row]:
+        """Read every record; those that cannot be read are left out, and listed."""
+        names = [
+            f"{part.split}[{number}]"
+            for part in ranges_of(self.directories, self.split)
+            for number in range(part.start, part.stop)
         ]
+        if names:
+            check_fields(self._example(0), self.fields)
+        rows, bad = [], []
+        for record, name in enumerate(names):
+            try:
+                spec = foreign_spec(self._example(record), self.fields, name)
+                rows.append(_Row(record, spec))
+            except ValueError as error:
+                bad.append(LeftOut(name, str(error)))
+        self._tell(bad, len(names))
+        return rows
+
+    def _tell(self, bad: Sequence[LeftOut], count: int) -> None:
+        lines = "".join(f"\n  {each.name}: {each.reason}" for each in bad[:10])
+        lines += f"\n  and {len(bad) - 10} more" if len(bad) > 10 else ""
+        where = self.directories[0]
+        if bad and len(bad) == count:
+            raise ValueError(f"data.path {where!r}: no clip can be read{lines}")
+        if bad:
+            _logger.warning(
+                "%s: clips that cannot be read: %d%s", where, len(bad), lines
+            )
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave open files behind, for worker processes."""
@@ -128,11 +168,7 @@ def split_names(directories: Sequence[str]) -> list[str]:
     Raises:
       ValueError: its `dataset_info.json` is damaged.
     """
-    names: list[str] = []
-    for directory in directories:
-        info = read_json(epath.Path(directory) / INFO, "build the dataset again")
-        names += [split["name"] for split in info.get("splits", ())]
-    return list(dict.fromkeys(names))
+    return list(split_counts(directories))
 
 
 def default_directory(name: str) -> str:
@@ -141,140 +177,3 @@ def default_directory(name: str) -> str:
 
     root = os.environ.get("TFDS_DATA_DIR", constants.DATA_DIR)
     return os.path.join(os.path.expanduser(root), name)
-
-
-def open_source(directories: Sequence[str], split: str) -> Any:
-    """Open the records of a split for random access.
-
-    Raises:
-      ValueError: there is no such split, or TFDS cannot open the dataset.
-    """
-    import tensorflow_datasets as tfds  # costs half a second
-
-    try:
-        if len(directories) == 1:
-            builder = tfds.builder_from_directory(directories[0])
-        else:
-            builder = tfds.builder_from_directories(list(directories))
-        return builder.as_data_source(split)  # pyright: ignore[reportCallIssue]
-    except Exception as error:
-        reason = str(error).partition("\n")[0]
-        raise ValueError(
-            f"data.path {directories[0]!r} with split {split!r} cannot be opened "
-            f"({reason}): give a dataset of array_record files, and one of its splits"
-        ) from error
-
-
-# --- the index -----------------------------------------------------------------------
-
-
-def index_path(directory: PathLike, split: str) -> epath.Path:
-    """Return where the index of a split lies."""
-    return epath.Path(directory) / f"clips-{split}.jsonl"
-
-
-def write_index(directory: PathLike, split: str) -> None:
-    """Write the metadata of every record of a split, in the order of the records."""
-    source = open_source((str(directory),), split)
-    specs = (spec_of(source[number]) for number in range(len(source)))
-    lines = msgspec.json.Encoder().encode_lines(specs)
-    write_bytes(index_path(directory, split), lines)
-
-
-def read_index(directory: PathLike, split: str) -> list[StoredSpec]:
-    """Read an index; empty if there is none.
-
-    Raises:
-      ValueError: it is damaged.
-    """
-    path = index_path(directory, split)
-    if not path.exists():
-        return []
-    try:
-        return msgspec.json.Decoder(type=StoredSpec).decode_lines(path.read_bytes())
-    except msgspec.MsgspecError as error:
-        raise ValueError(f"{str(path)!r} is damaged ({error}): delete it") from error
-
-
-# --- records -------------------------------------------------------------------------
-
-
-def spec_of(example: Mapping[str, Any]) -> StoredSpec:
-    """Read the metadata of a record that `datasets.records` wrote."""
-    scores = example["scores"]
-    names = [name.decode() for name in scores["name"]]
-    captions = json.loads(example["stretches"])
-    whole = tuple(text.decode() for text in example["captions"])
-    frames = int(example["frames"])
-    said = [Caption(texts=whole, start=0, stop=frames)] if whole else []
-    said += [
-        Caption(texts=tuple(part["texts"]), start=part["start"], stop=part["stop"])
-        for part in captions
-    ]
-    truth = example["truth"].decode()
-    return StoredSpec(
-        name=example["id"].decode(),
-        is_loop=bool(example["is_loop"]),
-        spec=ClipSpec(
-            frames=frames,
-            height=int(example["height"]),
-            width=int(example["width"]),
-            fps=float(example["fps"]),
-            captions=tuple(said),
-            scores=dict(zip(names, map(float, scores["value"]), strict=True)),
-            has_alpha=bool(example["has_alpha"]),
-            has_sound=bool(example["has_sound"]),
-            truth=json.loads(truth) if truth else None,
-        ),
-    )
-
-
-def foreign_spec(
-    example: Mapping[str, Any], fields: tuple[str, str], name: str
-) -> StoredSpec:
-    """Find out the metadata of a record of another dataset.
-
-    Raises:
-      ValueError: it lacks the features, or its video cannot be read.
-    """
-    missing = [field for field in fields if field not in example]
-    if missing:
-        raise ValueError(
-            f"data.fields must name features of the dataset, got {missing}; there are: "
-            f"{', '.join(sorted(example))}"
-        )
-    found = probe(video_of(example[fields[0]]), name)
-    texts = tuple(texts_of(example[fields[1]]))
-    said = (Caption(texts=texts, start=0, stop=found.frames),) if texts else ()
-    return StoredSpec(name=name, spec=dataclasses.replace(found, captions=said))
-
-
-def texts_of(value: Any) -> Iterable[str]:
-    """Return the texts of a feature that is one text or several."""
-    values = [value] if isinstance(value, (bytes, str)) else list(value)
-    for each in values:
-        text = each.decode("utf-8", "replace") if isinstance(each, bytes) else str(each)
-        if text.strip():
-            yield text.strip()
-
-
-def video_of(value: Any) -> Content:
-    """Return the content of a video feature: a file, pictures, or frames.
-
-    Raises:
-      ValueError: it is none of these.
-    """
-    if isinstance(value, bytes):
-        return value
-    if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.ndim == 4:
-        return value[..., :3]
-    if isinstance(value, Sequence | np.ndarray) and len(value):
-        from sora_jax.data import pictures
-
-        frames = [pictures.still_of(bytes(frame)) for frame in value]
-        if all(frame is not None for frame in frames):
-            return np.stack([frame for frame in frames if frame is not None])
-    raise ValueError(
-        "data.fields must name a feature of encoded videos (bytes), of pictures or of "
-        f"uint8 frames, got {type(value).__name__}"
-    )

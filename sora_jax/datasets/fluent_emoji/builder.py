@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -65,6 +66,10 @@ class EmojiRecipe:
             name: [member.file for member in members if member.file in taken]
             for name, members in splits.split_of(characters()).items()
         }
+
+    def inputs(self) -> Any:
+        """Return the captions of each clip; files are checked when they are fetched."""
+        return {character.file: captions_of(character) for character in self.chosen()}
 
     def clip(self, key: str) -> StoredClip:
         """Read a clip: the artists' file as it is.
