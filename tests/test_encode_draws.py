@@ -13,6 +13,7 @@ from sora_jax.data.sources.protocol import ClipSpec, Sources
 from sora_jax.training import encode
 from sora_jax.training.encode_clips import draw, encode_group
 from sora_jax.types import Caption
+from sora_jax.weights import workdirs
 from sora_jax.worlds.playground.source import Playground
 
 VAE = VAEConfig(channels=4)
@@ -100,7 +101,7 @@ def test_a_changed_dataset_is_refused(tmp_path):
     source = Playground(PlaygroundConfig(length=3))
     sources = Sources(train=source, held_out=source, digest="one")
     encode.refuse_other_clips(str(tmp_path), sources)  # nothing is encoded yet
-    encode.write_json(epath.Path(tmp_path) / encode.CLIPS, encode.clips_of(sources))
+    encode.write_json(epath.Path(tmp_path) / workdirs.CLIPS, encode.clips_of(sources))
     encode.refuse_other_clips(str(tmp_path), sources)
     changed = dataclasses.replace(sources, digest="two")
     with pytest.raises(ValueError, match="clips of other files .3 training clips"):

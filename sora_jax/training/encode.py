@@ -42,8 +42,6 @@ from sora_jax.workdir import (
     write_json,
 )
 
-CLIPS = "clips.json"
-
 
 def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
     """Encode the training and the held-out clips; resumes an interrupted run.
@@ -90,7 +88,7 @@ def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
         vae = workdirs.load_vae(config.vae)
         check_clips(_first_specs(sources.train, config.statistics_clips), vae.config)
         keep_config(workdir, to_json(config))
-        write_json(folder / CLIPS, clips_of(sources))
+        write_json(folder / workdirs.CLIPS, clips_of(sources))
         # Weights bring their own statistics, on which their DiT was trained.
         is_measured = bool((vae.latent_std[...] != 1).any())
         if not is_measured:
@@ -112,7 +110,7 @@ def refuse_other_clips(workdir: str, sources: Sources) -> None:
     Raises:
       ValueError: the dataset has changed.
     """
-    path = epath.Path(workdir) / CLIPS
+    path = epath.Path(workdir) / workdirs.CLIPS
     if not path.exists():
         return
     before = read_json(path, "delete the folder, and encode again")
