@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ import sora_jax
 from sora_jax.commands.train import train
 from sora_jax.config import AdapterConfig, FineTune
 from sora_jax.data import outputs
+from sora_jax.families import WAN
 from sora_jax.training import finetune
 from sora_jax.weights import (
     adapter_files,
@@ -20,6 +22,9 @@ from sora_jax.weights import (
     peft_files,
     workdirs,
 )
+from sora_jax.weights.export import export
+from sora_jax.weights.modules import parameters
+from tests.helpers import tiny_wan
 from tests.helpers.clips import smooth_clip
 
 PROMPT = "a red ball moves right"
@@ -108,6 +113,48 @@ def test_full_fine_tuning_writes_weights(config, folder, tmp_path):
     described = folders.describe(tmp_path / "weights")
     assert described.dit == folders.describe(folder).dit
     assert not described.seen.words
+    start, ended = (folders.load_weights(x) for x in (folder, tmp_path / "weights"))
+    for name in ("vae", "text_encoder"):
+        one, other = (rounded(weights.networks[name]) for weights in (start, ended))
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.fixture(scope="module")
+def wan(tiny, tmp_path_factory):
+    """A Wan model with one transformer, in diffusers' layout."""
+    path = tmp_path_factory.mktemp("wan") / "tiny"
+    export(str(path), tiny_wan.one_expert(tiny))
+    return path
+
+
+def test_a_wan_folder_is_tuned_and_its_adapter_goes_through_pefts_form(
+    config, wan, tmp_path
+):
+    run = dataclasses.replace(config, start_from=str(wan), steps=1)
+    train(run, str(tmp_path / "run"))
+    path = tmp_path / "run" / "adapter.safetensors"
+    dit = folders.load_network(wan, "dit")
+    learned = adapter_files.load_adapter(path, dit, None)
+    assert all(np.any(each.up) for each in learned.factors.values())
+    table = WAN.networks["dit"].table(dit.config, "diffusers")
+    peft_files.save_adapter(tmp_path / "peft", learned, dit, table)
+    plain, one, other = (
+        sora_jax.load(wan, loras=loras).generate([PROMPT], **SAMPLE)
+        for loras in ([], [str(path)], [str(tmp_path / "peft")])
+    )
+    assert np.abs(one - plain).max() > 1e-6
+    np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+def rounded(network):
+    return jax.tree.map(lambda x: np.asarray(x, jnp.bfloat16), parameters(network))
+
+
+def test_a_model_of_two_experts_is_refused(config, exported, tmp_path):
+    run = dataclasses.replace(config, start_from=str(exported))
+    with pytest.raises(ValueError, match="start_from .*tiny.* has two transformers"):
+        train(run, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_missing_is_said_before_any_work(config, tmp_path):

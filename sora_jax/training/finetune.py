@@ -40,7 +40,7 @@ def stages(config: FineTune, workdir: PathLike) -> Stages:
     """Return the runs of a fine-tuning in a workdir.
 
     Raises:
-      ValueError: no data are given, or the weights are missing.
+      ValueError: no data are given, or the weights are missing or have two transformers.
     """
     require(
         bool(config.data),
@@ -49,6 +49,11 @@ def stages(config: FineTune, workdir: PathLike) -> Stages:
     )
     start, workdir = start_of(config), os.fspath(workdir)
     model = folders.describe(start)
+    require(
+        model.boundary is None,
+        f"start_from {start!r} holds {model.name!r}, which has two transformers, and "
+        "one is trained here: give weights with one, such as wan21_1b3",
+    )
     clips = clips_of(config, model)
     return Stages(
         encode=EncodeRun(

@@ -11,7 +11,7 @@ from sora_jax.families import OURS
 from sora_jax.files import PathLike
 from sora_jax.weights import adapter_files, adapters, bundle, folders, workdirs
 from sora_jax.weights.adapter_files import Base
-from sora_jax.weights.model_weights import weights_in_memory
+from sora_jax.weights.model_weights import LazyNetworks
 
 ADAPTER, WEIGHTS = "adapter.safetensors", "weights"
 
@@ -31,13 +31,16 @@ def save_result(run_folder: PathLike, workdir: PathLike) -> str:
         base = Base(name=model.name, digest=folders.digest(start), network=name)
         adapter_files.save_adapter(where / ADAPTER, learned, base)
         return str(where / ADAPTER)
-    weights = folders.load_weights(start)
-    tuned = weights_in_memory(
+    weights = folders.load_weights(start, exact=True)
+    # All networks but the trained one are those of the start.
+    loaders = {**weights.networks.loaders, name: lambda: trained.networks[name]}
+    tuned = dataclasses.replace(
+        weights,
         # Its clips may have had any words and sizes.
-        dataclasses.replace(model, name=f"{model.name}-finetuned", seen=SeenConfig()),
-        weights.tokenizer,
-        family=weights.family,
-        **{weights.family.autoencoder: weights.vae, **trained.networks},
+        config=dataclasses.replace(
+            model, name=f"{model.name}-finetuned", seen=SeenConfig()
+        ),
+        networks=LazyNetworks(loaders, keep=weights.networks.keep),
     )
     bundle.save(where / WEIGHTS, tuned)
     return str(where / WEIGHTS)
