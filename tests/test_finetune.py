@@ -10,9 +10,10 @@ from flax import nnx
 
 import sora_jax
 from sora_jax.commands.train import train
-from sora_jax.config import AdapterConfig, FineTune
+from sora_jax.config import AdapterConfig, ClipsConfig, FineTune
 from sora_jax.data import outputs
 from sora_jax.families import WAN
+from sora_jax.sampling import preview
 from sora_jax.training import finetune
 from sora_jax.weights import (
     adapter_files,
@@ -85,6 +86,36 @@ def test_an_adapter_is_trained_alone_and_changes_videos(config, tuned, folder):
     np.testing.assert_allclose(hardly, plain, atol=1e-4)
 
 
+def test_prompts_are_captions_of_the_clips_at_their_size(config, tuned, latents):
+    found = preview.default_prompts(str(tuned / finetune.LATENTS))
+    assert found and all(text.startswith("waves of kind") for text in found)
+    assert preview.default_prompts(str(latents)) == preview.PROMPTS
+    sizes = {32 * 32: (32, 32), 44 * 44: (48, 48), 300: (16, 16), 90 * 90: (96, 96)}
+    for pixels, size in sizes.items():
+        clips = ClipsConfig(path="clips", pixels=pixels, multiple=16)
+        assert finetune.prompt_size(clips) == size
+
+
+def test_fields_of_a_dataset_and_small_shards_are_handed_on(config, tmp_path):
+    asked = dataclasses.replace(config, fields=("movie", "text"))
+    runs = finetune.stages(asked, tmp_path)
+    assert runs.encode.data.fields == ("movie", "text") and runs.encode.shard == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pixels": 100}, "^pixels must be >= 256, got 100"),
+        ({"fps": -1.0}, "^fps must be 0 .*got -1"),
+        ({"fps": 1e-9}, "^fps must be 0 .*got 1e-09"),
+        ({"frames": 6}, r"^frames must be 1 \+ 4k"),
+    ],
+)
+def test_fields_are_refused_by_their_own_names(config, change, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        finetune.stages(dataclasses.replace(config, **change), tmp_path)
+
+
 def test_an_adapter_in_pefts_form_makes_the_same_video(tuned, folder, tmp_path):
     path = tuned / "adapter.safetensors"
     dit = bundle.load(folder).networks["dit"]
@@ -130,7 +161,7 @@ def wan(tiny, tmp_path_factory):
 def test_a_wan_folder_is_tuned_and_its_adapter_goes_through_pefts_form(
     config, wan, tmp_path
 ):
-    run = dataclasses.replace(config, start_from=str(wan), steps=1)
+    run = dataclasses.replace(config, start_from=str(wan), steps=1, prompts=(PROMPT,))
     train(run, str(tmp_path / "run"))
     path = tmp_path / "run" / "adapter.safetensors"
     dit = folders.load_network(wan, "dit")
