@@ -61,24 +61,18 @@ def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
     check_shared(workdir)
     is_first = jax.process_index() == 0
     with only_run(workdir, is_first) as lock:
-        refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
-        refuse_other_clips(workdir, sources)
+        # After each block the hosts have waited for one another.
+        with sharding.fail_together():
+            refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
+            refuse_other_clips(workdir, sources)
         with sharding.fail_together():
             if is_first:
                 prepare(config, workdir, sources)
-        sharding.from_first_host(1)  # the others wait for its files
-        vae = workdirs.load_vae(workdir)
-        graphdef, params = nnx.split(vae)
-        run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).encode(clips)[0])
-        encode_clips = partial(run, params)
-        folder = epath.Path(workdir)
-        for name, source in (("held_out", sources.held_out), ("train", sources.train)):
-            encode_split(config, source, folder / name, encode_clips, vae.config, lock)
-        sharding.from_first_host(1)  # every shard is written when any host ends
+        with sharding.fail_together():
+            encode_splits(config, workdir, sources, lock)
         with sharding.fail_together():
             if config.text_from and is_first:
                 encode_texts(config, workdir, lock)
-        sharding.from_first_host(1)
 
 
 def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
@@ -129,6 +123,19 @@ def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
     specs = _first_specs(source, config.tokenizer_clips)
     texts = (text for spec in specs for text in _texts(spec))
     return train_tokenizer(texts, vocab_size=config.vocabulary)
+
+
+def encode_splits(
+    config: EncodeRun, workdir: PathLike, sources: Sources, lock: Lock
+) -> None:
+    """Encode this host's shards of the held-out and of the training clips."""
+    vae = workdirs.load_vae(workdir)
+    graphdef, params = nnx.split(vae)
+    run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).encode(clips)[0])
+    encode_clips = partial(run, params)
+    folder = epath.Path(workdir)
+    for name, source in (("held_out", sources.held_out), ("train", sources.train)):
+        encode_split(config, source, folder / name, encode_clips, vae.config, lock)
 
 
 def encode_split(
