@@ -25,7 +25,6 @@ def refuse_other_config(
     workdir: PathLike,
     config: Mapping[str, Any],
     may_differ: tuple[str, ...] = (),
-    defaults: Mapping[str, Any] | None = None,
     update: Callable[[dict[str, Any]], dict[str, Any]] = lambda config: config,
 ) -> None:
     """Refuse to continue a run with another config; writes nothing.
@@ -34,8 +33,7 @@ def refuse_other_config(
       workdir: the run's folder; may be `gs://`.
       config: nested dicts of JSON data.
       may_differ: dotted fields, with all below them, that may change in a run.
-      defaults: of fields that earlier versions lack.
-      update: renames the fields of earlier versions.
+      update: renames the fields of earlier versions, and adds those that they lack.
 
     Raises:
       ValueError: lists every field with another value.
@@ -48,8 +46,7 @@ def refuse_other_config(
             "config is the run's"
         )
         before = update(read_json(path, remedy))
-        known = dict(_leaves(json.loads(json.dumps(defaults)))) if defaults else {}
-        lines = _differences(known | dict(_leaves(before)), now, may_differ)
+        lines = _differences(dict(_leaves(before)), now, may_differ)
         if lines:
             raise ValueError(
                 f"--workdir {os.fspath(workdir)!r} holds the run of another config:\n"

@@ -1,5 +1,6 @@
 """Encoding any clips: several draws of each, backgrounds, and other clips refused."""
 
+import contextlib
 import dataclasses
 
 import numpy as np
@@ -13,6 +14,7 @@ from sora_jax.data.sources.protocol import ClipSpec, Sources
 from sora_jax.training import encode
 from sora_jax.training.encode_clips import draw, encode_group
 from sora_jax.types import Caption
+from sora_jax.weights import workdirs
 from sora_jax.worlds.playground.source import Playground
 
 VAE = VAEConfig(channels=4)
@@ -100,8 +102,40 @@ def test_a_changed_dataset_is_refused(tmp_path):
     source = Playground(PlaygroundConfig(length=3))
     sources = Sources(train=source, held_out=source, digest="one")
     encode.refuse_other_clips(str(tmp_path), sources)  # nothing is encoded yet
-    encode.write_json(epath.Path(tmp_path) / encode.CLIPS, encode.clips_of(sources))
+    encode.write_json(epath.Path(tmp_path) / workdirs.CLIPS, encode.clips_of(sources))
     encode.refuse_other_clips(str(tmp_path), sources)
     changed = dataclasses.replace(sources, digest="two")
     with pytest.raises(ValueError, match="clips of other files .3 training clips"):
         encode.refuse_other_clips(str(tmp_path), changed)
+
+
+def test_hosts_hear_of_a_failure_in_every_stage(tmp_path, monkeypatch):
+    """A host that fails alone would leave the others waiting for it."""
+    told = []
+
+    @contextlib.contextmanager
+    def noted():
+        try:
+            yield
+        except ValueError as error:
+            told.append(str(error))
+            raise
+
+    def fail(name):
+        def failing(*arguments, **options):
+            raise ValueError(name)
+
+        return failing
+
+    monkeypatch.setattr(encode.sharding, "fail_together", noted)
+    source = Playground(PlaygroundConfig(length=3))
+    sources = Sources(train=source, held_out=source)
+    stages = ("refuse_other_config", "refuse_other_clips", "prepare", "encode_splits")
+    for name in stages:
+        monkeypatch.setattr(encode, name, lambda *arguments, **options: None)
+    for name in stages:
+        with monkeypatch.context() as patched:
+            patched.setattr(encode, name, fail(name))
+            with pytest.raises(ValueError, match=name):
+                encode.encode(EncodeRun(), str(tmp_path / "run"), sources)
+    assert told == list(stages)

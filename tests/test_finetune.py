@@ -2,15 +2,19 @@
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+import safetensors.numpy
 from flax import nnx
 
 import sora_jax
 from sora_jax.commands.train import train
-from sora_jax.config import AdapterConfig, FineTune
+from sora_jax.config import AdapterConfig, ClipsConfig, FineTune
 from sora_jax.data import outputs
+from sora_jax.families import WAN
+from sora_jax.sampling import preview
 from sora_jax.training import finetune
 from sora_jax.weights import (
     adapter_files,
@@ -20,6 +24,9 @@ from sora_jax.weights import (
     peft_files,
     workdirs,
 )
+from sora_jax.weights.export import export
+from sora_jax.weights.modules import parameters
+from tests.helpers import tiny_wan
 from tests.helpers.clips import smooth_clip
 
 PROMPT = "a red ball moves right"
@@ -80,6 +87,46 @@ def test_an_adapter_is_trained_alone_and_changes_videos(config, tuned, folder):
     np.testing.assert_allclose(hardly, plain, atol=1e-4)
 
 
+def test_prompts_are_captions_of_the_clips_at_their_size(config, tuned, latents):
+    found = preview.default_prompts(str(tuned / finetune.LATENTS))
+    assert found and all(text.startswith("waves of kind") for text in found)
+    assert preview.default_prompts(str(latents)) == preview.PROMPTS
+    sizes = {32 * 32: (32, 32), 44 * 44: (48, 48), 300: (16, 16), 90 * 90: (96, 96)}
+    for pixels, size in sizes.items():
+        clips = ClipsConfig(path="clips", pixels=pixels, multiple=16)
+        assert finetune.prompt_size(clips) == size
+
+
+def test_fields_of_a_dataset_and_small_shards_are_handed_on(config, tmp_path):
+    asked = dataclasses.replace(config, fields=("movie", "text"))
+    runs = finetune.stages(asked, tmp_path)
+    assert runs.encode.data.fields == ("movie", "text") and runs.encode.shard == 64
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"pixels": 100}, "^pixels must be >= 256, got 100"),
+        ({"fps": -1.0}, "^fps must be 0 .*got -1"),
+        ({"fps": 1e-9}, "^fps must be 0 .*got 1e-09"),
+        ({"frames": 6}, r"^frames must be 1 \+ 4k"),
+    ],
+)
+def test_fields_are_refused_by_their_own_names(config, change, told, tmp_path):
+    with pytest.raises(ValueError, match=told):
+        finetune.stages(dataclasses.replace(config, **change), tmp_path)
+
+
+def test_the_same_command_goes_on(config, tuned):
+    adapter = tuned / "adapter.safetensors"
+    before = safetensors.numpy.load_file(adapter)
+    train(config, str(tuned))
+    after = safetensors.numpy.load_file(adapter)
+    assert after.keys() == before.keys()
+    for name, value in after.items():
+        np.testing.assert_array_equal(value, before[name])
+
+
 def test_an_adapter_in_pefts_form_makes_the_same_video(tuned, folder, tmp_path):
     path = tuned / "adapter.safetensors"
     dit = bundle.load(folder).networks["dit"]
@@ -108,6 +155,48 @@ def test_full_fine_tuning_writes_weights(config, folder, tmp_path):
     described = folders.describe(tmp_path / "weights")
     assert described.dit == folders.describe(folder).dit
     assert not described.seen.words
+    start, ended = (folders.load_weights(x) for x in (folder, tmp_path / "weights"))
+    for name in ("vae", "text_encoder"):
+        one, other = (rounded(weights.networks[name]) for weights in (start, ended))
+        jax.tree.map(np.testing.assert_array_equal, one, other)
+
+
+@pytest.fixture(scope="module")
+def wan(tiny, tmp_path_factory):
+    """A Wan model with one transformer, in diffusers' layout."""
+    path = tmp_path_factory.mktemp("wan") / "tiny"
+    export(str(path), tiny_wan.one_expert(tiny))
+    return path
+
+
+def test_a_wan_folder_is_tuned_and_its_adapter_goes_through_pefts_form(
+    config, wan, tmp_path
+):
+    run = dataclasses.replace(config, start_from=str(wan), steps=1, prompts=(PROMPT,))
+    train(run, str(tmp_path / "run"))
+    path = tmp_path / "run" / "adapter.safetensors"
+    dit = folders.load_network(wan, "dit")
+    learned = adapter_files.load_adapter(path, dit, None)
+    assert all(np.any(each.up) for each in learned.factors.values())
+    table = WAN.networks["dit"].table(dit.config, "diffusers")
+    peft_files.save_adapter(tmp_path / "peft", learned, dit, table)
+    plain, one, other = (
+        sora_jax.load(wan, loras=loras).generate([PROMPT], **SAMPLE)
+        for loras in ([], [str(path)], [str(tmp_path / "peft")])
+    )
+    assert np.abs(one - plain).max() > 1e-6
+    np.testing.assert_allclose(other, one, atol=1e-5)
+
+
+def rounded(network):
+    return jax.tree.map(lambda x: np.asarray(x, jnp.bfloat16), parameters(network))
+
+
+def test_a_model_of_two_experts_is_refused(config, exported, tmp_path):
+    run = dataclasses.replace(config, start_from=str(exported))
+    with pytest.raises(ValueError, match="start_from .*tiny.* has two transformers"):
+        train(run, str(tmp_path / "run"))
+    assert not (tmp_path / "run").exists()
 
 
 def test_what_is_missing_is_said_before_any_work(config, tmp_path):

@@ -14,8 +14,11 @@ import pytest
 
 from sora_jax import runtime
 from sora_jax.checkpoint import Checkpoints
+from sora_jax.data import outputs
 from sora_jax.data.records import Records
 from sora_jax.sampling.model import load
+from sora_jax.weights import adapter_files
+from tests.helpers.clips import smooth_clip
 from tests.helpers.curves import scalars
 from tests.helpers.paths import ROOT
 
@@ -140,6 +143,27 @@ def test_two_hosts_encode_what_one_does(folder, tmp_path):
                 assert mine.captions == other.captions
                 np.testing.assert_allclose(mine.latents, other.latents, atol=1e-2)
                 np.testing.assert_allclose(mine.extra, other.extra, atol=1e-2)
+
+
+@pytest.mark.slow
+def test_two_hosts_tune_as_one_and_end_together_if_one_fails(folder, tmp_path):
+    clips = tmp_path / "clips"
+    clips.mkdir()
+    for number in range(3):
+        outputs.write(clips / f"{number}.mp4", [smooth_clip(5, 32, 32)], 8)
+        (clips / f"{number}.txt").write_text(f"waves of kind {number}\n")
+    command = ["train.py", "--config=configs/finetune.py", f"--config.data={clips}"]
+    command += [f"--config.start_from={folder}", "--config.steps=1"]
+    command += ["--config.frames=5", "--config.pixels=1024", "--config.lora.rank=2"]
+    command.append(f"--workdir={tmp_path / 'run'}")
+    finish(*on_two_hosts(*command))
+    config, base = adapter_files.read_description(tmp_path / "run/adapter.safetensors")
+    assert config.rank == 2 and base.network == "dit"
+    # Files that changed are refused on both hosts, and none waits for the other.
+    outputs.write(clips / "more.mp4", [smooth_clip(5, 32, 32)], 8)
+    again = on_two_hosts(*command)
+    assert all("holds clips of other files" in output for output in ended(*again))
+    assert [process.returncode for process, _ in again] == [1, 1]
 
 
 @pytest.mark.slow

@@ -10,11 +10,20 @@ import optax
 
 from sora_jax import parameter_trees as trees
 from sora_jax import sharding
-from sora_jax.config import CriticConfig, OptimConfig, VAEConfig, VAERun
+from sora_jax.config import (
+    CriticConfig,
+    OptimConfig,
+    PlaygroundConfig,
+    VAEConfig,
+    VAERun,
+)
+from sora_jax.data import pipeline
+from sora_jax.data.sources.protocol import ClipSpec, Sources
 from sora_jax.training import vae
 from sora_jax.training.objectives import reconstruction_losses as losses
 from sora_jax.training.state import TrainState
 from sora_jax.training.step import train_step
+from sora_jax.types import Clip
 from tests.helpers.objective_cases import drawn
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4, multipliers=(1,) * 3)
@@ -84,3 +93,33 @@ def test_edges_see_what_l1_does_not():
     blurred = jnp.linspace(0, 1, 8)[None, None, None, :, None] + jnp.zeros_like(sharp)
     assert float(losses.edges(sharp, shifted)) < 1e-6
     assert float(losses.edges(sharp, blurred)) > 0.05
+
+
+def clear_clips(length=3):
+    """Clips whose pixels are all transparent."""
+
+    class Clear:
+        def __len__(self):
+            return length
+
+        def spec(self, index):
+            return ClipSpec(frames=5, height=32, width=32, fps=8.0, has_alpha=True)
+
+        def read(self, index, start=0, frames=None, size=None):
+            return Clip(pixels=np.zeros((5, 32, 32, 4), np.uint8), fps=8.0)
+
+    return Sources(train=Clear(), held_out=Clear(), digest="of the files")
+
+
+def test_a_window_is_cropped_from_a_clip_that_shows_nothing():
+    data = PlaygroundConfig(frames=((5, 1.0),), sizes=(((32, 32), 1.0),))
+    config = VAERun(vae=TINY, batch=2, window=16, data=data)
+    batch = next(vae.clips(config, clear_clips(), pipeline.WHOLE))
+    assert batch.shape == (2, 5, 16, 16, 3)
+
+
+def test_a_run_is_tied_to_its_stored_clips():
+    data = PlaygroundConfig(frames=((5, 1.0),), sizes=(((32, 32), 1.0),))
+    config = VAERun(vae=TINY, batch=2, data=data)
+    setup = vae.set_up(config, sharding.SINGLE_DEVICE, clear_clips())
+    assert setup.sources == {"set of clips": "of the files"}

@@ -31,7 +31,7 @@ from sora_jax.training import encode, loop
 from sora_jax.training.latents import open_latents
 from sora_jax.training.program import plan_program
 from sora_jax.training.report import Report
-from sora_jax.weights import bundle, publish
+from sora_jax.weights import bundle, publish, workdirs
 from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained
 from sora_jax.workdir import keep_config
@@ -70,6 +70,18 @@ def test_a_run_is_tied_to_its_latents(latents):
     (latents / "vae.safetensors").write_bytes(b"another")
     now = open_latents(run(latents)).hashes
     with pytest.raises(ValueError, match="'run' was trained on another VAE: "):
+        loop.refuse_other_sources("run", before, now)
+
+
+def test_a_run_is_tied_to_the_files_that_were_encoded(latents):
+    old = workdirs.source_hashes(latents)["set of clips"]
+    assert len(old) == 16  # as earlier versions, which wrote no clips.json, saved it
+    counts = {"train": 3, "held_out": 3}
+    (latents / workdirs.CLIPS).write_text(json.dumps({**counts, "hash": "one"}))
+    before = open_latents(run(latents)).hashes
+    (latents / workdirs.CLIPS).write_text(json.dumps({**counts, "hash": "two"}))
+    now = open_latents(run(latents)).hashes
+    with pytest.raises(ValueError, match="'run' was trained on another set of clips: "):
         loop.refuse_other_sources("run", before, now)
 
 
@@ -273,7 +285,7 @@ def test_who_loses_the_workdir_stops_at_once_and_saves_nothing(tmp_path, monkeyp
     config = VAERun(steps=10**6, checkpoint_every=10**6, eval_every=10**6)
     scale = scale_setup(lambda state: ({}, {}))
 
-    def batches(_):
+    def batches(step):
         yield np.ones(2, np.float32)
         other = locking.Lock(epath.Path(tmp_path))
         other._write()

@@ -5,8 +5,7 @@ from functools import partial
 
 import pytest
 
-from sora_jax.config import VAERun, to_json
-from sora_jax.training.loop import config_of_today
+from sora_jax.config import VAERun, to_json, updated_config
 from sora_jax.workdir import keep_config, refuse_other_config
 
 
@@ -29,12 +28,15 @@ def test_same_config(tmp_path):
         '  nane: absent in the run, "dit" now',
         "  optim.lr: 0.001 in the run, 0.0003 now",
     ]
+
     # A field that an earlier version did not know has its default.
-    newer = {**longer, "start": "", "kind": "a"}
-    refuse_other_config(tmp_path / "run", newer, defaults={"start": "", "kind": "a"})
+    def update(before):
+        return {"start": "", **before}
+
+    refuse_other_config(tmp_path / "run", {**longer, "start": ""}, update=update)
     with pytest.raises(ValueError, match='start: "" in the run, "b" now'):
         changed = {**longer, "start": "b"}
-        refuse_other_config(tmp_path / "run", changed, defaults={"start": ""})
+        refuse_other_config(tmp_path / "run", changed, update=update)
     (tmp_path / "run/config.json").write_text("{")
     with pytest.raises(ValueError, match="config.json is not valid .*--workdir"):
         refuse_other_config(tmp_path / "run", config)
@@ -46,7 +48,7 @@ def test_a_config_of_an_earlier_version_is_read_with_its_names_of_today(tmp_path
     old["decoder_only"] = old.pop("trainable") == "decoder"
     old["vae"]["history"] = old["vae"].pop("temporal_padding")
     keep_config(tmp_path, old)
-    update = partial(config_of_today, VAERun)
+    update = partial(updated_config, VAERun)
     same = to_json(VAERun(start_from="a", trainable="decoder"))
     refuse_other_config(tmp_path, same, update=update)
     with pytest.raises(ValueError, match='trainable: "decoder" in the run, "all" now'):

@@ -7,7 +7,7 @@ from functools import partial
 
 import jax
 
-from sora_jax import cli, runtime
+from sora_jax import cli, runtime, sharding
 from sora_jax.commands.sources import open_sources
 from sora_jax.config import (
     DiTRun,
@@ -47,10 +47,12 @@ def train(config: object, workdir: str) -> None:
         runtime.set_cpu_matmul_dtype(config.cpu_matmul_dtype)
     match config:
         case EncodeRun():
-            sources = open_sources(config.data, config.held_out_clips)
+            with sharding.fail_together():
+                sources = open_sources(config.data, config.held_out_clips)
             encode.encode(config, workdir, sources)
         case VAERun():
-            sources = open_sources(config.data, vae.HELD_OUT_CLIPS)
+            with sharding.fail_together():
+                sources = open_sources(config.data, vae.HELD_OUT_CLIPS)
             set_up = partial(vae.set_up, config, sources=sources)
             loop.train(config, workdir, set_up)
         case DiTRun():
@@ -60,8 +62,9 @@ def train(config: object, workdir: str) -> None:
             runs = finetune.stages(config, workdir)
             train(runs.encode, f"{workdir}/{finetune.LATENTS}")
             train(runs.train, f"{workdir}/{finetune.DIT}")
+            path = finetuned.save_result(f"{workdir}/{finetune.DIT}", workdir)
             if jax.process_index() == 0:
-                cli.say(finetuned.save_result(f"{workdir}/{finetune.DIT}", workdir))
+                cli.say(path)
         case _:
             raise ValueError(
                 f"get_config() returned {type(config).__name__}, not a run: "

@@ -17,7 +17,13 @@ from sora_jax.config.models import (
     TextConfig,
     VAEConfig,
 )
-from sora_jax.config.plain import FPS, from_json, require, to_json
+from sora_jax.config.plain import (
+    FPS,
+    from_json,
+    require,
+    to_json,
+    updated_config,
+)
 from sora_jax.config.renamed import with_new_names
 from sora_jax.config.runs import DataConfig, DiTRun, EncodeRun, Series, VAERun
 from sora_jax.config.sampling import Direction, Fit, SamplingConfig, Solver
@@ -67,5 +73,6 @@ __all__ = [
     "require",
     "resolve_dtypes",
     "to_json",
+    "updated_config",
     "with_new_names",
 ]

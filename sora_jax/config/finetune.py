@@ -6,7 +6,7 @@ import dataclasses
 import math
 from typing import Literal
 
-from sora_jax.config.plain import require_within
+from sora_jax.config.plain import FPS, require_within
 from sora_jax.config.training import MeshConfig
 from sora_jax.config.weights import AdapterConfig
 
@@ -17,6 +17,8 @@ class FineTune:
 
     # A folder of clips with captions, or of a TFDS dataset (see ClipsConfig.path).
     data: str = ""
+    # (feature, feature) of video and caption, for records of other datasets.
+    fields: tuple[str, str] = ("video", "captions")
     # Weights folder; by default the one that ships with the package.
     start_from: str = ""
     # "lora" trains factors beside kernels, a file of a few megabytes; "full" trains
@@ -44,7 +46,8 @@ class FineTune:
     conditioned: float = 0.3
     # Held-out clips, at most.
     held_out_clips: int = 32
-    # Prompts of which videos are made at each evaluation.
+    # Prompts of which videos are made at each evaluation; by default some captions of
+    # held-out clips.
     prompts: tuple[str, ...] = ()
     # Steps between two evaluations, and one at the end.
     eval_every: int = 200
@@ -60,6 +63,18 @@ class FineTune:
             name: (1, math.inf)
             for name in ("steps", "batch", "draws", "eval_every", "checkpoint_every")
         }
-        least |= {"frames": (0, math.inf), "fps": (0, 1000), "seed": (0, math.inf)}
+        least |= {"frames": (0, math.inf), "seed": (0, math.inf)}
+        least |= {"pixels": (256, math.inf)}
         least |= {"conditioned": (0, 1), "held_out_clips": (1, math.inf)}
-        require_within("", self, least, (self.lr > 0, f"lr must be > 0, got {self.lr}"))
+        slowest, fastest = FPS
+        require_within(
+            "",
+            self,
+            least,
+            (self.lr > 0, f"lr must be > 0, got {self.lr}"),
+            (
+                self.fps == 0 or slowest <= self.fps <= fastest,
+                f"fps must be 0 (that of the weights), or from {slowest:.3g} to "
+                f"{fastest:.0f}, got {self.fps}",
+            ),
+        )

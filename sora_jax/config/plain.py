@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 import types
 import typing
@@ -158,3 +159,14 @@ def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
             problems.append(f"{kind.__name__}.{name}: {error}, got {quoted(value)}")
     require(not problems, "\n".join(problems))
     return kind(**values)
+
+
+def updated_config(kind: Any, data: dict[str, Any]) -> dict[str, Any]:
+    """Update the data of a config of an earlier version: rename fields, add defaults.
+
+    Unknown fields stay, to be reported.
+    """
+    try:
+        return json.loads(json.dumps(to_json(from_json(kind, data))))
+    except ValueError:
+        return data

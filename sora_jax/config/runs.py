@@ -169,7 +169,8 @@ class DiTRun(RunConfig):
     # Low-rank factors beside kernels of the transformer; with trainable "adapters",
     # they alone are trained.
     adapter: AdapterConfig | None = None
-    # Prompts of the videos that evaluations show; by default the playground's.
+    # Prompts of the videos that evaluations show; by default the playground's, or of
+    # stored clips some captions of held-out ones.
     prompts: tuple[str, ...] = ()
     # (height, width) of these videos.
     prompt_size: tuple[int, int] = (64, 64)

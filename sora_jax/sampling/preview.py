@@ -7,10 +7,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+from etils import epath
 
-from sora_jax.config import DiTRun, ModelConfig, SamplingConfig
+from sora_jax.config import DiTRun, ModelConfig, PlaygroundConfig, SamplingConfig
+from sora_jax.data.records import Records
 from sora_jax.data.video import to_uint8
 from sora_jax.families import OURS
+from sora_jax.files import PathLike
 from sora_jax.sampling.model import Model
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import TEXT
@@ -24,6 +27,7 @@ PROMPTS = (
     "a yellow star moves left over a brown floor",
     "a pink triangle spins on a checkered background",
 )
+LOOKED_AT = 16  # clips of a split in which captions are looked for
 
 
 def sample_media(
@@ -52,6 +56,23 @@ def sample_media(
     units = [vae.config.space_factor * patch for patch in config.dit.patch[1:]]
     pairs = zip(units, config.prompt_size, strict=True)
     size = tuple(max(unit, side // unit * unit) for unit, side in pairs)
-    prompts = config.prompts or PROMPTS
+    prompts = config.prompts or default_prompts(config.latents)
     videos = Model(weights).generate(prompts, steps=12, size=size)
     return {"samples": np.concatenate(list(to_uint8(videos)), axis=2)}
+
+
+def default_prompts(latents: PathLike) -> tuple[str, ...]:
+    """Return the prompts of videos for a folder of encoded clips.
+
+    Of stored clips they are captions of held-out ones, or else of training clips.
+    """
+    if isinstance(encode_run_of(latents).data, PlaygroundConfig):
+        return PROMPTS
+    found: dict[str, None] = {}  # each once, in order
+    for split in ("held_out", "train"):
+        records = Records(epath.Path(latents) / split)
+        for number in range(min(LOOKED_AT, len(records))):
+            found |= dict.fromkeys(filter(None, records[number].captions[:1]))
+            if len(found) == len(PROMPTS):
+                return tuple(found)
+    return tuple(found) or ("",)

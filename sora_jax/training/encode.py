@@ -17,7 +17,7 @@ from etils import epath
 from flax import nnx
 
 from sora_jax import sharding
-from sora_jax.config import EncodeRun, VAEConfig, to_json
+from sora_jax.config import EncodeRun, VAEConfig, to_json, updated_config
 from sora_jax.data import backgrounds
 from sora_jax.data.records import has_shard, write_shard
 from sora_jax.data.sources.protocol import ClipSource, ClipSpec, Sources
@@ -42,8 +42,6 @@ from sora_jax.workdir import (
     write_json,
 )
 
-CLIPS = "clips.json"
-
 
 def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
     """Encode the training and the held-out clips; resumes an interrupted run.
@@ -63,24 +61,19 @@ def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
     check_shared(workdir)
     is_first = jax.process_index() == 0
     with only_run(workdir, is_first) as lock:
-        refuse_other_config(workdir, to_json(config), defaults=to_json(EncodeRun()))
-        refuse_other_clips(workdir, sources)
+        # After each block the hosts have waited for one another.
+        with sharding.fail_together():
+            update = partial(updated_config, EncodeRun)
+            refuse_other_config(workdir, to_json(config), update=update)
+            refuse_other_clips(workdir, sources)
         with sharding.fail_together():
             if is_first:
                 prepare(config, workdir, sources)
-        sharding.from_first_host(1)  # the others wait for its files
-        vae = workdirs.load_vae(workdir)
-        graphdef, params = nnx.split(vae)
-        run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).encode(clips)[0])
-        encode_clips = partial(run, params)
-        folder = epath.Path(workdir)
-        for name, source in (("held_out", sources.held_out), ("train", sources.train)):
-            encode_split(config, source, folder / name, encode_clips, vae.config, lock)
-        sharding.from_first_host(1)  # every shard is written when any host ends
+        with sharding.fail_together():
+            encode_splits(config, workdir, sources, lock)
         with sharding.fail_together():
             if config.text_from and is_first:
                 encode_texts(config, workdir, lock)
-        sharding.from_first_host(1)
 
 
 def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
@@ -90,7 +83,7 @@ def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
         vae = workdirs.load_vae(config.vae)
         check_clips(_first_specs(sources.train, config.statistics_clips), vae.config)
         keep_config(workdir, to_json(config))
-        write_json(folder / CLIPS, clips_of(sources))
+        write_json(folder / workdirs.CLIPS, clips_of(sources))
         # Weights bring their own statistics, on which their DiT was trained.
         is_measured = bool((vae.latent_std[...] != 1).any())
         if not is_measured:
@@ -112,7 +105,7 @@ def refuse_other_clips(workdir: str, sources: Sources) -> None:
     Raises:
       ValueError: the dataset has changed.
     """
-    path = epath.Path(workdir) / CLIPS
+    path = epath.Path(workdir) / workdirs.CLIPS
     if not path.exists():
         return
     before = read_json(path, "delete the folder, and encode again")
@@ -131,6 +124,19 @@ def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
     specs = _first_specs(source, config.tokenizer_clips)
     texts = (text for spec in specs for text in _texts(spec))
     return train_tokenizer(texts, vocab_size=config.vocabulary)
+
+
+def encode_splits(
+    config: EncodeRun, workdir: PathLike, sources: Sources, lock: Lock
+) -> None:
+    """Encode this host's shards of the held-out and of the training clips."""
+    vae = workdirs.load_vae(workdir)
+    graphdef, params = nnx.split(vae)
+    run = jax.jit(lambda p, clips: nnx.merge(graphdef, p).encode(clips)[0])
+    encode_clips = partial(run, params)
+    folder = epath.Path(workdir)
+    for name, source in (("held_out", sources.held_out), ("train", sources.train)):
+        encode_split(config, source, folder / name, encode_clips, vae.config, lock)
 
 
 def encode_split(

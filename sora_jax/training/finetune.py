@@ -22,6 +22,7 @@ from sora_jax.weights import bundle, folders
 
 LATENTS, DIT = "latents", "dit"  # folders below the workdir
 FRAMES = 17  # of a clip, unless the config says another number
+SHARD = 64  # clips: what a killed encode loses
 
 
 class Stages(NamedTuple):
@@ -40,7 +41,8 @@ def stages(config: FineTune, workdir: PathLike) -> Stages:
     """Return the runs of a fine-tuning in a workdir.
 
     Raises:
-      ValueError: no data are given, or the weights are missing.
+      ValueError: no data are given, the weights are missing or have two transformers,
+        or the VAE has no clips of so many frames.
     """
     require(
         bool(config.data),
@@ -49,6 +51,11 @@ def stages(config: FineTune, workdir: PathLike) -> Stages:
     )
     start, workdir = start_of(config), os.fspath(workdir)
     model = folders.describe(start)
+    require(
+        model.boundary is None,
+        f"start_from {start!r} holds {model.name!r}, which has two transformers, and "
+        "one is trained here: give weights with one, such as wan21_1b3",
+    )
     clips = clips_of(config, model)
     return Stages(
         encode=EncodeRun(
@@ -61,6 +68,7 @@ def stages(config: FineTune, workdir: PathLike) -> Stages:
             batch=min(4, config.batch),
             held_out_clips=config.held_out_clips,
             statistics_clips=1,
+            shard=SHARD,
         ),
         train=_train(config, model, clips, os.path.join(workdir, LATENTS)),
     )
@@ -70,8 +78,13 @@ def clips_of(config: FineTune, model: ModelConfig) -> ClipsConfig:
     """Return how the clips are read, for the VAE and the rate of a model."""
     factor, cell = model.vae.time_factor, model.vae.space_factor
     frames = config.frames or 1 + factor * math.ceil((FRAMES - 1) / factor)
+    require(
+        (frames - 1) % factor == 0,
+        f"frames must be 1 + {factor}k, lengths that the VAE has, got {frames}",
+    )
     return ClipsConfig(
         path=config.data,
+        fields=config.fields,
         fps=config.fps or model.fps or model.sampling.fps,
         time_factor=factor,
         frames=frames,
@@ -111,11 +124,18 @@ def _train(
             ema_decay=0.98,
         ),
         prompts=config.prompts,
+        prompt_size=prompt_size(clips),
         eval_every=config.eval_every,
         checkpoint_every=config.checkpoint_every,
         cpu_matmul_dtype=config.cpu_matmul_dtype,
         mesh=config.mesh,
     )
+
+
+def prompt_size(clips: ClipsConfig) -> tuple[int, int]:
+    """Return the (height, width) of videos of prompts: a square like the clips."""
+    cells = max(1, round(math.sqrt(clips.pixels) / clips.multiple))
+    return cells * clips.multiple, cells * clips.multiple
 
 
 def clip_tokens(clips: ClipsConfig, model: ModelConfig) -> int:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
@@ -19,7 +18,7 @@ import jax
 
 from sora_jax import sharding
 from sora_jax.checkpoint import Checkpoints
-from sora_jax.config import RunConfig, from_json, to_json
+from sora_jax.config import RunConfig, to_json, updated_config
 from sora_jax.locking import Lock, only_run
 from sora_jax.parameter_trees import Params
 from sora_jax.sharding import MeshPlan
@@ -78,7 +77,7 @@ def train(
     """
     check_shared(workdir)
     with only_run(workdir, jax.process_index() == 0) as lock:
-        update = partial(config_of_today, type(config))
+        update = partial(updated_config, type(config))
         refuse_other_config(workdir, to_json(config), MAY_DIFFER, update=update)
         return run(config, workdir, set_up, lock)
 
@@ -161,17 +160,6 @@ def run(
             if evaluates:
                 evaluate(state, step)
         return state
-
-
-def config_of_today(kind: type[RunConfig], data: dict[str, Any]) -> dict[str, Any]:
-    """Update a config of an earlier version: rename fields, add defaults.
-
-    Unknown fields stay, to be reported.
-    """
-    try:
-        return json.loads(json.dumps(to_json(from_json(kind, data))))
-    except ValueError:
-        return data
 
 
 def refuse_other_sources(

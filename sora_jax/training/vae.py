@@ -104,11 +104,17 @@ def set_up(config: VAERun, mesh_plan: MeshPlan, sources: Sources) -> TrainSetup:
         frozen=frozen,
         data=lambda step: clips(config, sources, sharding.host_share(mesh_plan), step),
         evaluate=evaluation(program, frozen, held_out),
-        work={"clips": config.batch, "FLOP": flops},
-        sources={"start_from": workdirs.start_digest(config.start_from)}
-        if frozen
-        else {},
+        work={"clips": float(config.batch), "FLOP": flops},
+        sources=source_hashes(config, sources),
     )
+
+
+def source_hashes(config: VAERun, sources: Sources) -> dict[str, str]:
+    """Hash the inputs of a run: stored clips, and the weights with frozen parts."""
+    hashes = {"set of clips": sources.digest} if sources.digest else {}
+    if config.trainable != "all":
+        hashes["start_from"] = workdirs.start_digest(config.start_from)
+    return hashes
 
 
 def evaluation(
@@ -188,7 +194,7 @@ def _pixels(
         mask = np.ones(pixels.shape[:3], bool)
         if sources.subjects is not None:
             mask = sources.subjects(sources.train.spec(index))
-        elif pixels.shape[-1] == 4:
+        elif pixels.shape[-1] == 4 and pixels[..., 3].any():
             mask = pixels[..., 3] > 0
         pixels = video.crop_around(pixels, mask, window, rng)
     return video.to_float(backgrounds.over(pixels, backgrounds.draw_name(rng)))

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
+from functools import partial
 
+import jax
 from etils import epath
+from flax import nnx
 
+from sora_jax import sharding
 from sora_jax.config import SeenConfig
 from sora_jax.families import OURS
 from sora_jax.files import PathLike
 from sora_jax.weights import adapter_files, adapters, bundle, folders, workdirs
 from sora_jax.weights.adapter_files import Base
-from sora_jax.weights.model_weights import weights_in_memory
+from sora_jax.weights.model_weights import LazyNetworks, Weights
+from sora_jax.weights.workdirs import TrainedRun
 
 ADAPTER, WEIGHTS = "adapter.safetensors", "weights"
 
@@ -19,25 +25,54 @@ ADAPTER, WEIGHTS = "adapter.safetensors", "weights"
 def save_result(run_folder: PathLike, workdir: PathLike) -> str:
     """Write what a fine-tuning has learned; return its path.
 
+    All hosts call this, since all restore the run; the first writes.
+
     Args:
       run_folder: workdir of the DiT run.
       workdir: the folder to write it into.
     """
     trained = workdirs.load_trained(run_folder, "workdir")
+    is_adapter = trained.run.adapter is not None
+    path = epath.Path(workdir) / (ADAPTER if is_adapter else WEIGHTS)
+    with sharding.fail_together():
+        if jax.process_index() == 0:
+            write = write_adapter if is_adapter else write_weights
+            write(path, trained)
+    return str(path)
+
+
+def write_adapter(path: epath.Path, trained: TrainedRun) -> None:
+    """Write the factors of a run, which name the weights that they belong to."""
     start, name = trained.run.start_from, OURS.transformer
-    model, where = folders.describe(start), epath.Path(workdir)
-    if trained.run.adapter is not None:
-        learned = adapters.extract(trained.networks[name], trained.run.adapter)
-        base = Base(name=model.name, digest=folders.digest(start), network=name)
-        adapter_files.save_adapter(where / ADAPTER, learned, base)
-        return str(where / ADAPTER)
-    weights = folders.load_weights(start)
-    tuned = weights_in_memory(
-        # Its clips may have had any words and sizes.
-        dataclasses.replace(model, name=f"{model.name}-finetuned", seen=SeenConfig()),
-        weights.tokenizer,
-        family=weights.family,
-        **{weights.family.autoencoder: weights.vae, **trained.networks},
+    assert trained.run.adapter is not None
+    learned = adapters.extract(trained.networks[name], trained.run.adapter)
+    base = Base(
+        name=folders.describe(start).name, digest=folders.digest(start), network=name
     )
-    bundle.save(where / WEIGHTS, tuned)
-    return str(where / WEIGHTS)
+    adapter_files.save_adapter(path, learned, base)
+
+
+def write_weights(path: epath.Path, trained: TrainedRun) -> None:
+    """Write the weights of a run; networks that were not trained are the start's."""
+    start, name = trained.run.start_from, OURS.transformer
+    stored = folders.find_stored_model(start)
+    if stored is None:
+        family, config = bundle.describe_family(start)
+    else:
+        family, config = stored.family, stored.config
+    load = partial(folders.load_network, start, exact=True)
+    loaders: dict[str, Callable[[], nnx.Module]] = {
+        each: partial(load, each) for each in family.used(config)
+    }
+    loaders[name] = lambda: trained.networks[name]
+    tuned = Weights(
+        config=dataclasses.replace(
+            config,
+            name=f"{config.name}-finetuned",
+            seen=SeenConfig(),  # its clips may have had any words and sizes
+        ),
+        tokenizer=folders.load_tokenizer(start),
+        networks=LazyNetworks(loaders, keep=False),
+        family=family,
+    )
+    bundle.save(path, tuned)

@@ -36,6 +36,7 @@ from sora_jax.weights.run_networks import build_network
 from sora_jax.workdir import read_json
 
 _logger = logging.getLogger(__name__)
+CLIPS = "clips.json"  # of a folder of encoded clips: how many, and their hash
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -212,7 +213,7 @@ def encode_run_of(folder: PathLike) -> EncodeRun:
 
 def clip_counts(folder: PathLike, run: EncodeRun) -> dict[str, int]:
     """Return how many clips of each split a finished encode run has."""
-    path = located(folder, "folder") / "clips.json"
+    path = located(folder, "folder") / CLIPS
     if not path.exists():  # written by an earlier version, from the playground
         return {"train": run.data.length, "held_out": run.held_out_clips}
     counts = read_json(path, COPY)
@@ -259,6 +260,9 @@ def source_hashes(folder: PathLike) -> dict[str, str]:
     files = {"VAE": "vae.safetensors", "tokenizer": "tokenizer.model"}
     files["set of clips"] = "config.json"
     where = epath.Path(folder)
-    return {
+    found = {
         name: safetensors_io.file_hash(where / file) for name, file in files.items()
     }
+    if (where / CLIPS).exists():  # earlier versions wrote none
+        found["set of clips"] += f"-{safetensors_io.file_hash(where / CLIPS)}"
+    return found

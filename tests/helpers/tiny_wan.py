@@ -14,7 +14,7 @@ from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
 from sora_jax.weights import transfer
-from sora_jax.weights.model_weights import weights_in_memory
+from sora_jax.weights.model_weights import LazyNetworks, weights_in_memory
 from sora_jax.weights.modules import flatten, parameters
 from tests.helpers.tiny import make
 
@@ -44,6 +44,17 @@ def two_experts(text_config):
         dit=make(DiT, config.dit),
         dit_low=make(DiT, config.dit, seed=1),
         text_encoder=make(TextEncoder, config.text),
+    )
+
+
+def one_expert(two):
+    """The same model with the first of its experts alone."""
+    loaders = {**two.networks.loaders}
+    del loaders["dit_low"]
+    return dataclasses.replace(
+        two,
+        config=dataclasses.replace(two.config, boundary=None),
+        networks=LazyNetworks(loaders),
     )
 
 
