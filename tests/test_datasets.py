@@ -380,6 +380,24 @@ def test_packages_that_differ_or_lack_are_told(tmp_path):
         packages.fetch(tmp_path, integrity, manual_dir=str(tmp_path))
 
 
+def test_a_folder_of_packages_is_only_read(tmp_path):
+    integrity = tiny_emoji.write_packages(tmp_path / "manual")
+    before = sorted((tmp_path / "manual").iterdir())
+    cache = packages.cache_folder(tmp_path / "data")
+    found = packages.fetch(cache, integrity, manual_dir=str(tmp_path / "manual"))
+    plain = [packages.unpacked(path, cache) for path in found.values()]
+    assert plain == [packages.unpacked(path, cache) for path in found.values()]
+    assert sorted(cache.iterdir()) == sorted(plain)
+    assert sorted((tmp_path / "manual").iterdir()) == before
+    with pytest.raises(ValueError, match="--manual_dir '.*/manul' is no folder: check"):
+        packages.fetch(cache, integrity, manual_dir=str(tmp_path / "manul"))
+    assert not (tmp_path / "manul").exists()
+
+
+def test_packages_of_a_dataset_in_a_bucket_are_kept_on_this_disk():
+    assert packages.cache_folder("gs://bucket/data").is_absolute()
+
+
 # --- folders -------------------------------------------------------------------------
 
 
