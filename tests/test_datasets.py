@@ -297,7 +297,8 @@ def test_two_builds_of_a_part_do_not_meet(tmp_path):
     from sora_jax import locking
 
     held = tmp_path / "letters" / "part-00000-of-00001"
-    with locking.only_run(held), pytest.raises(ValueError, match="process"):
+    told = "^--data_dir .* is in use by process .* or give another --data_dir$"
+    with locking.only_run(held), pytest.raises(ValueError, match=told):
         build(Letters, LetterRecipe(), tmp_path)
 
 
@@ -321,6 +322,8 @@ def test_the_artists_set_has_its_splits_and_captions(emoji):
         assert set(contents(found[split])) == set(keys)
     held_out = found[splits.COMPOSITION].describe(0).spec
     assert held_out.truth["role"] and held_out.truth["tone"]
+    others = set(held_out.truth["held_out_phrasings"])
+    assert others and others.isdisjoint(held_out.captions[0].texts)
     assert held_out.truth["tone"] in " ".join(held_out.captions[0].texts)
     assert len(held_out.captions[0].texts) > 5
 
