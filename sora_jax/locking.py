@@ -36,8 +36,15 @@ _logger = logging.getLogger(__name__)
 
 
 @contextlib.contextmanager
-def only_run(workdir: PathLike, is_first: bool = True) -> Iterator[Lock]:
+def only_run(
+    workdir: PathLike, is_first: bool = True, field: str = "--workdir"
+) -> Iterator[Lock]:
     """Hold the lock of a workdir; all hosts of a run call this, and the first takes it.
+
+    Args:
+      workdir: the folder.
+      is_first: whether this host takes the lock.
+      field: the flag that error messages name.
 
     Yields:
       The lock; call its `check` before writing.
@@ -46,7 +53,7 @@ def only_run(workdir: PathLike, is_first: bool = True) -> Iterator[Lock]:
       ValueError: another run holds the lock (names process and host), or its path is
         taken by something else, or the workdir is not a folder's path.
     """
-    lock = Lock(files.located(workdir, "--workdir"))
+    lock = Lock(files.located(workdir, field), field)
     with sharding.fail_together():
         if is_first:
             lock.take()
@@ -60,7 +67,8 @@ def only_run(workdir: PathLike, is_first: bool = True) -> Iterator[Lock]:
 class Lock:
     """The lock of a folder, which is created if missing."""
 
-    def __init__(self, folder: epath.Path):
+    def __init__(self, folder: epath.Path, field: str = "--workdir"):
+        self.field = field
         self.folder, self.path = folder, folder / lock_files.NAME
         self.holder = lock_files.this_process()
         self.taker: Holder | None = None  # the holder that took it from this process
@@ -118,7 +126,7 @@ class Lock:
             self._look()
         if self.taker is not None:
             raise OSError(
-                f"--workdir {files.quoted(self.folder)} was taken over by process "
+                f"{self.field} {files.quoted(self.folder)} was taken over by process "
                 f"{self.taker.process} on {files.quoted(self.taker.host)}, since this "
                 f"one gave no sign of life for {PATIENCE:.0f} s or started at the same "
                 "moment: nothing more is saved here; stop one of them, and start the "
@@ -159,9 +167,9 @@ class Lock:
 
     def _refuse(self, held: Holder) -> None:
         raise ValueError(
-            f"--workdir {files.quoted(self.folder)} is in use by process "
+            f"{self.field} {files.quoted(self.folder)} is in use by process "
             f"{held.process} on {files.quoted(held.host)}: wait for its end, stop it, "
-            "or give another --workdir"
+            f"or give another {self.field}"
         )
 
     def _write(self) -> None:

@@ -297,7 +297,8 @@ def test_two_builds_of_a_part_do_not_meet(tmp_path):
     from sora_jax import locking
 
     held = tmp_path / "letters" / "part-00000-of-00001"
-    with locking.only_run(held), pytest.raises(ValueError, match="process"):
+    told = "^--data_dir .* is in use by process .* or give another --data_dir$"
+    with locking.only_run(held), pytest.raises(ValueError, match=told):
         build(Letters, LetterRecipe(), tmp_path)
 
 
@@ -321,6 +322,8 @@ def test_the_artists_set_has_its_splits_and_captions(emoji):
         assert set(contents(found[split])) == set(keys)
     held_out = found[splits.COMPOSITION].describe(0).spec
     assert held_out.truth["role"] and held_out.truth["tone"]
+    others = set(held_out.truth["held_out_phrasings"])
+    assert others and others.isdisjoint(held_out.captions[0].texts)
     assert held_out.truth["tone"] in " ".join(held_out.captions[0].texts)
     assert len(held_out.captions[0].texts) > 5
 
@@ -378,6 +381,24 @@ def test_packages_that_differ_or_lack_are_told(tmp_path):
     second.write_bytes(b"another")
     with pytest.raises(ValueError, match="missing(.|\n)*differs(.|\n)*--manual_dir"):
         packages.fetch(tmp_path, integrity, manual_dir=str(tmp_path))
+
+
+def test_a_folder_of_packages_is_only_read(tmp_path):
+    integrity = tiny_emoji.write_packages(tmp_path / "manual")
+    before = sorted((tmp_path / "manual").iterdir())
+    cache = packages.cache_folder(tmp_path / "data")
+    found = packages.fetch(cache, integrity, manual_dir=str(tmp_path / "manual"))
+    plain = [packages.unpacked(path, cache) for path in found.values()]
+    assert plain == [packages.unpacked(path, cache) for path in found.values()]
+    assert sorted(cache.iterdir()) == sorted(plain)
+    assert sorted((tmp_path / "manual").iterdir()) == before
+    with pytest.raises(ValueError, match="--manual_dir '.*/manul' is no folder: check"):
+        packages.fetch(cache, integrity, manual_dir=str(tmp_path / "manul"))
+    assert not (tmp_path / "manul").exists()
+
+
+def test_packages_of_a_dataset_in_a_bucket_are_kept_on_this_disk():
+    assert packages.cache_folder("gs://bucket/data").is_absolute()
 
 
 # --- folders -------------------------------------------------------------------------

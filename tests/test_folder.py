@@ -254,7 +254,6 @@ def test_damaged_pictures_are_left_out(mp4s):
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("a.txt", "café".encode("latin-1"), r"a.txt' is not UTF-8 .* save it as UTF-8"),
         ("metadata.csv", b"file_name,text\n\xff,a", "metadata.csv' is not UTF-8"),
         ("metadata.csv", b"file_name,text,text\na.mp4,a,b", "two columns 'text': ren"),
         ("metadata.csv", b"name,text\na.mp4,a", "no column file_name, but"),
@@ -277,11 +276,48 @@ def test_caption_files_that_cannot_be_read_are_named(mp4s, name, content, messag
         open_folder(mp4s, "all")
 
 
-def test_captions_in_archives_are_refused_by_name(tmp_path):
-    members = {"a.mp4": clip_files.mp4(1), "a.txt": b"\xff"}
-    clip_files.write_tar(tmp_path / "s.tar", members)
-    with pytest.raises(ValueError, match=r"'s.tar/a.txt' is not UTF-8"):
-        open_folder(tmp_path)
+def test_texts_that_cannot_be_read_are_left_out_with_their_reasons(mp4s, caplog):
+    (mp4s / "a.txt").write_bytes("café".encode("latin-1"))
+    os.symlink(mp4s / "gone.txt", mp4s / "b.txt")
+    (mp4s / "c.txt").write_text("c")
+    members = {"d.mp4": clip_files.mp4(1), "d.txt": b"\xff"}
+    members |= {"e.mp4": clip_files.mp4(1), "e.json": b"{"}
+    clip_files.write_tar(mp4s / "s.tar", members)
+    os.mkfifo(mp4s / "pipe.tar")
+    os.mkfifo(mp4s / "pipe.mp4")
+    os.symlink(mp4s / "gone.tar", mp4s / "link.tar")
+    store = open_folder(mp4s, "all")
+    assert texts(store) == {
+        "a.mp4": [],
+        "b.mp4": [],
+        "c.mp4": ["c"],
+        "s.tar/d.mp4": [],
+        "s.tar/e.mp4": [],
+    }
+    reasons = dict(store.left_out)
+    assert sorted(reasons) == [
+        "a.txt",
+        "b.txt",
+        "link.tar",
+        "pipe.mp4",
+        "pipe.tar",
+        "s.tar/d.txt",
+        "s.tar/e.json",
+    ]
+    assert "is not UTF-8 text" in reasons["a.txt"]
+    assert "save it as UTF-8" in reasons["s.tar/d.txt"]
+    assert "does not exist" in reasons["b.txt"]
+    assert "is a pipe" in reasons["pipe.tar"] and "is a pipe" in reasons["pipe.mp4"]
+    assert "files left out: 6 ('link.tar', 'pipe.tar', 'a.txt' and" in caplog.text
+
+
+def test_lines_end_at_line_feeds_only(mp4s):
+    strange = "a\u2028b\u2029c\x85d"
+    (mp4s / "a.txt").write_text(f"{strange}\r\nsecond", newline="")
+    row = json.dumps({"file_name": "b.mp4", "text": strange}, ensure_ascii=False)
+    (mp4s / "metadata.jsonl").write_text(f"{row}\n")
+    said = texts(open_folder(mp4s, "all"))
+    assert (said["a.mp4"], said["b.mp4"]) == ([strange, "second"], [strange])
 
 
 def test_links_lead_nowhere_outside(mp4s, tmp_path_factory):

@@ -11,7 +11,7 @@ from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data.backgrounds import over
 from sora_jax.data.sources.folder import open_folder
 from sora_jax.data.sources.protocol import ClipSpec, captions_between
-from sora_jax.data.sources.stored import StoredSpec, open_stored
+from sora_jax.data.sources.stored import StoredSpec, excerpts_of, open_stored, sized
 from sora_jax.data.sources.tfds_store import TfdsStore, find_directories
 from sora_jax.datasets.builder import build_part
 from sora_jax.datasets.fluent_emoji.builder import FluentEmoji
@@ -196,6 +196,42 @@ def test_clips_that_are_trained_on_are_not_held_out(tmp_path, split, held_out):
         with pytest.raises(ValueError, match="clips in common"):
             config = dataclasses.replace(config, path=str(folder), split=split)
             open_sources(config, 99)
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (20, 1000, (16, 256)),
+        (1000, 20, (256, 16)),
+        (16, 16, (16, 16)),
+        (47, 63, (32, 48)),
+        (480, 832, (48, 80)),
+        (4000, 16, (256, 16)),
+    ],
+)
+def test_a_frame_is_never_larger_than_asked_for(height, width, expected):
+    config = ClipsConfig(path="x", pixels=4096)
+    spec = ClipSpec(frames=1, height=height, width=width, fps=1.0)
+    assert sized(spec, config) == expected
+    assert expected[0] * expected[1] <= config.pixels
+
+
+def test_clips_that_are_too_small_or_too_short_are_left_out():
+    config = ClipsConfig(path="x", multiple=32, pixels=32 * 32, frames=9)
+    with pytest.raises(ValueError, match=r"data.multiple \(32\) leave none"):
+        open_stored(Take(), config)
+    fixed = open_stored(Take(), dataclasses.replace(config, size=(32, 32)))
+    assert fixed.read(0).pixels.shape == (9, 32, 32, 3)
+    picture = StoredSpec(
+        name="p", spec=ClipSpec(frames=1, height=16, width=16, fps=1.0)
+    )
+    config = ClipsConfig(path="x", frames=9)
+    assert len(list(excerpts_of(picture, 0, config))) == 1
+    assert not list(
+        excerpts_of(picture, 0, dataclasses.replace(config, least_frames=5))
+    )
+    with pytest.raises(ValueError, match="data.pixels must be at least 32x32"):
+        ClipsConfig(path="x", multiple=32, pixels=1000)
 
 
 def test_the_digest_of_stored_clips_is_that_of_their_content(tmp_path):

@@ -108,11 +108,11 @@ def _fluent_emoji(options: BuildOptions) -> tuple[type[ClipDataset], Recipe]:
     from sora_jax.datasets.fluent_emoji import packages
     from sora_jax.datasets.fluent_emoji.builder import EmojiRecipe, FluentEmoji
 
-    fetched = packages.fetch(
-        epath.Path(options.data_dir) / "downloads" / "fluent_emoji",
-        manual_dir=options.manual_dir,
-    )
-    archives = {number: packages.unpacked(path) for number, path in fetched.items()}
+    cache = packages.cache_folder(options.data_dir)
+    fetched = packages.fetch(cache, manual_dir=options.manual_dir)
+    archives = {
+        number: packages.unpacked(path, cache) for number, path in fetched.items()
+    }
     return FluentEmoji, EmojiRecipe(archives, only_mit=not options.every)
 
 

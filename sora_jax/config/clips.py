@@ -32,11 +32,11 @@ class ClipsConfig:
     time_factor: int = 4
     # Most frames of a clip; longer footage is several clips.
     frames: int = 25
-    # Fewest frames of a clip; shorter footage, but for pictures, is left out.
+    # Fewest frames of a clip; shorter footage is left out, pictures too if above 1.
     least_frames: int = 1
     # Most pixels of a frame; larger ones are scaled down, in their own aspect ratio.
     pixels: int = 128 * 128
-    # Height and width are multiples of this many pixels.
+    # Height and width are multiples of this many pixels; smaller clips are left out.
     multiple: int = 16
     # (height, width) of every clip, cropped to it; (0, 0) keeps their aspect ratios.
     size: tuple[int, int] = (0, 0)
@@ -63,6 +63,11 @@ class ClipsConfig:
                 self.least_frames <= self.frames,
                 f"data.least_frames must be at most data.frames ({self.frames}), got "
                 f"{self.least_frames}",
+            ),
+            (
+                self.pixels >= self.multiple**2,
+                f"data.pixels must be at least {self.multiple}x{self.multiple} "
+                f"(data.multiple), got {self.pixels}",
             ),
             (
                 min(sizes) >= 0

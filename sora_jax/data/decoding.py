@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import itertools
-import logging
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import av
 import numpy as np
-from av.error import InvalidDataError
 from jaxtyping import UInt8
 
 from sora_jax.data import animations, containers, display
+from sora_jax.data.packets import NoKeyframe, Packets
 from sora_jax.data.video import fit, to_float, to_uint8
 from sora_jax.files import InMemory, Openable, PathLike, existing, quoted
 from sora_jax.limits import LIMITS, LONGEST_FRAME, Limits
 from sora_jax.types import Clip
 
-_logger = logging.getLogger(__name__)
+SEEK = 2.0  # seconds from which finding a keyframe is faster than decoding all before
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -104,7 +104,12 @@ def decode(
 
 
 def decode_bytes(
-    content: bytes, named: str, *, keep_alpha: bool = False, limits: Limits = LIMITS
+    content: bytes,
+    named: str,
+    *,
+    keep_alpha: bool = False,
+    start: float = 0.0,
+    limits: Limits = LIMITS,
 ) -> Iterator[TimedFrame]:
     """Yield the frames of a video that is in memory, as `decode` does.
 
@@ -112,21 +117,27 @@ def decode_bytes(
       content: of a video file.
       named: its name in error messages.
       keep_alpha: whether pictures of a video with alpha have a fourth channel.
+      start: seconds; frames that end before may be left out, if the file has an index
+        of its keyframes.
       limits: how large its frames may be, and how long they may last.
 
     Raises:
       ValueError: as in `decode`.
     """
-    return _checked(InMemory(content), named, limits, keep_alpha)
+    return _checked(InMemory(content), named, limits, keep_alpha, start)
 
 
 def _checked(
-    source: Openable, named: str, limits: Limits, keep_alpha: bool = False
+    source: Openable,
+    named: str,
+    limits: Limits,
+    keep_alpha: bool = False,
+    start: float = 0.0,
 ) -> Iterator[TimedFrame]:
     """Yield the frames of a file; name it in every error."""
     good, before = 0, 0.0
     try:
-        for shown in _frames(source, named, limits, keep_alpha):
+        for shown in _frames(source, named, limits, keep_alpha, start):
             if good and shown.begin - before > limits.gap:
                 raise ValueError(
                     f"frame {good} comes {shown.begin - before:.3g} seconds after the "
@@ -141,11 +152,18 @@ def _checked(
 
 
 def _frames(
-    source: Openable, named: str, limits: Limits, keep_alpha: bool
+    source: Openable, named: str, limits: Limits, keep_alpha: bool, start: float
 ) -> Iterator[TimedFrame]:
     if animations.is_animation(source):
         yield from _animated(source, limits, keep_alpha)
         return
+    if start > SEEK:
+        with containers.open_container(source, limits) as opened:
+            frames = _timed(opened, named, limits, keep_alpha, start)
+            with contextlib.suppress(NoKeyframe, StopIteration):
+                yield next(frames)
+                yield from frames
+                return
     with containers.open_container(source, limits) as opened:
         yield from _timed(opened, named, limits, keep_alpha)
 
@@ -167,16 +185,27 @@ def _animated(
 
 
 def _timed(
-    opened: containers.OpenContainer, named: str, limits: Limits, keep_alpha: bool
+    opened: containers.OpenContainer,
+    named: str,
+    limits: Limits,
+    keep_alpha: bool,
+    seek: float = 0.0,
 ) -> Iterator[TimedFrame]:
-    """Decode frames; without valid timestamps, each follows the one before."""
+    """Decode frames; without valid timestamps, each follows the one before.
+
+    With `seek`, those from the keyframe before this time on.
+
+    Raises:
+      NoKeyframe: there is none that can be found.
+    """
     container, stream, meter = opened
     rate = float(stream.average_rate or stream.guessed_rate or stream.base_rate or 0)
     tick, declared = float(stream.time_base), _declared_seconds(container, stream)
     start, begin, length, opening = None, 0.0, 0.0, 0.0
     picture, size = None, (0, 0)
-    packets = _Packets(container, stream, containers.make_decoder(stream, limits))
-    for frame in packets.frames():
+    packets = Packets(container, stream, containers.make_decoder(stream, limits))
+    frames = packets.frames_from(seek) if seek else packets.frames()
+    for number, frame in enumerate(frames):
         meter.frame()
         containers.check_pixels(frame, limits)
         if picture is None:
@@ -186,9 +215,12 @@ def _timed(
         following = begin + length
         if start is None and frame.time is not None:
             start = frame.time - following
+        if seek and number == 0:
+            continue  # read only for what is known from it
         time = following if frame.time is None else frame.time - start
         is_sane = begin < time <= max(declared, begin + LONGEST_FRAME)
-        begin = time if is_sane else following
+        is_found = bool(seek) and number == 1
+        begin = time if is_sane or is_found else following
         length = frame.duration * tick if frame.duration else 1 / (rate or 1)
         yield TimedFrame(
             pixels=functools.partial(picture, frame),
@@ -202,58 +234,6 @@ def _timed(
     there = opening + begin + length
     if declared - there > max(declared / 10, 2 * length):
         raise ValueError(f"{there:.3g} of its {declared:.3g} seconds are in the file")
-
-
-class _Packets:
-    """Decodes the packets of a stream, and keeps their times."""
-
-    def __init__(self, container: Any, stream: Any, decoder: Any):
-        self._container, self._stream, self._decoder = container, stream, decoder
-        self._times: list[int] = []
-
-    def frames(self) -> Iterator[Any]:
-        """Yield frames as they are decoded."""
-        failed, any_frame = None, False
-        for packet in self._container.demux(self._stream):
-            if packet.pts is not None and not packet.is_discard and not any_frame:
-                self._times.append(packet.pts)
-            try:
-                frames = self._decoder.decode(packet)
-            except InvalidDataError as error:
-                if any_frame:
-                    raise
-                failed = error  # expected before the first keyframe
-                continue
-            for frame in frames:
-                if frame.time_base is None:
-                    frame.time_base = self._stream.time_base
-                yield frame
-                any_frame = True
-        if failed is not None and not any_frame:
-            raise failed
-
-    def left_out(self, first: Any, named: str) -> float:
-        """Warn about frames before the first one that could not be decoded.
-
-        Returns:
-          The seconds from the beginning of the file to the first frame.
-        """
-        if first.pts is None:
-            return 0.0
-        lost = sum(time < first.pts for time in self._times)
-        if lost:
-            _logger.warning(
-                "%s was cut between keyframes: its first %d frame%s cannot be decoded "
-                "and %s left out",
-                named,
-                lost,
-                "s" * (lost > 1),
-                "are" if lost > 1 else "is",
-            )
-        # Matroska's duration counts from 0, others' from the first packet.
-        is_matroska = "matroska" in self._container.format.name
-        starts = 0 if is_matroska else self._stream.start_time or 0
-        return max(0.0, float((first.pts - starts) * self._stream.time_base))
 
 
 def _declared_seconds(container: Any, stream: Any) -> float:

@@ -162,7 +162,8 @@ def build_part(
         if (folder / LEFT_OUT).exists():
             refuse_other_recipe(folder.parent.parent, part, digest)
         else:
-            with locking.only_run(folder.parent), explain_full_disk(folder, 0):
+            lock = locking.only_run(folder.parent, field="--data_dir")
+            with lock, explain_full_disk(folder, 0):
                 refuse_other_recipe(folder.parent.parent, part, digest)
                 _delete_broken(folder)
                 _write(builder, folder, downloads, beam_options)

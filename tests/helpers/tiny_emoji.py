@@ -84,5 +84,8 @@ def recipe(folder: Path) -> EmojiRecipe:
     """Write the packages into a folder, and return the recipe of their clips."""
     integrity = write_packages(folder)
     fetched = packages.fetch(folder, integrity, manual_dir=str(folder))
-    archives = {number: packages.unpacked(path) for number, path in fetched.items()}
+    archives = {
+        number: packages.unpacked(path, folder / "cache")
+        for number, path in fetched.items()
+    }
     return EmojiRecipe(archives, among=frozenset(each.file for each in chosen()))

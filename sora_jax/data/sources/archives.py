@@ -11,7 +11,7 @@ from etils import epath
 
 from sora_jax import limits
 from sora_jax.data.sources.listing import MEDIA, LeftOut, suffix_of
-from sora_jax.files import BinaryFile
+from sora_jax.files import BinaryFile, existing
 
 _HEADER = 2**20  # bytes that a header, such as a long name, may take
 _TEXTS = ("txt", "json")
@@ -37,9 +37,13 @@ def read_archive(path: epath.Path, name: str) -> Archive:
     Args:
       path: of an uncompressed tar file.
       name: of the archive, before the names of its members.
+
+    Raises:
+      ValueError: it is no regular file.
+      OSError: it cannot be opened.
     """
     found, left_out = {}, []
-    with path.open("rb") as file:
+    with existing(path, "archive").open("rb") as file:
         end = file.seek(0, 2)
         file.seek(0)
         members = _members(_ShortReads(file), name, left_out)

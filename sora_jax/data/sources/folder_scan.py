@@ -88,7 +88,7 @@ def scan_folder(folder: PathLike, field: str = "data.path") -> FolderScan:
       field: the flag or config field that error messages name.
 
     Raises:
-      ValueError: it is no folder, holds no clip, or a caption file cannot be read.
+      ValueError: it is no folder, holds no clip, or a table cannot be read.
     """
     listing = list_folder(folder, field)
     clips, left_out = [], list(listing.left_out)
@@ -103,15 +103,19 @@ def scan_folder(folder: PathLike, field: str = "data.path") -> FolderScan:
     }
     for name, path in listing.files.items():
         if suffix_of(name) == "tar":
-            inside, refused = _archive(name, path, texts, field)
+            try:
+                inside, refused = _archive(name, path, texts, field)
+            except (OSError, ValueError) as error:  # a pipe, or a link to nothing
+                left_out.append(LeftOut(name, str(error)))
+                continue
             clips, left_out = clips + inside, left_out + refused
     if not clips:
         raise _nothing(folder, field, left_out)
-    labelled, without_clip = _labelled(clips, labels, texts)
+    labelled, without_clip, unread = _labelled(clips, labels, texts)
     scan = FolderScan(
         root=str(folder),
         clips=labelled,
-        left_out=tuple(left_out),
+        left_out=(*left_out, *unread),
         without_clip=without_clip,
     )
     warn(scan)
@@ -212,21 +216,28 @@ def read_member(path: epath.Path, member: Member, name: str) -> bytes:
 
 def _labelled(
     clips: list[FoundClip], labels: dict[str, Label], texts: Mapping[str, Reader]
-) -> tuple[tuple[FoundClip, ...], tuple[str, ...]]:
-    """Join clips with their captions; return also the names of captions left over."""
+) -> tuple[tuple[FoundClip, ...], tuple[str, ...], list[LeftOut]]:
+    """Join clips with their captions.
+
+    Returns:
+      The clips, names of captions without a clip, and texts that cannot be read.
+    """
     by_stem: dict[str, list[str]] = {}
     for name in texts:
         by_stem.setdefault(stem_of(name), []).append(name)
     used: set[str] = set()
-    labelled = []
+    labelled, unread = [], {}
     for clip in sorted(clips, key=lambda clip: clip.name):
         label = Label()
         for name in by_stem.get(stem_of(clip.name), ()):
             used.add(name)
-            label += texts[name]()
+            try:
+                label += texts[name]()
+            except ValueError as error:
+                unread[name] = LeftOut(name, str(error))
         if clip.name in labels:
             used.add(clip.name)
             label += labels[clip.name]
         labelled.append(dataclasses.replace(clip, label=label))
     left = sorted({*texts, *labels} - used)
-    return tuple(labelled), tuple(left)
+    return tuple(labelled), tuple(left), list(unread.values())

@@ -43,7 +43,8 @@ def read_at(
     out = np.empty((len(times), *size, channels), np.uint8)
     waiting = list(order)
     before: decoding.TimedFrame | None = None
-    for shown in _frames(content, name, has_alpha, fps):
+    start = float(times.min()) if len(times) else 0.0
+    for shown in _frames(content, name, has_alpha, fps, start):
         while (
             before is not None and waiting and times[waiting[0]] + SLACK < shown.begin
         ):
@@ -61,11 +62,14 @@ def _frames(
     name: str,
     has_alpha: bool,
     fps: float,
+    start: float,
 ) -> Iterator[decoding.TimedFrame]:
     if isinstance(content, bytes):
         picture = pictures.still_of(content, keep_alpha=has_alpha)
         if picture is None:
-            yield from decoding.decode_bytes(content, name, keep_alpha=has_alpha)
+            yield from decoding.decode_bytes(
+                content, name, keep_alpha=has_alpha, start=start
+            )
             return
         content = picture[None]
     for number, pixels in enumerate(content):

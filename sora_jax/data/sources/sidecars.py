@@ -56,7 +56,15 @@ def text_of(content: bytes, named: str) -> str:
 
 def from_lines(text: str) -> Label:
     """Read a text file: a phrasing on each line."""
-    return Label(tuple(line.strip() for line in text.splitlines() if line.strip()))
+    return Label(tuple(line.strip() for line in lines_of(text) if line.strip()))
+
+
+def lines_of(text: str) -> list[str]:
+    """Split text into lines, at line feeds only.
+
+    `str.splitlines` splits at characters too that a caption may hold, such as U+2028.
+    """
+    return text.split("\n")
 
 
 def from_json(text: str, named: str) -> Label:
@@ -157,7 +165,7 @@ def _csv_rows(text: str, named: str) -> Iterator[tuple[int, dict[str, Any]]]:
 
 
 def _json_rows(text: str, named: str) -> Iterator[tuple[int, dict[str, Any]]]:
-    for number, line in enumerate(text.splitlines(), start=1):
+    for number, line in enumerate(lines_of(text), start=1):
         if line.strip():
             yield number, _parsed(line, f"{named}, line {number},")
 

@@ -158,7 +158,7 @@ def open_stored(store: ClipStore, config: ClipsConfig) -> StoredClips:
     excerpts = []
     for number in range(len(store)):
         stored = store.describe(number)
-        if passes(stored.spec, config):
+        if passes(stored.spec, config) and is_large_enough(stored.spec, config):
             excerpts += excerpts_of(stored, number, config)
     if config.length:
         excerpts = excerpts[: config.length]
@@ -166,7 +166,8 @@ def open_stored(store: ClipStore, config: ClipsConfig) -> StoredClips:
         raise ValueError(
             f"data.path {config.path!r} has {len(store)} clips in split "
             f"{config.split!r}, of which data.cuts, data.least_frames "
-            f"({config.least_frames}) and data.frames leave none: lower them"
+            f"({config.least_frames}), data.frames and data.multiple "
+            f"({config.multiple}) leave none: lower them"
         )
     return StoredClips(store, config, tuple(excerpts))
 
@@ -178,12 +179,18 @@ def passes(spec: ClipSpec, config: ClipsConfig) -> bool:
     )
 
 
+def is_large_enough(spec: ClipSpec, config: ClipsConfig) -> bool:
+    """Return whether a clip need not be enlarged to be read."""
+    return min(config.size) > 0 or min(spec.height, spec.width) >= config.multiple
+
+
 def excerpts_of(
     stored: StoredSpec, number: int, config: ClipsConfig
 ) -> Iterator[Excerpt]:
     """Yield the excerpts of a stored clip, of 1 + time_factor * k frames each."""
     if stored.is_picture:
-        yield Excerpt(number, 0, 1)
+        if config.least_frames == 1:
+            yield Excerpt(number, 0, 1)
         return
     # The slack is below any frame, and above the rounding of rates.
     frames = math.ceil(stored.seconds * config.fps - 1e-3)
@@ -200,12 +207,17 @@ def excerpts_of(
 
 
 def sized(spec: ClipSpec, config: ClipsConfig) -> Size:
-    """Return the (height, width) at which a clip is read: never larger than it is."""
+    """Return the (height, width) at which a clip is read: never larger than it is.
+
+    A frame so long that its short side would vanish loses some of its long side.
+    """
     if min(config.size) > 0:
         return config.size
+    step = config.multiple
     scale = min(1.0, math.sqrt(config.pixels / (spec.height * spec.width)))
+    most = config.pixels // step // step
     height, width = (
-        max(1, math.floor(side * scale / config.multiple + 1e-6)) * config.multiple
+        min(most, max(1, math.floor(side * scale / step + 1e-6))) * step
         for side in (spec.height, spec.width)
     )
     return height, width

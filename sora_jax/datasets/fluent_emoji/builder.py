@@ -14,7 +14,7 @@ from sora_jax.data.sources.resampling import read_at
 from sora_jax.data.sources.stored import StoredSpec
 from sora_jax.datasets.builder import ClipDataset
 from sora_jax.datasets.fluent_emoji import packages, splits
-from sora_jax.datasets.fluent_emoji.captions import captions_of
+from sora_jax.datasets.fluent_emoji.captions import HELD_OUT_PHRASINGS, captions_of
 from sora_jax.datasets.fluent_emoji.characters import Character, characters
 from sora_jax.datasets.records import StoredClip
 from sora_jax.types import Caption
@@ -85,6 +85,7 @@ class EmojiRecipe:
             name: getattr(character, name)
             for name in ("name", "base", "gender", "role", "tone", "group")
         }
+        truth["held_out_phrasings"] = captions_of(character, HELD_OUT_PHRASINGS)
         spec = dataclasses.replace(spec, captions=(whole,), truth=truth)
         gap = closing_gap(content, spec.frames / spec.fps, key)
         spec = dataclasses.replace(spec, scores={"closing_gap": gap})

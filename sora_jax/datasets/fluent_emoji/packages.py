@@ -6,14 +6,17 @@ import base64
 import functools
 import gzip
 import hashlib
+import secrets
 import shutil
 import subprocess
 import tarfile
 from collections.abc import Mapping
 from pathlib import Path
 
+import platformdirs
+
 from sora_jax import limits
-from sora_jax.files import PathLike
+from sora_jax.files import PathLike, is_remote, quoted
 
 VERSION = "1.0.0"
 NAME = "@lobehub/fluent-emoji-anim-{number}"
@@ -31,6 +34,13 @@ INTEGRITY = {
 _TIMEOUT = 1800.0  # seconds for one package of 180 MB
 
 
+def cache_folder(data_dir: PathLike) -> Path:
+    """Return where packages are kept: beside the datasets, or on this disk."""
+    if is_remote(data_dir):
+        return platformdirs.user_cache_path("sora_jax") / "fluent_emoji"
+    return Path(data_dir) / "downloads" / "fluent_emoji"
+
+
 def fetch(
     folder: PathLike, integrity: Mapping[int, str] = INTEGRITY, manual_dir: str = ""
 ) -> dict[int, Path]:
@@ -43,10 +53,15 @@ def fetch(
 
     Raises:
       ValueError: a package cannot be fetched, or differs from its hash; says what to
-        put where by hand.
+        put where by hand. Or there is no folder `manual_dir`.
     """
     where = Path(manual_dir or folder)
-    where.mkdir(parents=True, exist_ok=True)
+    if not manual_dir:
+        where.mkdir(parents=True, exist_ok=True)
+    elif not where.is_dir():
+        raise ValueError(
+            f"--manual_dir {quoted(manual_dir)} is no folder: check the spelling"
+        )
     found, problems = {}, []
     for number, expected in integrity.items():
         archive = where / archive_name(number)
@@ -113,12 +128,22 @@ def members(archive: PathLike) -> dict[str, tuple[int, int]]:
     return found
 
 
-def unpacked(archive: Path) -> Path:
-    """Return the archive without compression, for random access; written once."""
-    plain = archive.with_suffix(".tar")
+def unpacked(archive: Path, folder: PathLike) -> Path:
+    """Return the archive without compression, for random access.
+
+    Args:
+      archive: of a package.
+      folder: where it is written, once.
+    """
+    plain = Path(folder) / archive.with_suffix(".tar").name
     if not plain.exists() or plain.stat().st_mtime < archive.stat().st_mtime:
-        partial = plain.with_suffix(".partial")
-        with gzip.open(archive) as source, open(partial, "wb") as target:
-            shutil.copyfileobj(source, target)
-        partial.rename(plain)
+        plain.parent.mkdir(parents=True, exist_ok=True)
+        # Another build may unpack it at the same time.
+        partial = plain.with_suffix(f".{secrets.token_hex(4)}.partial")
+        try:
+            with gzip.open(archive) as source, open(partial, "wb") as target:
+                shutil.copyfileobj(source, target)
+            partial.rename(plain)
+        finally:
+            partial.unlink(missing_ok=True)
     return plain
