@@ -106,8 +106,9 @@ class EncodeRun:
     draws: int = 1
     # Clips of one shape encoded together.
     batch: int = 16
-    # Clips of a shard, a file: what a host encodes at a time, and a kill loses.
-    shard: int = 1024
+    # Clips of a shard, a file: what a host encodes at a time and holds in memory, and
+    # what a kill loses.
+    shard: int = 256
     # Clips of the test split, encoded beside the training clips.
     held_out_clips: int = 256
     # Folder of weights or of encoded clips whose tokenizer to use; by default one is
