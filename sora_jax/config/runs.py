@@ -16,6 +16,7 @@ from sora_jax.config.weights import AdapterConfig, Conditioning
 
 # What a run reads: the playground, or stored clips.
 DataConfig = PlaygroundConfig | ClipsConfig
+MOST_REPEATS = 1000  # of a clip in an epoch
 
 
 def train_split(data: DataConfig) -> tuple[bool, str]:
@@ -147,8 +148,8 @@ class DiTRun(RunConfig):
     latents: str = ""
     # Folders of more training clips, encoded by the same VAE; not used in evaluation.
     more_latents: tuple[str, ...] = ()
-    # How often clips of each folder are shown, of latents first; relative to the least,
-    # in whole numbers. None: all alike.
+    # How often clips of each folder are shown, of latents first: whole multiples of the
+    # least, within 1%, up to 1000. None given: all alike.
     weights: tuple[float, ...] = ()
     # Initial parameters: a weights folder, or the workdir of a DiT run, whose averaged
     # parameters are used.
@@ -203,6 +204,15 @@ class DiTRun(RunConfig):
             or (len(self.weights) == 1 + len(more) and min(self.weights) > 0),
             f"weights must be > 0, one for each of {1 + len(more)} folders of latents, "
             f"got {self.weights}",
+        )
+        ratios = [weight / min(self.weights) for weight in self.weights]
+        require(
+            all(
+                ratio <= MOST_REPEATS and abs(ratio - round(ratio)) <= 0.01 * ratio
+                for ratio in ratios
+            ),
+            f"weights must be whole multiples of the least, up to {MOST_REPEATS}: an "
+            f"epoch shows every clip a whole number of times, got {self.weights}",
         )
 
     @property
