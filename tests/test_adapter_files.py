@@ -10,8 +10,10 @@ from flax import nnx
 
 from sora_jax.config import AdapterConfig
 from sora_jax.models.dit import DiT
-from sora_jax.weights import adapter_files, adapters
+from sora_jax.weights import adapter_files, adapters, peft_files
 from sora_jax.weights.adapter_files import Base
+from sora_jax.weights.adapter_paths import Lora
+from sora_jax.weights.applied_adapters import with_adapters
 from tests.helpers.processes import on_many_devices
 from tests.helpers.tiny import make
 
@@ -124,6 +126,31 @@ def test_metadata_are_checked(dit, path, metadata, told):
     change(path, metadata)
     with pytest.raises(ValueError, match=told):
         adapter_files.load_adapter(path, dit, BASE)
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [
+        ({"network": "dit_low"}, "network 'dit_low', and 'tiny' has .*dit"),
+        ({"digest": ""}, "does not say which weights"),
+        ({"digest": "another"}, "belongs to the dit of 'tiny' .another"),
+    ],
+)
+def test_an_adapter_that_fits_no_network_is_refused(weights, path, base, told):
+    change(path, {"base": json.dumps(dataclasses.asdict(BASE) | base)})
+    with pytest.raises(ValueError, match=told):
+        with_adapters(weights, [Lora(str(path))])
+
+
+def test_the_digest_tells_every_file_of_an_adapter(dit, weights, adapter, tmp_path):
+    digests = set()
+    for alpha in (3.0, 6.0):
+        config = dataclasses.replace(adapter.config, alpha=alpha)
+        changed = dataclasses.replace(adapter, config=config)
+        peft_files.save_adapter(tmp_path / "peft", changed, dit)
+        found = with_adapters(weights, [Lora(str(tmp_path / "peft"))])
+        digests.add(found.digest)
+    assert len(digests) == 2
 
 
 def test_regular_expressions_of_a_file_are_not_run(dit, path):

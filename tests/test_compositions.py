@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from sora_jax import cli
 from sora_jax.data import backgrounds
 from sora_jax.data.video import to_float
 from sora_jax.evals.compositions.cases import (
@@ -14,10 +15,12 @@ from sora_jax.evals.compositions.cases import (
     RANK,
     ROLE,
     TONE,
+    describe,
     nearest_seen,
     observe,
     score,
 )
+from sora_jax.evals.compositions.command import CompositionOptions
 from sora_jax.evals.compositions.gallery import (
     SAMPLES,
     SIDE,
@@ -56,6 +59,17 @@ def gallery():
     pixels = np.stack([draw_character(*(t[key] for key in keys)) for t in truths])
     is_seen = [tuple(t[key] for key in keys) != UNSEEN for t in truths]
     return Gallery(truths, is_seen, pixels)
+
+
+def test_prompts_may_be_phrased_as_no_training_clip_is():
+    texts = ("a pilot", "a pilot nods")
+    truth = {"base": "pilot", "held_out_phrasings": ("here nods a pilot", "other")}
+    assert describe(texts, truth, "seen") == "a pilot nods"
+    assert describe(texts, truth, "held_out") == "here nods a pilot"
+    with pytest.raises(ValueError, match="--phrasing held_out needs"):
+        describe(texts, {"base": "pilot"}, "held_out")
+    argv = ["--data=clips", "--phrasing=held_out"]
+    assert cli.parse(CompositionOptions, argv).phrasing == "held_out"
 
 
 UNSEEN = ("pilot", "woman", "dark")

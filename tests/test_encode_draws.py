@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from etils import epath
 
+from sora_jax import locking
 from sora_jax.config import EncodeRun, PlaygroundConfig, VAEConfig
 from sora_jax.data import backgrounds
-from sora_jax.data.records import Records, write_shard
+from sora_jax.data.records import Records, write_serialized, write_shard
 from sora_jax.data.sources.protocol import ClipSpec, Sources
 from sora_jax.training import encode
 from sora_jax.training.encode_clips import draw, encode_group
@@ -84,6 +85,26 @@ def test_every_draw_is_read_from_its_own_record(tmp_path):
             # Zeros are not stored, and come back.
             np.testing.assert_allclose(record.extra, expected.extra, atol=1e-3)
     assert found[3].captions == records[1].captions
+
+
+def test_a_shard_holds_no_arrays_while_it_is_encoded(tmp_path, monkeypatch):
+    seen = []
+
+    def write(folder, number, records, draws):
+        seen.extend(records)
+        write_serialized(folder, number, records, draws)
+
+    monkeypatch.setattr(encode, "write_serialized", write)
+    config = PlaygroundConfig(
+        length=3, frames=((5, 1.0),), sizes=(((16, 16), 1.0),), kinds=(("one", 1.0),)
+    )
+    run = dataclasses.replace(RUN, data=config)
+    lock = locking.Lock(epath.Path(tmp_path))
+    source = Playground(config)
+    encode.encode_split(run, source, tmp_path / "train", mean_latents, VAE, lock)
+    assert len(seen) == 3 * RUN.draws
+    assert all(isinstance(record.content, bytes) for record in seen)
+    assert [Records(tmp_path / "train").draws(i) for i in range(3)] == [RUN.draws] * 3
 
 
 @pytest.mark.parametrize("name", backgrounds.BACKGROUNDS)

@@ -162,7 +162,8 @@ def test_two_hosts_tune_as_one_and_end_together_if_one_fails(folder, tmp_path):
     # Files that changed are refused on both hosts, and none waits for the other.
     outputs.write(clips / "more.mp4", [smooth_clip(5, 32, 32)], 8)
     again = on_two_hosts(*command)
-    assert all("holds clips of other files" in output for output in ended(*again))
+    told = ended(*again)
+    assert all("holds clips of other files" in output for output in told), told
     assert [process.returncode for process, _ in again] == [1, 1]
 
 

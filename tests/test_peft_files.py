@@ -109,6 +109,9 @@ def test_factors_of_published_maps_add_to_the_published_tensors(wan, table, tmp_
         ({"lora_alpha": 0}, "alpha 0"),
         ({"r": "many"}, "r"),
         ({"rank_pattern": {"to_q": 4}}, "rank_pattern"),
+        ({"fan_in_fan_out": True}, "fan_in_fan_out True"),
+        ({"init_lora_weights": "pissa"}, "init_lora_weights 'pissa'"),
+        ({"init_lora_weights": "olora"}, "init_lora_weights 'olora'"),
     ],
 )
 def test_other_kinds_are_refused_by_name(wan, change, told, tmp_path):
@@ -117,6 +120,15 @@ def test_other_kinds_are_refused_by_name(wan, change, told, tmp_path):
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(ValueError, match=told):
         peft_files.load_adapter(tmp_path, wan)
+
+
+@pytest.mark.parametrize("value", [True, False, None, "gaussian"])
+def test_how_factors_began_does_not_matter(wan, value, tmp_path):
+    peft_files.save_adapter(tmp_path, random_adapter(wan), wan)
+    path = tmp_path / "adapter_config.json"
+    told = json.loads(path.read_text()) | {"init_lora_weights": value}
+    path.write_text(json.dumps(told))
+    assert peft_files.load_adapter(tmp_path, wan).config.rank == CONFIG.rank
 
 
 def test_factors_of_another_model_are_named(wan, table, tmp_path):

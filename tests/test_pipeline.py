@@ -1,6 +1,7 @@
 """The data pipeline turns clips of any shape into batches of one shape."""
 
 import dataclasses
+import math
 
 import jax
 import numpy as np
@@ -154,10 +155,13 @@ def test_worker_processes_read_the_same_as_threads():
     def stream(workers):
         return pipeline.shuffled(range(12), doubled, 4, 0, workers=workers, first=2)
 
-    expected, found = stream(0), stream(1)
-    for _ in range(4):
-        np.testing.assert_array_equal(next(found), next(expected))
-    found.close()
+    expected = stream(0)
+    wanted = [next(expected) for _ in range(5)]
+    for workers in (1, 2):
+        found = stream(workers)
+        for each in wanted:
+            np.testing.assert_array_equal(next(found), each)
+        found.close()
 
 
 def doubled(number, rng):
@@ -173,3 +177,8 @@ def test_folders_are_shown_as_often_as_their_weights_say(records):
     np.testing.assert_array_equal(shown, repeats)
     with pytest.raises(ValueError, match="weights must be > 0, one for each of 2"):
         DiTRun(more_latents=("other",), weights=(1.0,))
+    assert DiTRun(more_latents=("other",), weights=(0.33, 1.0)).repeats == (1, 3)
+    assert DiTRun(more_latents=("other",), weights=(1.0, 1000.0)).repeats == (1, 1000)
+    for weights in ((1.0, 1.4), (2.0, 3.0), (1.0, 2000.0), (1.0, math.inf)):
+        with pytest.raises(ValueError, match="weights must be whole multiples"):
+            DiTRun(more_latents=("other",), weights=weights)

@@ -25,7 +25,7 @@ from sora_jax.config import (
     resolve_dtypes,
     to_json,
 )
-from sora_jax.data.sources.protocol import ClipSpec
+from sora_jax.data.sources.protocol import ClipSpec, Sources
 from sora_jax.models.vae import VAE
 from sora_jax.training import encode, loop
 from sora_jax.training.latents import open_latents
@@ -298,3 +298,14 @@ def test_who_loses_the_workdir_stops_at_once_and_saves_nothing(tmp_path, monkeyp
     with pytest.raises(OSError, match="was taken over by .*: nothing more is saved"):
         loop.train(config, str(tmp_path), set_up)
     assert not list((tmp_path / "checkpoints").glob("*"))
+
+
+def test_clips_of_a_version_with_other_shards_are_not_encoded_twice(tmp_path):
+    config = PlaygroundConfig(length=3)
+    source = Playground(config)
+    sources = Sources(train=source, held_out=source)
+    saved = to_json(EncodeRun(data=config))
+    del saved["shard"]  # up to version 0.1 all shards had 1024 clips
+    (tmp_path / "config.json").write_text(json.dumps(saved))
+    with pytest.raises(ValueError, match="shard.*1024"):
+        encode.encode(EncodeRun(data=config), str(tmp_path), sources)

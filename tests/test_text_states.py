@@ -2,15 +2,17 @@
 
 import dataclasses
 import json
+import shutil
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from sora_jax import hashes
 from sora_jax.commands.train import train
 from sora_jax.config import DiTRun, EncodeRun, PackingConfig, PlaygroundConfig
-from sora_jax.data import text_states
+from sora_jax.data import records, text_states
 from sora_jax.data.records import Records
 from sora_jax.data.text_states import TextStates
 from sora_jax.sharding import MeshPlan, make_mesh
@@ -87,6 +89,38 @@ def test_a_run_on_cached_states_samples_with_the_encoder(encoded, folder, tmp_pa
     run = run_of(encoded, folder, text_states=True, eval_every=2, prompts=("a ball",))
     train(dataclasses.replace(run, prompt_size=(32, 32)), str(tmp_path))
     assert len(Records(encoded / "train")) == 4
+
+
+def test_captions_are_found_in_the_indices_and_without_them_in_the_records(
+    encoded, tmp_path
+):
+    stored = Records(encoded / "train")
+    found = [stored.read(number) for number in range(len(stored))]
+    records.write_shard(tmp_path / "new", 0, found)
+    expected = {
+        text
+        for record in found
+        for texts in (record.captions, *(texts for _, texts in record.stretches))
+        for text in texts
+    }
+    shutil.copytree(tmp_path / "new", tmp_path / "old")
+    (tmp_path / "new" / "00000.arrayrecord").write_bytes(b"")  # it is not read
+    assert records.captions_in(tmp_path / "new") == expected
+    index = json.loads((tmp_path / "old" / "00000.json").read_text())
+    kept = {name: index[name] for name in ("format", "records", "draws")}
+    kept["hash"] = hashes.of_json(kept)  # as an earlier version wrote it
+    (tmp_path / "old" / "00000.json").write_text(json.dumps(kept))
+    assert records.captions_in(tmp_path / "old") == expected
+    assert len(Records(tmp_path / "old")) == len(found)
+
+
+def test_states_are_made_again_for_another_encoder(tmp_path):
+    states = {"a": np.zeros((2, 3), np.float16)}
+    text_states.write_shard(tmp_path, 0, "one", states)
+    assert text_states.has_shard(tmp_path, 0, "one", ["a"])
+    assert not text_states.has_shard(tmp_path, 0, "another", ["a"])
+    assert not text_states.has_shard(tmp_path, 0, "one", ["b"])
+    assert not text_states.has_shard(tmp_path, 1, "one", ["a"])
 
 
 def test_states_of_another_encoder_are_refused(encoded, folder, tmp_path):

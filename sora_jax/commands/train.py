@@ -62,7 +62,9 @@ def train(config: object, workdir: str) -> None:
             runs = finetune.stages(config, workdir)
             train(runs.encode, f"{workdir}/{finetune.LATENTS}")
             train(runs.train, f"{workdir}/{finetune.DIT}")
-            path = finetuned.save_result(f"{workdir}/{finetune.DIT}", workdir)
+            path = finetuned.save_result(
+                f"{workdir}/{finetune.DIT}", workdir, peft=config.peft
+            )
             if jax.process_index() == 0:
                 cli.say(path)
         case _:

@@ -26,6 +26,8 @@ class FineTune:
     method: Literal["lora", "full"] = "lora"
     # Rank, alpha and targets of the factors.
     lora: AdapterConfig = AdapterConfig(rank=16, alpha=16.0)
+    # Whether the factors are also written in PEFT's form, into the folder peft.
+    peft: bool = False
     # Seed of order and noise.
     seed: int = 0
     # Batches.
@@ -72,6 +74,10 @@ class FineTune:
             self,
             least,
             (self.lr > 0, f"lr must be > 0, got {self.lr}"),
+            (
+                self.method == "lora" or not self.peft,
+                "peft must be False unless method is 'lora', whose factors it writes",
+            ),
             (
                 self.fps == 0 or slowest <= self.fps <= fastest,
                 f"fps must be 0 (that of the weights), or from {slowest:.3g} to "

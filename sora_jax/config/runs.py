@@ -16,6 +16,7 @@ from sora_jax.config.weights import AdapterConfig, Conditioning
 
 # What a run reads: the playground, or stored clips.
 DataConfig = PlaygroundConfig | ClipsConfig
+MOST_REPEATS = 1000  # of a clip in an epoch
 
 
 def train_split(data: DataConfig) -> tuple[bool, str]:
@@ -106,8 +107,9 @@ class EncodeRun:
     draws: int = 1
     # Clips of one shape encoded together.
     batch: int = 16
-    # Clips of a shard, a file: what a host encodes at a time, and a kill loses.
-    shard: int = 1024
+    # Clips of a shard, a file: what a host encodes at a time and holds in memory, and
+    # what a kill loses.
+    shard: int = 256
     # Clips of the test split, encoded beside the training clips.
     held_out_clips: int = 256
     # Folder of weights or of encoded clips whose tokenizer to use; by default one is
@@ -146,8 +148,8 @@ class DiTRun(RunConfig):
     latents: str = ""
     # Folders of more training clips, encoded by the same VAE; not used in evaluation.
     more_latents: tuple[str, ...] = ()
-    # How often clips of each folder are shown, of latents first; relative to the least,
-    # in whole numbers. None: all alike.
+    # How often clips of each folder are shown, of latents first: whole multiples of the
+    # least, within 1%, up to 1000. None given: all alike.
     weights: tuple[float, ...] = ()
     # Initial parameters: a weights folder, or the workdir of a DiT run, whose averaged
     # parameters are used.
@@ -202,6 +204,15 @@ class DiTRun(RunConfig):
             or (len(self.weights) == 1 + len(more) and min(self.weights) > 0),
             f"weights must be > 0, one for each of {1 + len(more)} folders of latents, "
             f"got {self.weights}",
+        )
+        ratios = [weight / min(self.weights) for weight in self.weights]
+        require(
+            all(
+                ratio <= MOST_REPEATS and abs(ratio - round(ratio)) <= 0.01 * ratio
+                for ratio in ratios
+            ),
+            f"weights must be whole multiples of the least, up to {MOST_REPEATS}: an "
+            f"epoch shows every clip a whole number of times, got {self.weights}",
         )
 
     @property

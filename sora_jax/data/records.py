@@ -11,24 +11,23 @@ import bisect
 import dataclasses
 import json
 import re
-from collections.abc import Iterator, Sequence
-from typing import Annotated, Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Annotated, Any, NamedTuple
 
 import grain
 import msgspec
 import numpy as np
 import safetensors.numpy
-from array_record.python.array_record_module import (
-    ArrayRecordWriter,  # pyright: ignore[reportAttributeAccessIssue]
-)
 from etils import epath
 from jaxtyping import Float
 
 from sora_jax import hashes, limits
 from sora_jax.data.planning import LatentSpec
+from sora_jax.data.shard_files import write_array_record
 from sora_jax.files import PathLike
-from sora_jax.workdir import explain_full_disk, read_json, write_json
+from sora_jax.workdir import read_json, write_json
 
+MOST_TEXT = 2**24  # characters that an index lists
 FORMAT = "safetensors"  # of a record
 AGAIN = "delete that shard and its index, and start the encode command again"
 _EXTRA_BEFORE = "known"  # what `Record.extra` was called up to version 0.1
@@ -83,10 +82,42 @@ def from_bytes(data: bytes) -> Record:
     )
 
 
+class Serialized(NamedTuple):
+    """A record as it is stored, and what the index of its shard says of it."""
+
+    content: bytes
+    shape: tuple[int, ...]
+    stretches: int
+    texts: frozenset[str]
+
+
+def serialize(record: Record) -> Serialized:
+    """Serialize a record for `write_serialized`: half its size in memory, or less."""
+    return Serialized(
+        to_bytes(record),
+        record.latents.shape,
+        len(record.stretches),
+        frozenset(_texts_of(record)),
+    )
+
+
+def _texts_of(record: Record) -> Iterator[str]:
+    yield from record.captions
+    for _, texts in record.stretches:
+        yield from texts
+
+
 def write_shard(
-    folder: PathLike, number: int, records: Sequence[Record], draws: int = 1
+    folder: PathLike, number: int, records: Iterable[Record], draws: int = 1
 ) -> None:
-    """Write a shard atomically: records under a temporary name, then the index.
+    """Write a shard atomically; see `write_serialized`."""
+    write_serialized(folder, number, [serialize(record) for record in records], draws)
+
+
+def write_serialized(
+    folder: PathLike, number: int, records: Sequence[Serialized], draws: int = 1
+) -> None:
+    """Write a shard atomically: its records, then the index, which completes it.
 
     Args:
       folder: of the shards.
@@ -95,33 +126,46 @@ def write_shard(
       draws: of each clip.
     """
     folder = epath.Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{number:05d}.arrayrecord"
-    temporary = target.with_suffix(".partial")
-    contents = [to_bytes(record) for record in records]
-    size = sum(map(len, contents))
-    try:
-        with explain_full_disk(target, size):
-            writer = ArrayRecordWriter(str(temporary), "group_size:1")
-            for content in contents:
-                writer.write(content)
-            writer.close()
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_array_record(target, [record.content for record in records])
     shapes = [
-        {"shape": list(r.latents.shape), "stretches": len(r.stretches)}
-        for r in records[::draws]
+        {"shape": list(record.shape), "stretches": record.stretches}
+        for record in records[::draws]
     ]
-    index: dict[str, Any] = {"format": FORMAT, "records": shapes}
-    index["draws"] = draws
+    index: dict[str, Any] = {"format": FORMAT, "records": shapes, "draws": draws}
+    texts = sorted(frozenset().union(*(record.texts for record in records)))
+    if sum(map(len, texts)) <= MOST_TEXT:
+        index["captions"] = texts
     index["hash"] = hashes.of_json(index)
-    write_json(folder / f"{number:05d}.json", index)
+    write_json(target.with_suffix(".json"), index)
 
 
 def has_shard(folder: PathLike, number: int) -> bool:
     """Return whether a shard is complete."""
     return (epath.Path(folder) / f"{number:05d}.json").exists()
+
+
+def captions_in(folder: PathLike) -> set[str]:
+    """Return every caption of a folder of shards.
+
+    Indices list them. Shards of earlier versions, or with more than 16 MB of text, are
+    read whole, latents too.
+
+    Raises:
+      ValueError: the folder holds no complete shard, or a damaged one.
+    """
+    found: set[str] = set()
+    for shard, index in _shards(folder):
+        if index.captions is not None:
+            found.update(index.captions)
+            continue
+        source: Any = grain.sources.ArrayRecordDataSource([str(shard)])
+        for number in range(len(source)):
+            try:
+                found.update(_texts_of(from_bytes(source[number])))
+            except Exception as error:
+                raise _damaged(str(shard), error) from error
+    return found
 
 
 class Records:
@@ -140,7 +184,9 @@ class Records:
         self.folder_of: list[int] = []  # of each clip: the number of its folder
         stored = 0
         for number, folder in enumerate(folders):
-            for shard, entries, draws in _shards(folder):
+            for shard, index in _shards(folder):
+                entries = [_spec(each.shape, each.stretches) for each in index.records]
+                draws = index.draws or 1
                 self.folder_of += [number] * len(entries)
                 self._paths.append(str(shard))
                 self.index += entries
@@ -202,6 +248,7 @@ class _Index(msgspec.Struct):
     format: str
     records: list[_Entry]
     draws: Annotated[int, msgspec.Meta(ge=1)] | None = None  # earlier versions: one
+    captions: list[str] | None = None  # of all records, each once
     hash: str = ""  # of the rest; earlier versions had none
 
 
@@ -210,8 +257,8 @@ def _spec(shape: Sequence[int], stretches: int) -> LatentSpec:
     return LatentSpec(frames=frames, height=height, width=width, stretches=stretches)
 
 
-def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec], int]]:
-    """Yield each shard of a folder, with the spec and the draws of each clip."""
+def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, _Index]]:
+    """Yield each shard of a folder, with its index."""
     indices = sorted(
         path
         for path in epath.Path(folder).glob("*.json")
@@ -230,15 +277,15 @@ def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, list[LatentSpec], in
                 f"{told.format!r}, not {FORMAT!r}: encode them again"
             )
         index = msgspec.to_builtins(told)
-        if told.draws is None:
-            del index["draws"]
+        for name in ("draws", "captions"):
+            if index[name] is None:
+                del index[name]
         if index.pop("hash") not in ("", hashes.of_json(index)):
             raise _damaged(str(path), "its hash differs from the recorded one")
         shard = path.with_suffix(".arrayrecord")
         if not shard.is_file():
             raise _damaged(str(shard), "it is missing, or is no file")
-        specs = [_spec(entry.shape, entry.stretches) for entry in told.records]
-        yield shard, specs, told.draws or 1
+        yield shard, told
 
 
 def _damaged(path: str, error: Any) -> ValueError:

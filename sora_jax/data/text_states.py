@@ -13,15 +13,13 @@ from typing import Annotated, Any
 import grain
 import msgspec
 import numpy as np
-from array_record.python.array_record_module import (
-    ArrayRecordWriter,  # pyright: ignore[reportAttributeAccessIssue]
-)
 from etils import epath
 from jaxtyping import Float16
 
 from sora_jax import hashes, limits
+from sora_jax.data.shard_files import write_array_record
 from sora_jax.files import PathLike, quoted
-from sora_jax.workdir import explain_full_disk, read_json, write_json
+from sora_jax.workdir import read_json, write_json
 
 FOLDER = "text"  # below that of the encoded clips
 AGAIN = "delete the folder, and start the encode command again"
@@ -105,7 +103,7 @@ def write_shard(
     encoder: str,
     states: Mapping[str, Float16[np.ndarray, "l d"]],
 ) -> None:
-    """Write a shard atomically: records under a temporary name, then the index.
+    """Write a shard atomically: its records, then the index, which completes it.
 
     Args:
       folder: of the encoded clips.
@@ -113,29 +111,23 @@ def write_shard(
       encoder: hash of the text encoder.
       states: of each text, without padding.
     """
-    where = epath.Path(folder) / FOLDER
-    where.mkdir(parents=True, exist_ok=True)
-    target = where / f"{number:05d}.arrayrecord"
-    temporary = target.with_suffix(".partial")
+    target = epath.Path(folder) / FOLDER / f"{number:05d}.arrayrecord"
     contents = [np.ascontiguousarray(each).tobytes() for each in states.values()]
-    try:
-        with explain_full_disk(target, sum(map(len, contents))):
-            writer = ArrayRecordWriter(str(temporary), "group_size:1")
-            for content in contents:
-                writer.write(content)
-            writer.close()
-            temporary.replace(target)
-    finally:
-        temporary.unlink(missing_ok=True)
+    write_array_record(target, contents)
     width = next(iter(states.values())).shape[1]
     index = {"encoder": encoder, "width": width, "texts": list(states)}
     write_json(target.with_suffix(".json"), {**index, "hash": hashes.of_json(index)})
 
 
-def has_shard(folder: PathLike, number: int, texts: Sequence[str]) -> bool:
-    """Return whether a shard of these texts is complete."""
+def has_shard(
+    folder: PathLike, number: int, encoder: str, texts: Sequence[str]
+) -> bool:
+    """Return whether a shard of these texts, by this encoder, is complete."""
     path = epath.Path(folder) / FOLDER / f"{number:05d}.json"
-    return path.exists() and _index(path).texts == list(texts)
+    if not path.exists():
+        return False
+    index = _index(path)
+    return index.encoder == encoder and index.texts == list(texts)
 
 
 def _shards(folder: PathLike) -> Iterator[tuple[epath.Path, _Index]]:

@@ -19,7 +19,7 @@ from flax import nnx
 from sora_jax import sharding
 from sora_jax.config import EncodeRun, VAEConfig, to_json, updated_config
 from sora_jax.data import backgrounds
-from sora_jax.data.records import has_shard, write_shard
+from sora_jax.data.records import Serialized, has_shard, serialize, write_serialized
 from sora_jax.data.sources.protocol import ClipSource, ClipSpec, Sources
 from sora_jax.files import PathLike
 from sora_jax.locking import Lock, only_run
@@ -42,6 +42,8 @@ from sora_jax.workdir import (
     write_json,
 )
 
+SHARD_BEFORE = 1024  # clips of a shard up to version 0.1, where it was no field
+
 
 def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
     """Encode the training and the held-out clips; resumes an interrupted run.
@@ -63,8 +65,7 @@ def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
     with only_run(workdir, is_first) as lock:
         # After each block the hosts have waited for one another.
         with sharding.fail_together():
-            update = partial(updated_config, EncodeRun)
-            refuse_other_config(workdir, to_json(config), update=update)
+            refuse_other_config(workdir, to_json(config), update=_of_today)
             refuse_other_clips(workdir, sources)
         with sharding.fail_together():
             if is_first:
@@ -74,6 +75,11 @@ def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
         with sharding.fail_together():
             if config.text_from and is_first:
                 encode_texts(config, workdir, lock)
+
+
+def _of_today(before: dict[str, Any]) -> dict[str, Any]:
+    """Update a config of an earlier version, whose shards had one length."""
+    return updated_config(EncodeRun, {"shard": SHARD_BEFORE, **before})
 
 
 def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
@@ -154,14 +160,14 @@ def encode_split(
         for number, start in shards[jax.process_index() :: jax.process_count()]:
             indices = range(start, min(start + config.shard, len(source)))
             if not has_shard(folder, number):
-                records = []
+                records: list[Serialized] = []
                 for group in by_shape(source, indices, config.batch):
                     check_clips([spec for _, spec in group], vae)
                     clips = [(i, spec, source.read(i).pixels) for i, spec in group]
-                    records += encode_group(config, clips, run, vae)
+                    records += map(serialize, encode_group(config, clips, run, vae))
                     bar.update(len(group))
                 lock.check()
-                write_shard(folder, number, records, config.draws)
+                write_serialized(folder, number, records, config.draws)
             bar.update(indices.stop - bar.n)
 
 

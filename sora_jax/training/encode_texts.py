@@ -13,8 +13,7 @@ from flax import nnx
 from jaxtyping import Float16
 
 from sora_jax.config import EncodeRun
-from sora_jax.data import text_states
-from sora_jax.data.records import Records
+from sora_jax.data import records, text_states
 from sora_jax.families import OURS
 from sora_jax.files import PathLike
 from sora_jax.locking import Lock
@@ -53,7 +52,7 @@ def encode_texts(config: EncodeRun, workdir: PathLike, lock: Lock) -> None:
     with tqdm.tqdm(total=len(texts), desc="encoding captions", unit="text") as bar:
         for number, start in enumerate(shards):
             shard = texts[start : start + SHARD]
-            if text_states.has_shard(workdir, number, shard):
+            if text_states.has_shard(workdir, number, digest, shard):
                 bar.update(len(shard))
                 continue
             found = {}
@@ -66,13 +65,9 @@ def encode_texts(config: EncodeRun, workdir: PathLike, lock: Lock) -> None:
 
 
 def captions_in(workdir: PathLike) -> list[str]:
-    """Return every caption of a folder of encoded clips, and the empty text."""
-    texts = {""}
-    for split in ("train", "held_out"):
-        records = Records(epath.Path(workdir) / split)
-        for number in range(len(records)):
-            for draw in range(records.draws(number)):
-                record = records.read(number, draw)
-                told = (text for _, texts in record.stretches for text in texts)
-                texts.update(record.captions, told)
-    return sorted(texts)
+    """Return every caption of a folder of encoded clips, and the empty text.
+
+    It costs little, but for shards of earlier versions, which are read whole.
+    """
+    splits = (epath.Path(workdir) / split for split in ("train", "held_out"))
+    return sorted({""}.union(*map(records.captions_in, splits)))

@@ -8,7 +8,9 @@ from typing import Any
 
 from flax import nnx
 
+from sora_jax import files
 from sora_jax.config import SeenConfig
+from sora_jax.families import Family
 from sora_jax.families.table import Entry
 from sora_jax.files import PathLike
 from sora_jax.weights import adapter_files, adapters, peft_files, safetensors_io
@@ -24,19 +26,26 @@ def with_adapters(weights: Weights, loras: Sequence[Lora]) -> Weights:
     counts as unknown.
 
     Raises:
-      ValueError: a file is no adapter, or was trained on another model.
+      ValueError: a file is no adapter, or was trained on another model, or on a network
+        that the model does not have.
     """
     loaders = dict(weights.networks.loaders)
     digest = weights.digest
     for lora in loras:
         base = _base(lora.path, weights)
+        if base.network not in loaders:
+            raise ValueError(
+                f"adapter {str(lora.path)!r} has factors of the network "
+                f"{files.quoted(base.network)}, and {weights.config.name!r} has "
+                f"{', '.join(loaders)}: use it with the weights that it was trained on"
+            )
         own = base_of(weights, base.network)
         if base.digest and base != own:
             raise ValueError(
                 f"adapter {str(lora.path)!r} belongs to {base}, not to {own}: use it "
                 "with the weights that it was trained on"
             )
-        table = _table(weights, base.network)
+        table = published_table(weights.family, weights.config, base.network)
         loaders[base.network] = _merged(loaders[base.network], lora, table)
         digest += f"+{_hash(lora.path)}@{lora.scale:g}"
     return dataclasses.replace(
@@ -53,21 +62,26 @@ def _base(path: PathLike, weights: Weights) -> Base:
         return Base(
             name=weights.config.name, digest="", network=weights.family.transformer
         )
-    return adapter_files.read_description(path)[1]
+    base = adapter_files.read_description(path)[1]
+    if not base.digest:
+        raise ValueError(
+            f"adapter {str(path)!r} does not say which weights it belongs to: "
+            f"{adapter_files.COPY}"
+        )
+    return base
 
 
 def _hash(path: PathLike) -> str:
-    if is_peft_folder(path):
-        path = peft_files.weights_of(path)
-    return safetensors_io.file_hash(path)[:8]
+    parts = peft_files.files_of(path) if is_peft_folder(path) else (path,)
+    return "-".join(safetensors_io.file_hash(part)[:8] for part in parts)
 
 
-def _table(weights: Weights, network: str) -> list[Entry]:
+def published_table(family: Family, config: Any, network: str) -> list[Entry]:
     """Return the table of a network's published tensors; empty if there is none."""
-    spec = weights.family.networks[network]
+    spec = family.networks[network]
     if spec.table is None:
         return []
-    return spec.table(spec.sizes(weights.config), weights.family.layouts[0].name)
+    return spec.table(spec.sizes(config), family.layouts[0].name)
 
 
 def _merged(

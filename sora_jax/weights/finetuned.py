@@ -14,15 +14,24 @@ from sora_jax import sharding
 from sora_jax.config import SeenConfig
 from sora_jax.families import OURS
 from sora_jax.files import PathLike
-from sora_jax.weights import adapter_files, adapters, bundle, folders, workdirs
+from sora_jax.weights import (
+    adapter_files,
+    adapters,
+    bundle,
+    folders,
+    peft_files,
+    workdirs,
+)
 from sora_jax.weights.adapter_files import Base
+from sora_jax.weights.adapters import Adapter
+from sora_jax.weights.applied_adapters import published_table
 from sora_jax.weights.model_weights import LazyNetworks, Weights
 from sora_jax.weights.workdirs import TrainedRun
 
-ADAPTER, WEIGHTS = "adapter.safetensors", "weights"
+ADAPTER, WEIGHTS, PEFT = "adapter.safetensors", "weights", "peft"
 
 
-def save_result(run_folder: PathLike, workdir: PathLike) -> str:
+def save_result(run_folder: PathLike, workdir: PathLike, *, peft: bool = False) -> str:
     """Write what a fine-tuning has learned; return its path.
 
     All hosts call this, since all restore the run; the first writes.
@@ -30,6 +39,7 @@ def save_result(run_folder: PathLike, workdir: PathLike) -> str:
     Args:
       run_folder: workdir of the DiT run.
       workdir: the folder to write it into.
+      peft: write an adapter in PEFT's form as well.
     """
     trained = workdirs.load_trained(run_folder, "workdir")
     is_adapter = trained.run.adapter is not None
@@ -38,28 +48,38 @@ def save_result(run_folder: PathLike, workdir: PathLike) -> str:
         if jax.process_index() == 0:
             write = write_adapter if is_adapter else write_weights
             write(path, trained)
+            if peft:
+                write_peft(epath.Path(workdir) / PEFT, trained)
     return str(path)
 
 
 def write_adapter(path: epath.Path, trained: TrainedRun) -> None:
     """Write the factors of a run, which name the weights that they belong to."""
     start, name = trained.run.start_from, OURS.transformer
-    assert trained.run.adapter is not None
-    learned = adapters.extract(trained.networks[name], trained.run.adapter)
     base = Base(
         name=folders.describe(start).name, digest=folders.digest(start), network=name
     )
-    adapter_files.save_adapter(path, learned, base)
+    adapter_files.save_adapter(path, learned_by(trained), base)
+
+
+def write_peft(folder: epath.Path, trained: TrainedRun) -> None:
+    """Write the factors of a run in PEFT's form, named after the published tensors."""
+    family, config = folders.describe_family(trained.run.start_from)
+    table = published_table(family, config, OURS.transformer)
+    model = trained.networks[OURS.transformer]
+    peft_files.save_adapter(folder, learned_by(trained), model, table)
+
+
+def learned_by(trained: TrainedRun) -> Adapter:
+    """Return the factors of a run."""
+    assert trained.run.adapter is not None
+    return adapters.extract(trained.networks[OURS.transformer], trained.run.adapter)
 
 
 def write_weights(path: epath.Path, trained: TrainedRun) -> None:
     """Write the weights of a run; networks that were not trained are the start's."""
     start, name = trained.run.start_from, OURS.transformer
-    stored = folders.find_stored_model(start)
-    if stored is None:
-        family, config = bundle.describe_family(start)
-    else:
-        family, config = stored.family, stored.config
+    family, config = folders.describe_family(start)
     load = partial(folders.load_network, start, exact=True)
     loaders: dict[str, Callable[[], nnx.Module]] = {
         each: partial(load, each) for each in family.used(config)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
+from typing import Any
 
 from flax import nnx
 
@@ -31,16 +32,21 @@ def describe(folder: PathLike, insisted: str | None = None) -> ModelConfig:
     Raises:
       ValueError: it is not a weights folder, or holds another model.
     """
-    stored = find_stored_model(folder)
-    if stored is None:
-        family, config = bundle.describe_family(folder)
-        check_file(files.located(folder, "weights") / bundle.TOKENIZER)
-    else:
-        family, config = stored.family, stored.config
-        stored.check()
+    family, config = describe_family(folder)
     if insisted is not None:
         check_model_name(folder, insisted, family, config)
     return config
+
+
+def describe_family(folder: PathLike) -> tuple[Family, Any]:
+    """Read the family and the model config of a folder; see `describe`."""
+    stored = find_stored_model(folder)
+    if stored is None:
+        found = bundle.describe_family(folder)
+        check_file(files.located(folder, "weights") / bundle.TOKENIZER)
+        return found
+    stored.check()
+    return stored.family, stored.config
 
 
 def check_model_name(

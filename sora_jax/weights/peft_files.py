@@ -46,6 +46,8 @@ class _PeftConfig(msgspec.Struct):
     use_dora: bool = False
     use_rslora: bool = False
     bias: str = "none"
+    fan_in_fan_out: bool = False
+    init_lora_weights: Any = True
     rank_pattern: dict[str, Any] = {}
     alpha_pattern: dict[str, Any] = {}
 
@@ -57,9 +59,9 @@ class Pair(NamedTuple):
     b: np.ndarray
 
 
-def weights_of(path: PathLike) -> epath.Path:
-    """Return the file of the factors."""
-    return epath.Path(path) / TENSORS
+def files_of(folder: PathLike) -> tuple[epath.Path, epath.Path]:
+    """Return the files of the config and of the factors."""
+    return epath.Path(folder) / PEFT_CONFIG, epath.Path(folder) / TENSORS
 
 
 def save_adapter(
@@ -138,11 +140,15 @@ def _check_config(folder: PathLike, config: _PeftConfig) -> None:
             ("use_dora", False),
             ("use_rslora", False),
             ("bias", "none"),
+            ("fan_in_fan_out", False),
             ("rank_pattern", {}),
             ("alpha_pattern", {}),
         )
         if getattr(config, name) != wanted
     ]
+    # Others, such as PiSSA, change the kernels as well.
+    if config.init_lora_weights not in (True, False, None, "gaussian"):
+        problems.append(f"init_lora_weights {files.quoted(config.init_lora_weights)}")
     if problems or config.r < 1 or not config.lora_alpha > 0:
         raise ValueError(
             f"adapter {str(folder)!r} must be plain LoRA of one rank, got "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 import numpy as np
 from jaxtyping import Float32
@@ -22,6 +23,8 @@ RANK = "rank of own truth"
 TONE, ROLE, GENDER = "tone", "role", "gender"
 MOTION, CLOSURE = "motion, of the truth's", "gap of the loop, of a step's"
 ROWS = (NEAREST, AMONG_FIVE, RANK, TONE, ROLE, GENDER, MOTION, CLOSURE)
+HELD_OUT = "held_out_phrasings"  # in the ground truth of a clip
+Phrasing = Literal["seen", "held_out"]
 _PHRASING = 1  # of the captions: who, and how it moves
 _BATCH = 8
 
@@ -94,7 +97,7 @@ def score(
 
 def _agrees(
     trait: str,
-    truth: Mapping[str, str],
+    truth: Mapping[str, Any],
     gallery: Gallery,
     among: Sequence[int],
     distances: Float32[np.ndarray, " m"],
@@ -107,13 +110,19 @@ def _agrees(
     )
 
 
-def suite(clips: StoredClips, gallery: Gallery, own: Sequence[int]) -> Suite:
+def suite(
+    clips: StoredClips,
+    gallery: Gallery,
+    own: Sequence[int],
+    phrasing: Phrasing = "seen",
+) -> Suite:
     """Return the suite of held-out clips.
 
     Args:
       clips: of the held-out split.
       gallery: with these and all others.
       own: the place of each clip in the gallery.
+      phrasing: of the prompts.
     """
 
     def cases(seed: int) -> Iterator[Case]:
@@ -121,7 +130,7 @@ def suite(clips: StoredClips, gallery: Gallery, own: Sequence[int]) -> Suite:
         for number, index in enumerate(order):
             # Neighbours share a background, which a shuffled prompt then has as well.
             name = list(backgrounds.BACKGROUNDS)[number // _BATCH % _BACKGROUNDS]
-            yield case(clips, index, gallery, own[index], name)
+            yield case(clips, index, gallery, own[index], name, phrasing)
 
     return Suite(cases=cases, batch=_BATCH, shuffles=True, rows=ROWS)
 
@@ -129,14 +138,43 @@ def suite(clips: StoredClips, gallery: Gallery, own: Sequence[int]) -> Suite:
 _BACKGROUNDS = len(backgrounds.BACKGROUNDS)
 
 
+def describe(texts: Sequence[str], truth: Mapping[str, Any], phrasing: Phrasing) -> str:
+    """Return the text that prompts for a clip.
+
+    Args:
+      texts: its captions, phrased as those of training clips are.
+      truth: its ground truth.
+      phrasing: "seen" takes a caption, "held_out" a phrasing that no clip is trained
+        with.
+
+    Raises:
+      ValueError: the dataset holds no phrasings out.
+    """
+    if phrasing == "seen":
+        return texts[_PHRASING]
+    held_out = truth.get(HELD_OUT)
+    if not held_out:
+        raise ValueError(
+            f"--phrasing held_out needs {HELD_OUT} in the ground truth of the clips, "
+            "and they have none: build the dataset again, or leave --phrasing out"
+        )
+    return held_out[0]
+
+
 def case(
-    clips: StoredClips, index: int, gallery: Gallery, own: int, background: str
+    clips: StoredClips,
+    index: int,
+    gallery: Gallery,
+    own: int,
+    background: str,
+    phrasing: Phrasing = "seen",
 ) -> Case:
     """Return the case of a held-out clip over a background."""
     clip = clips.read(index)
     truth = to_float(backgrounds.over(clip.pixels, background))
     frames, height, width, _ = truth.shape
     ending = backgrounds.phrases(background)[0]
+    text = describe(clip.captions[0].texts, gallery.truths[own], phrasing)
     memorized = nearest_seen(gallery, own, background)
 
     def compare(kept: Clip) -> list[Finding]:
@@ -144,7 +182,7 @@ def case(
 
     return Case(
         index=index,
-        prompt=f"{clip.captions[0].texts[_PHRASING]} {ending}",
+        prompt=f"{text} {ending}",
         task=build(Generate, {"frames": frames}),
         settings={"size": (height, width), "fps": clip.fps},
         fps=clip.fps,

@@ -17,7 +17,7 @@ from sora_jax.data import outputs
 from sora_jax.data.sources.opening import open_store
 from sora_jax.data.sources.stored import open_stored
 from sora_jax.evals import harness, options, results, subject
-from sora_jax.evals.compositions.cases import suite
+from sora_jax.evals.compositions.cases import Phrasing, suite
 from sora_jax.evals.compositions.gallery import open_gallery
 
 NAME = "compositions"
@@ -34,6 +34,8 @@ class CompositionOptions(options.EvalOptions):
     size: str = "96x96"
     # Frames of each video.
     frames: int = 25
+    # Words of the prompts: those of captions, or a phrasing that was never trained on.
+    phrasing: Phrasing = "seen"
 
 
 def check_options(asked: CompositionOptions) -> None:
@@ -69,7 +71,9 @@ def main(argv: Sequence[str]) -> None:
     count = min(asked.cases, len(clips))
     asked = dataclasses.replace(asked, cases=count)
     model = subject.load_subject(asked.weights, vae_only=asked.controls_only)
-    found = harness.run({NAME: suite(clips, gallery, own)}, model, asked)
+    found = harness.run(
+        {NAME: suite(clips, gallery, own, asked.phrasing)}, model, asked
+    )
     print(results.table(found))
     if asked.out:
         path = outputs.free_path(asked.out)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float32, UInt8
@@ -37,7 +38,7 @@ class Gallery:
       pixels: of each, with alpha.
     """
 
-    truths: Sequence[Mapping[str, str]]
+    truths: Sequence[Mapping[str, Any]]
     is_seen: Sequence[bool]
     pixels: UInt8[np.ndarray, "m samples side side 4"]
 
