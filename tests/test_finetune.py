@@ -148,6 +148,7 @@ def test_an_adapter_of_other_weights_is_refused(tuned, weights, tmp_path):
         sora_jax.load(tmp_path, loras=[str(tuned / "adapter.safetensors")])
 
 
+@pytest.mark.slow
 def test_full_fine_tuning_writes_weights(config, folder, tmp_path):
     train(dataclasses.replace(config, method="full", steps=1), str(tmp_path))
     video = sora_jax.load(tmp_path / "weights").generate([PROMPT], **SAMPLE)
@@ -169,6 +170,7 @@ def wan(tiny, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_a_wan_folder_is_tuned_and_its_adapter_goes_through_pefts_form(
     config, wan, tmp_path
 ):

@@ -85,6 +85,7 @@ def test_a_step_is_the_same_without_the_encoder(encoded, folder):
     np.testing.assert_allclose(losses[1], losses[0], rtol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_run_on_cached_states_samples_with_the_encoder(encoded, folder, tmp_path):
     run = run_of(encoded, folder, text_states=True, eval_every=2, prompts=("a ball",))
     train(dataclasses.replace(run, prompt_size=(32, 32)), str(tmp_path))

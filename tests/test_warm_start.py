@@ -45,6 +45,7 @@ def tiny_run(latents, **fields):
     return DiTRun(latents=str(latents), **fields)
 
 
+@pytest.mark.slow
 def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
     first = tiny_run(latents)
     ended = loop.train(
@@ -68,6 +69,7 @@ def test_a_run_starts_from_the_averaged_networks_of_another(latents, tmp_path):
         load_start(second, opened)
 
 
+@pytest.mark.slow
 def test_another_model_reads_for_a_dit_and_stays_as_it_is(latents, folder, tmp_path):
     theirs = bundle.load(folder)
     text = theirs.config.text
