@@ -29,7 +29,7 @@ from sora_jax.weights.export import export
 from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.workdir import keep_config
 from sora_jax.worlds.playground.source import Playground
-from tests.helpers import tiny_wan
+from tests.helpers import clip_files, tiny_wan
 from tests.helpers.paths import CONFIGS
 from tests.helpers.refusals import refuses  # noqa: F401
 from tests.helpers.saved_states import save_twice
@@ -198,3 +198,11 @@ def clip():
 @pytest.fixture(scope="session")
 def world(oracle_parts, clip):
     return World(oracle_parts, clip)
+
+
+@pytest.fixture
+def mp4s(tmp_path):
+    """A folder of three clips."""
+    for name in ("a", "b", "c"):
+        (tmp_path / f"{name}.mp4").write_bytes(clip_files.mp4(5))
+    return tmp_path

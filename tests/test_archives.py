@@ -12,13 +12,7 @@ from sora_jax import limits
 from sora_jax.data.sources import archives
 from sora_jax.data.sources.folder import open_folder
 from tests.helpers import clip_files
-
-
-def texts(store):
-    return {
-        clip.stored.name: [text for c in clip.stored.spec.captions for text in c.texts]
-        for clip in store.clips
-    }
+from tests.helpers.clip_files import texts
 
 
 def test_archives_hold_clips_with_captions(tmp_path):

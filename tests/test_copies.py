@@ -1,41 +1,16 @@
 """Near-duplicates are found, and other clips are not."""
 
-import itertools
-
 import msgspec
 import numpy as np
 from PIL import Image
 
-from sora_jax.data import decoding, outputs
+from sora_jax.data import outputs
 from sora_jax.data.curation import fingerprints
 from sora_jax.data.curation.file_shots import curate_file
-from sora_jax.data.curation.shots import Box, CuratedShot
-from tests.helpers.clips import needs_media, write
-from tests.helpers.paths import MEDIA
+from sora_jax.data.curation.shots import Box
+from tests.helpers.clips import needs_media
+from tests.helpers.curated import mp4, real_frames, shot_of
 from tests.helpers.textures import moving
-
-
-def shots_of(path, frames, fps=24):
-    return curate_file(write(path, frames, fps), path.name)
-
-
-def shot_of(path, frames, fps=24):
-    (shot,) = shots_of(path, frames, fps)
-    assert isinstance(shot, CuratedShot), shot
-    return shot
-
-
-def mp4(path, frames, fps=24):
-    outputs.write(path, [frames], fps)
-    (shot,) = curate_file(path, path.name)
-    assert isinstance(shot, CuratedShot), shot
-    return shot
-
-
-def real_frames(name, count, size):
-    frames = itertools.islice(decoding.decode(MEDIA / name), count)
-    images = (Image.fromarray(frame.pixels()) for frame in frames)
-    return np.stack([np.asarray(image.resize(size)) for image in images])
 
 
 def test_copies_are_found_and_other_clips_are_not(tmp_path):

@@ -1,6 +1,5 @@
 """What is found in files: shots, borders, stills, loops, scores, copies."""
 
-import itertools
 import weakref
 from fractions import Fraction
 from itertools import pairwise
@@ -11,38 +10,16 @@ import pytest
 from PIL import Image
 
 from sora_jax import hashes
-from sora_jax.data import decoding, outputs
+from sora_jax.data import outputs
 from sora_jax.data.curation import file_shots, measures
 from sora_jax.data.curation.file_shots import curate_file
 from sora_jax.data.curation.frames import file_frames, shot_frames
 from sora_jax.data.curation.samples import EvenSamples, at_shares
-from sora_jax.data.curation.shots import Box, CuratedShot, UnreadableFile
+from sora_jax.data.curation.shots import Box, UnreadableFile
 from tests.helpers.clips import needs_media, write
-from tests.helpers.paths import FAULTS, MEDIA
+from tests.helpers.curated import mp4, real_frames, shot_of, shots_of
+from tests.helpers.paths import FAULTS
 from tests.helpers.textures import blurred, moving, texture
-
-
-def shots_of(path, frames, fps=24):
-    return curate_file(write(path, frames, fps), path.name)
-
-
-def shot_of(path, frames, fps=24):
-    (shot,) = shots_of(path, frames, fps)
-    assert isinstance(shot, CuratedShot), shot
-    return shot
-
-
-def mp4(path, frames, fps=24):
-    outputs.write(path, [frames], fps)
-    (shot,) = curate_file(path, path.name)
-    assert isinstance(shot, CuratedShot), shot
-    return shot
-
-
-def real_frames(name, count, size):
-    frames = itertools.islice(decoding.decode(MEDIA / name), count)
-    images = (Image.fromarray(frame.pixels()) for frame in frames)
-    return np.stack([np.asarray(image.resize(size)) for image in images])
 
 
 def test_cuts_are_found_at_their_frames(tmp_path):

@@ -13,28 +13,14 @@ from sora_jax import hashes
 from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data.sources import tfds_index, tfds_store
 from sora_jax.data.sources.stored import open_stored
-from sora_jax.data.sources.tfds_store import TfdsStore, find_directories, split_names
+from sora_jax.data.sources.tfds_store import TfdsStore, find_directories
 from sora_jax.datasets.builder import build_part
 from sora_jax.datasets.parts import Part, parts_of
 from sora_jax.datasets.playground import PlaygroundDataset, PlaygroundRecipe
 from sora_jax.worlds.playground.source import Playground
+from tests.helpers.datasets import build, contents, stores
 from tests.helpers.paths import ROOT
 from tests.helpers.recipes import LetterRecipe, Letters
-
-
-def build(kind, recipe, folder, parts=1):
-    """Build all parts; return what was left out."""
-    built = [build_part(kind, recipe, part, folder) for part in parts_of(recipe, parts)]
-    return [each for found in built for each in found]
-
-
-def stores(folder):
-    directories = find_directories(folder)
-    return {name: TfdsStore(directories, name) for name in split_names(directories)}
-
-
-def contents(store):
-    return {store.describe(i).name: store.content(i) for i in range(len(store))}
 
 
 @pytest.mark.parametrize("parts", [1, 3, 8])

@@ -17,6 +17,7 @@ from sora_jax.data.sources.folder import open_folder, split_names
 from sora_jax.data.sources.listing import list_folder
 from sora_jax.data.sources.stored import open_stored
 from tests.helpers import clip_files
+from tests.helpers.clip_files import texts
 
 CLIPS = ClipsConfig(path="clips", split="all", frames=25)
 
@@ -24,21 +25,6 @@ CLIPS = ClipsConfig(path="clips", split="all", frames=25)
 @pytest.fixture(scope="module")
 def kinds(tmp_path_factory):
     return open_folder(clip_files.write_kinds(tmp_path_factory.mktemp("kinds")), "all")
-
-
-@pytest.fixture
-def mp4s(tmp_path):
-    """A folder of three clips."""
-    for name in ("a", "b", "c"):
-        (tmp_path / f"{name}.mp4").write_bytes(clip_files.mp4(5))
-    return tmp_path
-
-
-def texts(store):
-    return {
-        clip.stored.name: [text for c in clip.stored.spec.captions for text in c.texts]
-        for clip in store.clips
-    }
 
 
 @pytest.mark.parametrize("name", clip_files.KINDS)

@@ -10,8 +10,6 @@ import pytest
 from flax import nnx
 
 from sora_jax.config import (
-    DiTConfig,
-    DiTRun,
     EncodeRun,
     PlaygroundConfig,
     TextConfig,
@@ -25,23 +23,18 @@ from sora_jax.training.latents import open_latents
 from sora_jax.weights import bundle, publish
 from sora_jax.weights.modules import parameters
 from sora_jax.workdir import keep_config
-from tests.helpers.tiny import make
+from tests.helpers.tiny import make, run_on
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
 
 
-def run(latents, **fields):
-    fields = {"channels": 8, "extra_channels": 12, **fields}
-    return DiTRun(latents=str(latents), dit=DiTConfig(**fields))
-
-
 def test_latents_that_fit_are_opened(latents):
-    opened = open_latents(run(latents))
+    opened = open_latents(run_on(latents))
     assert len(opened.train) == len(opened.held_out) == 3
 
 
 def test_latents_of_another_kind_are_refused_with_every_field(latents):
-    wrong = run(latents, channels=16, extra_channels=8)
+    wrong = run_on(latents, channels=16, extra_channels=8)
     wrong = dataclasses.replace(wrong, text=TextConfig(vocabulary=100))
     fields = ("dit.channels", "dit.extra_channels", "text.vocab")
     with pytest.raises(ValueError, match="(?s)" + ".*".join(fields)):
@@ -50,14 +43,14 @@ def test_latents_of_another_kind_are_refused_with_every_field(latents):
 
 def test_a_patch_that_cuts_latents_badly_is_refused(latents):
     with pytest.raises(ValueError, match=r"dit.patch\[1:\] must divide.*\(3, 2\)"):
-        open_latents(run(latents, patch=(1, 3, 2)))
+        open_latents(run_on(latents, patch=(1, 3, 2)))
 
 
 def test_a_run_is_tied_to_its_latents(latents):
-    before = open_latents(run(latents)).hashes
+    before = open_latents(run_on(latents)).hashes
     loop.refuse_other_sources("run", before, before)
     (latents / "vae.safetensors").write_bytes(b"another")
-    now = open_latents(run(latents)).hashes
+    now = open_latents(run_on(latents)).hashes
     with pytest.raises(ValueError, match="'run' was trained on another VAE: "):
         loop.refuse_other_sources("run", before, now)
 
@@ -66,7 +59,7 @@ def test_latents_half_encoded_are_refused(latents):
     encoded = EncodeRun(data=PlaygroundConfig(length=9), held_out_clips=3)
     keep_config(latents, to_json(encoded))
     with pytest.raises(ValueError, match="3 of 9 training clips.*continues"):
-        open_latents(run(latents))
+        open_latents(run_on(latents))
 
 
 @pytest.fixture
@@ -79,8 +72,8 @@ def more(latents, tmp_path):
 
 
 def test_clips_of_several_folders_are_learned_from_together(latents, more):
-    alone = open_latents(run(latents))
-    joint = dataclasses.replace(run(latents), more_latents=(str(more),))
+    alone = open_latents(run_on(latents))
+    joint = dataclasses.replace(run_on(latents), more_latents=(str(more),))
     both = open_latents(joint)
     count = len(alone.train)
     assert len(both.train) == len(both.train.index) == 2 * count
@@ -99,7 +92,7 @@ def test_clips_of_several_folders_are_learned_from_together(latents, more):
 
 
 def test_more_clips_of_another_kind_are_refused(latents, more):
-    joint = dataclasses.replace(run(latents), more_latents=(str(more), "missing"))
+    joint = dataclasses.replace(run_on(latents), more_latents=(str(more), "missing"))
     with pytest.raises(
         ValueError, match="more_latents: 'missing' holds no encoded clips"
     ):
@@ -125,7 +118,7 @@ def test_clips_in_another_format_are_refused(latents):
     shard = latents / "train" / "00000.json"
     shard.write_text(json.dumps(json.loads(shard.read_text()) | {"format": "numpy"}))
     with pytest.raises(ValueError, match="format 'numpy', not 'safetensors': encode"):
-        open_latents(run(latents))
+        open_latents(run_on(latents))
 
 
 def test_only_a_vae_with_the_same_latents_is_published_with_a_dit(tmp_path):

@@ -14,7 +14,6 @@ from flax import nnx
 
 from sora_jax import locking
 from sora_jax.config import (
-    DiTConfig,
     DiTRun,
     EncodeRun,
     PlaygroundConfig,
@@ -30,13 +29,9 @@ from sora_jax.training.report import Report
 from sora_jax.weights import publish, workdirs
 from sora_jax.weights.workdirs import load_trained
 from sora_jax.worlds.playground.source import Playground
+from tests.helpers.tiny import run_on
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
-
-
-def run(latents, **fields):
-    fields = {"channels": 8, "extra_channels": 12, **fields}
-    return DiTRun(latents=str(latents), dit=DiTConfig(**fields))
 
 
 def test_a_run_is_tied_to_the_files_that_were_encoded(latents):
@@ -44,9 +39,9 @@ def test_a_run_is_tied_to_the_files_that_were_encoded(latents):
     assert len(old) == 16  # as earlier versions, which wrote no clips.json, saved it
     counts = {"train": 3, "held_out": 3}
     (latents / workdirs.CLIPS).write_text(json.dumps({**counts, "hash": "one"}))
-    before = open_latents(run(latents)).hashes
+    before = open_latents(run_on(latents)).hashes
     (latents / workdirs.CLIPS).write_text(json.dumps({**counts, "hash": "two"}))
-    now = open_latents(run(latents)).hashes
+    now = open_latents(run_on(latents)).hashes
     with pytest.raises(ValueError, match="'run' was trained on another set of clips: "):
         loop.refuse_other_sources("run", before, now)
 
@@ -120,13 +115,13 @@ def test_clips_that_the_vae_cannot_divide_are_refused():
 
 
 def test_other_clips_than_those_of_the_run_are_not_published(latents):
-    before = open_latents(run(latents)).hashes
-    publish.refuse_other_sources(run(latents), before)
+    before = open_latents(run_on(latents)).hashes
+    publish.refuse_other_sources(run_on(latents), before)
     with pytest.raises(ValueError, match="another VAE and tokenizer and set of clips"):
-        publish.refuse_other_sources(run(latents), {})
+        publish.refuse_other_sources(run_on(latents), {})
     (latents / "vae.safetensors").write_bytes(b"another")
     with pytest.raises(ValueError, match="trained on another VAE than"):
-        publish.refuse_other_sources(run(latents), before)
+        publish.refuse_other_sources(run_on(latents), before)
 
 
 def test_a_folder_of_another_run_is_named_with_its_flag(tmp_path):

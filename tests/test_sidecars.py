@@ -9,22 +9,7 @@ import pytest
 from sora_jax.data.sources import sidecars
 from sora_jax.data.sources.folder import open_folder
 from tests.helpers import clip_files
-
-
-@pytest.fixture
-def mp4s(tmp_path):
-    """A folder of three clips."""
-    for name in ("a", "b", "c"):
-        (tmp_path / f"{name}.mp4").write_bytes(clip_files.mp4(5))
-    return tmp_path
-
-
-def texts(store):
-    return {
-        clip.stored.name: [text for c in clip.stored.spec.captions for text in c.texts]
-        for clip in store.clips
-    }
-
+from tests.helpers.clip_files import texts
 
 TABLES = {
     "metadata.csv": (

@@ -13,26 +13,9 @@ from sora_jax.data.curation.captions import CaptionedClip
 from sora_jax.data.curation.shots import Box, CuratedShot, Scores
 from sora_jax.data.sources.folder_scan import scan_folder
 from sora_jax.data.sources.stored import open_stored
-from sora_jax.data.sources.tfds_store import TfdsStore, find_directories, split_names
-from sora_jax.datasets.builder import build_part
-from sora_jax.datasets.parts import parts_of
 from sora_jax.datasets.video_folder import FolderRecipe, VideoFolder, folder_recipe
 from tests.helpers import clip_files
-
-
-def build(kind, recipe, folder, parts=1):
-    """Build all parts; return what was left out."""
-    built = [build_part(kind, recipe, part, folder) for part in parts_of(recipe, parts)]
-    return [each for found in built for each in found]
-
-
-def stores(folder):
-    directories = find_directories(folder)
-    return {name: TfdsStore(directories, name) for name in split_names(directories)}
-
-
-def contents(store):
-    return {store.describe(i).name: store.content(i) for i in range(len(store))}
+from tests.helpers.datasets import build, contents, stores
 
 
 @pytest.mark.parametrize("change", ["clip", "content", "caption", "curation"])

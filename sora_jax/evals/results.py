@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from sora_jax import workdir
 from sora_jax.data import outputs
 from sora_jax.evals import statistics
 from sora_jax.evals.case import Clip, Finding
@@ -103,6 +104,18 @@ def to_json(results: Results) -> dict[str, Any]:
         "measures": measures,
         "cases": [dataclasses.asdict(outcome) for outcome in results.outcomes],
     }
+
+
+def report(found: Results, asked: EvalOptions) -> None:
+    """Print the table; write the results and the worst videos where asked."""
+    print(table(found))
+    if asked.out:
+        path = outputs.free_path(asked.out)
+        content = {"options": dataclasses.asdict(asked)}
+        workdir.write_json(path, content | to_json(found))
+        print(path)
+    if asked.save:
+        save_worst(found, asked)
 
 
 def save_worst(results: Results, options: EvalOptions) -> None:

@@ -110,3 +110,10 @@ def write_tar(path: Path, members: Mapping[str, bytes]) -> Path:
             member.size = len(content)
             tar.addfile(member, io.BytesIO(content))
     return path
+
+
+def texts(store):
+    return {
+        clip.stored.name: [text for c in clip.stored.spec.captions for text in c.texts]
+        for clip in store.clips
+    }

@@ -4,6 +4,8 @@ import jax
 import numpy as np
 from flax import nnx
 
+from sora_jax.config import DiTConfig, DiTRun
+
 
 def make(module, config, seed=0):
     """Build a module with random parameters, without compiling its initialisation.
@@ -23,3 +25,9 @@ def make(module, config, seed=0):
 
     leaves = jax.tree.map(draw, state)
     return jax.tree.map(jax.numpy.asarray, nnx.merge(graphdef, leaves))
+
+
+def run_on(latents, **fields):
+    """A DiT run on the encoded clips of the fixture `latents`."""
+    fields = {"channels": 8, "extra_channels": 12, **fields}
+    return DiTRun(latents=str(latents), dit=DiTConfig(**fields))

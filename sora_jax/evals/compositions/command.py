@@ -11,9 +11,8 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from sora_jax import cli, workdir
+from sora_jax import cli
 from sora_jax.config import ClipsConfig
-from sora_jax.data import outputs
 from sora_jax.data.sources.opening import open_store
 from sora_jax.data.sources.stored import open_stored
 from sora_jax.evals import harness, options, results, subject
@@ -74,11 +73,4 @@ def main(argv: Sequence[str]) -> None:
     found = harness.run(
         {NAME: suite(clips, gallery, own, asked.phrasing)}, model, asked
     )
-    print(results.table(found))
-    if asked.out:
-        path = outputs.free_path(asked.out)
-        content = {"options": dataclasses.asdict(asked)}
-        workdir.write_json(path, content | results.to_json(found))
-        print(path)
-    if asked.save:
-        results.save_worst(found, asked)
+    results.report(found, asked)

@@ -12,8 +12,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 
-from sora_jax import cli, workdir
-from sora_jax.data import outputs
+from sora_jax import cli
 from sora_jax.evals import harness, options, results, subject
 from sora_jax.evals.case import Suite
 from sora_jax.worlds.playground.judge.cases import (
@@ -128,11 +127,4 @@ def main(argv: Sequence[str]) -> None:
     asked = cli.parse(JudgeOptions, argv, __doc__)
     check_options(asked)
     found = harness.run(suites(asked), load_subject(asked), asked)
-    print(results.table(found))
-    if asked.out:
-        path = outputs.free_path(asked.out)
-        content = {"options": dataclasses.asdict(asked)}
-        workdir.write_json(path, content | results.to_json(found))
-        print(path)
-    if asked.save:
-        results.save_worst(found, asked)
+    results.report(found, asked)
