@@ -3,7 +3,7 @@
 The result is runs/mine/adapter.safetensors, which sample.py takes as --lora, or with
 --config.method=full a folder that it takes as --weights.
 
-Hardware: 2 CPU cores for the default weights, a minute or two for 400 steps.
+Hardware: 2 CPU cores for the default weights: 400 steps in 7 minutes, beside others.
 Expected: a training loss of 0.15 after 400 steps on 19 clips of 64 x 64 of one new
   thing; it then looks like them where the prompt is one of theirs, and not yet in
   combinations that none of them shows.

@@ -1,7 +1,7 @@
 """A model of the artists' animated characters from nothing: VAE, latents, DiT.
 
-Hardware: 2 CPU cores, about 10, 20, 10 and 90 minutes.
-Expected: 26.5 dB on first frames after images; no run was finished yet.
+Hardware: 2 CPU cores, by estimate 10, 20, 10 and 90 minutes.
+Expected: 26.5 dB on first frames after images; of the later stages none has ended yet.
 Command:
   sora-jax data build fluent_emoji --data_dir data
   python train.py --config=configs/fluent_emoji.py --workdir=runs
