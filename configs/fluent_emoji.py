@@ -29,7 +29,7 @@ VAE = VAERun(
     steps=1000,
     batch=16,
     window=48,
-    vae=VAEConfig(),
+    vae=VAEConfig(time_shortcut="repeat"),
     data=dataclasses.replace(CLIPS, frames=1),
     optim=OptimConfig(name="muon", lr=1e-2, warmup=30, decay=0.4, ema_decay=0.99),
     eval_every=200,

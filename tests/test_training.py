@@ -27,8 +27,8 @@ KILLED = """
 import os, runpy, signal, sys
 from sora_jax.checkpoint import Checkpoints
 save = Checkpoints.save
-def save_and_die(self, step, *args):
-    save(self, step, *args)
+def save_and_die(self, step, *args, **kwargs):
+    save(self, step, *args, **kwargs)
     if step == 4:
         os.kill(os.getpid(), signal.SIGKILL)
 Checkpoints.save = save_and_die

@@ -4,15 +4,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE, depth_to_space, space_to_depth
+from sora_jax.models.vae_resampling import inflate
 from sora_jax.nn import winograd
 from sora_jax.nn.conv import convolve
 from tests.helpers.tiny import make
 
 FAMILIES = {
     "shortcuts": VAEConfig(encoder_width=4, decoder_width=4, channels=4),
+    "repeated": VAEConfig(
+        encoder_width=4, decoder_width=4, channels=4, time_shortcut="repeat"
+    ),
     "plain": VAEConfig(
         patch=1,
         shortcuts=False,
@@ -70,6 +75,19 @@ def test_a_still_clip_has_the_latent_of_its_image_at_every_time(clip):
     still = jnp.repeat(clip[:, :1], 9, axis=1)
     latents, _ = jax.jit(vae.encode)(still)
     np.testing.assert_allclose(latents, latents[:, :1].repeat(3, 1), atol=1e-5)
+
+
+@pytest.mark.parametrize("start", ["fresh", "inflated"])
+def test_a_still_clip_decodes_to_equal_frames_before_training_on_clips(clip, start):
+    config = FAMILIES["repeated"]
+    vae = make(VAE, config) if start == "inflated" else VAE(config, rngs=nnx.Rngs(0))
+    latents, _ = jax.jit(vae.encode)(clip[:, :1])
+    image, _ = jax.jit(vae.decode)(latents)
+    if start == "inflated":
+        inflate(vae)
+    frames, _ = jax.jit(vae.decode)(latents.repeat(3, 1))
+    assert float(jnp.std(image)) > 1e-3
+    np.testing.assert_allclose(frames, image.repeat(9, 1), atol=1e-5)
 
 
 def test_no_frame_depends_on_a_later_one(vae):

@@ -39,6 +39,9 @@ class VAEConfig:
     stages: tuple[tuple[int, int], ...] = ((2, 2), (2, 2))
     # Parameter-free paths around each stage (Wan 2.2).
     shortcuts: bool = True
+    # How the decoder's shortcuts double time: "unfold" gives both frames of a pair
+    # channels of their own, as in Wan 2.2; "repeat" gives them the same.
+    time_shortcut: Literal["unfold", "repeat"] = "unfold"
     # Padding of causal layers before a clip: its first frame repeated, so that a still
     # clip has constant latents, or zeros, as in Wan.
     temporal_padding: Literal["first", "zeros"] = "first"

@@ -1,4 +1,4 @@
-"""Renamed config fields, so that folders of earlier versions load."""
+"""Config fields renamed and added, so that folders of earlier versions load."""
 
 from __future__ import annotations
 
@@ -16,9 +16,14 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
     "sora_jax.json": {"headless": "mid_clip"},
 }
 
+# By config type: fields that earlier versions lacked, and what they computed.
+ADDED: Mapping[str, Mapping[str, Any]] = {
+    "VAEConfig": {"time_shortcut": "unfold"},
+}
+
 
 def with_new_names(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
-    """Rename the fields of an earlier version.
+    """Rename the fields of an earlier version, and add those that it lacked.
 
     Args:
       kind: the name of the config's type, or of the file that holds it.
@@ -29,6 +34,7 @@ def with_new_names(kind: str, data: Mapping[str, Any]) -> dict[str, Any]:
         data = {n: x for n, x in data.items() if n != "decoder_only"}
         data = {"trainable": trainable, **data}
     table = RENAMED.get(kind) or (RENAMED["Run"] if kind.endswith("Run") else {})
+    data = {**ADDED.get(kind, {}), **data}
     return {
         new if (new := table.get(name, name)) not in data else name: value
         for name, value in data.items()

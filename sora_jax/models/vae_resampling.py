@@ -62,6 +62,8 @@ class Upsample(nnx.Module):
             if time == 2
             else None
         )
+        if self.time is not None:
+            tie_halves(self.time)
         self.space = FrameConv(width, width_out, rngs=rngs, dtype=dtype)
 
     def __call__(
@@ -71,6 +73,27 @@ class Upsample(nnx.Module):
         if self.time is not None:
             x = double_time(self.time, x, stream)
         return self.space(upsample_nearest(x), stream.mesh_plan)
+
+
+def tie_halves(conv: CausalConv) -> None:
+    """Set the first frame of every pair to be made as the second one is.
+
+    A network that starts so decodes a still clip to equal frames.
+    """
+    for parameter in (conv.filters, conv.bias):
+        second = jnp.split(parameter[...], 2, axis=-1)[1]
+        parameter.set_value(jnp.concatenate([second, second], axis=-1))
+
+
+def inflate(network: nnx.Module) -> None:
+    """Prepare a network that was trained on images for training on clips.
+
+    An image is the second frame of its pair, so that the first frames' halves were
+    never trained; they become those of the second frames.
+    """
+    for _, module in nnx.iter_modules(network):
+        if isinstance(module, Upsample) and module.time is not None:
+            tie_halves(module.time)
 
 
 def double_time(

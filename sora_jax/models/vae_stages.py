@@ -90,6 +90,7 @@ class UpStage(nnx.Module):
             else Upsample(width, self.width_out, time, rngs=rngs, dtype=dtype)
         )
         self.factor, self.shortcut = factor, config.shortcuts and not is_last
+        self.time_shortcut = config.time_shortcut
 
     def __call__(
         self, x: Float[Array, "b t h w c"], stream: Stream
@@ -102,7 +103,11 @@ class UpStage(nnx.Module):
             x = self.up(x, stream)
         if not self.shortcut:
             return x
-        return x + upsample_shortcut(skip, self.width_out, *self.factor, stream.opening)
+        time, space = self.factor
+        repeats = time if self.time_shortcut == "repeat" else 1
+        skip = upsample_shortcut(skip, self.width_out, time // repeats, space)
+        skip = jnp.repeat(skip, repeats, axis=1)
+        return x + (skip[:, time - 1 :] if stream.opening else skip)
 
 
 def downsample_shortcut(
@@ -128,16 +133,15 @@ def downsample_shortcut(
 
 
 def upsample_shortcut(
-    x: Float[Array, "b t h w c"], width: int, time: int, space: int, opening: bool
+    x: Float[Array, "b t h w c"], width: int, time: int, space: int
 ) -> Float[Array, "b t2 h2 w2 f"]:
     """Repeat channels and unfold them into (time, space) blocks of `width` channels.
 
-    Wan 2.2's DupUp3D. The first frame of a clip yields one frame, not `time`.
+    Wan 2.2's DupUp3D, before it drops the first of a clip's frames.
     """
     b, t, h, w, c = x.shape
     repeats = width * time * space * space // c
     x = jnp.repeat(x, repeats, axis=-1)
     x = x.reshape(b, t, h, w, width, time, space, space)
     x = x.transpose(0, 1, 5, 2, 6, 3, 7, 4)
-    x = x.reshape(b, t * time, h * space, w * space, width)
-    return x[:, time - 1 :] if opening else x
+    return x.reshape(b, t * time, h * space, w * space, width)

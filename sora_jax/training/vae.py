@@ -18,6 +18,7 @@ from sora_jax.config import VAERun, resolve_dtypes
 from sora_jax.data import backgrounds, pipeline, video
 from sora_jax.data.sources.protocol import ClipSource, Sources
 from sora_jax.families import OURS
+from sora_jax.models import vae_resampling
 from sora_jax.models.critic import Critic
 from sora_jax.models.vae import VAE
 from sora_jax.parameter_trees import Params, Path
@@ -138,7 +139,7 @@ def evaluation(
 
 
 def load_start(config: VAERun) -> VAE:
-    """Load the VAE that a run starts from.
+    """Load the VAE that a run starts from; one trained on images is inflated.
 
     Raises:
       ValueError: it is missing, or its config differs; names the fields.
@@ -154,6 +155,8 @@ def load_start(config: VAERun) -> VAE:
     ]
     if lines:
         raise ValueError("\n".join(lines))
+    if config.trainable == "all" and workdirs.saw_images_only(config.start_from):
+        vae_resampling.inflate(start)
     return start
 
 

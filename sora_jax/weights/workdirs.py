@@ -110,6 +110,15 @@ def describe_vae(folder: PathLike, field: str = "vae") -> VAEConfig:
     return from_json(VAERun, read_json(where / "config.json", COPY)).vae
 
 
+def saw_images_only(folder: PathLike) -> bool:
+    """Whether a folder is the workdir of a VAE run on single frames."""
+    where = located(folder, "start_from")
+    if not exists(where, "checkpoints") or exists(where, "vae.safetensors"):
+        return False
+    run = from_json(VAERun, read_json(where / "config.json", COPY))
+    return tuple(run.data.lengths) == (1,)
+
+
 def run_of(folder: PathLike, field: str) -> DiTRun:
     """Read the DiT run of a workdir; messages name `field`.
 
