@@ -56,7 +56,7 @@ RUNS = {
     ),
     "dit": DiTRun(
         latents="runs/latents",
-        steps=12_000,
+        steps=6_000,
         dit=DiTConfig(
             width=192,
             depth=6,

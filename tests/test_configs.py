@@ -2,6 +2,7 @@
 
 import ast
 import dataclasses
+import json
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 from sora_jax import cli, config, sharding
 from sora_jax.config import (
+    ClipsConfig,
     CriticConfig,
     DiTConfig,
     DiTRun,
@@ -81,6 +83,16 @@ def test_all_that_is_wrong_with_a_config_is_told_at_once():
         VAERun(window=-1, data=PlaygroundConfig(split="test", frames=frames))
     with pytest.raises(ValueError, match="accumulate must be at most steps"):
         VAERun(steps=2, optim=OptimConfig(accumulate=4))
+
+
+def test_a_run_on_several_kinds_of_clips_comes_back_from_json():
+    frames, size = ((25, 1.0),), (64, 64)
+    more = (
+        PlaygroundConfig(frames=frames, sizes=((size, 1.0),)),
+        ClipsConfig(path="b", size=size, least_frames=25),
+    )
+    run = VAERun(data=more[1], more_data=more)
+    assert from_json(VAERun, json.loads(json.dumps(to_json(run)))) == run
 
 
 @pytest.mark.parametrize("path", sorted(CONFIGS.glob("*.py")), ids=lambda p: p.stem)

@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath
@@ -12,13 +13,19 @@ from sora_jax.config import EncodeRun, PlaygroundConfig, VAEConfig
 from sora_jax.data import backgrounds
 from sora_jax.data.records import Records, write_serialized, write_shard
 from sora_jax.data.sources.protocol import ClipSpec, Sources
+from sora_jax.data.video import to_float
+from sora_jax.evals import metrics
+from sora_jax.models import vae as models
 from sora_jax.training import encode
 from sora_jax.training.encode_clips import draw, encode_group
+from sora_jax.training.encode_quality import report_reconstruction
 from sora_jax.types import Caption
 from sora_jax.weights import workdirs
 from sora_jax.worlds.playground.source import Playground
+from tests.helpers.tiny import make
 
 VAE = VAEConfig(channels=4)
+TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
 RUN = EncodeRun(draws=3, conditioned=0.5, batch=2)
 SPEC = ClipSpec(
     frames=5,
@@ -160,3 +167,20 @@ def test_hosts_hear_of_a_failure_in_every_stage(tmp_path, monkeypatch):
             with pytest.raises(ValueError, match=name):
                 encode.encode(EncodeRun(), str(tmp_path / "run"), sources)
     assert told == list(stages)
+
+
+def test_a_vae_that_loses_the_clips_is_told(caplog, capsys):
+    config = PlaygroundConfig(length=2, frames=((5, 1.0),), sizes=(((16, 16), 1.0),))
+    source, vae = Playground(config), make(models.VAE, TINY)
+    run = EncodeRun(vae="some/weights", data=config)
+    decibels = report_reconstruction(vae, run, source)
+    clips = [to_float(source.read(index).pixels)[None] for index in range(2)]
+    means = [vae.posterior(jnp.asarray(clip))[0] for clip in clips]
+    decoded = [np.asarray(vae.reconstruct(mean)[0]) for mean in means]
+    expected = [
+        metrics.psnr(clip, np.clip(frames, -1, 1))
+        for clip, frames in zip(clips, decoded, strict=True)
+    ]
+    assert decibels == pytest.approx(float(np.mean(expected)), abs=0.01)
+    assert f"clips at {decibels:.1f} dB" in capsys.readouterr().out
+    assert "some/weights" in caplog.text

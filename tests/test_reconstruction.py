@@ -7,9 +7,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
+import pytest
 
 from sora_jax import parameter_trees as trees
 from sora_jax import sharding
+from sora_jax.commands.sources import open_joined
 from sora_jax.config import (
     CriticConfig,
     OptimConfig,
@@ -116,6 +118,26 @@ def test_a_window_is_cropped_from_a_clip_that_shows_nothing():
     config = VAERun(vae=TINY, batch=2, window=16, data=data)
     batch = next(vae.clips(config, clear_clips(), pipeline.WHOLE))
     assert batch.shape == (2, 5, 16, 16, 3)
+
+
+def test_batches_mix_clips_of_several_sources_and_sizes():
+    sizes = ((32, 32), (32, 48))
+    data = [
+        PlaygroundConfig(length=6, seed=seed, frames=((5, 1.0),), sizes=((size, 1.0),))
+        for seed, size in enumerate(sizes)
+    ]
+    config = VAERun(
+        vae=TINY, batch=4, window=16, data=data[0], more_data=(data[1],), seed=3
+    )
+    sources = open_joined((config.data, *config.more_data), 2)
+    assert len(sources.train) == 12 and len(sources.held_out) == 2
+    assert {sources.held_out.spec(index).shape for index in range(2)} == {(5, 32, 32)}
+    batches = vae.clips(config, sources, pipeline.WHOLE)
+    epoch = [next(batches) for _ in range(3)]
+    assert {batch.shape for batch in epoch} == {(4, 5, 16, 16, 3)}
+    assert len({clip.tobytes() for batch in epoch for clip in batch}) == 12
+    with pytest.raises(ValueError, match="window must be > 0 where data have several"):
+        dataclasses.replace(config, window=0)
 
 
 def test_a_run_is_tied_to_its_stored_clips():

@@ -10,6 +10,7 @@ from sora_jax.commands.sources import open_sources
 from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data.backgrounds import over
 from sora_jax.data.sources.folder import open_folder
+from sora_jax.data.sources.joined import JoinedClips
 from sora_jax.data.sources.protocol import ClipSpec, captions_between
 from sora_jax.data.sources.stored import StoredSpec, excerpts_of, open_stored, sized
 from sora_jax.data.sources.tfds_store import TfdsStore, find_directories
@@ -89,7 +90,12 @@ def excerpts_of_a_take(folder):
     return open_clips(Take())
 
 
+def joined(folder):
+    return JoinedClips((playground(folder), folder_of_clips(folder)))
+
+
 SOURCES = (
+    joined,
     excerpts_of_a_take,
     playground,
     folder_of_clips,

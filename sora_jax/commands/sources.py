@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -12,12 +13,13 @@ from jaxtyping import Bool
 
 from sora_jax import hashes
 from sora_jax.config import ClipsConfig, DataConfig
+from sora_jax.data.sources.joined import JoinedClips
 from sora_jax.data.sources.opening import open_store
 from sora_jax.data.sources.protocol import ClipSpec, Sources
 from sora_jax.data.sources.stored import StoredClips, StoredSpec, open_stored
 from sora_jax.files import quoted
 from sora_jax.worlds.playground.boxes import object_boxes
-from sora_jax.worlds.playground.source import Playground
+from sora_jax.worlds.playground.source import Playground, Truth
 
 _logger = logging.getLogger(__name__)
 
@@ -37,6 +39,23 @@ def open_sources(data: DataConfig, held_out: int) -> Sources:
     test = dataclasses.replace(data, split="test", length=held_out)
     return Sources(
         train=Playground(data), held_out=Playground(test), subjects=_object_boxes
+    )
+
+
+def open_joined(data: Sequence[DataConfig], held_out: int) -> Sources:
+    """Open the clips of several configs as one; held-out clips are of the first.
+
+    Raises:
+      ValueError: there are no such clips.
+    """
+    first, *more = [open_sources(each, held_out) for each in data]
+    if not more:
+        return first
+    return Sources(
+        train=JoinedClips([each.train for each in (first, *more)]),
+        held_out=first.held_out,
+        subjects=_object_boxes,
+        digest=hashes.of_items(each.digest for each in (first, *more)),
     )
 
 
@@ -94,5 +113,6 @@ def _without_truth(stored: StoredSpec) -> Any:
     return msgspec.to_builtins(dataclasses.replace(stored, spec=spec))
 
 
-def _object_boxes(spec: ClipSpec) -> Bool[np.ndarray, "t h w"]:
-    return object_boxes(spec.truth.scene)
+def _object_boxes(spec: ClipSpec) -> Bool[np.ndarray, "t h w"] | None:
+    """Return where objects are, if the clip is of the playground."""
+    return object_boxes(spec.truth.scene) if isinstance(spec.truth, Truth) else None

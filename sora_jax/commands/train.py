@@ -8,7 +8,7 @@ from functools import partial
 import jax
 
 from sora_jax import cli, runtime, sharding
-from sora_jax.commands.sources import open_sources
+from sora_jax.commands.sources import open_joined, open_sources
 from sora_jax.config import (
     DiTRun,
     EncodeRun,
@@ -52,7 +52,8 @@ def train(config: object, workdir: str) -> None:
             encode.encode(config, workdir, sources)
         case VAERun():
             with sharding.fail_together():
-                sources = open_sources(config.data, vae.HELD_OUT_CLIPS)
+                data = (config.data, *config.more_data)
+                sources = open_joined(data, vae.HELD_OUT_CLIPS)
             set_up = partial(vae.set_up, config, sources=sources)
             loop.train(config, workdir, set_up)
         case DiTRun():

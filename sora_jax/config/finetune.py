@@ -25,13 +25,13 @@ class FineTune:
     # every parameter of the transformer.
     method: Literal["lora", "full"] = "lora"
     # Rank, alpha and targets of the factors.
-    lora: AdapterConfig = AdapterConfig(rank=16, alpha=16.0)
+    lora: AdapterConfig = AdapterConfig(rank=32, alpha=32.0)
     # Whether the factors are also written in PEFT's form, into the folder peft.
     peft: bool = False
     # Seed of order and noise.
     seed: int = 0
     # Batches.
-    steps: int = 400
+    steps: int = 1000
     # Clips of the longest length in a batch.
     batch: int = 4
     # Learning rate.
@@ -52,7 +52,7 @@ class FineTune:
     # held-out clips.
     prompts: tuple[str, ...] = ()
     # Steps between two evaluations, and one at the end.
-    eval_every: int = 200
+    eval_every: int = 500
     # Steps between two checkpoints, and one at the end.
     checkpoint_every: int = 200
     # How CPUs round matmul inputs (see RunConfig).

@@ -90,9 +90,19 @@ def to_json(config: Any) -> dict[str, Any]:
     data = {"kind": type(config).__name__, **dataclasses.asdict(config)}
     hints = typing.get_type_hints(type(config))
     for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
         if _choices(hints[field.name]):
-            data[field.name] = to_json(getattr(config, field.name))
+            data[field.name] = to_json(value)
+        elif _choices(_item(hints[field.name])):
+            data[field.name] = [to_json(each) for each in value]
     return data
+
+
+def _item(hint: Any) -> Any:
+    """Return the type of the items, if a field holds any number of them."""
+    item, *more = typing.get_args(hint) or (None,)
+    is_sequence = typing.get_origin(hint) is tuple and more == [...]
+    return item if is_sequence else None
 
 
 def _choices(hint: Any) -> tuple[type, ...]:
@@ -150,6 +160,10 @@ def from_json(kind: Any, data: Any, *, whole: bool = False) -> Any:
         hint = hints[name]
         if choices := _choices(hint):
             hint = _chosen(choices, value)
+        elif (choices := _choices(_item(hint))) and isinstance(value, list | tuple):
+            items = [(_chosen(choices, each), each) for each in value]
+            values[name] = tuple(from_json(*item, whole=whole) for item in items)
+            continue
         if isinstance(hint, type) and dataclasses.is_dataclass(hint):
             values[name] = from_json(hint, value, whole=whole)
             continue

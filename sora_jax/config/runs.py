@@ -38,6 +38,8 @@ class VAERun(RunConfig):
 
     # The clips, of one length and one size, since a batch is one array.
     data: DataConfig = PlaygroundConfig(frames=((17, 1.0),), sizes=(((64, 64), 1.0),))
+    # More clips, of the same length; not used in evaluation.
+    more_data: tuple[DataConfig, ...] = ()
     # The network.
     vae: VAEConfig = VAEConfig()
     # Clips of a step.
@@ -59,7 +61,9 @@ class VAERun(RunConfig):
 
     def __post_init__(self):
         super().__post_init__()
-        frames, sizes = self.data.lengths, self.data.shapes
+        data = (self.data, *self.more_data)
+        frames = sorted({length for each in data for length in each.lengths})
+        sizes = sorted({size for each in data for size in each.shapes})
         cell, time = self.vae.space_factor, self.vae.time_factor
         smallest = min((side for size in sizes for side in size), default=0)
         one = "must have one entry when a VAE is trained (a batch is one array)"
@@ -71,9 +75,16 @@ class VAERun(RunConfig):
                 "batch": (1, math.inf),
                 **{name: (0, math.inf) for name in (*weights, "workers")},
             },
-            train_split(self.data),
+            *map(train_split, data),
             (len(frames) == 1, f"data.frames {one}, got {frames}"),
-            (len(sizes) == 1, f"data.sizes (data.size) {one}, got {sizes}"),
+            (
+                all(len(each.shapes) == 1 for each in data),
+                f"data.sizes (data.size) {one}, got {sizes}",
+            ),
+            (
+                len(sizes) <= 1 or self.window > 0,
+                f"window must be > 0 where data have several sizes, got {sizes}",
+            ),
             (
                 all((length - 1) % time == 0 for length in frames),
                 f"data.frames must be 1 + {time}k, got {frames}",

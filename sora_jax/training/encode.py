@@ -31,6 +31,7 @@ from sora_jax.training.encode_clips import (
     check_clips,
     encode_group,
 )
+from sora_jax.training.encode_quality import report_reconstruction
 from sora_jax.training.encode_texts import encode_texts
 from sora_jax.training.latent_statistics import measure_latents
 from sora_jax.weights import bundle, folders, workdirs
@@ -92,7 +93,9 @@ def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
         write_json(folder / workdirs.CLIPS, clips_of(sources))
         # Weights bring their own statistics, on which their DiT was trained.
         is_measured = bool((vae.latent_std[...] != 1).any())
-        if not is_measured:
+        if is_measured:  # and was trained on other clips
+            report_reconstruction(vae, config, sources.held_out)
+        else:
             vae = measure_latents(vae, config, sources.train)
         bundle.save_vae(folder, vae, workdirs.describe_vae(config.vae))
     if not (folder / "tokenizer.model").exists():

@@ -195,8 +195,9 @@ def _pixels(
     pixels = sources.train.read(index).pixels
     if window:
         mask = np.ones(pixels.shape[:3], bool)
-        if sources.subjects is not None:
-            mask = sources.subjects(sources.train.spec(index))
+        subjects = sources.subjects and sources.subjects(sources.train.spec(index))
+        if subjects is not None:
+            mask = subjects
         elif pixels.shape[-1] == 4 and pixels[..., 3].any():
             mask = pixels[..., 3] > 0
         pixels = video.crop_around(pixels, mask, window, rng)

@@ -90,13 +90,13 @@ class Sources:
       train: training clips.
       held_out: evaluation clips.
       subjects: mask of the pixels that show a clip's subject, where crops are taken;
-        None if unknown.
+        it is None, or returns None, if they are unknown.
       digest: hash of stored clips; "" for those that a config alone determines.
     """
 
     train: ClipSource
     held_out: ClipSource
-    subjects: Callable[[ClipSpec], Bool[np.ndarray, "t h w"]] | None = None
+    subjects: Callable[[ClipSpec], Bool[np.ndarray, "t h w"] | None] | None = None
     digest: str = ""
 
 
