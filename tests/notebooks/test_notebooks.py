@@ -26,6 +26,7 @@ def read(path):
 def test_it_runs_whole_and_shows_what_is_kept(path, monkeypatch):
     # Compiling takes longer than running here.
     monkeypatch.setenv("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")
+    monkeypatch.setenv("STEPS", "4")  # of the training in finetune.ipynb
     now, kept = execute_notebooks.execute(path), read(path)
     assert not execute_notebooks.problems(now)
     for cell, before in zip(
