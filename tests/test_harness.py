@@ -67,7 +67,7 @@ def test_videos_from_prompts_are_judged_beside_controls(tmp_path):
         assert counts(found, prompts.EVERYTHING, column) == (5, 5)
     assert counts(found, prompts.EVERYTHING, "shuffled")[0] <= 1
     text = results.table(found)
-    assert "truth through VAE" in text and "nothing made" not in text
+    assert "truth through VAE" in text and "baseline" not in text
     content = json.loads(json.dumps(results.to_json(found)))
     assert content["measures"]["generate"]["colour"]
     assert len(list((tmp_path / "worst").glob("*.mp4"))) == 2

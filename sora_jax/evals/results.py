@@ -16,7 +16,7 @@ COLUMNS = {
     "model": "model",
     "truth": "truth",
     "vae": "truth through VAE",
-    "baseline": "nothing made",
+    "baseline": "baseline",
     "shuffled": "shuffled prompt",
 }
 # By task and measure, by column.
