@@ -77,6 +77,26 @@ def test_samples_lie_side_by_side():
     np.testing.assert_array_equal(batch.contexts["text"].inputs[0, :, 0], [3, 3, 2, 0])
 
 
+def test_blocks_have_levels_of_their_own_and_see_no_later_one():
+    def sample(clean, blocks):
+        count = len(blocks)
+        return Sample(
+            x=np.ones((count, 2), np.float32),
+            extra=np.zeros((count, 0), np.float32),
+            coords=coordinates((1, 1, count)),
+            clean=np.arange(count) < clean,
+            captions=np.ones((1, 4), np.int32),
+            caption_ids=np.zeros(count, np.int32),
+            blocks=np.array(blocks) if any(blocks) else None,
+        )
+
+    samples = [sample(1, [0, 1, 1]), sample(0, [0, 0]), sample(0, [0, 1])]
+    tokens = pack_row(samples, 8, 3, 4, levels=10).tokens
+    np.testing.assert_array_equal(tokens.level_ids[0], [0, 2, 2, 3, 3, 4, 5, 0])
+    np.testing.assert_array_equal(tokens.order[0], [0, 1, 1, 0, 0, 0, 1, 0])
+    assert tokens.levels.shape == (1, 10)
+
+
 def test_what_no_other_sample_can_fill_waits_for_none(monkeypatch):
     waited = []
     best_fit = room.best_fit

@@ -64,6 +64,34 @@ def test_an_epoch_shows_every_clip_once_and_rows_mix_shapes(records):
     assert mixed > len(rows) / 3
 
 
+def test_causal_samples_are_cut_into_blocks_of_time(records):
+    packing = dataclasses.replace(PACKING, causal=0.5, block=2, blocks=3)
+    whole = cut = 0
+    for batch in batches(records, 8, packing=packing):
+        tokens = batch.tokens
+        assert tokens.levels.shape == (3, packing.levels) == (3, 19)
+        for row in range(3):
+            segments, times = tokens.segments[row], tokens.coords[row, :, 0]
+            used = set()
+            for number in range(1, segments.max() + 1):
+                here = segments == number
+                order, t = tokens.order[row][here], times[here]
+                levels = set(tokens.level_ids[row][here & tokens.target_mask[row]])
+                assert not levels & used and 0 not in levels
+                used |= levels
+                if t.max() > t.min():
+                    whole += not order.any()
+                    cut += order.any()
+                if order.any():
+                    first = np.ceil(t.min() / 2)
+                    expected = np.minimum(np.ceil(t / 2) - first, 2)
+                    np.testing.assert_array_equal(order, expected)
+                    assert len(levels) <= 3
+    assert 0.25 < cut / (cut + whole) < 0.75
+    plain = dataclasses.replace(packing, causal=0.0)
+    assert batches(records, 1, packing=plain)[0].tokens.order is None
+
+
 def test_every_epoch_has_luck_of_its_own_and_hosts_part_each_batch():
     def draws(share):
         stream = pipeline.shuffled(range(8), lambda i, rng: rng.random(), 4, 0, share)

@@ -127,10 +127,23 @@ class PackingConfig:
     clean_prefix: float = 0.15
     # Share of samples that are cropped to begin mid-clip.
     mid_clip: float = 0.1
+    # Share of samples cut into blocks of time, for streaming: each has a noise level of
+    # its own, and does not see later ones.
+    causal: float = 0.0
+    # Latent frames of a block; a clip's first frame is one alone.
+    block: int = 2
+    # Most blocks of a sample; the last takes what is left.
+    blocks: int = 4
+
+    @property
+    def levels(self) -> int:
+        """Noise levels of a row, clean included."""
+        return 1 + self.samples * (self.blocks if self.causal else 1)
 
     def __post_init__(self):
         least, share = (1, math.inf), (0, 1)
         bounds = {"tokens": least, "rows": least, "samples": least}
+        bounds |= {"block": least, "blocks": least, "causal": share}
         bounds |= {
             "longest": (0, math.inf),
             "caption_dropout": share,

@@ -30,6 +30,8 @@ class Sample:
       clean: tokens that are given, at noise level 0.
       captions: token ids of the caption of each stretch of time, or its text states.
       caption_ids: the caption that each token attends to.
+      blocks: the block of time of each token, from 0; None is one block. Each has a
+        noise level of its own, and sees no later one.
     """
 
     x: Float[np.ndarray, "n p"]
@@ -38,6 +40,7 @@ class Sample:
     clean: Bool[np.ndarray, " n"]
     captions: Int[np.ndarray, "s l"] | Float[np.ndarray, "s l d"]
     caption_ids: Int[np.ndarray, " n"]
+    blocks: Int[np.ndarray, " n"] | None = None
 
 
 def plan_rows(
@@ -117,40 +120,56 @@ def best_fit(
 
 
 def pack_row(
-    samples: Sequence[Sample], tokens: int, most_captions: int, pad_to: int
+    samples: Sequence[Sample],
+    tokens: int,
+    most_captions: int,
+    pad_to: int,
+    levels: int | None = None,
 ) -> Batch:
     """Pack samples into a batch of one row.
 
-    Each sample is a segment with its own noise level; level 0 is clean.
+    Each sample is a segment with its own noise level, or with one for each of its
+    blocks; level 0 is clean.
+
+    Args:
+      samples: to pack.
+      tokens: room in the row.
+      most_captions: room for captions.
+      pad_to: tokens of a caption, or of its text states.
+      levels: noise levels of the row, if samples may have blocks; level 0 included.
     """
     p, q = samples[0].x.shape[1], samples[0].extra.shape[1]
     x = np.zeros((tokens, p), np.float32)
     extra = np.zeros((tokens, q), np.float32)
     coords = np.zeros((tokens, 3), np.float32)
-    segments, level_ids, text_ids = np.zeros((3, tokens), np.int32)
+    segments, level_ids, order, text_ids = np.zeros((4, tokens), np.int32)
     target_mask = np.zeros(tokens, bool)
     told = samples[0].captions
     text = np.zeros((most_captions, pad_to, *told.shape[2:]), told.dtype)
-    start, caption = 0, 0
+    start, caption, level = 0, 0, 1
     for segment, sample in enumerate(samples, start=1):
         stop = start + len(sample.x)
         here = slice(start, stop)
         x[here], extra[here], coords[here] = sample.x, sample.extra, sample.coords
         segments[here] = segment
-        level_ids[here] = np.where(sample.clean, 0, segment)
+        if sample.blocks is not None:
+            order[here] = sample.blocks
+        level_ids[here] = np.where(sample.clean, 0, level + order[here])
         target_mask[here] = ~sample.clean
         # Caption segments count from 1 over the whole row.
         text_ids[here] = caption + 1 + sample.caption_ids
         text[caption : caption + len(sample.captions)] = sample.captions
         start, caption = stop, caption + len(sample.captions)
+        level += 1 + int(order[here].max())
     row = Tokens(
         x=x[None],
         extra=extra[None],
         coords=coords[None],
         segments=segments[None],
-        levels=np.zeros((1, most_captions + 1), np.float32),
+        levels=np.zeros((1, levels or most_captions + 1), np.float32),
         level_ids=level_ids[None],
         target_mask=target_mask[None],
+        order=None if levels is None else order[None],
     )
     captions = ContextInputs(inputs=text[None], ids=text_ids[None])
     return Batch(tokens=row, contexts={TEXT: captions})

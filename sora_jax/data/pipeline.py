@@ -14,7 +14,7 @@ import grain
 import jax
 import numpy as np
 from absl import flags
-from jaxtyping import Shaped
+from jaxtyping import Int, Shaped
 
 from sora_jax.config import PackingConfig
 from sora_jax.data.packing import Sample, pack_row
@@ -60,6 +60,9 @@ def make_sample(
     texts, starts = draw_captions(record, view, rng)
     if rng.random() < packing.caption_dropout:
         texts = [""] * len(texts)
+    blocks = None
+    if packing.causal and rng.random() < packing.causal:
+        blocks = blocks_of(np.arange(frames) + mid_clip, packing)
     stretch_of_frame = np.searchsorted(starts, np.arange(frames), side="right") - 1
     return Sample(
         x=patchify(latents, patch),
@@ -69,7 +72,21 @@ def make_sample(
         clean=np.repeat(np.arange(frames) < prefix, per_frame),
         captions=np.stack([encode(text, pad_to) for text in texts]),
         caption_ids=np.repeat(stretch_of_frame, per_frame).astype(np.int32),
+        blocks=None if blocks is None else np.repeat(blocks, per_frame),
     )
+
+
+def blocks_of(
+    times: Int[np.ndarray, " t"], packing: PackingConfig
+) -> Int[np.ndarray, " t"]:
+    """Return the block of each latent frame, counted from that of the first one.
+
+    Args:
+      times: of latent frames; time 0, a single frame of pixels, is a block alone.
+      packing: length and number of blocks.
+    """
+    blocks = -(-times // packing.block)
+    return np.minimum(blocks - blocks[0], packing.blocks - 1)
 
 
 def draw_captions(
@@ -117,8 +134,9 @@ class BuildRow:
             )
             for number in row
         ]
-        most = self.packing.samples
-        return pack_row(samples, self.packing.tokens, most, self.pad_to)
+        packing = self.packing
+        levels = packing.levels if packing.causal else None
+        return pack_row(samples, packing.tokens, packing.samples, self.pad_to, levels)
 
     def _draw(self, number: int, rng: np.random.Generator) -> Record:
         """Read one of the encoded draws of a clip."""

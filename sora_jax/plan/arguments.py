@@ -5,6 +5,7 @@ Without a mesh they are plain shapes, for counting FLOPs.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import jax
@@ -26,8 +27,12 @@ def batch_of(config: DiTRun, mesh_plan: MeshPlan) -> Batch:
     texts, dtype = (rows, captions, text.pad_to), jnp.int32
     if config.text_states:
         texts, dtype = (*texts, text.width), jnp.float16
+    tokens = tokens_of(config.dit, rows, n, packing.levels, mesh_plan)
+    if packing.causal:
+        order = array(mesh_plan, (rows, n), jnp.int32)
+        tokens = dataclasses.replace(tokens, order=order)
     return Batch(
-        tokens=tokens_of(config.dit, rows, n, captions + 1, mesh_plan),
+        tokens=tokens,
         contexts={
             TEXT: ContextInputs(
                 inputs=array(mesh_plan, texts, dtype),

@@ -41,7 +41,7 @@ def held_out_batches(config: DiTRun, latents: Latents) -> dict[str, Batch]:
     """
     records = latents.held_out
     packing = dataclasses.replace(
-        config.packing, clean_prefix=0.0, mid_clip=0.0, caption_dropout=0.0
+        config.packing, clean_prefix=0.0, mid_clip=0.0, caption_dropout=0.0, causal=0.0
     )
     views = planning.plan_views(records.index, 0.0, 0)
     tokens = planning.view_tokens(records.index, views, config.dit.patch)
