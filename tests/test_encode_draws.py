@@ -184,3 +184,23 @@ def test_a_vae_that_loses_the_clips_is_told(caplog, capsys):
     assert decibels == pytest.approx(float(np.mean(expected)), abs=0.01)
     assert f"clips at {decibels:.1f} dB" in capsys.readouterr().out
     assert "some/weights" in caplog.text
+
+
+def test_a_tokenizer_learns_the_words_of_all_sources_that_training_mixes():
+    class Zebras:
+        def __len__(self):
+            return 40
+
+        def spec(self, index):
+            text = f"a zebra gallops {'left' if index % 2 else 'right'}"
+            said = (Caption(texts=(text,), start=0, stop=5),)
+            return dataclasses.replace(SPEC, captions=said, has_alpha=False)
+
+        def read(self, index, start=0, frames=None, size=None):
+            raise AssertionError("captions need no pixels")
+
+    world = Playground(PlaygroundConfig(length=40))
+    alone = encode.make_tokenizer(RUN, (world,))
+    both = encode.make_tokenizer(RUN, (world, Zebras()))
+    text = "a zebra gallops"
+    assert both.count(text) < alone.count(text)

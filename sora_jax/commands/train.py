@@ -49,7 +49,10 @@ def train(config: object, workdir: str) -> None:
         case EncodeRun():
             with sharding.fail_together():
                 sources = open_sources(config.data, config.held_out_clips)
-            encode.encode(config, workdir, sources)
+                captioned = [
+                    open_sources(each, 1).train for each in config.tokenizer_data
+                ]
+            encode.encode(config, workdir, sources, captioned)
         case VAERun():
             with sharding.fail_together():
                 data = (config.data, *config.more_data)

@@ -131,8 +131,10 @@ class EncodeRun:
     text_from: str = ""
     # Vocabulary size of a trained tokenizer.
     vocabulary: int = 640
-    # Clips whose captions train the tokenizer.
+    # Clips of each source whose captions train the tokenizer.
     tokenizer_clips: int = 20_000
+    # More sources whose captions train the tokenizer: what training mixes with data.
+    tokenizer_data: tuple[DataConfig, ...] = ()
     # Clips from which mean and deviation of the latents are measured.
     statistics_clips: int = 256
 

@@ -7,7 +7,7 @@ the tokenizer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Any
 
@@ -46,7 +46,12 @@ from sora_jax.workdir import (
 SHARD_BEFORE = 1024  # clips of a shard up to version 0.1, where it was no field
 
 
-def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
+def encode(
+    config: EncodeRun,
+    workdir: str,
+    sources: Sources,
+    captioned: Sequence[ClipSource] = (),
+) -> None:
     """Encode the training and the held-out clips; resumes an interrupted run.
 
     Several hosts share the shards of a folder that all of them see. The first measures
@@ -56,6 +61,7 @@ def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
       config: the run.
       workdir: the folder to fill.
       sources: the clips of `config.data`.
+      captioned: those of `config.tokenizer_data`.
 
     Raises:
       ValueError: the workdir has clips of another config or of other files, or the VAE
@@ -70,7 +76,7 @@ def encode(config: EncodeRun, workdir: str, sources: Sources) -> None:
             refuse_other_clips(workdir, sources)
         with sharding.fail_together():
             if is_first:
-                prepare(config, workdir, sources)
+                prepare(config, workdir, sources, captioned)
         with sharding.fail_together():
             encode_splits(config, workdir, sources, lock)
         with sharding.fail_together():
@@ -83,7 +89,9 @@ def _of_today(before: dict[str, Any]) -> dict[str, Any]:
     return updated_config(EncodeRun, {"shard": SHARD_BEFORE, **before})
 
 
-def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
+def prepare(
+    config: EncodeRun, workdir: str, sources: Sources, captioned: Sequence[ClipSource]
+) -> None:
     """Write what all clips share: the VAE with its statistics, and the tokenizer."""
     folder = epath.Path(workdir)
     if not (folder / "vae.safetensors").exists():
@@ -99,7 +107,9 @@ def prepare(config: EncodeRun, workdir: str, sources: Sources) -> None:
             vae = measure_latents(vae, config, sources.train)
         bundle.save_vae(folder, vae, workdirs.describe_vae(config.vae))
     if not (folder / "tokenizer.model").exists():
-        bundle.save_tokenizer(folder, make_tokenizer(config, sources.train))
+        bundle.save_tokenizer(
+            folder, make_tokenizer(config, (sources.train, *captioned))
+        )
 
 
 def clips_of(sources: Sources) -> dict[str, Any]:
@@ -126,12 +136,16 @@ def refuse_other_clips(workdir: str, sources: Sources) -> None:
         )
 
 
-def make_tokenizer(config: EncodeRun, source: ClipSource) -> Tokenizer:
+def make_tokenizer(config: EncodeRun, sources: Sequence[ClipSource]) -> Tokenizer:
     """Load the config's tokenizer, or train one on captions."""
     if config.tokenizer:
         return folders.load_tokenizer(config.tokenizer)
-    specs = _first_specs(source, config.tokenizer_clips)
-    texts = (text for spec in specs for text in _texts(spec))
+    texts = (
+        text
+        for source in sources
+        for spec in _first_specs(source, config.tokenizer_clips)
+        for text in _texts(spec)
+    )
     return train_tokenizer(texts, vocab_size=config.vocabulary)
 
 

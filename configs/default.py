@@ -1,0 +1,141 @@
+"""The default model: the artists' characters and the playground, from nothing.
+
+The VAE learns from crops of 64 x 64 of both worlds, first of images, then of clips. The
+DiT learns characters at 64 x 64, four times as cheap as at 128 x 128, then at both.
+
+Hardware: 2 CPU cores; hours by estimate: 0.5, 2, 1.5 (three encodings), 5 and 5.
+Expected: not trained to its end yet.
+Command:
+  sora-jax data build fluent_emoji --data_dir data
+  python train.py --config=configs/default.py --workdir=runs
+"""
+
+import dataclasses
+
+from sora_jax.config import (
+    ClipsConfig,
+    DiTConfig,
+    DiTRun,
+    EncodeRun,
+    FlowConfig,
+    OptimConfig,
+    PackingConfig,
+    PlaygroundConfig,
+    Series,
+    TextConfig,
+    VAEConfig,
+    VAERun,
+)
+
+VOCABULARY = 2000
+# A whole cycle of three seconds; the first frame again closes the loop.
+LARGE = ClipsConfig(path="data/fluent_emoji", fps=8.0, frames=25, size=(128, 128))
+SMALL = dataclasses.replace(LARGE, size=(64, 64))
+WORLD = PlaygroundConfig(length=20_480)
+
+
+def playground(frames: int) -> PlaygroundConfig:
+    """Return as many playground clips of one length as there are characters."""
+    lengths, sizes = ((frames, 1.0),), (((64, 64), 1.0),)
+    return dataclasses.replace(WORLD, length=1800, frames=lengths, sizes=sizes)
+
+
+IMAGES = VAERun(
+    steps=2000,
+    batch=16,
+    window=64,
+    vae=VAEConfig(decoder_width=24, time_shortcut="repeat"),
+    data=dataclasses.replace(LARGE, frames=1),
+    more_data=(playground(1),),
+    workers=1,
+    optim=OptimConfig(name="muon", lr=1e-2, warmup=30, decay=0.4, ema_decay=0.99),
+    eval_every=500,
+    checkpoint_every=100,
+)
+CHARACTERS = EncodeRun(
+    vae="runs/vae",
+    data=LARGE,
+    draws=2,
+    conditioned=0.3,
+    vocabulary=VOCABULARY,
+    tokenizer_clips=4000,
+    tokenizer_data=(WORLD,),
+    held_out_clips=256,
+)
+DIT = DiTRun(
+    latents="runs/latents_small",
+    more_latents=("runs/latents_playground",),
+    steps=24_000,
+    dit=DiTConfig(
+        width=192,
+        depth=8,
+        heads=3,
+        mlp=512,
+        position_embedding=True,
+        theta=100.0,
+        unroll=8,
+    ),
+    text=TextConfig(vocabulary=VOCABULARY, unroll=2),
+    packing=PackingConfig(tokens=224, rows=8, samples=4, causal=0.2),
+    flow=FlowConfig(shift=3.0),
+    optim=OptimConfig(name="muon", lr=5e-3, warmup=100, decay=0.3, ema_decay=0.999),
+    cpu_matmul_dtype="bfloat16",
+    eval_every=1000,
+    checkpoint_every=250,
+    prompts=(
+        "a woman astronaut with dark skin on a light blue background",
+        "a man cook with light skin on a white background",
+        "a cat face on a yellow background",
+        "a big red ball bounces on a green floor",
+    ),
+)
+RUNS = {
+    "images": IMAGES,
+    "vae": dataclasses.replace(
+        IMAGES,
+        steps=5000,
+        batch=4,
+        start_from="runs/vae_images",
+        data=dataclasses.replace(LARGE, frames=17, least_frames=17),
+        more_data=(playground(17),),
+        kl=1e-3,
+        optim=OptimConfig(name="muon", lr=5e-3, warmup=30, decay=0.5, ema_decay=0.995),
+    ),
+    "encode": CHARACTERS,
+    "encode_small": dataclasses.replace(
+        CHARACTERS, vae="runs/latents", tokenizer="runs/latents", data=SMALL, draws=3
+    ),
+    "encode_playground": dataclasses.replace(
+        CHARACTERS, vae="runs/latents", tokenizer="runs/latents", data=WORLD, draws=1
+    ),
+    "small": DIT,
+    "dit": dataclasses.replace(
+        DIT,
+        latents="runs/latents",
+        more_latents=("runs/latents_small", "runs/latents_playground"),
+        start_from="runs/dit_small",
+        steps=12_000,
+        packing=dataclasses.replace(DIT.packing, tokens=448, rows=4, samples=6),
+        optim=OptimConfig(name="muon", lr=4e-3, warmup=100, decay=0.7, ema_decay=0.999),
+        seed=1,
+    ),
+}
+FOLDERS = {
+    "images": "vae_images",
+    "encode": "latents",
+    "encode_small": "latents_small",
+    "encode_playground": "latents_playground",
+    "small": "dit_small",
+}
+
+
+def get_config(name: str = "") -> Series | VAERun | EncodeRun | DiTRun:
+    """Return the whole series, or one of its runs."""
+    if not name:
+        this = "configs/default.py"
+        return Series(
+            stages=tuple((f"{this}:{run}", FOLDERS.get(run, run)) for run in RUNS)
+        )
+    if name not in RUNS:
+        raise ValueError(f"default.py takes one of {', '.join(RUNS)}, got {name!r}")
+    return RUNS[name]
