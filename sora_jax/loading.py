@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from sora_jax.config import SAMPLING_MESH, MeshConfig
+from sora_jax.expander import DefaultExpander
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import model
 from sora_jax.weights import bundle
-from sora_jax.worlds.playground.expander import PlaygroundExpander
 
 
 def load(
@@ -34,7 +34,7 @@ def load(
       ValueError: an argument is of a wrong type, the folder does not exist, or a file
         in it is missing or damaged.
     """
-    expander = PlaygroundExpander()
+    expander = DefaultExpander()
     return model.load(
         folder, mesh, limits=limits, expander=expander, rewords=rewords, loras=loras
     )

@@ -19,7 +19,7 @@ def main(argv: Sequence[str]) -> None:
     # must learn of an error before one exits.
     if not cluster.may_be_several():
         asked = asked.checked()
+    from sora_jax.expander import DefaultExpander
     from sora_jax.sampling import command
-    from sora_jax.worlds.playground.expander import PlaygroundExpander
 
-    command.main(asked, started, PlaygroundExpander())
+    command.main(asked, started, DefaultExpander())
