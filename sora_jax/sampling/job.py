@@ -201,9 +201,12 @@ def summarize(task: str, model: ModelConfig, settings: SamplingConfig) -> str:
     height, width = settings.size
     low = settings.guidance_low
     guidance = f"{settings.guidance:g}" + ("" if low is None else f" then {low:g}")
+    is_image = settings.frames == 1
+    length = "an image" if is_image else f"{settings.frames} frames"
+    rate = "" if is_image else f" at {settings.fps:g} fps"
     return (
-        f"{model.name}, {task}: {settings.frames} frames of {width}x{height} at "
-        f"{settings.fps:g} fps, {settings.steps} steps of {settings.solver}, guidance "
+        f"{model.name}, {task}: {length} of {width}x{height}{rate}, "
+        f"{settings.steps} steps of {settings.solver}, guidance "
         f"{guidance}, shift {settings.shift:g}"
         + (
             f", negative prompt: {quoted(settings.negative_prompt)}"
