@@ -17,7 +17,7 @@ from sora_jax.data.video import to_float
 from sora_jax.evals import metrics
 from sora_jax.models import vae as models
 from sora_jax.training import encode
-from sora_jax.training.encode_clips import draw, encode_group
+from sora_jax.training.encode_clips import draw, encode_group, tell
 from sora_jax.training.encode_quality import report_reconstruction
 from sora_jax.types import Caption
 from sora_jax.weights import workdirs
@@ -57,21 +57,37 @@ def test_draws_differ_in_background_and_captions_tell_it():
     colours = set()
     for number, record in enumerate(records):
         shown = draw(RUN, number // RUN.draws, number % RUN.draws, clips(0)[0][2])
-        assert record.captions == tuple(
-            f"{text} {shown.ending}" for text in SPEC.captions[0].texts
-        )
-        assert record.stretches == ((0, record.captions),)
+        phrases = backgrounds.phrases(shown.background)
+        for told, text in zip(record.captions, SPEC.captions[0].texts, strict=True):
+            ends = [f"{text} {phrase}" for phrase in phrases]
+            begins = [f"{phrase}, {text}" for phrase in phrases]
+            assert told in (text, *ends, *begins)
+        colours.add(shown.background)
         np.testing.assert_allclose(
             record.latents[..., :3], mean_latents(shown.pixels[None])[0, ..., :3]
         )
-        colours.add(record.captions[0])
     assert len(colours) > 2
+
+
+def test_captions_tell_a_background_at_either_end_or_not():
+    rng = np.random.default_rng(0)
+    told = tell(["a star"] * 300, "night", rng)
+    shares = [
+        sum(text == "a star" for text in told) / 300,
+        sum(text.endswith(", a star") for text in told) / 300,
+        sum(text.startswith("a star ") for text in told) / 300,
+    ]
+    assert sum(shares) == 1
+    np.testing.assert_allclose(shares, [0.2, 0.2, 0.6], atol=0.08)
+    assert len(set(told)) == 1 + 2 * len(backgrounds.phrases("night"))
+    assert tell(("a star",), "", rng) == ("a star",)
+    assert set(tell([""] * 60, "night", rng)) == {"", *backgrounds.phrases("night")}
 
 
 def test_clips_without_transparency_have_one_picture_and_several_conditions():
     opaque = [(i, SPEC, pixels[..., :3]) for i, _, pixels in clips(255)]
     draws = [draw(RUN, 0, number, opaque[0][2]) for number in range(8)]
-    assert {each.ending for each in draws} == {""}
+    assert {each.background for each in draws} == {""}
     assert len({each.condition.mask.tobytes() for each in draws}) > 2
     records = encode_group(RUN, opaque, mean_latents, VAE)
     for record in records[1:]:

@@ -21,16 +21,21 @@ from sora_jax.types import Condition
 CaptionsFrom = tuple[int, tuple[str, ...]]
 EncodeClips = Callable[[Float[np.ndarray, "b t h w 3"]], Float[Array, "b t h w z"]]
 
+_CAPTIONS = 1  # added to the seed: captions are drawn apart from pixels
+# Shares of captions that do not tell a background, and that begin with it.
+_UNTOLD, _FIRST = 0.2, 0.2
+
 
 class Draw(NamedTuple):
-    """What is drawn of a clip: the pixels to encode, its condition, its captions.
+    """What is drawn of a clip: the pixels to encode, its condition and its background.
 
-    `ending` is added to every caption: it tells the background.
+    `background` is the name of what is seen where the clip is transparent; "" if it is
+    not.
     """
 
     pixels: Float[np.ndarray, "t h w 3"]
     condition: Condition
-    ending: str
+    background: str
 
 
 def by_shape(
@@ -77,15 +82,16 @@ def encode_group(
         given = latents
         if any(each.condition.mask.any() for each in draws):
             given = _encoded(config, run, [each.condition.pixels for each in draws])
-        for i, (one, (_, spec, _)) in enumerate(zip(draws, clips, strict=True)):
+        for i, (one, (index, spec, _)) in enumerate(zip(draws, clips, strict=True)):
+            rng = np.random.default_rng([config.seed, index, number, _CAPTIONS])
             record = Record(
                 latents=latents[i],
                 extra=conditioning.conditioning_channels(
                     one.condition.mask, given[i], vae.time_factor
                 ),
-                captions=_ended(captions_of(spec), one.ending),
+                captions=tell(captions_of(spec), one.background, rng),
                 stretches=tuple(
-                    (start, _ended(texts, one.ending))
+                    (start, tell(texts, one.background, rng))
                     for start, texts in stretches_of(spec, vae.time_factor)
                 ),
             )
@@ -99,8 +105,24 @@ def _encoded(
     return np.asarray(run(stack_and_pad(clips, config.batch)))
 
 
-def _ended(texts: Sequence[str], ending: str) -> tuple[str, ...]:
-    return tuple(f"{text} {ending}".strip() for text in texts)
+def tell(
+    texts: Sequence[str], background: str, rng: np.random.Generator
+) -> tuple[str, ...]:
+    """Let most captions tell the background, at their end or at their beginning."""
+    if not background:
+        return tuple(texts)
+    phrases = backgrounds.phrases(background)
+    told = []
+    for text in texts:
+        phrase = phrases[int(rng.integers(len(phrases)))]
+        place = rng.random()
+        if place < _UNTOLD:
+            told.append(text)
+        elif place < _UNTOLD + _FIRST:
+            told.append(f"{phrase}, {text}" if text else phrase)
+        else:
+            told.append(f"{text} {phrase}".strip())
+    return tuple(told)
 
 
 def draw(
@@ -109,14 +131,12 @@ def draw(
     """Draw background and condition of a clip; deterministic by seed and index."""
     # The first draw is seeded as it was when there was no other.
     rng = np.random.default_rng([config.seed, index, *([number] if number else [])])
-    shown, ending = pixels, ""
+    shown, name = pixels, ""
     if pixels.shape[-1] == 4:
         name = backgrounds.draw_name(rng)
-        phrases = backgrounds.phrases(name)
         shown = backgrounds.over(pixels, name)
-        ending = phrases[int(rng.integers(len(phrases)))]
     floats = to_float(shown)
-    return Draw(floats, draw_condition(config, rng, floats), ending)
+    return Draw(floats, draw_condition(config, rng, floats), name)
 
 
 def draw_condition(
