@@ -51,11 +51,12 @@ def open_joined(data: Sequence[DataConfig], held_out: int) -> Sources:
     first, *more = [open_sources(each, held_out) for each in data]
     if not more:
         return first
+    digests = [each.digest for each in (first, *more)]
     return Sources(
         train=JoinedClips([each.train for each in (first, *more)]),
         held_out=first.held_out,
         subjects=_object_boxes,
-        digest=hashes.of_items(each.digest for each in (first, *more)),
+        digest=hashes.of_items(digests) if any(digests) else "",
     )
 
 
