@@ -114,7 +114,7 @@ def test_who_is_asked_to_leave_saves_the_last_step(tmp_path, hosts):
         outputs = ended(*started)
     assert all("the same command continues" in output for output in outputs), outputs
     assert [process.returncode for process, _ in started] == [1] * hosts
-    assert Checkpoints(tmp_path).steps() == [max(scalars(tmp_path))]
+    assert Checkpoints(tmp_path).steps() == [max(scalars(tmp_path))], outputs
 
 
 @pytest.mark.slow
