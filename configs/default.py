@@ -31,7 +31,7 @@ VOCABULARY = 2000
 # A whole cycle of three seconds; the first frame again closes the loop.
 LARGE = ClipsConfig(path="data/fluent_emoji", fps=8.0, frames=25, size=(128, 128))
 SMALL = dataclasses.replace(LARGE, size=(64, 64))
-WORLD = PlaygroundConfig(length=20_480)
+WORLD = PlaygroundConfig(length=20_480, phrasing="rich")
 
 
 def playground(frames: int) -> PlaygroundConfig:

@@ -56,6 +56,10 @@ class PlaygroundConfig:
         ("cut", 0.12),
     )
 
+    # Words of the captions: "plain", "rich" in phrasings, or phrasings "held_out" from
+    # every training.
+    phrasing: Literal["plain", "rich", "held_out"] = "plain"
+
     _drawn: ClassVar = ("frames", "sizes", "kinds")
 
     def __post_init__(self):

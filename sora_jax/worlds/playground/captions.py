@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from sora_jax.worlds.playground import words, world
+from sora_jax.worlds.playground import world
 from sora_jax.worlds.playground.chance import choose, pick
+from sora_jax.worlds.playground.phrasebook import PLAIN, Phrasebook
 
 # How often each level of detail is drawn: half of all captions state every main fact.
 DETAILS = (("terse", 0.22), ("plain", 0.26), ("full", 0.34), ("long", 0.18))
@@ -58,7 +59,10 @@ def facts(stretch: world.SceneStretch) -> dict[str, str]:
 
 
 def caption(
-    stretch: world.SceneStretch, rng: np.random.Generator, detail: str | None = None
+    stretch: world.SceneStretch,
+    rng: np.random.Generator,
+    detail: str | None = None,
+    book: Phrasebook = PLAIN,
 ) -> StatedCaption:
     """Describe a stretch.
 
@@ -66,30 +70,35 @@ def caption(
       stretch: what to describe.
       rng: draws the phrasing.
       detail: "terse", "plain", "full" or "long"; None draws one.
+      book: has the phrases.
     """
     detail = detail or pick(rng, DETAILS)
     known = facts(stretch)
     stated = _draw_stated(known, rng, detail)
     is_terse = detail == "terse"
-    text = _subject(stretch, stated, rng, is_terse)
+    text = _subject(stretch, stated, rng, is_terse, book)
     if "background" in stated:
-        text = _with_place(text, stretch, rng, is_terse)
-    text += _surroundings(stretch, stated, rng, is_terse)
+        text = _with_place(text, stretch, rng, is_terse, book)
+    text += _surroundings(stretch, stated, rng, is_terse, book)
     if detail == "long":
-        text = _opening(text, stretch, rng) + text
+        text = _opening(text, stretch, rng, book) + text
     return StatedCaption(
         start=stretch.start, stop=stretch.stop, text=text, stated=stated
     )
 
 
 def joined(
-    parts: Sequence[StatedCaption], rng: np.random.Generator, *, has_cut: bool = True
+    parts: Sequence[StatedCaption],
+    rng: np.random.Generator,
+    *,
+    has_cut: bool = True,
+    book: Phrasebook = PLAIN,
 ) -> str:
     """Join the captions of one or two stretches to one text."""
     texts = [part.text for part in parts]
     if len(texts) == 1:
         return texts[0]
-    return choose(rng, words.CUTS if has_cut else words.TURNS).format(*texts)
+    return choose(rng, book.cuts if has_cut else book.turns).format(*texts)
 
 
 def _draw_stated(
@@ -117,22 +126,23 @@ def _subject(
     stated: frozenset[str],
     rng: np.random.Generator,
     is_terse: bool,
+    book: Phrasebook,
 ) -> str:
     says_motion = "motion.0" in stated
     if "relation" in stated or len(stretch.bodies) == 1:
         relation = stretch.relation if "relation" in stated else ""
-        templates = words.SUBJECTS[relation, says_motion]
+        templates = book.subjects[relation, says_motion]
     else:
-        templates = words.LOOSE_PAIR_MOVING if says_motion else words.LOOSE_PAIR
+        templates = book.loose_pair_moving if says_motion else book.loose_pair
     parts = {}
     for letter, number in zip("ab", range(len(stretch.bodies)), strict=False):
         body = stretch.bodies[number]
-        parts[letter] = _noun(body, f"size.{number}" in stated, rng, is_terse)
+        parts[letter] = _noun(body, f"size.{number}" in stated, rng, is_terse, book)
         if f"motion.{number}" in stated:
-            phrase = choose(rng, words.MOTION_PHRASES[body.motion])
+            phrase = choose(rng, book.motion_phrases[body.motion])
             verb, *rest = phrase.split()
             for form, inflected in zip(
-                ("does", "doing"), words.VERBS[verb], strict=True
+                ("does", "doing"), book.verbs[verb], strict=True
             ):
                 parts[f"{letter}_{form}"] = " ".join((inflected, *rest))
     template = templates[0] if is_terse else choose(rng, templates)
@@ -140,11 +150,15 @@ def _subject(
 
 
 def _noun(
-    body: world.Body, says_size: bool, rng: np.random.Generator, is_terse: bool
+    body: world.Body,
+    says_size: bool,
+    rng: np.random.Generator,
+    is_terse: bool,
+    book: Phrasebook,
 ) -> str:
-    size = choose(rng, words.SIZE_WORDS[body.size]) + " " if says_size else ""
-    shape = choose(rng, words.SHAPE_WORDS[body.shape])
-    template = words.NOUNS[0] if is_terse else choose(rng, words.NOUNS)
+    size = choose(rng, book.size_words[body.size]) + " " if says_size else ""
+    shape = choose(rng, book.shape_words[body.shape])
+    template = book.nouns[0] if is_terse else choose(rng, book.nouns)
     noun = template.format(size=size, colour=body.colour, shape=shape)
     if is_terse:
         return noun
@@ -152,12 +166,16 @@ def _noun(
 
 
 def _with_place(
-    text: str, stretch: world.SceneStretch, rng: np.random.Generator, is_terse: bool
+    text: str,
+    stretch: world.SceneStretch,
+    rng: np.random.Generator,
+    is_terse: bool,
+    book: Phrasebook,
 ) -> str:
-    background = choose(rng, words.BACKGROUND_WORDS[stretch.background])
+    background = choose(rng, book.background_words[stretch.background])
     if is_terse:
         return f"{text}, {background.removeprefix('a ')}"
-    place = choose(rng, words.PLACES[_footing(stretch)]).format(background)
+    place = choose(rng, book.places[_footing(stretch)]).format(background)
     return f"{place}, {text}" if rng.random() < 0.25 else f"{text} {place}"
 
 
@@ -170,10 +188,12 @@ def _footing(stretch: world.SceneStretch) -> str:
     return "standing" if all(stands) else "mixed" if any(stands) else "floating"
 
 
-def _opening(text: str, stretch: world.SceneStretch, rng: np.random.Generator) -> str:
+def _opening(
+    text: str, stretch: world.SceneStretch, rng: np.random.Generator, book: Phrasebook
+) -> str:
     if stretch.stop - stretch.start > 1:
-        return choose(rng, words.VIDEO_OPENINGS)
-    return choose(rng, words.IMAGE_OPENINGS) if text.startswith(("a ", "an ")) else ""
+        return choose(rng, book.video_openings)
+    return choose(rng, book.image_openings) if text.startswith(("a ", "an ")) else ""
 
 
 def _surroundings(
@@ -181,17 +201,18 @@ def _surroundings(
     stated: frozenset[str],
     rng: np.random.Generator,
     is_terse: bool,
+    book: Phrasebook,
 ) -> str:
     clauses = []
     if "camera" in stated:
-        clauses.append(choose(rng, words.CAMERA_CLAUSES[stretch.camera]))
+        clauses.append(choose(rng, book.camera_clauses[stretch.camera]))
     if "light" in stated:
-        clauses.append(choose(rng, words.LIGHT_CLAUSES[stretch.light]))
+        clauses.append(choose(rng, book.light_clauses[stretch.light]))
     if is_terse:
         return "".join(f", {clause.removeprefix('the ')}" for clause in clauses)
     if rng.random() < 0.5:
         clauses.reverse()
-    connectors = (words.FIRST_CONNECTORS, words.LAST_CONNECTORS)
+    connectors = (book.first_connectors, book.last_connectors)
     return "".join(
         choose(rng, options) + clause
         for options, clause in zip(connectors, clauses, strict=False)

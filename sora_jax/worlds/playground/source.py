@@ -20,7 +20,14 @@ from sora_jax.data.sources.protocol import (
     frame_range,
 )
 from sora_jax.data.video import to_uint8
-from sora_jax.worlds.playground import captions, chance, render, scenes, world
+from sora_jax.worlds.playground import (
+    captions,
+    chance,
+    phrasebook,
+    render,
+    scenes,
+    world,
+)
 
 PHRASINGS = 4  # of every caption of a clip
 _CAPTIONS = 1  # added to the seed: captions are drawn apart from the scene
@@ -155,13 +162,14 @@ class Playground:
     ) -> tuple[tuple[captions.StatedCaption, ...], str]:
         split = scenes.SPLITS.index(self.config.split)
         seeds = (self.config.seed, split, index % len(self), _CAPTIONS + phrasing)
-        rng = chance.generator(*seeds)
+        rng, book = chance.generator(*seeds), phrasebook.BOOKS[self.config.phrasing]
         parts = []
         for stretch in scene.stretches:
             detail = None
             if len(scene.stretches) > 1:  # two long captions would be too long
                 brief = ("terse", "plain") if len(stretch.bodies) == 1 else ("terse",)
                 detail = chance.choose(rng, brief)
-            parts.append(captions.caption(stretch, rng, detail))
+            parts.append(captions.caption(stretch, rng, detail, book))
         has_turn = any(stretch.goes_on for stretch in scene.stretches)
-        return tuple(parts), captions.joined(parts, rng, has_cut=not has_turn)
+        text = captions.joined(parts, rng, has_cut=not has_turn, book=book)
+        return tuple(parts), text
