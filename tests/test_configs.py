@@ -128,7 +128,7 @@ def test_a_config_gets_no_argument_that_it_does_not_take(tmp_path):
         cli.load_config(f"{CONFIGS / 'playground.py'}:images")
     with pytest.raises(ValueError, match="takes one of images, short.*got 'imagse'"):
         cli.load_config(f"{CONFIGS / 'playground_vae.py'}:imagse")
-    with pytest.raises(ValueError, match="is no file; there are"):
+    with pytest.raises(ValueError, match="is no file; the"):
         cli.load_config("missing.py")
     (tmp_path / "empty.py").write_text("x = 1")
     with pytest.raises(ValueError, match="defines no get_config"):

@@ -150,7 +150,7 @@ def test_full_disk(tmp_path, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setitem(encoders.ENCODERS, ".mp4", fill)
-    with pytest.raises(OSError, match="--out .*clip.mp4.* disk is full; free some"):
+    with pytest.raises(OSError, match="path .*clip.mp4.* disk is full; free some"):
         outputs.write(tmp_path / "clip.mp4", [smooth_clip(1)], 8)
     assert not list(tmp_path.iterdir())
 

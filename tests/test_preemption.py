@@ -4,6 +4,7 @@ import signal
 
 import pytest
 
+from sora_jax import cli
 from sora_jax.training import preemption
 
 
@@ -48,3 +49,11 @@ def test_what_others_hear_is_left_to_them():
     with preemption.listening() as asked:
         signal.raise_signal(signal.SIGTERM)
         assert not asked()
+
+
+@pytest.mark.usefixtures("signals")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_program_that_is_asked_to_stop_says_so(number):
+    with pytest.raises(SystemExit, match="stopped; nothing was written"):
+        with cli.exit_with_message("stopped; nothing was written"):
+            signal.raise_signal(number)

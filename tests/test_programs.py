@@ -62,7 +62,7 @@ def test_the_package_is_a_program_too():
 
 ENTRIES = (
     ("folder", lambda at: sora_jax.load(at)),
-    ("--out", lambda at: sora_jax.write(at, [], fps=8.0)),
+    ("path", lambda at: sora_jax.write(at, [], fps=8.0)),
     ("--workdir", lambda at: loop.train(VAERun(), at, lambda mesh: None)),
     ("--workdir", lambda at: train.train(EncodeRun(), at)),
     ("latents: folder", lambda at: open_latents(DiTRun(latents=at))),

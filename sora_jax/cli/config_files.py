@@ -27,9 +27,13 @@ def load_config(location: str) -> Any:
     path, colon, argument = location.partition(":")
     if not Path(path).is_file():
         known = ", ".join(str(p) for p in sorted(Path("configs").glob("*.py")))
-        raise ValueError(
-            f"--config {path!r} is no file; there are: {known or 'none here'}"
-        )
+        there = f"there are: {known}"
+        if not known:
+            there = (
+                "the repository has configs, the installed package none: run this in a "
+                "clone, or give a config of your own"
+            )
+        raise ValueError(f"--config {path!r} is no file; {there}")
     spec = importlib.util.spec_from_file_location(CONFIG_MODULE, path)
     if spec is None or spec.loader is None:
         raise ValueError(f"--config {path!r} is no Python file")
@@ -98,7 +102,7 @@ def _take_config(argv: Sequence[str]) -> tuple[Any, list[str]]:
             raise SystemExit(0)
         raise ValueError(
             "--config is missing: give a config file, such as "
-            "--config=configs/playground_dit.py"
+            "--config=configs/dit_debug.py"
         )
     if len(paths) > 1:
         raise ValueError(f"--config is given {len(paths)} times, {paths}: leave one")

@@ -6,7 +6,9 @@ import contextlib
 import dis
 import io
 import os
+import signal
 import sys
+import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
@@ -22,12 +24,15 @@ def exit_with_message(stopped: str) -> Iterator[None]:
     """Exit with one line, the error or `stopped`, instead of a traceback.
 
     A ValueError raised inside a library is a bug of this package: it keeps its
-    traceback.
+    traceback. SIGTERM, which queues send, stops like Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         # Escape what the console cannot encode, instead of failing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+    in_main = threading.current_thread() is threading.main_thread()
+    if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except (FloatingPointError, OSError) as error:

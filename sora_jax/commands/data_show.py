@@ -52,7 +52,8 @@ def main(argv: Sequence[str]) -> None:
     if options.out:
         largest = max(stores.values(), key=len)
         sheet = summary.contact_sheet(largest)
-        cli.say(f"written: {outputs.write(options.out, [sheet[None]], 1)}")
+        path = outputs.write(options.out, [sheet[None]], 1, field="--out")
+        cli.say(f"written: {path}")
 
 
 def open_stores(options: ShowOptions) -> Mapping[str, ClipStore]:

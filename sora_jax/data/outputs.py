@@ -112,7 +112,7 @@ def write(
     chunks: Iterable[np.ndarray],
     fps: int | float,
     *,
-    field: str = "--out",
+    field: str = "path",
 ) -> epath.Path:
     """Write frames in the format of the path's suffix; return the final path.
 

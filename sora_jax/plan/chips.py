@@ -123,7 +123,7 @@ def machine(name: str, slices: int = 1) -> Machine:
         missing = "libtpu" in str(error) or "not installed" in str(error)
         if missing or "NotFound" in type(error).__name__:
             raise ValueError(
-                "libtpu compiles plans, and is missing: pip install -e '.[tpu]'"
+                "libtpu compiles plans, and is missing: pip install 'sora_jax[tpu]'"
             ) from error
         reason = str(error).splitlines()[0]
         raise ValueError(

@@ -65,7 +65,8 @@ def run(
             for _ in chunks:  # all hosts sample; the first one writes
                 pass
             continue
-        path = outputs.write(out, (chunk[0] for chunk in chunks), job.settings.fps)
+        frames, fps = (chunk[0] for chunk in chunks), job.settings.fps
+        path = outputs.write(out, frames, fps, field="--out")
         outputs.write_sidecar(
             path,
             {

@@ -56,7 +56,8 @@ def _unread(prompt: str, model: ModelConfig, tokenizer: Tokenizer) -> Iterator[s
     if strange:
         yield (
             f"{model.name} was not trained on {', '.join(map(repr, sorted(strange)))}: "
-            f"expect them to be ignored (prompt {quoted(prompt)})"
+            f"it may ignore or misread them (prompt {quoted(prompt)}; docs/prompts.md "
+            "shows prompts that work)"
         )
     count, room = tokenizer.count(prompt), model.text.pad_to
     if count > room:
