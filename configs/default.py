@@ -28,20 +28,23 @@ from sora_jax.config import (
 )
 
 VOCABULARY = 2000
+CHARACTERS = 1800  # training clips of data/fluent_emoji
 # A whole cycle of three seconds; the first frame again closes the loop.
 LARGE = ClipsConfig(path="data/fluent_emoji", fps=8.0, frames=25, size=(128, 128))
 SMALL = dataclasses.replace(LARGE, size=(64, 64))
-WORLD = PlaygroundConfig(length=20_480, phrasing="rich")
+# Up to 33 frames: 9 latent frames, 144 tokens.
+LENGTHS = ((1, 0.15), (9, 0.25), (17, 0.4), (33, 0.2))
+WORLD = PlaygroundConfig(length=20_480, frames=LENGTHS, phrasing="rich")
 
 
 def playground(frames: int) -> PlaygroundConfig:
-    """Return as many playground clips of one length as there are characters."""
+    """Return about as many playground clips of one length as there are characters."""
     lengths, sizes = ((frames, 1.0),), (((64, 64), 1.0),)
-    return dataclasses.replace(WORLD, length=1800, frames=lengths, sizes=sizes)
+    return dataclasses.replace(WORLD, length=CHARACTERS, frames=lengths, sizes=sizes)
 
 
 IMAGES = VAERun(
-    steps=2000,
+    steps=1500,
     batch=16,
     window=64,
     vae=VAEConfig(decoder_width=24, time_shortcut="repeat"),
@@ -52,7 +55,7 @@ IMAGES = VAERun(
     eval_every=500,
     checkpoint_every=100,
 )
-CHARACTERS = EncodeRun(
+ENCODE = EncodeRun(
     vae="runs/vae",
     data=LARGE,
     draws=2,
@@ -61,6 +64,10 @@ CHARACTERS = EncodeRun(
     tokenizer_clips=4000,
     tokenizer_data=(WORLD,),
     held_out_clips=256,
+)
+# More clips, with the same VAE and tokenizer.
+ENCODED = dataclasses.replace(
+    ENCODE, vae="runs/latents", tokenizer="runs/latents", tokenizer_data=()
 )
 DIT = DiTRun(
     latents="runs/latents_small",
@@ -75,7 +82,7 @@ DIT = DiTRun(
         theta=100.0,
         unroll=8,
     ),
-    text=TextConfig(vocabulary=VOCABULARY, unroll=2),
+    text=TextConfig(vocabulary=VOCABULARY, pad_to=64, unroll=2),
     packing=PackingConfig(tokens=224, rows=8, samples=4, causal=0.2),
     flow=FlowConfig(shift=3.0),
     optim=OptimConfig(name="muon", lr=5e-3, warmup=100, decay=0.3, ema_decay=0.999),
@@ -93,7 +100,7 @@ RUNS = {
     "images": IMAGES,
     "vae": dataclasses.replace(
         IMAGES,
-        steps=5000,
+        steps=3000,
         batch=4,
         start_from="runs/vae_images",
         data=dataclasses.replace(LARGE, frames=17, least_frames=17),
@@ -101,13 +108,9 @@ RUNS = {
         kl=1e-3,
         optim=OptimConfig(name="muon", lr=5e-3, warmup=30, decay=0.5, ema_decay=0.995),
     ),
-    "encode": CHARACTERS,
-    "encode_small": dataclasses.replace(
-        CHARACTERS, vae="runs/latents", tokenizer="runs/latents", data=SMALL, draws=3
-    ),
-    "encode_playground": dataclasses.replace(
-        CHARACTERS, vae="runs/latents", tokenizer="runs/latents", data=WORLD, draws=1
-    ),
+    "encode": ENCODE,
+    "encode_small": dataclasses.replace(ENCODED, data=SMALL, draws=3),
+    "encode_playground": dataclasses.replace(ENCODED, data=WORLD, draws=1),
     "small": DIT,
     "dit": dataclasses.replace(
         DIT,

@@ -1,10 +1,10 @@
-"""The prompt expander of the default model, which has learned two worlds."""
+"""The prompt expander of models of the playground, the artists' characters or both."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
 
-from sora_jax.datasets.fluent_emoji import keywords
+from sora_jax.datasets.fluent_emoji import near_names
 from sora_jax.worlds.playground.expander import PlaygroundExpander
 
 
@@ -14,5 +14,4 @@ class DefaultExpander(PlaygroundExpander):
     def doubts(self, prompt: str, vocabulary: Collection[str]) -> Iterator[str]:
         """Yield warnings about what no clip of either world shows."""
         yield from super().doubts(prompt, vocabulary)
-        if vocabulary:
-            yield from keywords.doubts(prompt, vocabulary)
+        yield from near_names.doubts(prompt, vocabulary)

@@ -12,7 +12,7 @@ from sora_jax.config import AdapterConfig
 from sora_jax.models.dit import DiT
 from sora_jax.weights import adapter_files, adapters, peft_files
 from sora_jax.weights.adapter_files import Base
-from sora_jax.weights.adapter_paths import Lora
+from sora_jax.weights.adapter_paths import Lora, parse_lora
 from sora_jax.weights.applied_adapters import with_adapters
 from tests.helpers.processes import on_many_devices
 from tests.helpers.tiny import make
@@ -62,6 +62,14 @@ def test_the_base_is_that_of_the_weights(weights):
     assert adapter_files.base_of(weights, "dit") == Base(
         name=weights.config.name, digest=weights.digest, network="dit"
     )
+
+
+def test_the_workdir_of_a_fine_tuning_stands_for_its_adapter(tmp_path):
+    (tmp_path / "adapter.safetensors").write_bytes(b"here")
+    found = parse_lora(f"{tmp_path}:0.5")
+    assert found == (str(tmp_path / "adapter.safetensors"), 0.5)
+    with pytest.raises(ValueError, match="is a folder; give a file"):
+        parse_lora(str(tmp_path.parent))
 
 
 @pytest.mark.parametrize("field", ["name", "digest", "network"])

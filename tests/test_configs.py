@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import json
+import math
 from pathlib import Path
 
 import numpy as np
@@ -77,7 +78,10 @@ def test_a_config_that_cannot_work_is_refused(kind, wrong):
 
 
 def test_all_that_is_wrong_with_a_config_is_told_at_once():
-    fields = "(?s)data.split must be 'train'.*data.frames must have one.*window must be"
+    fields = (
+        "(?s)data must be of split 'train'.*frames of data .* must have one entry.*"
+        "window must be"
+    )
     frames = ((1, 0.5), (9, 0.5))
     with pytest.raises(ValueError, match=fields):
         VAERun(window=-1, data=PlaygroundConfig(split="test", frames=frames))
@@ -102,8 +106,12 @@ def test_every_config_of_the_repository_can_be_loaded(path):
     assert all(word in doc for word in ("Hardware:", "Expected:", "Command:"))
 
 
-def test_the_default_model_is_a_series_whose_runs_find_each_other():
-    series = cli.load_config(str(CONFIGS / "playground.py"))
+SERIES = ("default.py", "fluent_emoji.py", "playground.py")
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_the_runs_of_a_series_find_each_other(name):
+    series = cli.load_config(str(CONFIGS / name))
     made = set()
     for location, folder in series.stages:
         run = series.placed(cli.load_config(str(CONFIGS.parent / location)), "/here")
@@ -114,6 +122,28 @@ def test_the_default_model_is_a_series_whose_runs_find_each_other():
         assert read <= made, (location, read)  # each reads what was made before it
         made.add(f"/here/{folder}")
     assert len(made) == len(series.stages)
+
+
+@pytest.mark.parametrize("name", SERIES)
+def test_rows_of_a_series_have_room_for_its_longest_clips(name):
+    series = cli.load_config(str(CONFIGS / name))
+    vaes, clips = {}, {}
+    for location, folder in series.stages:
+        run = cli.load_config(str(CONFIGS.parent / location))
+        if isinstance(run, VAERun):
+            vaes[f"runs/{folder}"] = run.vae
+        elif isinstance(run, EncodeRun):
+            vaes[f"runs/{folder}"] = vae = vaes[run.vae]
+            clips[f"runs/{folder}"] = [
+                1 + (max(run.data.lengths) - 1) // vae.time_factor,
+                max(h * w for h, w in run.data.shapes) // vae.space_factor**2,
+            ]
+        else:
+            for latents in (run.latents, *run.more_latents):
+                frames, cells = clips[latents]
+                frames = min(frames, run.packing.longest or frames)
+                tokens = frames * cells // math.prod(run.dit.patch)
+                assert tokens <= run.packing.tokens, (location, latents)
 
 
 def test_a_series_places_every_folder_that_a_run_reads():

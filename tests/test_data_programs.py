@@ -100,10 +100,15 @@ def test_wrong_flags_of_a_build_are_refused(argv, message, tmp_path, monkeypatch
 
 
 def test_nothing_to_show_is_refused(tmp_path):
-    with pytest.raises(SystemExit, match=r"is no folder.*give its --data-dir"):
+    with pytest.raises(SystemExit, match=r"is no folder.*give its --data_dir"):
         run("show", "playground")
     with pytest.raises(SystemExit, match="holds no video and no picture"):
         run("show", tmp_path)
+    version = tmp_path / "sets" / "mine" / "1.0.0"
+    version.mkdir(parents=True)
+    (version / "dataset_info.json").write_text("{}")
+    with pytest.raises(SystemExit, match="holds datasets: .*sets/mine'"):
+        run("show", tmp_path / "sets")
 
 
 def test_a_folder_of_which_nothing_can_be_read_is_refused(tmp_path):

@@ -198,7 +198,7 @@ def test_a_vae_that_loses_the_clips_is_told(caplog, capsys):
         for clip, frames in zip(clips, decoded, strict=True)
     ]
     assert decibels == pytest.approx(float(np.mean(expected)), abs=0.01)
-    assert f"clips at {decibels:.1f} dB" in capsys.readouterr().out
+    assert f"evaluation at {decibels:.1f} dB" in capsys.readouterr().out
     assert "some/weights" in caplog.text
 
 

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sora_jax.config import PlaygroundConfig
+from sora_jax.models.tokenizer import words_of
 from sora_jax.weights import bundle
 from sora_jax.worlds.playground import nouns, rewrites
 from sora_jax.worlds.playground.expander import PlaygroundExpander
@@ -15,6 +16,7 @@ from sora_jax.worlds.playground.source import Playground
 
 SHIPPED = bundle.describe(bundle.ASSETS)
 KNOWN = SHIPPED.seen.words
+RICH = PlaygroundConfig(phrasing="rich")
 PASSES = "moves right and passes behind a grey wall"
 
 
@@ -227,3 +229,10 @@ def test_what_clips_show_is_not_doubted():
         "a ball moves in a circle",
     ):
         assert not list(PlaygroundExpander().doubts(said, SHIPPED.seen.words))
+
+
+def test_a_model_of_many_phrasings_reads_its_captions_as_they_are():
+    captions = [Playground(RICH).captions(index)[1] for index in range(3000)]
+    known = {word for text in captions for word in words_of(text)}
+    for text in captions[:300]:
+        assert rewrites.rewrite(text, known) == text

@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sora_jax.commands.sources import open_sources
+from sora_jax.commands.sources import open_joined, open_sources
 from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data.backgrounds import over
 from sora_jax.data.sources.folder import open_folder
@@ -198,6 +198,12 @@ def test_clips_that_are_trained_on_are_not_held_out(tmp_path, split, held_out):
     open_sources(
         dataclasses.replace(config, split="train[50%:]", held_out="train[:50%]"), 9
     )
+    first, more = (
+        dataclasses.replace(config, split="train[50%:]", held_out="train[:50%]"),
+        dataclasses.replace(config, split="train", held_out="train[:1%]"),
+    )
+    with pytest.raises(ValueError, match=r"more_data\[0\].split 'train' and data.held"):
+        open_joined(first, [more], 9)
     if "[" not in held_out:
         with pytest.raises(ValueError, match="clips in common"):
             config = dataclasses.replace(config, path=str(folder), split=split)

@@ -5,25 +5,30 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from etils import epath
 
 from sora_jax import sharding
 from sora_jax.config import (
     DiTConfig,
     DiTRun,
     PackingConfig,
+    PlaygroundConfig,
     SeenConfig,
     TextConfig,
     VAEConfig,
     VAERun,
     resolve_dtypes,
+    to_json,
 )
 from sora_jax.models.vae import VAE
 from sora_jax.training import dit, loop, vae
 from sora_jax.training.latents import open_latents
 from sora_jax.training.warm_start import check_start, load_start
-from sora_jax.weights import bundle, publish
+from sora_jax.weights import bundle, publish, workdirs
+from sora_jax.weights.adapters import copy_model
 from sora_jax.weights.modules import parameters
 from sora_jax.weights.workdirs import load_trained, source_hashes
+from sora_jax.workdir import write_json
 from tests.helpers.tiny import make
 
 TINY = VAEConfig(encoder_width=4, decoder_width=4, channels=4)
@@ -121,6 +126,26 @@ def test_a_run_starts_from_a_folder_of_weights(latents, folder):
     shallow = dataclasses.replace(config.dit, depth=1)
     with pytest.raises(ValueError, match=r"dit.depth must be .* to start from"):
         check_start(dataclasses.replace(run, dit=shallow))
+
+
+def test_a_vae_that_saw_only_images_is_inflated(tmp_path, monkeypatch):
+    """Also where a run of images went on from another one, but no other VAE is."""
+    images = PlaygroundConfig(frames=((1, 1.0),), sizes=(((64, 64), 1.0),))
+    runs = {
+        "images": VAERun(vae=TINY, data=images),
+        "more": VAERun(vae=TINY, data=images, start_from=str(tmp_path / "images")),
+        "clips": VAERun(vae=TINY),
+        "later": VAERun(vae=TINY, data=images, start_from=str(tmp_path / "clips")),
+    }
+    for name, run in runs.items():
+        (tmp_path / name / "checkpoints").mkdir(parents=True)
+        write_json(epath.Path(tmp_path / name / "config.json"), to_json(run))
+    trained = make(VAE, resolve_dtypes(TINY, "cpu"))
+    monkeypatch.setattr(workdirs, "load_vae", lambda *_: copy_model(trained))
+    for name in runs:
+        start = vae.load_start(VAERun(vae=TINY, start_from=str(tmp_path / name)))
+        same = jax.tree.map(np.array_equal, parameters(start), parameters(trained))
+        assert all(jax.tree.leaves(same)) == (name in ("clips", "later")), name
 
 
 def test_a_vae_of_another_size_is_no_start(tmp_path):

@@ -30,11 +30,9 @@ def exit_with_message(stopped: str) -> Iterator[None]:
         # Escape what the console cannot encode, instead of failing.
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
-    in_main = threading.current_thread() is threading.main_thread()
-    if in_main and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL:
-        signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        with _sigterm_interrupts():
+            yield
     except (FloatingPointError, OSError) as error:
         sys.exit(f"error: {printable(str(error))}")
     except ValueError as error:
@@ -43,6 +41,20 @@ def exit_with_message(stopped: str) -> Iterator[None]:
         sys.exit(f"error: {printable(str(error))}")
     except KeyboardInterrupt:
         sys.exit(stopped)
+
+
+@contextlib.contextmanager
+def _sigterm_interrupts() -> Iterator[None]:
+    """Let SIGTERM interrupt like Ctrl-C, unless it is handled already."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def say(line: str) -> None:

@@ -98,7 +98,7 @@ def main(argv: Sequence[str]) -> None:
     options = cli.parse(BuildOptions, argv, about=main.__doc__)
     check_options(options)
     kind, recipe = RECIPES[options.name](options)
-    folder = located(options.data_dir, "--data-dir") / kind.name
+    folder = located(options.data_dir, "--data_dir") / kind.name
     left_out = build(options, kind, recipe, folder)
     for line in report(folder, left_out):
         cli.say(line)

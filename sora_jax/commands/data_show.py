@@ -22,7 +22,7 @@ from sora_jax.files import located, quoted
 class ShowOptions:
     """Flags of the program."""
 
-    # A folder of clips, or of a TFDS dataset; or a dataset's name, with --data-dir.
+    # A folder of clips, or of a TFDS dataset; or a dataset's name, with --data_dir.
     path: Annotated[str, tyro.conf.Positional]
     # Folder of datasets, if a name is given.
     data_dir: str = ""
@@ -65,11 +65,16 @@ def open_stores(options: ShowOptions) -> Mapping[str, ClipStore]:
     named = options.data_dir and f"{options.data_dir}/{options.path}"
     path = located(named or options.path, "PATH")
     if not path.is_dir():
-        hint = "" if named else "; for a dataset's name, give its --data-dir"
+        hint = "" if named else "; for a dataset's name, give its --data_dir"
         raise ValueError(f"{quoted(path)} is no folder: check the spelling{hint}")
     directories = tfds_store.find_directories(path)
     if directories:
         stores = _dataset(directories, options)
+    elif datasets := _datasets_in(path):
+        raise ValueError(
+            f"{quoted(path)} holds datasets: give one of them, such as "
+            f"{quoted(datasets[0])}"
+        )
     else:
         stores = _folder(path)
     if options.split:
@@ -88,6 +93,12 @@ def _dataset(
         split: tfds_store.TfdsStore(directories, split, options.fields)
         for split in splits
     }
+
+
+def _datasets_in(path: epath.Path) -> list[epath.Path]:
+    """Return the folders of datasets in a folder of datasets."""
+    folders = (each for each in path.iterdir() if each.is_dir())
+    return sorted(each for each in folders if tfds_store.find_directories(each))
 
 
 def _folder(path: epath.Path) -> dict[str, ClipStore]:

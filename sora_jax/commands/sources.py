@@ -15,7 +15,7 @@ from sora_jax import hashes
 from sora_jax.config import ClipsConfig, DataConfig
 from sora_jax.data.sources.joined import JoinedClips
 from sora_jax.data.sources.opening import open_store
-from sora_jax.data.sources.protocol import ClipSpec, Sources
+from sora_jax.data.sources.protocol import ClipSource, ClipSpec, Sources
 from sora_jax.data.sources.stored import StoredClips, StoredSpec, open_stored
 from sora_jax.files import quoted
 from sora_jax.worlds.playground.boxes import object_boxes
@@ -42,22 +42,38 @@ def open_sources(data: DataConfig, held_out: int) -> Sources:
     )
 
 
-def open_joined(data: Sequence[DataConfig], held_out: int) -> Sources:
-    """Open the clips of several configs as one; held-out clips are of the first.
+def open_joined(data: DataConfig, more: Sequence[DataConfig], held_out: int) -> Sources:
+    """Open clips for training and evaluation, and more for training alone.
 
     Raises:
-      ValueError: there are no such clips.
+      ValueError: there are no such clips, or evaluation clips are among the others.
     """
-    first, *more = [open_sources(each, held_out) for each in data]
+    first = open_sources(data, held_out)
     if not more:
         return first
-    digests = [each.digest for each in (first, *more)]
+    others = [open_training(each) for each in more]
+    for number, other in enumerate(others):
+        if isinstance(other, StoredClips) and isinstance(first.held_out, StoredClips):
+            _refuse_common(other, first.held_out, f"more_data[{number}]")
+    stored = [each for each in others if isinstance(each, StoredClips)]
+    digests = [first.digest, *map(_digest, stored)]
     return Sources(
-        train=JoinedClips([each.train for each in (first, *more)]),
+        train=JoinedClips([first.train, *others]),
         held_out=first.held_out,
         subjects=_object_boxes,
         digest=hashes.of_items(digests) if any(digests) else "",
     )
+
+
+def open_training(data: DataConfig) -> ClipSource:
+    """Open the training clips of a config.
+
+    Raises:
+      ValueError: there are no such clips.
+    """
+    if isinstance(data, ClipsConfig):
+        return open_stored(open_store(data, data.split), data)
+    return Playground(data)
 
 
 def _stored(data: ClipsConfig, held_out: int) -> Sources:
@@ -75,11 +91,11 @@ def _stored(data: ClipsConfig, held_out: int) -> Sources:
         held = open_stored(train.store, test)
     else:
         held = open_stored(store, test)
-        _refuse_common(train, held)
+        _refuse_common(train, held, "data")
     return Sources(train=train, held_out=held, digest=_digest(train, held))
 
 
-def _refuse_common(train: StoredClips, held: StoredClips) -> None:
+def _refuse_common(train: StoredClips, held: StoredClips, field: str) -> None:
     """Refuse evaluation clips that are trained on.
 
     Raises:
@@ -88,7 +104,7 @@ def _refuse_common(train: StoredClips, held: StoredClips) -> None:
     common = sorted(_names(train) & _names(held))
     if common:
         raise ValueError(
-            f"data.split {train.config.split!r} and data.held_out "
+            f"{field}.split {train.config.split!r} and data.held_out "
             f"{held.config.split!r} have {len(common)} clips in common, such as "
             f"{quoted(common[0])}: give splits that share none, such as 'train' and "
             "'validation', or of a dataset 'train[5%:]' and 'train[:5%]'"

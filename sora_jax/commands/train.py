@@ -8,7 +8,11 @@ from functools import partial
 import jax
 
 from sora_jax import cli, runtime, sharding
-from sora_jax.commands.sources import open_joined, open_sources
+from sora_jax.commands.sources import (
+    open_joined,
+    open_sources,
+    open_training,
+)
 from sora_jax.config import (
     DiTRun,
     EncodeRun,
@@ -49,14 +53,11 @@ def train(config: object, workdir: str) -> None:
         case EncodeRun():
             with sharding.fail_together():
                 sources = open_sources(config.data, config.held_out_clips)
-                captioned = [
-                    open_sources(each, 1).train for each in config.tokenizer_data
-                ]
+                captioned = list(map(open_training, config.tokenizer_data))
             encode.encode(config, workdir, sources, captioned)
         case VAERun():
             with sharding.fail_together():
-                data = (config.data, *config.more_data)
-                sources = open_joined(data, vae.HELD_OUT_CLIPS)
+                sources = open_joined(config.data, config.more_data, vae.HELD_OUT_CLIPS)
             set_up = partial(vae.set_up, config, sources=sources)
             loop.train(config, workdir, set_up)
         case DiTRun():

@@ -56,8 +56,8 @@ class PlaygroundConfig:
         ("cut", 0.12),
     )
 
-    # Words of the captions: "plain", "rich" in phrasings, or phrasings "held_out" from
-    # every training.
+    # Words of the captions: "plain", "rich" in phrasings, or phrasings that runs refuse
+    # to train on ("held_out").
     phrasing: Literal["plain", "rich", "held_out"] = "plain"
 
     _drawn: ClassVar = ("frames", "sizes", "kinds")
@@ -132,7 +132,7 @@ class PackingConfig:
     # Share of samples that are cropped to begin mid-clip.
     mid_clip: float = 0.1
     # Share of samples cut into blocks of time, for streaming: each has a noise level of
-    # its own, and does not see later ones.
+    # its own, and does not see later ones. If above 0, attention is XLA's.
     causal: float = 0.0
     # Latent frames of a block; a clip's first frame is one alone.
     block: int = 2

@@ -7,7 +7,7 @@ import math
 from typing import Literal
 
 from sora_jax import limits
-from sora_jax.config.plain import Number, require_within
+from sora_jax.config.plain import Number, require, require_within
 from sora_jax.files import quoted
 
 # float64 (with JAX_ENABLE_X64=1) is for comparing programs without rounding.
@@ -75,6 +75,24 @@ class VAEConfig:
                 all(time in (1, 2) and space == 2 for time, space in self.stages),
                 f"vae.stages must be (1, 2) or (2, 2) each, got {quoted(self.stages)}",
             ),
+        )
+        require(
+            not self.shortcuts or self._shortcuts_divide(),
+            "vae.multipliers must grow by a divisor of each stage's factors for "
+            f"vae.shortcuts (time_shortcut {self.time_shortcut!r}), got "
+            f"{quoted(self.multipliers)} and stages {quoted(self.stages)}",
+        )
+
+    def _shortcuts_divide(self) -> bool:
+        """Whether shortcuts fold and unfold into whole groups of channels."""
+        down = zip((1, *self.multipliers), self.multipliers, self.stages, strict=False)
+        last, *others = self.multipliers[::-1]
+        up = zip(
+            (last, last, *others), (last, *others), self.stages[::-1], strict=False
+        )
+        return all(a * t * s**2 % b == 0 for a, b, (t, s) in down) and all(
+            b * (1 if self.time_shortcut == "repeat" else t) * s**2 % a == 0
+            for a, b, (t, s) in up
         )
 
     @property

@@ -19,24 +19,31 @@ DataConfig = PlaygroundConfig | ClipsConfig
 MOST_REPEATS = 1000  # of a clip in an epoch
 
 
-def train_split(data: DataConfig) -> tuple[bool, str]:
-    """Return the rule that held-out clips are not trained on."""
+def train_split(data: DataConfig, field: str = "data") -> tuple[bool, str]:
+    """Return the rule that held-out clips and phrasings are not trained on."""
     if isinstance(data, ClipsConfig):
         return (
             data.split != data.held_out,
-            f"data.held_out must be another split than data.split, got {data.split!r}",
+            f"{field}.held_out must be another split than {field}.split, got "
+            f"{data.split!r}",
         )
     return (
-        data.split == "train",
-        f"data.split must be 'train', got {data.split!r}: the test split is held out",
+        data.split == "train" and data.phrasing != "held_out",
+        f"{field} must be of split 'train' and of a phrasing that is not held out, got "
+        f"split {data.split!r} and phrasing {data.phrasing!r}",
     )
+
+
+def train_splits(data: tuple[DataConfig, ...], field: str) -> list[tuple[bool, str]]:
+    """Return the rules of several sources of clips."""
+    return [train_split(each, f"{field}[{i}]") for i, each in enumerate(data)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class VAERun(RunConfig):
     """Train the VAE on clips."""
 
-    # The clips, of one length and one size, since a batch is one array.
+    # The clips: of one length, and of one size unless `window` crops them.
     data: DataConfig = PlaygroundConfig(frames=((17, 1.0),), sizes=(((64, 64), 1.0),))
     # More clips, of the same length; not used in evaluation.
     more_data: tuple[DataConfig, ...] = ()
@@ -66,7 +73,7 @@ class VAERun(RunConfig):
         sizes = sorted({size for each in data for size in each.shapes})
         cell, time = self.vae.space_factor, self.vae.time_factor
         smallest = min((side for size in sizes for side in size), default=0)
-        one = "must have one entry when a VAE is trained (a batch is one array)"
+        one = "must have one entry each, as a batch is one array"
         weights = ("squares", "edges", "kl")
         require_within(
             "",
@@ -75,15 +82,24 @@ class VAERun(RunConfig):
                 "batch": (1, math.inf),
                 **{name: (0, math.inf) for name in (*weights, "workers")},
             },
-            *map(train_split, data),
-            (len(frames) == 1, f"data.frames {one}, got {frames}"),
+            train_split(self.data),
+            *train_splits(self.more_data, "more_data"),
+            (
+                all(len(each.lengths) == 1 for each in data),
+                f"frames of data and more_data {one}, got {frames}",
+            ),
+            (
+                len(frames) == 1,
+                f"data and more_data must have one length in common, got {frames}",
+            ),
             (
                 all(len(each.shapes) == 1 for each in data),
-                f"data.sizes (data.size) {one}, got {sizes}",
+                f"sizes of data and more_data {one}, got {sizes}",
             ),
             (
                 len(sizes) <= 1 or self.window > 0,
-                f"window must be > 0 where data have several sizes, got {sizes}",
+                f"window must be > 0 where data and more_data differ in size, got "
+                f"{sizes}",
             ),
             (
                 all((length - 1) % time == 0 for length in frames),
@@ -149,7 +165,16 @@ class EncodeRun:
         least |= {"tokenizer_clips": 1, "vocabulary": 300, "seed": 0}
         bounds = {name: (low, math.inf) for name, low in least.items()}
         require_within(
-            "", self, {**bounds, "conditioned": (0, 1)}, train_split(self.data)
+            "",
+            self,
+            {**bounds, "conditioned": (0, 1)},
+            train_split(self.data),
+            *train_splits(self.tokenizer_data, "tokenizer_data"),
+            (
+                not (self.tokenizer and self.tokenizer_data),
+                "tokenizer_data trains a tokenizer, and must be empty beside tokenizer "
+                f"({self.tokenizer!r}), got {len(self.tokenizer_data)} sources",
+            ),
         )
 
 

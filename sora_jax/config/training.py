@@ -97,9 +97,10 @@ SAMPLING_MESH = MeshConfig(data=1, context=-1)
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class FlowConfig:
-    """Flow matching: t is logit-normal, then shifted by the sample's token count.
+    """Flow matching: t is logit-normal, then shifted by the number of its tokens.
 
-    With n tokens the shift is a = shift * sqrt(n / shift_tokens) and
+    With n tokens of a noise level (a sample's, or those of a block) the shift is
+    a = shift * sqrt(n / shift_tokens) and
     t' = a t / (1 + (a - 1) t).
     """
 
@@ -109,7 +110,7 @@ class FlowConfig:
     std: float = 1.0
     # Shift of noise levels towards noise; 1 for none.
     shift: float = 1.0
-    # Tokens of a sample at which the shift applies unscaled.
+    # Tokens of a level at which the shift applies unscaled.
     shift_tokens: int = 80
 
     def __post_init__(self):

@@ -82,7 +82,7 @@ def fail_together() -> Iterator[None]:
     """
     try:
         yield
-    except Exception:
+    except BaseException:  # Ctrl-C and SIGTERM too: the others would wait
         _all(1.0)
         raise
     if failed := np.flatnonzero(_all(0.0)).tolist():

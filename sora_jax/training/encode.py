@@ -100,11 +100,9 @@ def prepare(
         keep_config(workdir, to_json(config))
         write_json(folder / workdirs.CLIPS, clips_of(sources))
         # Weights bring their own statistics, on which their DiT was trained.
-        is_measured = bool((vae.latent_std[...] != 1).any())
-        if is_measured:  # and was trained on other clips
-            report_reconstruction(vae, config, sources.held_out)
-        else:
+        if not bool((vae.latent_std[...] != 1).any()):
             vae = measure_latents(vae, config, sources.train)
+        report_reconstruction(vae, config, sources.held_out)
         bundle.save_vae(folder, vae, workdirs.describe_vae(config.vae))
     if not (folder / "tokenizer.model").exists():
         bundle.save_tokenizer(

@@ -36,12 +36,15 @@ def report_reconstruction(vae: VAE, config: EncodeRun, source: ClipSource) -> fl
         pixels = draw(config, index, 0, source.read(index).pixels).pixels
         values.append(float(quality(params, pixels[None])))
     decibels = float(np.mean(values))
-    tqdm.tqdm.write(f"the VAE reconstructs held-out clips at {decibels:.1f} dB (PSNR)")
+    tqdm.tqdm.write(
+        f"the VAE reconstructs {len(values)} clips of evaluation at {decibels:.1f} dB "
+        "(PSNR)"
+    )
     if decibels < POOR:
         _logger.warning(
             "the VAE of %s keeps %.1f dB (PSNR) of these clips, and videos will look "
-            "no better than its reconstructions: below %.0f dB, give another VAE, or "
-            "clips more like those that it was trained on",
+            "no better than its reconstructions: below %.0f dB, train a VAE on clips "
+            "like these (docs/training.md), or give another",
             config.vae,
             decibels,
             POOR,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 
@@ -37,6 +38,7 @@ from sora_jax.training.state import TrainState, load_frozen
 from sora_jax.weights import workdirs
 from sora_jax.weights.modules import parameters
 
+_logger = logging.getLogger(__name__)
 HELD_OUT_CLIPS = 8
 # Fields that may differ from the VAE that a run starts from, if all parameters are
 # trained; frozen parameters need the same computation.
@@ -155,7 +157,8 @@ def load_start(config: VAERun) -> VAE:
     ]
     if lines:
         raise ValueError("\n".join(lines))
-    if config.trainable == "all" and workdirs.saw_images_only(config.start_from):
+    if workdirs.saw_images_only(config.start_from):
+        _logger.info("the VAE of %s saw images only: inflated", config.start_from)
         vae_resampling.inflate(start)
     return start
 

@@ -11,6 +11,7 @@ from sora_jax import files
 from sora_jax.files import PathLike
 
 PEFT_CONFIG = "adapter_config.json"  # in a folder in PEFT's form
+TRAINED = "adapter.safetensors"  # in the workdir of a fine-tuning
 LARGEST = 100.0  # scale
 
 
@@ -22,7 +23,7 @@ class Lora(NamedTuple):
 
 
 def parse_lora(text: str, field: str = "--lora") -> Lora:
-    """Parse "PATH" or "PATH:SCALE".
+    """Parse "PATH" or "PATH:SCALE"; the path may be the workdir of a fine-tuning.
 
     Raises:
       ValueError: nothing is there, or the scale is not a positive number.
@@ -38,8 +39,12 @@ def parse_lora(text: str, field: str = "--lora") -> Lora:
             f"{field} PATH:SCALE must have a scale above 0 and at most {LARGEST:g}, "
             f"got {files.quoted(text)}"
         )
-    if not is_peft_folder(found.path):
-        files.existing(found.path, field)
+    if is_peft_folder(found.path):
+        return found
+    trained = epath.Path(found.path) / TRAINED
+    if trained.exists():
+        found = found._replace(path=os.fspath(trained))
+    files.existing(found.path, field)
     return found
 
 

@@ -23,12 +23,13 @@ from sora_jax.weights import (
     workdirs,
 )
 from sora_jax.weights.adapter_files import Base
+from sora_jax.weights.adapter_paths import TRAINED
 from sora_jax.weights.adapters import Adapter
 from sora_jax.weights.applied_adapters import published_table
 from sora_jax.weights.model_weights import LazyNetworks, Weights
 from sora_jax.weights.workdirs import TrainedRun
 
-ADAPTER, WEIGHTS, PEFT = "adapter.safetensors", "weights", "peft"
+WEIGHTS, PEFT = "weights", "peft"
 
 
 def save_result(run_folder: PathLike, workdir: PathLike, *, peft: bool = False) -> str:
@@ -43,7 +44,7 @@ def save_result(run_folder: PathLike, workdir: PathLike, *, peft: bool = False) 
     """
     trained = workdirs.load_trained(run_folder, "workdir")
     is_adapter = trained.run.adapter is not None
-    path = epath.Path(workdir) / (ADAPTER if is_adapter else WEIGHTS)
+    path = epath.Path(workdir) / (TRAINED if is_adapter else WEIGHTS)
     with sharding.fail_together():
         if jax.process_index() == 0:
             write = write_adapter if is_adapter else write_weights

@@ -111,12 +111,13 @@ def describe_vae(folder: PathLike, field: str = "vae") -> VAEConfig:
 
 
 def saw_images_only(folder: PathLike) -> bool:
-    """Whether a folder is the workdir of a VAE run on single frames."""
+    """Whether a folder is the workdir of a VAE run on single frames, from the start."""
     where = located(folder, "start_from")
     if not exists(where, "checkpoints") or exists(where, "vae.safetensors"):
         return False
     run = from_json(VAERun, read_json(where / "config.json", COPY))
-    return tuple(run.data.lengths) == (1,)
+    before = run.start_from
+    return tuple(run.data.lengths) == (1,) and (not before or saw_images_only(before))
 
 
 def run_of(folder: PathLike, field: str) -> DiTRun:

@@ -14,7 +14,6 @@ from sora_jax.data.sources.archives import Member, read_archive
 from sora_jax.data.sources.listing import (
     MEDIA,
     TABLES,
-    VIDEOS,
     LeftOut,
     list_folder,
     stem_of,
@@ -126,8 +125,8 @@ def _nothing(folder: PathLike, field: str, left_out: list[LeftOut]) -> ValueErro
     reasons = "".join(f"\n  {each.name}: {each.reason}" for each in left_out[:5])
     return ValueError(
         f"{field} {quoted(folder)} holds no video and no picture: give a folder of "
-        f"files that end in {' '.join(VIDEOS)}, of pictures, or of WebDataset's .tar"
-        f"{reasons}"
+        "files such as .mp4, .webm, .gif or .png (docs/your_data.md lists all), or of "
+        f"WebDataset's .tar{reasons}"
     )
 
 

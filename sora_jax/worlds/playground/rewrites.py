@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection
 
-from sora_jax.worlds.playground import nouns, words, world
+from sora_jax.worlds.playground import nouns, words, words_rich, world
 from sora_jax.worlds.playground.rewrite_tables import (
     ASPECT,
     CAMERA,
@@ -61,6 +61,8 @@ _BODIES = re.compile(rf"(?<!\bin )(?<!\bin a )\b(?:{SHAPES})(?:e?s)?\b", re.IGNO
 _CLAUSES = re.compile(
     r"[,;.:!?]|\b(?:and|while|as|then|but|until|when)\b", re.IGNORECASE
 )
+# Words of a vocabulary that was trained on many phrasings.
+_RICH = frozenset(form for forms in words_rich.VERBS.values() for form in forms)
 _FAR = 200  # characters between a verb and its subject
 _ENDS = {"bottom": "up", "top": "down"}
 
@@ -76,7 +78,9 @@ def rewrite(text: str, known: Collection[str]) -> str:
         return text
     text = _spelled(" ".join(text.split()), known)
     # A relation may depend on a verb that a later row rewrites: apply them again.
-    steps = (_diagonals, _relations, _motions, _relations, _meeting, _behind)
+    steps = (_relations, _motions, _relations)
+    if not _is_rich(known):  # such a model has read these as they are said
+        steps = (_diagonals, *steps, _meeting, _behind)
     for step in steps:
         changed = step(text, known)
         text = changed if _words(changed) - _words(text) <= set(known) else text
@@ -224,11 +228,25 @@ def _replaced(
     known: Collection[str],
     where: Callable[[re.Match], bool] = bool,
 ) -> str:
-    """Replace a pattern if all words of the replacement are in the vocabulary."""
+    """Replace a pattern if all words of the replacement are in the vocabulary.
+
+    A model of many phrasings reads what it knows as it is said.
+    """
     letters = set(re.findall(r"[a-z]+", re.sub(r"\\\d", " ", meant)))
     if not letters <= set(known):
         return text
-    return _sub(said, lambda m: m.expand(meant) if where(m) else m[0], text)
+    kept = known if _is_rich(known) else ()
+
+    def replace(match: re.Match) -> str:
+        is_known = _words(match[0]) <= set(kept)
+        return match.expand(meant) if where(match) and not is_known else match[0]
+
+    return _sub(said, replace, text)
+
+
+def _is_rich(known: Collection[str]) -> bool:
+    """Return whether a model was trained on many phrasings."""
+    return _RICH <= set(known)
 
 
 def _sub(said: str, meant: str | Callable[[re.Match], str], text: str) -> str:

@@ -30,8 +30,8 @@ SUBJECTS = {
     ("above", False): ("there is {b}, and above it {a}",),
     ("above", True): ("over {b} that {b_does}, {a} is {a_doing}",),
     ("collide", False): (
-        "{a} crashes into {b} and both part",
-        "{b} and {a} crash and bounce back",
+        "{a} and {b} meet and crash",
+        "{b} and {a} come together and hit each other",
     ),
     ("behind", False): ("{a} comes out again from behind a grey wall",),
     ("behind", True): ("hidden by a wall for a while, {a} {a_does}",),

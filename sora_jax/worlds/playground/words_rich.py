@@ -13,7 +13,7 @@ SIZE_WORDS = {
     "big": ("very big", "giant"),
 }
 NOUNS = (
-    "{size}{colour} {shape}",
+    "{size}{colour} {shape}",  # the usual one again, which stays the most frequent
     "{size}{colour}-coloured {shape}",
 )
 VERBS = {
@@ -70,7 +70,7 @@ MOTION_PHRASES = {
         "descend",
         "drift downward",
         "head down",
-        "drop slowly",
+        "drop",
         "go straight down",
         "move downward",
     ),
@@ -160,10 +160,10 @@ SUBJECTS = {
     ("collide", False): (
         "{a} and {b} run into each other",
         "there are {a} and {b}, and they collide",
-        "{a} and {b} move toward each other and collide",
-        "{a} hits {b} and both bounce back",
-        "{a} crashes into {b}",
-        "{a} meets {b}, they collide and part",
+        "{a} and {b} come together and collide",
+        "{a} and {b} hit each other",
+        "{a} and {b} crash",
+        "{a} and {b} meet and collide",
     ),
     ("behind", False): (
         "{a} behind a grey wall",
