@@ -15,10 +15,10 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from sora_jax.condition import Condition
 
 __all__ = ["AnyArray", "Batch", "Clip", "Condition", "Context", "ContextInputs"]
-__all__ += ["TEXT", "Tokens"]
+__all__ += ["PICTURE", "TEXT", "Tokens"]
 
-# The context that captions and prompts are.
-TEXT = "text"
+# The context that captions and prompts are, and that of given pictures.
+TEXT, PICTURE = "text", "picture"
 
 if TYPE_CHECKING:
     AnyArray = Any
@@ -108,11 +108,16 @@ class ContextInputs:
 
     Attributes:
       inputs: of each row, several; for text, the token ids of its captions, or their
-        states where these were cached.
+        states where these were cached; for pictures, groups of p that are read
+        together, as `data.picture_inputs` makes them.
       ids: which of them each video token reads, from 1; 0 reads none.
     """
 
-    inputs: Int[AnyArray, "b s l"] | Float[AnyArray, "b s l d"]
+    inputs: (
+        Int[AnyArray, "b s l"]
+        | Float[AnyArray, "b s l d"]
+        | Float[AnyArray, "b s p h w 3"]
+    )
     ids: Int[AnyArray, "b n"]
 
 

@@ -33,8 +33,12 @@ def small(model):
         model.text, vocabulary=40, width=12, heads=2, head_dim=4, mlp=16, depth=2
     )
     vae = dataclasses.replace(model.vae, encoder_width=4, decoder_width=4)
-    dit = dataclasses.replace(dit, contexts=(("text", text.width),))
-    return dataclasses.replace(model, dit=dit, vae=vae, text=text)
+    contexts, picture = {"text": text.width}, model.picture
+    if picture is not None:
+        picture = dataclasses.replace(picture, width=16, heads=2, mlp=24, depth=2)
+        contexts["picture"] = picture.width
+    dit = dataclasses.replace(dit, contexts=tuple(contexts.items()))
+    return dataclasses.replace(model, dit=dit, vae=vae, text=text, picture=picture)
 
 
 def parameters_of(family, model, name):
@@ -53,8 +57,9 @@ def test_a_family_names_networks_that_it_has(family):
     for model in (*family.models.values(), *([DEFAULT] if family is OURS else [])):
         assert isinstance(model, family.config) and family.summary(model)
         assert family.heads(model) >= 1
-        assert set(family.contexts) == {name for name, _ in model.dit.contexts}
-        assert set(family.contexts.values()) <= set(family.used(model))
+        contexts = {name for name, _ in model.dit.contexts}
+        assert contexts <= set(family.contexts)
+        assert {family.contexts[name] for name in contexts} <= set(family.used(model))
     for layout in family.layouts:
         assert all(spec.table for spec in family.networks.values()), layout.name
         if layout.exporter is not None:

@@ -18,6 +18,7 @@ from sora_jax.families import WAN
 from sora_jax.families.family import TensorFiles
 from sora_jax.families.wan import models
 from sora_jax.models.dit import DiT
+from sora_jax.models.picture_encoder import PictureEncoder
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
 from sora_jax.sampling.model import Model, load
@@ -102,6 +103,9 @@ def test_published_sizes(model):
         "wan21_14b": 14_288_491_584,
         "wan22_5b": 4_999_787_712,
         "wan22_a14b": 14_288_491_584,
+        "wan21_i2v_14b": 16_394_878_784,
+        "wan21_flf2v_14b": 16_394_878_784 + 657_920,
+        "wan22_i2v_a14b": 14_288_901_184,
     }
 
     def count(module, config):
@@ -113,6 +117,8 @@ def test_published_sizes(model):
     vae = {16: 126_892_531, 48: 704_688_668}[model.vae.channels]
     assert count(VAE, model.vae) == vae + statistics
     assert count(TextEncoder, model.text) == 5_680_910_336
+    if model.picture is not None:
+        assert count(PictureEncoder, model.picture) == 630_766_080
 
 
 def test_networks_leave_where_they_do_not_fit_together():

@@ -8,13 +8,13 @@ an override on the command line is checked like any other value.
 from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.dtypes import resolve_dtypes
+from sora_jax.config.encoders import PictureConfig, TextConfig
 from sora_jax.config.finetune import FineTune
 from sora_jax.config.models import (
     AttentionPlan,
     CriticConfig,
     DiTConfig,
     Dtype,
-    TextConfig,
     VAEConfig,
 )
 from sora_jax.config.plain import (
@@ -58,6 +58,7 @@ __all__ = [
     "ModelConfig",
     "OptimConfig",
     "PackingConfig",
+    "PictureConfig",
     "PlaygroundConfig",
     "RULES",
     "RunConfig",

@@ -155,6 +155,9 @@ class DiTConfig:
     position_embedding: bool = False
     # (name, features) of each cross-attention memory.
     contexts: tuple[tuple[str, int], ...] = (("text", 96),)
+    # Learned positions of the picture context: its states in all; 0 without (Wan's
+    # model of first and last frames has them).
+    picture_positions: int = 0
     # What the backward pass recomputes: nothing, everything, all but attention outputs,
     # or all but matmuls.
     remat: Literal["none", "full", "attention", "dots"] = "none"
@@ -173,7 +176,9 @@ class DiTConfig:
             self,
             dict.fromkeys(names, FEATURES)
             | {"depth": LAYERS, "unroll": UNROLL}
-            | {"extra_channels": (0, limits.FEATURES)},
+            | dict.fromkeys(
+                ("extra_channels", "picture_positions"), (0, limits.FEATURES)
+            ),
             (
                 len(self.contexts) <= limits.CONTEXTS
                 and all(
@@ -201,6 +206,11 @@ class DiTConfig:
                 f"latent frames, got {self.patch}",
             ),
             (self.theta > 1, f"dit.theta must be > 1, got {self.theta}"),
+            (
+                not self.picture_positions or "picture" in dict(self.contexts),
+                "dit.picture_positions needs a context 'picture' in dit.contexts, got "
+                f"{quoted(self.contexts)}",
+            ),
         )
 
     @property
@@ -217,49 +227,6 @@ class DiTConfig:
     def extra_features(self) -> int:
         """Conditioning features of a token."""
         return math.prod(self.patch) * self.extra_channels
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TextConfig:
-    """The T5 / umT5 text encoder and its tokenizer."""
-
-    # Pieces of the tokenizer, at least.
-    vocabulary: int = 640
-    # Features of a token.
-    width: int = 96
-    # Layers.
-    depth: int = 2
-    # Attention heads.
-    heads: int = 3
-    # Features of a head.
-    head_dim: int = 32
-    # Hidden features of the gated MLP.
-    mlp: int = 192
-    # Buckets of relative positions.
-    buckets: int = 32
-    # Distance beyond which all positions share a bucket.
-    max_distance: int = 128
-    # Prompts are cut or padded to this many tokens; padding counts as text, as in Wan.
-    pad_to: int = 48
-    # Layers per iteration of the scan over layers (see DiTConfig).
-    unroll: int = 1
-    # Precision of activations (see VAEConfig).
-    dtype: Dtype = "auto"
-
-    def __post_init__(self):
-        names = ("width", "heads", "head_dim", "mlp", "pad_to", "buckets")
-        bounds = {"vocabulary": (2, limits.FEATURES), "max_distance": (2, 2**30)}
-        require_within(
-            "text.",
-            self,
-            dict.fromkeys(names, FEATURES)
-            | {"depth": LAYERS, "unroll": UNROLL}
-            | bounds,
-            (
-                self.buckets >= 4 and self.buckets % 2 == 0,
-                f"text.buckets must be an even number >= 4, got {self.buckets}",
-            ),
-        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

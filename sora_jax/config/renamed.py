@@ -19,6 +19,8 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 # By config type: fields that earlier versions lacked, and what they computed.
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "VAEConfig": {"time_shortcut": "unfold"},
+    "DiTConfig": {"picture_positions": 0},
+    "ModelConfig": {"keyframes": (), "picture": None},
 }
 
 

@@ -9,7 +9,8 @@ from typing import Any
 
 from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
-from sora_jax.config.models import CriticConfig, DiTConfig, TextConfig, VAEConfig
+from sora_jax.config.encoders import TextConfig
+from sora_jax.config.models import CriticConfig, DiTConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.training import FlowConfig, RunConfig
 from sora_jax.config.weights import AdapterConfig, Conditioning

@@ -8,7 +8,8 @@ import re
 from typing import Literal
 
 from sora_jax import limits
-from sora_jax.config.models import DiTConfig, TextConfig, VAEConfig
+from sora_jax.config.encoders import PictureConfig, TextConfig
+from sora_jax.config.models import DiTConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.files import quoted
@@ -88,6 +89,11 @@ class ModelConfig:
     # How given pixels enter: as channels beside the noise, as clean tokens at the
     # beginning, or not at all.
     conditioning: Conditioning
+    # Sets of whole frames, one of which has to be given; -1 is the last. Empty: any
+    # pixels may be given, or none (Wan's image-to-video models need a first frame).
+    keyframes: tuple[tuple[int, ...], ...] = ()
+    # The encoder of the given frames as a context, if the DiT reads one.
+    picture: PictureConfig | None = None
     # Whether the DiT was trained on mid-clip crops, so that it can continue a video in
     # latents instead of through pixels.
     mid_clip: bool = False
@@ -115,8 +121,21 @@ class ModelConfig:
                 f"conditioning must be 'channels' exactly if dit.extra_channels "
                 f"({self.dit.extra_channels}) is not 0, got {self.conditioning!r}",
             ),
+            (
+                not self.keyframes or self.conditioning == "channels",
+                "keyframes must be empty unless conditioning is 'channels', got "
+                f"{self.keyframes} beside {self.conditioning!r}",
+            ),
         )
-        features = dict(self.dit.contexts).get("text")
+        contexts = dict(self.dit.contexts)
+        features, picture = contexts.get("text"), self.picture
+        pictures = contexts.get("picture")
+        require(
+            pictures == (picture and picture.width),
+            "dit.contexts must have a 'picture' of picture.width features exactly if "
+            f"there is a picture encoder, got {pictures} beside "
+            f"{picture and picture.width}",
+        )
         require(
             features == self.text.width and self.dit.channels == self.vae.channels,
             "dit.contexts and dit.channels must be what text.width and vae.channels "

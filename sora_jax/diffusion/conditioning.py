@@ -64,6 +64,13 @@ def prefix_length(mask: Mask) -> int | None:
     return None if mask[count:].any() else count
 
 
+def whole_frames(mask: Mask) -> list[int] | None:
+    """Return which frames are given, if all of them are given whole."""
+    shares = np.asarray(mask).mean(axis=(1, 2))
+    whole = np.flatnonzero(shares == 1).tolist()
+    return whole if len(whole) == np.count_nonzero(shares) else None
+
+
 def draw_mask(rng: np.random.Generator, frames: int, height: int, width: int) -> Mask:
     """Draw the mask of a condition, as tasks build them (never an empty one)."""
     kinds = ["inside", "outside"] if frames == 1 else list(_DRAWN)

@@ -24,6 +24,10 @@ def _no_guess(_: Shapes) -> str:
     return ""
 
 
+def _same_name(name: str) -> str | None:
+    return name
+
+
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class NetworkSpec:
     """A network of a family.
@@ -34,6 +38,7 @@ class NetworkSpec:
       is_used: whether a model of that config has it.
       table: builds the table of its tensors from its sizes and a layout's name.
       constants: parameters stored in a JSON config, not as tensors.
+      canonical: the name of a file's tensor in the table; None if it is ignored.
       aliases: from alternative to canonical tensor names.
       guess: describes which model tensors of these shapes may be, for messages.
     """
@@ -43,6 +48,7 @@ class NetworkSpec:
     is_used: Callable[[Any], bool] = _always
     table: Callable[[Any, str], list[Entry]] | None = None
     constants: tuple[str, ...] = ()
+    canonical: Callable[[str], str | None] = _same_name
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     guess: Callable[[Shapes], str] = _no_guess
 

@@ -14,6 +14,7 @@ from flax import nnx
 from jaxtyping import Array, Float
 
 from sora_jax.config import DiTConfig
+from sora_jax.models.context_embeddings import embedding_of
 from sora_jax.models.dit_attention import KeysValues
 from sora_jax.models.dit_layers import Block, LayerInputs, Levels, Mlp
 from sora_jax.models.dit_stack import run_blocks
@@ -72,7 +73,7 @@ class DiT(nnx.Module):
         )
         self.contexts = nnx.Dict(
             {
-                name: Mlp(features, d, layers.gelu, rngs=rngs, dtype=dtype)
+                name: embedding_of(name, features, config, rngs)
                 for name, features in config.contexts
             }
         )

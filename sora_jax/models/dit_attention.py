@@ -8,7 +8,7 @@ from jaxtyping import Array, Float
 
 from sora_jax.config import DiTConfig
 from sora_jax.nn import layers
-from sora_jax.nn.attention import attention
+from sora_jax.nn.attention import attention, merge_heads, split_heads
 from sora_jax.nn.flash import Meta
 from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.layers import Linear
@@ -108,13 +108,3 @@ class CrossAttention(nnx.Module):
             k, v = memory[name]
             attended += attention(q, k, v, *metas[name], self.attention_plan, mesh_plan)
         return self.out(merge_heads(attended), mesh_plan)
-
-
-def split_heads(x: Float[Array, "b n d"], heads: int) -> Float[Array, "b n k e"]:
-    """Give each head its channels."""
-    return x.reshape(*x.shape[:2], heads, -1)
-
-
-def merge_heads(x: Float[Array, "b n k e"]) -> Float[Array, "b n d"]:
-    """Undo `split_heads`."""
-    return x.reshape(*x.shape[:2], -1)

@@ -171,3 +171,13 @@ def attend(
     weights = jax.nn.softmax(scores, axis=-1)
     weights = jnp.where(mask[:, None], weights, 0.0).astype(v.dtype)
     return jnp.einsum("bknm,bmke->bnke", weights, v)
+
+
+def split_heads(x: Float[Array, "b n d"], heads: int) -> Float[Array, "b n k e"]:
+    """Give each head its channels."""
+    return x.reshape(*x.shape[:2], heads, -1)
+
+
+def merge_heads(x: Float[Array, "b n k e"]) -> Float[Array, "b n d"]:
+    """Undo `split_heads`."""
+    return x.reshape(*x.shape[:2], -1)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
 from sora_jax.sampling.denoising import TOKEN
 from sora_jax.sharding import MeshPlan
-from sora_jax.types import TEXT, Batch, Context, ContextInputs, Tokens
+from sora_jax.types import PICTURE, TEXT, Batch, Context, ContextInputs, Tokens
 
 Axes = tuple[str | None, ...]
 BATCH: Axes = ("batch",)
@@ -65,14 +65,20 @@ def tokens_of(
 def contexts_of(
     config: ModelConfig, rows: int, n: int, mesh_plan: MeshPlan
 ) -> dict[str, Context]:
-    """Build the text context."""
-    length = config.text.pad_to
-    text = Context(
-        states=array(mesh_plan, (rows, length, config.text.width)),
-        segments=array(mesh_plan, (rows, length), jnp.int32),
-        ids=array(mesh_plan, (rows, n), jnp.int32, TOKEN[:2]),
-    )
-    return {TEXT: text}
+    """Build the contexts: text, and perhaps pictures."""
+    lengths = {TEXT: config.text.pad_to}
+    if config.picture is not None:
+        states = config.picture.states
+        lengths[PICTURE] = max(states, config.dit.picture_positions)
+    features = dict(config.dit.contexts)
+    return {
+        name: Context(
+            states=array(mesh_plan, (rows, length, features[name])),
+            segments=array(mesh_plan, (rows, length), jnp.int32),
+            ids=array(mesh_plan, (rows, n), jnp.int32, TOKEN[:2]),
+        )
+        for name, length in lengths.items()
+    }
 
 
 def array(

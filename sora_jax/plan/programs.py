@@ -31,7 +31,7 @@ from sora_jax.nn.precision import compute_dtype
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
-from sora_jax.sampling.request import Request, check_supported
+from sora_jax.sampling.request import Request, check_shape
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit
 from sora_jax.training.step import jitted_train_step
@@ -61,7 +61,8 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     config = resolve_dtypes(config, mesh_plan.platform)
     settings = config.sampling
     request = Request(prompts=("",), settings=settings)
-    check_supported(request, config)
+    if problems := check_shape(settings, config, ("frames",)):
+        raise ValueError("\n".join(problems))
     t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
     rows = 2 if settings.guides(config.boundary is not None) else 1
     n = mesh_plan.round_up(t * h * w, "tokens")

@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Array, Float
 
 from sora_jax.config import ModelConfig
+from sora_jax.data.picture_inputs import picture_input
 from sora_jax.diffusion import conditioning
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec
@@ -37,6 +38,29 @@ def encode_conditions(
     return None, tuple(
         (until, encode_channels(vae, held, mesh_plan)) for until, held in schedule
     )
+
+
+def picture_inputs(
+    config: ModelConfig,
+    conditions: Sequence[Condition],
+    originals: Sequence[Float[np.ndarray, "_ _ 3"]] = (),
+) -> Float[np.ndarray, "b p h w 3"] | None:
+    """Prepare the given frames for the model's picture encoder, if it has one.
+
+    Args:
+      config: of the model.
+      conditions: of each video.
+      originals: the given frames as they were before they were resized.
+    """
+    tower = config.picture
+    if tower is None or not conditions:
+        return None
+    groups = []
+    for condition in conditions:
+        frames = conditioning.whole_frames(np.asarray(condition.mask)) or []
+        shown = originals or [np.asarray(condition.pixels[i]) for i in frames]
+        groups.append(np.stack([picture_input(picture, tower) for picture in shown]))
+    return np.stack(groups)
 
 
 def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:

@@ -84,7 +84,7 @@ def encode_context(
     states, segments = jax.block_until_ready(
         run_context_encoder(
             *nnx.split(encoder),
-            mesh_plan.put(read.inputs, "batch", None, None),
+            mesh_plan.put(read.inputs, "batch", *(None,) * (read.inputs.ndim - 1)),
             mesh_plan=mesh_plan,
         )
     )

@@ -11,7 +11,7 @@ from jaxtyping import Float
 
 from sora_jax import files
 from sora_jax.config import Fit, SamplingConfig
-from sora_jax.data import arrays, footage, mask_files
+from sora_jax.data import arrays, footage, mask_files, pictures
 from sora_jax.data.storyboard import StoryboardFile, read_storyboard
 from sora_jax.data.video import fit, to_float
 from sora_jax.limits import LIMITS, Limits
@@ -77,6 +77,18 @@ class MediaFiles:
             field=self.prefix + field,
             limits=self.limits,
         )
+
+    def original(self, picture: Any, field: str) -> Float[np.ndarray, "h w 3"]:
+        """Read a picture as it is, not resized.
+
+        Raises:
+          ValueError: the file is missing, damaged, no picture, or exceeds the limits.
+        """
+        if not isinstance(picture, str):
+            return picture[0]
+        return pictures.read_image(
+            picture, field=self.prefix + field, limits=self.limits
+        )[0]
 
     def masked_video(
         self, video: Any, mask: Any

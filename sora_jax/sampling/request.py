@@ -21,6 +21,8 @@ class Request:
       settings: shape, solver and guidance.
       condition: given pixels, the same for every video, which are returned unchanged.
         It may have fewer frames than the video.
+      pictures: those of the given frames as they were before they were resized, for a
+        model that reads them as a context too; by default the given frames.
       fading: (strength, condition) pairs of keyframes with a strength below 1, the
         weakest first. Each holds for that first share of the steps, and includes all
         pixels given until then.
@@ -38,6 +40,7 @@ class Request:
     settings: SamplingConfig
     prompts: tuple[str, ...] = ("",)
     condition: Condition | None = None
+    pictures: tuple[np.ndarray, ...] = ()
     fading: tuple[tuple[int | float, Condition], ...] = ()
     source: np.ndarray | None = None
     strength: int | float = 1.0
@@ -91,6 +94,7 @@ def check_supported(request: Request, model: ModelConfig) -> None:
         problems += _check_noise(request, model)
         for _, condition in request.conditions:
             problems += _check_condition(condition, settings, model)
+        problems += _check_keyframes(request, model)
         problems += _check_fading(request, model)
     if problems:
         raise ValueError("\n".join(dict.fromkeys(problems)))
@@ -136,7 +140,8 @@ def _check_window(request: Request, model: ModelConfig) -> list[str]:
     context = request.settings.context
     if context > window:
         return [f"context must be at most the window ({window}), got {context}"]
-    if model.conditioning != "nothing":
+    continues = not model.keyframes or (0,) in model.keyframes
+    if model.conditioning != "nothing" and continues:
         return []
     return [
         f"frames: the model {model.name} makes at most {window} frames and cannot "
@@ -194,6 +199,35 @@ def _check_condition(
                 "channels, such as the default ones"
             )
     return problems
+
+
+def _check_keyframes(request: Request, model: ModelConfig) -> list[str]:
+    """Check that given pixels are among the frames that the model was trained on."""
+    if not model.keyframes:
+        return []
+    frames = request.settings.frames
+    supported = [
+        sorted({frame % frames for frame in frames_of}) for frames_of in model.keyframes
+    ]
+    condition = request.condition
+    given = None if condition is None else conditioning.whole_frames(condition.mask)
+    if condition is not None and given in supported:
+        return []
+    names = " or ".join(
+        " and ".join({0: "the first", -1: "the last"}[frame] for frame in frames_of)
+        for frames_of in model.keyframes
+    )
+    got = "parts of frames"
+    if condition is None:
+        got = "no picture"
+    elif given is not None:
+        got = (
+            f"{len(given)} of {frames} frames" if len(given) > 2 else f"frames {given}"
+        )
+    return [
+        f"condition: the model {model.name} needs {names} frame, whole and no other, "
+        f"got {got}: animate pictures (FILE, FILE@-1), or use weights that take any"
+    ]
 
 
 def _check_fading(request: Request, model: ModelConfig) -> list[str]:

@@ -22,7 +22,14 @@ from sora_jax.data.pipeline import join
 from sora_jax.diffusion import solvers
 from sora_jax.sampling import denoising
 from sora_jax.sampling.request import Request
-from sora_jax.types import AnyArray, Batch, Context, ContextInputs, Tokens
+from sora_jax.types import (
+    PICTURE,
+    AnyArray,
+    Batch,
+    Context,
+    ContextInputs,
+    Tokens,
+)
 from sora_jax.weights.model_weights import Weights
 
 # Wraps a range to show progress in a unit, as in (range, unit) -> range.
@@ -46,6 +53,7 @@ class Window:
       is_mid_clip: whether its first latent is not the single frame that opens a video.
       extras: (share of the steps in which they hold, conditioning channels) pairs, in
         order of the shares; after the last, the channels are zeros.
+      pictures: the given frames, p of each video, for the picture encoder.
       source: latents to start denoising from.
       story: (latent frame, prompt) of each stretch of time, from 0 on; None is the
         video's own prompt.
@@ -56,8 +64,16 @@ class Window:
     prefix: Float[AnyArray, "b _ h w z"] | None = None
     is_mid_clip: bool = False
     extras: tuple[tuple[int | float, Float[np.ndarray, "b t h w q"]], ...] = ()
+    pictures: Float[np.ndarray, "b p h2 w2 3"] | None = None
     source: Float[AnyArray, "t h w z"] | None = None
     story: tuple[tuple[int, str | None], ...] = ((0, None),)
+
+
+def with_pictures(row: Batch, pictures: Float[np.ndarray, "p h w 3"]) -> Batch:
+    """Let all tokens of a row read a group of pictures."""
+    ids = (np.asarray(row.tokens.segments) > 0).astype(np.int32)
+    read = ContextInputs(inputs=pictures[None, None], ids=ids)
+    return dataclasses.replace(row, contexts={**row.contexts, PICTURE: read})
 
 
 class PromptCache:
@@ -246,7 +262,10 @@ class WindowSampler:
                 captions=np.stack([encode(text, pad_to) for text in texts]),
                 caption_ids=np.repeat(stretch, per_frame).astype(np.int32),
             )
-            rows.append(pack_row([sample], room, self.captions, pad_to))
+            row = pack_row([sample], room, self.captions, pad_to)
+            if window.pictures is not None:
+                row = with_pictures(row, window.pictures[number % len(prompts)])
+            rows.append(row)
         return join(rows)
 
     def with_channels(

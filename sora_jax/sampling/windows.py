@@ -111,6 +111,9 @@ def sample_in_latents(
         for until, condition in request.conditions
     ]
     prefix, extras = condition_encoding.encode_conditions(weights, schedule)
+    pictures = condition_encoding.picture_inputs(
+        weights.config, schedule[-1][1] if schedule else (), request.pictures
+    )
     source = None
     if request.source is not None:
         source = codec.encode(weights.vae, request.source[None], weights.mesh_plan)[0]
@@ -126,6 +129,7 @@ def sample_in_latents(
             prefix=prefix,
             is_mid_clip=start > 0,
             extras=extras,
+            pictures=pictures,
             source=None if source is None else source[start:stop],
             story=window_story(request, windows[number], weights.config),
         )
@@ -164,6 +168,11 @@ def sample_through_pixels(
             frames=stop - start,
             prefix=prefix,
             extras=extras,
+            pictures=condition_encoding.picture_inputs(
+                weights.config,
+                conditions if is_given else (),
+                () if last is not None else request.pictures[:1],
+            ),
             source=source,
             story=window_story(request, windows[number], weights.config),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Callable
 from typing import Annotated
 
 import jax.numpy as jnp
@@ -45,15 +46,30 @@ class StoredTensor:
         return math.prod(self.shape) * self.numpy_dtype.itemsize
 
 
-def read_headers(paths: list[epath.Path]) -> dict[str, StoredTensor]:
+def same_name(name: str) -> str | None:
+    """Keep a tensor's name."""
+    return name
+
+
+def read_headers(
+    paths: list[epath.Path],
+    canonical: Callable[[str], str | None] = same_name,
+) -> dict[str, StoredTensor]:
     """Return the tensors of files by name; reads only the headers.
+
+    Args:
+      paths: the files.
+      canonical: the name to return a tensor by; None ignores it.
 
     Raises:
       ValueError: a file is damaged, or has tensors of an unsupported dtype.
     """
     found: dict[str, StoredTensor] = {}
     for path in paths:
-        for name, tensor in tensors_in(path).items():
+        for written, tensor in tensors_in(path).items():
+            name = canonical(written)
+            if name is None:
+                continue
             if name in found:
                 raise ValueError(
                     f"tensor {name!r} is in {found[name].file} and in {path}: keep "

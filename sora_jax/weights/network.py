@@ -141,7 +141,7 @@ def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTenso
     Raises:
       ValueError: the shapes of a tensor and its alias differ.
     """
-    stored = headers.read_headers(shards.find_files(files))
+    stored = headers.read_headers(shards.find_files(files), spec.canonical)
     for alias, name in spec.aliases.items():
         if alias not in stored:
             continue

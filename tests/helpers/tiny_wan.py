@@ -6,10 +6,11 @@ import shutil
 
 import safetensors.numpy
 
-from sora_jax.config import SamplingConfig
+from sora_jax.config import PictureConfig, SamplingConfig
 from sora_jax.families import WAN
 from sora_jax.families.wan import models
 from sora_jax.models.dit import DiT
+from sora_jax.models.picture_encoder import PictureEncoder
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import train_tokenizer
 from sora_jax.models.vae import VAE
@@ -47,6 +48,40 @@ def two_experts(text_config):
     )
 
 
+# Two heads of CLIP's 80 features, and 5 states of a picture.
+PICTURE = PictureConfig(width=160, depth=2, heads=2, mlp=32, size=28)
+
+
+def animates(two, published):
+    """A small model of the kind of a published one that animates pictures."""
+    contexts = [("text", two.config.text.width)]
+    if published.picture is not None:
+        contexts.append(("picture", PICTURE.width))
+    sampling = two.config.sampling
+    config = dataclasses.replace(
+        two.config,
+        name=published.name,
+        dit=dataclasses.replace(
+            two.config.dit,
+            extra_channels=20,
+            contexts=tuple(contexts),
+            picture_positions=10 if published.dit.picture_positions else 0,
+        ),
+        sampling=dataclasses.replace(sampling, context=published.sampling.context),
+        conditioning="channels",
+        keyframes=published.keyframes,
+        picture=published.picture and PICTURE,
+        boundary=published.boundary,
+    )
+    networks = {name: two.networks[name] for name in ("vae", "text_encoder")}
+    networks["dit"] = make(DiT, config.dit, seed=2)
+    if config.boundary is not None:
+        networks["dit_low"] = make(DiT, config.dit, seed=3)
+    if config.picture is not None:
+        networks["picture_encoder"] = make(PictureEncoder, config.picture)
+    return weights_in_memory(config, two.tokenizer, family=WAN, **networks)
+
+
 def one_expert(two):
     """The same model with the first of its experts alone."""
     loaders = {**two.networks.loaders}
@@ -58,7 +93,7 @@ def one_expert(two):
     )
 
 
-def lay_out(tiny, exported, path):
+def lay_out(tiny, exported, path, model_type="t2v"):
     """The same model as its publishers would lay it out."""
 
     def write(name, file):
@@ -71,18 +106,23 @@ def lay_out(tiny, exported, path):
     dit = tiny.config.dit
     told = {
         "_class_name": "WanModel",
-        "model_type": "t2v",
+        "model_type": model_type,
         "dim": dit.width,
         "ffn_dim": dit.mlp,
         "freq_dim": dit.time_features,
-        "in_dim": 16,
+        "in_dim": 16 + dit.extra_channels,
         "num_heads": dit.heads,
         "num_layers": dit.depth,
         "out_dim": 16,
     }
-    for name, folder in (("dit", "high_noise_model"), ("dit_low", "low_noise_model")):
+    folders = {"dit": "high_noise_model", "dit_low": "low_noise_model"}
+    if tiny.config.boundary is None:
+        folders = {"dit": "."}
+    for name, folder in folders.items():
         write(name, path / folder / "diffusion_pytorch_model.safetensors")
         (path / folder / "config.json").write_text(json.dumps(told))
+    if tiny.config.picture is not None:
+        write("picture_encoder", path / "models_clip_vit-h.safetensors")
     write("vae", path / "Wan2.1_VAE.safetensors")
     write("text_encoder", path / "models_t5_umt5-xxl-enc-bf16.safetensors")
     tokenizer = path / "google" / "umt5-xxl" / "spiece.model"

@@ -18,7 +18,14 @@ with warnings.catch_warnings():
         WanTransformer3DModel,
     )
     from diffusers.pipelines.wan.pipeline_wan import prompt_clean
-    from transformers import AutoTokenizer, UMT5Config, UMT5EncoderModel
+    from transformers import (
+        AutoTokenizer,
+        CLIPImageProcessor,
+        CLIPVisionConfig,
+        CLIPVisionModel,
+        UMT5Config,
+        UMT5EncoderModel,
+    )
 
     __all__ = ["WanImageToVideoPipeline", "WanPipeline", "prompt_clean"]
 
@@ -61,6 +68,11 @@ VAE_22 = {
     "scale_factor_spatial": 16,
     **statistics(Z_22),
 }
+IMAGE_WIDTH, IMAGE_SIDE = 16, 28
+# Of the transformers that read pictures as a context: 4 patches and a class token each.
+READS_PICTURES = {"image_dim": IMAGE_WIDTH, "added_kv_proj_dim": 48}
+READS_TWO = {**READS_PICTURES, "pos_embed_seq_len": 10}
+CONTEXTS = {"i2v": READS_PICTURES, "flf2v": READS_TWO}
 # kind: (pipeline, VAE, latent channels, extra channels of the transformer, options)
 KINDS = {
     "t2v": (WanPipeline, VAE_21, Z_21, 0, {}),
@@ -69,8 +81,18 @@ KINDS = {
     # An image enters as a clean token, or as channels beside the noise.
     "image": (WanImageToVideoPipeline, VAE_22, Z_22, 0, {"expand_timesteps": True}),
     "channels": (WanImageToVideoPipeline, VAE_21, Z_21, 4 + Z_21, {}),
+    "i2v": (WanImageToVideoPipeline, VAE_21, Z_21, 4 + Z_21, {}),
+    "flf2v": (WanImageToVideoPipeline, VAE_21, Z_21, 4 + Z_21, {}),
+    "i2v_a14b": (
+        WanImageToVideoPipeline,
+        VAE_21,
+        Z_21,
+        4 + Z_21,
+        {"boundary_ratio": 0.9},
+    ),
 }
-TEXT_KINDS, IMAGE_KINDS = ("t2v", "ti2v", "a14b"), ("image", "channels")
+TEXT_KINDS = ("t2v", "ti2v", "a14b")
+IMAGE_KINDS = ("image", "channels", "i2v", "flf2v", "i2v_a14b")
 
 
 def randomized(module, seed):
@@ -87,7 +109,7 @@ def randomized(module, seed):
     return module.eval()
 
 
-def transformer(channels, extra=0, seed=0):
+def transformer(channels, extra=0, seed=0, **contexts):
     return randomized(
         WanTransformer3DModel(
             num_attention_heads=2,
@@ -100,6 +122,7 @@ def transformer(channels, extra=0, seed=0):
             num_layers=3,
             qk_norm="rms_norm_across_heads",
             cross_attn_norm=True,
+            **contexts,
         ),
         seed,
     )
@@ -107,6 +130,27 @@ def transformer(channels, extra=0, seed=0):
 
 def vae(config):
     return randomized(AutoencoderKLWan(**config), 2)
+
+
+def image_encoder():
+    config = CLIPVisionConfig(
+        hidden_size=IMAGE_WIDTH,
+        intermediate_size=24,
+        projection_dim=8,
+        num_hidden_layers=3,
+        num_attention_heads=2,
+        image_size=IMAGE_SIDE,
+        patch_size=14,
+        hidden_act="gelu",
+    )
+    return randomized(CLIPVisionModel(config), 4)
+
+
+def image_processor():
+    side = IMAGE_SIDE
+    return CLIPImageProcessor(
+        size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+    )
 
 
 def text_encoder(vocabulary):
@@ -177,14 +221,19 @@ def pipeline(kind, model):
     build, vae_config, channels, extra, options = KINDS[kind]
     tokenize = theirs(model)
     two = "boundary_ratio" in options
+    contexts = CONTEXTS.get(kind, {})
     if build is WanImageToVideoPipeline:
-        options = {**options, "image_encoder": None, "image_processor": None}
+        options = {
+            **options,
+            "image_encoder": image_encoder() if contexts else None,
+            "image_processor": image_processor() if contexts else None,
+        }
     return build(
         tokenizer=tokenize,
         text_encoder=text_encoder(600),
         vae=vae(vae_config),
         scheduler=scheduler(3.0),
-        transformer=transformer(channels, extra, seed=0),
+        transformer=transformer(channels, extra, seed=0, **contexts),
         transformer_2=transformer(channels, extra, seed=1) if two else None,
         **options,
     )

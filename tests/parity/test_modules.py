@@ -9,8 +9,12 @@ import pytest
 import torch
 from etils import epath
 from flax import nnx
+from PIL import Image
 
+from sora_jax.config import PictureConfig
 from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.data.picture_inputs import DEVIATION, MEAN, picture_input
+from sora_jax.data.video import to_float
 from sora_jax.families import WAN
 from sora_jax.families.family import TensorFiles
 from sora_jax.families.wan import network_json
@@ -86,6 +90,39 @@ def test_transformer(extra, per_token, tmp_path):
     assert error(got, channels_last(expected.detach())[0]) < CLOSE
     gradient = jax.jit(jax.grad(weighed))(latents)
     assert error(gradient, channels_last(inputs.grad)[0]) < GRADIENT
+
+
+def test_picture_encoder(tmp_path):
+    """The states before the last layer, of pictures one by one and in a group."""
+    theirs = reference.image_encoder()
+    config = network_json.picture_config(theirs.config.to_dict())
+    ours = load("picture_encoder", theirs, config, tmp_path)
+    pixels = np.random.default_rng(0).normal(size=(2, 28, 28, 3)).astype(np.float32)
+    inputs = torch.tensor(np.moveaxis(pixels, -1, 1))
+    with torch.no_grad():
+        expected = theirs(inputs, output_hidden_states=True).hidden_states[-2]
+    assert error(jax.jit(ours)(pixels), expected) < CLOSE
+    states, segments = ours.encode(jnp.asarray(pixels)[None, None])
+    assert error(states[0], expected.reshape(10, -1)) < CLOSE
+    assert segments.tolist() == [[1] * 10]
+
+
+@pytest.mark.parametrize("shape", [(40, 60), (300, 90), (28, 28), (9, 50)])
+def test_pictures_are_resized_as_by_the_publishers_of_a_layout(shape):
+    pixels = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    picture, tower = to_float(pixels), PictureConfig(size=28)
+    theirs = reference.image_processor()(Image.fromarray(pixels)).pixel_values[0]
+    got = picture_input(picture, tower)
+    np.testing.assert_allclose(got, channels_last(theirs[None])[0], atol=1e-4)
+    squashed = torch.nn.functional.interpolate(
+        torch.tensor(np.moveaxis(picture, -1, 0))[None],
+        size=(28, 28),
+        mode="bicubic",
+        align_corners=False,
+    )
+    expected = (channels_last(squashed)[0] / 2 + 0.5 - MEAN) / DEVIATION
+    got = picture_input(picture, dataclasses.replace(tower, fit="squash"))
+    np.testing.assert_allclose(got, expected, atol=1e-4)
 
 
 def test_transformer_drifts_less_in_bfloat16(tmp_path, capsys):

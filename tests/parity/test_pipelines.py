@@ -9,10 +9,11 @@ from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from PIL import Image
 
 from sora_jax.data import video
-from sora_jax.diffusion import conditioning, solvers
+from sora_jax.diffusion import solvers
 from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.sampling.model import load
+from sora_jax.sampling.tasks import Keyframe
 from tests.parity import reference
 from tests.parity.reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 
@@ -71,18 +72,26 @@ def test_whole_pipeline(folder):
     assert psnr((made + 1) / 2, theirs) > 50
 
 
-def test_a_picture_comes_to_life(image_folder, tmp_path):
-    model = load(image_folder)
+@pytest.mark.parametrize("count", [1, 2])
+def test_pictures_come_to_life(image_folder, count):
+    kind, folder = image_folder
+    if count not in {"flf2v": (2,), "i2v_a14b": (1, 2)}.get(kind, (1,)):
+        pytest.skip(f"{kind} takes another number of pictures")
+    model = load(folder)
     noise = noise_of(model, ASKED["frames"], ASKED["size"])
-    pixels = np.random.default_rng(0).integers(0, 256, (64, 96, 3), np.uint8)
-    picture = Image.fromarray(pixels)
-    shape = (ASKED["frames"], *ASKED["size"])
-    clip = np.zeros((*shape, 3), np.float32)
-    clip[0] = video.to_float(pixels)
-    condition = conditioning.grey_out(clip, conditioning.given_frames_mask(*shape, [0]))
-    made = model.generate(PROMPT, condition=condition, init_noise=noise, **ASKED)
+    rng = np.random.default_rng(0)
+    pictures = rng.integers(0, 256, (2, 64, 96, 3), np.uint8)[:count]
+    at = [0, ASKED["frames"] - 1][:count]
+    keyframes = [
+        Keyframe(frame=i, picture=video.to_float(x)[None])
+        for i, x in zip(at, pictures, strict=True)
+    ]
+    made = model.animate(keyframes, PROMPT, init_noise=noise, **ASKED)
     # What is known comes back as it was; theirs shows it through the VAE.
-    np.testing.assert_array_equal(made[0, 0], clip[0])
-    pipeline = reference.WanImageToVideoPipeline.from_pretrained(image_folder)
-    theirs = theirs_of(pipeline, noise, image=picture)
-    assert psnr((made[:, 1:] + 1) / 2, theirs[:, 1:]) > 50
+    np.testing.assert_array_equal(made[at], video.to_float(pictures))
+    pipeline = reference.WanImageToVideoPipeline.from_pretrained(folder)
+    first, *last = map(Image.fromarray, pictures)
+    options = {"last_image": last[0]} if last else {}
+    theirs = theirs_of(pipeline, noise, image=first, **options)[0]
+    new = [i for i in range(ASKED["frames"]) if i not in at]
+    assert psnr((made[new] + 1) / 2, theirs[new]) > 50

@@ -17,6 +17,7 @@ from sora_jax.families.table import (
     patches,
 )
 from sora_jax.families.wan.layouts import LAYOUTS
+from sora_jax.types import PICTURE, TEXT
 
 # (our module, its name in diffusers' layout, its name in the original layout)
 OUTER = (
@@ -34,6 +35,16 @@ OUTER = (
     ),
     ("head", "proj_out", "head.head"),
 )
+# The embedding of a picture context.
+PICTURE_LINEARS = (
+    ("up", "ff.net.0.proj", "proj.1"),
+    ("down", "ff.net.2", "proj.3"),
+)
+PICTURE_NORMS = (("norm_in", "norm1", "proj.0"), ("norm_out", "norm2", "proj.4"))
+PICTURE_EMBEDDING = ("condition_embedder.image_embedder", "img_emb")
+PICTURE_POSITIONS = ("pos_embed", "emb_pos")
+PICTURE_KV = (("add_k_proj", "add_v_proj"), ("k_img", "v_img"))
+PICTURE_NORM = ("norm_added_k", "norm_k_img")
 INNER = (
     ("self_attention/out", "attn1.to_out.0", "self_attn.o"),
     ("cross_attention/query", "attn2.to_q", "cross_attn.q"),
@@ -53,7 +64,7 @@ def dit_table(config: DiTConfig, layout: str = "diffusers") -> list[Entry]:
     """Every tensor of a Wan transformer of these sizes.
 
     Args:
-      config: the transformer, whose one context is text.
+      config: the transformer, whose contexts are text and perhaps pictures.
       layout: "diffusers" or "original".
     """
     which = LAYOUTS.index(layout)
@@ -69,8 +80,29 @@ def dit_table(config: DiTConfig, layout: str = "diffusers") -> list[Entry]:
     ]
     for path, *names in OUTER:
         entries += linear(names[which], path)
+    if PICTURE in dict(config.contexts):
+        entries += picture_embedding(config, which)
     for layer in range(config.depth):
         entries += block_entries(config, layer, which)
+    return entries
+
+
+def picture_embedding(config: DiTConfig, which: int) -> list[Entry]:
+    """The tensors of the embedding of pictures."""
+    outer, path = PICTURE_EMBEDDING[which], "contexts/picture"
+    entries = []
+    for ours, *names in PICTURE_LINEARS:
+        entries += linear(f"{outer}.{names[which]}", f"{path}/{ours}")
+    for ours, *names in PICTURE_NORMS:
+        entries += norm(f"{outer}.{names[which]}", f"{path}/{ours}")
+    if config.picture_positions:
+        entries.append(
+            Entry(
+                name=f"{outer}.{PICTURE_POSITIONS[which]}",
+                path=f"{path}/positions",
+                transform=FIRST_OF_ONE,
+            )
+        )
     return entries
 
 
@@ -100,20 +132,28 @@ def block_entries(config: DiTConfig, layer: int, which: int) -> list[Entry]:
             weight=chain(turned, LINEAR) if is_turned else LINEAR,
             bias=turned if is_turned else SAME,
         )
-    for part, projection in enumerate(projections[1:]):
-        entries += linear(
-            f"{block}.{cross_name}.{projection}",
-            "blocks/cross_attention/kv/text",
-            at,
-            part,
-        )
-    for name, path, transform in (
+    keys_values: dict[str, tuple[tuple[str, ...], str]] = {
+        TEXT: (projections[1:], "norm_k")
+    }
+    if PICTURE in dict(config.contexts):
+        keys_values[PICTURE] = (PICTURE_KV[which], PICTURE_NORM[which])
+    norms = [
         (f"{self_name}.norm_q", "self_attention/norm_q", turned),
         (f"{self_name}.norm_k", "self_attention/norm_k", turned),
         (f"{cross_name}.norm_q", "cross_attention/norm_q", SAME),
-        (f"{cross_name}.norm_k", "cross_attention/norm_k/text", SAME),
         (NORM_CROSS[which], "norm_cross", SAME),
-    ):
+    ]
+    for context, (parts, norm_k) in keys_values.items():
+        for part, projection in enumerate(parts):
+            entries += linear(
+                f"{block}.{cross_name}.{projection}",
+                f"blocks/cross_attention/kv/{context}",
+                at,
+                part,
+            )
+        path = f"cross_attention/norm_k/{context}"
+        norms.append((f"{cross_name}.{norm_k}", path, SAME))
+    for name, path, transform in norms:
         entries.append(
             Entry(
                 name=f"{block}.{name}.weight",
@@ -156,4 +196,12 @@ def linear(
             index=(*at, *inside),
             transform=bias,
         ),
+    ]
+
+
+def norm(name: str, path: str) -> list[Entry]:
+    """Scale and bias of a layer norm."""
+    return [
+        Entry(name=f"{name}.weight", path=f"{path}/scale", transform=SAME),
+        Entry(name=f"{name}.bias", path=f"{path}/bias", transform=SAME),
     ]

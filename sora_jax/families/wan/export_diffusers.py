@@ -15,12 +15,14 @@ from flax import nnx
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.families.family import Exporter
 from sora_jax.families.wan import network_json, scheduler
-from sora_jax.families.wan.layouts import DIT_LOW
+from sora_jax.families.wan.layouts import DIT_LOW, PICTURE_ENCODER
 from sora_jax.families.wan.tokenizer_json import tokenizer_files
 from sora_jax.models.dit import DiT
+from sora_jax.models.picture_encoder import PictureEncoder
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.types import PICTURE, TEXT
 
 INDEX = "model_index.json"
 # The file with fields that diffusers lacks, in exported folders.
@@ -31,6 +33,7 @@ NETWORKS = {
     "dit": ("transformer", "diffusion_pytorch_model"),
     DIT_LOW: ("transformer_2", "diffusion_pytorch_model"),
     "vae": ("vae", "diffusion_pytorch_model"),
+    PICTURE_ENCODER: ("image_encoder", "model"),
 }
 CLASSES = {
     "text_encoder": ["transformers", "UMT5EncoderModel"],
@@ -40,6 +43,13 @@ CLASSES = {
 }
 
 
+PICTURE_CLASSES = {
+    "image_encoder": ["transformers", "CLIPVisionModel"],
+    "image_processor": ["transformers", "CLIPImageProcessor"],
+}
+NONE = [None, None]
+
+
 def problems(config: ModelConfig) -> list[str]:
     """List what Wan's classes cannot express."""
     found = [
@@ -47,9 +57,11 @@ def problems(config: ModelConfig) -> list[str]:
         for section in ("dit", "vae", "text")
         for line in network_json.problems_for_wan(section, getattr(config, section))
     ]
-    names = [name for name, _ in config.dit.contexts]
-    if names != ["text"]:
-        found.append(f"dit.contexts must be text alone, got {names}")
+    names = {name for name, _ in config.dit.contexts}
+    if names - {PICTURE} != {TEXT}:
+        found.append(
+            f"dit.contexts must be text, and perhaps picture, got {sorted(names)}"
+        )
     if config.vae.shortcuts and len(set(config.vae.multipliers[-2:])) > 1:
         found.append(
             "vae.multipliers must end in two equal ones for Wan's shortcuts, got "
@@ -65,22 +77,30 @@ def files(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
     contents, tokenizer_class = tokenizer_files(tokenizer, config.text.pad_to)
     scheduler_class, told = scheduler_json(config.sampling)
     extras = {"name": config.name, "fps": config.fps, "mid_clip": config.mid_clip}
+    extras["keyframes"] = config.keyframes
     extras["sampling"] = dataclasses.asdict(config.sampling)
+    pictures = {}
+    if config.picture is not None:
+        path = "image_processor/preprocessor_config.json"
+        pictures[path] = network_json.processor_json(config.picture)
     return {
         **{f"tokenizer/{name}": content for name, content in contents.items()},
+        **pictures,
         "scheduler/scheduler_config.json": told,
         EXTRAS: extras,
         INDEX: index_json(config, tokenizer_class, scheduler_class),
     }
 
 
-def config_json(module: VAE | DiT | TextEncoder) -> dict[str, Any]:
+def config_json(module: VAE | DiT | TextEncoder | PictureEncoder) -> dict[str, Any]:
     """Return the config of a network for Wan's classes."""
     if isinstance(module, VAE):
         mean, std = decimals(module.latent_mean), decimals(module.latent_std)
         return network_json.vae_json(module.config, mean, std)
     if isinstance(module, DiT):
         return network_json.dit_json(module.config)
+    if isinstance(module, PictureEncoder):
+        return network_json.picture_json(module.config)
     return network_json.text_json(module.config)
 
 
@@ -122,9 +142,11 @@ def index_json(
         **CLASSES,
     }
     if config.boundary is None:
-        index["transformer_2"] = [None, None]
+        index["transformer_2"] = NONE
     if from_image:
-        index |= {"image_encoder": [None, None], "image_processor": [None, None]}
+        index |= dict.fromkeys(PICTURE_CLASSES, NONE)
+        if config.picture is not None:
+            index |= PICTURE_CLASSES
     return index
 
 

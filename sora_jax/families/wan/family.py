@@ -1,4 +1,4 @@
-"""Wan 2.1 and 2.2: text to video, text and image to video, one or two transformers."""
+"""Wan 2.1 and 2.2: text to video and image to video, one or two transformers."""
 
 from __future__ import annotations
 
@@ -7,13 +7,15 @@ from sora_jax.families.family import Family, NetworkSpec
 from sora_jax.families.ours import summary
 from sora_jax.families.wan import layout_diffusers, layout_original, models
 from sora_jax.families.wan.dit_table import dit_table
-from sora_jax.families.wan.layouts import DIT_LOW, guess_model
+from sora_jax.families.wan.layouts import DIT_LOW, PICTURE_ENCODER, guess_model
+from sora_jax.families.wan.picture_table import canonical_name, picture_table
 from sora_jax.families.wan.text_table import ALIASES, text_table
 from sora_jax.families.wan.vae_table import CONSTANTS, vae_table
 from sora_jax.models.dit import DiT
+from sora_jax.models.picture_encoder import PictureEncoder
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
-from sora_jax.types import TEXT
+from sora_jax.types import PICTURE, TEXT
 
 
 def expert_at(config: ModelConfig, time: float) -> str:
@@ -42,8 +44,15 @@ WAN = Family(
         "text_encoder": NetworkSpec(
             module=TextEncoder, config="text", table=text_table, aliases=ALIASES
         ),
+        PICTURE_ENCODER: NetworkSpec(
+            module=PictureEncoder,
+            config="picture",
+            is_used=lambda config: config.picture is not None,
+            table=picture_table,
+            canonical=canonical_name,
+        ),
     },
-    contexts={TEXT: "text_encoder"},
+    contexts={TEXT: "text_encoder", PICTURE: PICTURE_ENCODER},
     experts=expert_at,
     layouts=(layout_diffusers.LAYOUT, layout_original.LAYOUT),
     models=models.MODELS,

@@ -35,6 +35,9 @@ class Transformer(msgspec.Struct):
     num_layers: Layers
     freq_dim: Features
     text_dim: Features
+    image_dim: Features | None = None
+    added_kv_proj_dim: Features | None = None
+    pos_embed_seq_len: Features | None = None
 
 
 class VAE(msgspec.Struct):
@@ -65,6 +68,17 @@ class Text(msgspec.Struct):
     relative_attention_max_distance: Features
 
 
+class Picture(msgspec.Struct):
+    """`image_encoder/config.json` of diffusers' layout."""
+
+    hidden_size: Features
+    num_hidden_layers: Layers
+    num_attention_heads: Features
+    intermediate_size: Features
+    patch_size: Features
+    image_size: Features
+
+
 class Pipeline(msgspec.Struct):
     """`model_index.json` of diffusers' layout."""
 
@@ -79,6 +93,8 @@ class Extras(msgspec.Struct):
     fps: Annotated[float, Meta(gt=0, le=limits.NUMBER)] | None
     mid_clip: bool
     sampling: dict[str, Any]
+    # Empty in folders of earlier versions, whose models took any pixels.
+    keyframes: tuple[tuple[int, ...], ...] = ()
 
 
 class Tokenizing(msgspec.Struct):

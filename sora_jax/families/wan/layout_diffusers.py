@@ -12,6 +12,7 @@ from sora_jax import files
 from sora_jax.config import (
     DiTConfig,
     ModelConfig,
+    PictureConfig,
     SamplingConfig,
     TextConfig,
     VAEConfig,
@@ -20,7 +21,12 @@ from sora_jax.config import (
 )
 from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
 from sora_jax.families.wan import export_diffusers, json_fields, models, network_json
-from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
+from sora_jax.families.wan.layouts import (
+    COPY,
+    DIT_LOW,
+    PICTURE_ENCODER,
+    conditioning_of,
+)
 from sora_jax.families.wan.scheduler import scheduling
 from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
@@ -56,12 +62,22 @@ def pipeline(index: Mapping[str, Any]) -> json_fields.Pipeline:
 
 def locate(where: epath.Path) -> dict[str, TensorFiles]:
     """Locate the files of each network."""
-    two = pipeline(read_index(where)).boundary_ratio is not None
+    index = read_index(where)
+    absent = set()
+    if pipeline(index).boundary_ratio is None:
+        absent.add(DIT_LOW)
+    if not has_picture_encoder(index):
+        absent.add(PICTURE_ENCODER)
     return {
         name: TensorFiles(folder=where / folder)
         for name, (folder, _) in export_diffusers.NETWORKS.items()
-        if two or name != DIT_LOW
+        if name not in absent
     }
+
+
+def has_picture_encoder(index: Mapping[str, Any]) -> bool:
+    """Return whether a pipeline has a vision tower: null, or [null, null], is none."""
+    return any(index.get("image_encoder") or ())
 
 
 def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
@@ -75,7 +91,10 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     vae_json = read_config(where, "vae")
     vae = network_json.vae_config(vae_json)
     dit = network_json.dit_config(read_config(where, "transformer"), vae.channels)
-    config = model_config(where, index, vae, dit)
+    picture = None
+    if has_picture_encoder(index):
+        picture = network_json.picture_config(read_config(where, "image_encoder"))
+    config = model_config(where, index, vae, dit, picture)
     if config.boundary is not None:
         second = read_config(where, "transformer_2")
         if network_json.dit_config(second, vae.channels) != dit:
@@ -91,7 +110,11 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
 
 
 def model_config(
-    where: epath.Path, index: Mapping[str, Any], vae: VAEConfig, dit: DiTConfig
+    where: epath.Path,
+    index: Mapping[str, Any],
+    vae: VAEConfig,
+    dit: DiTConfig,
+    picture: PictureConfig | None,
 ) -> ModelConfig:
     """Build the model's config, with the folder's or the publisher's defaults."""
     told = pipeline(index)
@@ -100,10 +123,12 @@ def model_config(
     closest = models.closest(dit, conditioning, boundary)
     name = closest.name if closest.dit == dit else where.name
     sampling, fps, mid_clip = closest.sampling, closest.fps, False
+    keyframes = models.keyframes_of(dit)
     if (where / export_diffusers.EXTRAS).exists():
         extras = read_extras(where)
         sampling = from_json(SamplingConfig, extras.sampling, whole=True)
         name, fps, mid_clip = extras.name, extras.fps, extras.mid_clip
+        keyframes = extras.keyframes
     # A changed scheduler in an exported folder takes precedence.
     sampling = dataclasses.replace(sampling, **scheduling(where, index))
     return ModelConfig(
@@ -114,6 +139,8 @@ def model_config(
         sampling=sampling,
         fps=fps,
         conditioning=conditioning,
+        keyframes=keyframes,
+        picture=picture,
         mid_clip=mid_clip,
         boundary=boundary,
     )

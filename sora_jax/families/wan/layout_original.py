@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -16,18 +17,31 @@ from typing import Any
 from etils import epath
 
 from sora_jax import files, limits
-from sora_jax.config import DiTConfig, ModelConfig, TextConfig, VAEConfig
+from sora_jax.config import (
+    DiTConfig,
+    ModelConfig,
+    PictureConfig,
+    TextConfig,
+    VAEConfig,
+)
 from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
 from sora_jax.families.wan import json_fields, models, network_json
-from sora_jax.families.wan.layouts import COPY, DIT_LOW, conditioning_of
+from sora_jax.families.wan.layouts import (
+    COPY,
+    DIT_LOW,
+    PICTURE_ENCODER,
+    conditioning_of,
+)
 from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
 
 HIGH, LOW = "high_noise_model", "low_noise_model"
 TRANSFORMER = "diffusion_pytorch_model"
-TEXT, VAE = "models_t5_*", "*VAE*"
+TEXT, VAE, CLIP = "models_t5_*", "*VAE*", "models_clip_*"
+KINDS = ("t2v", "ti2v", "i2v", "flf2v")
 # Required values of a transformer's config, if present.
 FIXED = {"eps": 1e-6, "qk_norm": True, "cross_attn_norm": True}
+HEAD = models.CLIP_H.width // models.CLIP_H.heads  # features of a head of CLIP
 TOKENIZER = ("google", "umt5-xxl", "spiece.model")
 
 
@@ -50,7 +64,15 @@ def locate(where: epath.Path) -> dict[str, TensorFiles]:
     }
     if two:
         found[DIT_LOW] = TensorFiles(folder=where / LOW, begins=TRANSFORMER)
+    elif told_of(first).model_type in ("i2v", "flf2v"):  # of Wan 2.1
+        found[PICTURE_ENCODER] = TensorFiles(folder=where, begins=CLIP, single=True)
     return found
+
+
+def told_of(folder: epath.Path) -> json_fields.Original:
+    """Parse the config of a transformer."""
+    data = read_json(folder / "config.json", COPY)
+    return json_fields.parse_fields("transformer", data, json_fields.Original)
 
 
 def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
@@ -63,9 +85,12 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     first = where / HIGH if two else where
     data = read_json(first / "config.json", COPY)
     vae = vae_sizes(shapes["vae"])
-    told = json_fields.parse_fields("transformer", data, json_fields.Original)
+    told = told_of(first)
     text = text_sizes(shapes["text_encoder"], told.text_len)
-    dit = dit_config(data, text.width)
+    picture = None
+    if PICTURE_ENCODER in shapes:
+        picture = picture_sizes(shapes[PICTURE_ENCODER])
+    dit = dit_config(data, text.width, picture)
     conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
     closest = models.closest(dit, conditioning, 0.5 if two else None)
     config = ModelConfig(
@@ -76,11 +101,13 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
         sampling=closest.sampling,
         fps=None,
         conditioning=conditioning,
+        keyframes=models.keyframes_of(dit),
+        picture=picture,
         boundary=closest.boundary,
     )
     if two:
         low = read_json(where / LOW / "config.json", COPY)
-        if dit_config(low, text.width) != dit:
+        if dit_config(low, text.width, picture) != dit:
             raise ValueError(
                 f"weights folder {str(where)!r}: {LOW} is of another kind or size than "
                 f"{HIGH}: {COPY}"
@@ -108,13 +135,15 @@ def latent_statistics(vae: VAEConfig) -> dict[str, Sequence[float]]:
     return {"latent_mean": mean, "latent_std": std}
 
 
-def dit_config(data: Mapping[str, Any], text_width: int) -> DiTConfig:
+def dit_config(
+    data: Mapping[str, Any], text_width: int, picture: PictureConfig | None
+) -> DiTConfig:
     """Read the transformer's config from its `config.json`."""
     told = json_fields.parse_fields("transformer", data, json_fields.Original)
-    if told.model_type not in ("t2v", "ti2v"):
+    if told.model_type not in KINDS:
         raise ValueError(
             f"transformer: model_type {files.quoted(told.model_type)} is not "
-            "supported; t2v and ti2v are"
+            f"supported; {', '.join(KINDS)} are"
         )
     network_json.require_fixed("transformer", data, FIXED)
     return DiTConfig(
@@ -125,7 +154,10 @@ def dit_config(data: Mapping[str, Any], text_width: int) -> DiTConfig:
         heads=told.num_heads,
         mlp=told.ffn_dim,
         time_features=told.freq_dim,
-        contexts=(("text", text_width),),
+        contexts=network_json.contexts_of(text_width, picture and picture.width),
+        picture_positions=(
+            2 * picture.states if picture and told.model_type == "flf2v" else 0
+        ),
     )
 
 
@@ -163,6 +195,25 @@ def text_sizes(shapes: Shapes, pad_to: int) -> TextConfig:
         mlp=mlp,
         buckets=buckets,
         pad_to=pad_to,
+    )
+
+
+def picture_sizes(shapes: Shapes) -> PictureConfig:
+    """Infer the config of CLIP's vision tower from the shapes of its tensors."""
+    part = functools.partial(sizes, PICTURE_ENCODER, shapes)
+    width, _, patch, _ = part("visual.patch_embedding.weight", 4)
+    _, states, _ = part("visual.pos_embedding", 3)
+    mlp, _ = part("visual.transformer.0.mlp.0.weight", 2)
+    layers = {m[1] for n in shapes if (m := re.match(r"visual\.transformer\.(\d+)", n))}
+    return dataclasses.replace(
+        models.CLIP_H,
+        width=width,
+        depth=len(layers),
+        heads=max(1, width // HEAD),
+        mlp=mlp,
+        patch=patch,
+        size=patch * math.isqrt(states - 1),
+        fit="squash",
     )
 
 

@@ -10,6 +10,8 @@ from sora_jax.families.wan.models import MODELS
 LAYOUTS = ("diffusers", "original")
 # The transformer of the steps below `boundary`, where there are two.
 DIT_LOW = "dit_low"
+# CLIP's vision tower, in image-to-video models of Wan 2.1.
+PICTURE_ENCODER = "picture_encoder"
 COPY = "copy or download the folder again"
 
 

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import dataclasses
 
-from sora_jax.config.models import DiTConfig, TextConfig, VAEConfig
+from sora_jax.config.encoders import PictureConfig, TextConfig
+from sora_jax.config.models import DiTConfig, VAEConfig
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.config.weights import Conditioning, ModelConfig
 
@@ -52,11 +53,19 @@ VAE_22 = dataclasses.replace(
 )
 
 
-def dit(width: int, depth: int, heads: int, mlp: int, channels: int = 16) -> DiTConfig:
+# The vision tower of OpenCLIP's xlm-roberta-large ViT-H/14.
+CLIP_H = PictureConfig()
+# The conditioning channels of image-to-video: a mask for each frame, and latents.
+IMAGE_CHANNELS = 20
+
+
+def dit(
+    width: int, depth: int, heads: int, mlp: int, channels: int = 16, extra: int = 0
+) -> DiTConfig:
     """Build the config of a Wan transformer whose only context is text."""
     return DiTConfig(
         channels=channels,
-        extra_channels=0,
+        extra_channels=extra,
         width=width,
         depth=depth,
         heads=heads,
@@ -112,7 +121,48 @@ WAN22_A14B = dataclasses.replace(
     boundary=0.875,
 )
 
-MODELS = {model.name: model for model in (WAN21_1B3, WAN21_14B, WAN22_5B, WAN22_A14B)}
+IMAGE_DIT = dataclasses.replace(WAN21_14B.dit, extra_channels=IMAGE_CHANNELS)
+
+# A window continues the one before from its last frame alone.
+WAN21_I2V_14B = dataclasses.replace(
+    WAN21_14B,
+    name="wan21_i2v_14b",
+    dit=dataclasses.replace(
+        IMAGE_DIT, contexts=(("text", UMT5_XXL.width), ("picture", CLIP_H.width))
+    ),
+    picture=CLIP_H,
+    sampling=dataclasses.replace(
+        WAN21_14B.sampling, steps=40, shift=3.0, size=(480, 832), context=1
+    ),
+    conditioning="channels",
+    keyframes=((0,),),
+)
+
+WAN21_FLF2V_14B = dataclasses.replace(
+    WAN21_I2V_14B,
+    name="wan21_flf2v_14b",
+    dit=dataclasses.replace(WAN21_I2V_14B.dit, picture_positions=2 * CLIP_H.states),
+    sampling=dataclasses.replace(
+        WAN21_I2V_14B.sampling, steps=50, shift=16.0, size=(720, 1280)
+    ),
+    keyframes=((0, -1),),
+)
+
+WAN22_I2V_A14B = dataclasses.replace(
+    WAN22_A14B,
+    name="wan22_i2v_a14b",
+    dit=IMAGE_DIT,
+    sampling=dataclasses.replace(
+        WAN22_A14B.sampling, guidance=3.5, guidance_low=3.5, shift=5.0, context=1
+    ),
+    boundary=0.9,
+    conditioning="channels",
+    keyframes=((0,), (0, -1)),
+)
+
+_ALL = (WAN21_1B3, WAN21_14B, WAN21_I2V_14B, WAN21_FLF2V_14B)
+_ALL += (WAN22_5B, WAN22_A14B, WAN22_I2V_A14B)
+MODELS = {model.name: model for model in _ALL}
 
 
 def closest(
@@ -120,14 +170,25 @@ def closest(
 ) -> ModelConfig:
     """Return the most similar published model."""
 
-    def unlike(model: ModelConfig) -> tuple[bool, bool, int]:
+    def unlike(model: ModelConfig) -> tuple[bool, bool, bool, bool, int]:
         return (
-            (model.boundary is None) != (boundary is None),
+            len(model.dit.contexts) != len(dit.contexts),
+            bool(model.dit.picture_positions) != bool(dit.picture_positions),
             model.conditioning != conditioning,
+            (model.boundary is None) != (boundary is None),
             abs(model.dit.width - dit.width),
         )
 
     return min(MODELS.values(), key=unlike)
+
+
+def keyframes_of(dit: DiTConfig) -> tuple[tuple[int, ...], ...]:
+    """Return the frames that an image-to-video transformer was trained to be given."""
+    if dit.picture_positions:
+        return WAN21_FLF2V_14B.keyframes
+    if "picture" in dict(dit.contexts):
+        return WAN21_I2V_14B.keyframes
+    return WAN22_I2V_A14B.keyframes if dit.extra_channels else ()
 
 
 # (mean, standard deviation) of each latent channel: the original files of the VAEs do

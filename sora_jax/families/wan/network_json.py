@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sora_jax import files
-from sora_jax.config import DiTConfig, TextConfig, VAEConfig
+from sora_jax.config import DiTConfig, PictureConfig, TextConfig, VAEConfig
 from sora_jax.families.wan import json_fields
+from sora_jax.types import PICTURE, TEXT
 
 Json = Mapping[str, Any]
 
@@ -21,10 +22,8 @@ DIT_FIXED = {
     "qk_norm": "rms_norm_across_heads",
     "cross_attn_norm": True,
     "eps": 1e-6,
-    "image_dim": None,
-    "added_kv_proj_dim": None,
-    "pos_embed_seq_len": None,
 }
+PICTURE_FIXED = {"hidden_act": "gelu", "layer_norm_eps": 1e-5, "num_channels": 3}
 VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
 # Required values of a sora_jax config, for Wan's classes to build the same network.
@@ -43,6 +42,14 @@ def dit_config(data: Json, latents: int) -> DiTConfig:
     json_fields.check_features(
         "transformer", "attention_head_dim x num_attention_heads", width
     )
+    if told.added_kv_proj_dim not in (None, width) or (
+        (told.image_dim is None) != (told.added_kv_proj_dim is None)
+    ):
+        raise ValueError(
+            "transformer: image_dim and added_kv_proj_dim must both be null, or the "
+            f"second {width} (its width), got {told.image_dim} and "
+            f"{told.added_kv_proj_dim}: other values are not supported"
+        )
     token = math.prod(told.patch_size) * told.in_channels
     json_fields.check_features("transformer", "patch_size x in_channels", token)
     return DiTConfig(
@@ -54,13 +61,20 @@ def dit_config(data: Json, latents: int) -> DiTConfig:
         mlp=told.ffn_dim,
         depth=told.num_layers,
         time_features=told.freq_dim,
-        contexts=(("text", told.text_dim),),
+        contexts=contexts_of(told.text_dim, told.image_dim),
+        picture_positions=told.pos_embed_seq_len or 0,
     )
+
+
+def contexts_of(text: int, picture: int | None) -> tuple[tuple[str, int], ...]:
+    """Return the contexts of a transformer from their features."""
+    return ((TEXT, text), *(() if picture is None else ((PICTURE, picture),)))
 
 
 def dit_json(config: DiTConfig) -> dict[str, Any]:
     """Undo `dit_config`."""
-    (text,) = (features for name, features in config.contexts if name == "text")
+    contexts = dict(config.contexts)
+    picture = contexts.get(PICTURE)
     return {
         "_class_name": "WanTransformer3DModel",
         **DIT_FIXED,
@@ -69,7 +83,10 @@ def dit_json(config: DiTConfig) -> dict[str, Any]:
         "attention_head_dim": config.head_dim,
         "in_channels": config.channels + config.extra_channels,
         "out_channels": config.channels,
-        "text_dim": text,
+        "text_dim": contexts[TEXT],
+        "image_dim": picture,
+        "added_kv_proj_dim": None if picture is None else config.width,
+        "pos_embed_seq_len": config.picture_positions or None,
         "freq_dim": config.time_features,
         "ffn_dim": config.mlp,
         "num_layers": config.depth,
@@ -179,6 +196,55 @@ def text_json(config: TextConfig) -> dict[str, Any]:
         "pad_token_id": 0,
         "eos_token_id": 1,
         "tie_word_embeddings": False,
+    }
+
+
+def picture_config(data: Json) -> PictureConfig:
+    """Read an `image_encoder/config.json`."""
+    require_fixed("image_encoder", data, PICTURE_FIXED)
+    told = json_fields.parse_fields("image_encoder", data, json_fields.Picture)
+    return PictureConfig(
+        width=told.hidden_size,
+        depth=told.num_hidden_layers,
+        heads=told.num_attention_heads,
+        mlp=told.intermediate_size,
+        patch=told.patch_size,
+        size=told.image_size,
+    )
+
+
+def picture_json(config: PictureConfig) -> dict[str, Any]:
+    """Undo `picture_config`."""
+    return {
+        "architectures": ["CLIPVisionModel"],
+        "model_type": "clip_vision_model",
+        **PICTURE_FIXED,
+        "hidden_size": config.width,
+        "num_hidden_layers": config.depth,
+        "num_attention_heads": config.heads,
+        "intermediate_size": config.mlp,
+        "patch_size": config.patch,
+        "image_size": config.size,
+        "projection_dim": 1024,
+    }
+
+
+def processor_json(config: PictureConfig) -> dict[str, Any]:
+    """Return transformers' settings for pictures of the tower."""
+    size = config.size
+    return {
+        "image_processor_type": "CLIPImageProcessor",
+        "crop_size": {"height": size, "width": size},
+        "size": {"shortest_edge": size},
+        "do_center_crop": True,
+        "do_convert_rgb": True,
+        "do_normalize": True,
+        "do_rescale": True,
+        "do_resize": True,
+        "image_mean": [0.48145466, 0.4578275, 0.40821073],
+        "image_std": [0.26862954, 0.26130258, 0.27577711],
+        "resample": 3,
+        "rescale_factor": 1 / 255,
     }
 
 

@@ -55,9 +55,15 @@ class Animate(Task):
             return given_frames(pixels, [at for at, s, _ in keys if s >= least])
 
         strengths = sorted({strength for _, strength, _ in keys})
+        originals = [
+            context.media.original(picture, "image")
+            for _, strength, picture in sorted(keys, key=lambda key: key[0])
+            if strength == 1
+        ]
         request = context.request(
             frames,
             condition=at_least(1) if 1 in strengths else None,
+            pictures=tuple(originals) if context.model.picture is not None else (),
             fading=tuple((s, at_least(s)) for s in strengths if s < 1),
             noise=context.media.noise(self.init_noise),
         )

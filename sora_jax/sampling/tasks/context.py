@@ -41,6 +41,10 @@ class MediaReader(Protocol):
         """Read one frame: a path, or an array."""
         ...
 
+    def original(self, picture: Any, field: str) -> Float[np.ndarray, "h w 3"]:
+        """Read a picture as it is, not resized: a path, or an array."""
+        ...
+
     def masked_video(
         self, video: Any, mask: Any
     ) -> tuple[Clip, Float[np.ndarray, "t h w"]]:
