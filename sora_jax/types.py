@@ -72,6 +72,8 @@ class Tokens:
       level_ids: index into `levels` for each token.
       target_mask: tokens whose velocity counts in the loss and is integrated in
         sampling.
+      control: patches of the control video, for a transformer with a control branch.
+      control_scale: how much each block of that branch counts.
       order: a query attends only to keys of at most its own order; None: to all.
     """
 
@@ -82,6 +84,8 @@ class Tokens:
     levels: Float[AnyArray, "b k"]
     level_ids: Int[AnyArray, "b n"]
     target_mask: Bool[AnyArray, "b n"]
+    control: Float[AnyArray, "b n c"] | None = None
+    control_scale: Float[AnyArray, "b m"] | None = None
     order: Int[AnyArray, "b n"] | None = None
 
 

@@ -106,6 +106,8 @@ def test_published_sizes(model):
         "wan21_i2v_14b": 16_394_878_784,
         "wan21_flf2v_14b": 16_394_878_784 + 657_920,
         "wan22_i2v_a14b": 14_288_901_184,
+        "wan21_vace_1b3": 2_153_972_032,
+        "wan21_vace_14b": 17_337_592_896,
     }
 
     def count(module, config):

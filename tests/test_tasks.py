@@ -10,6 +10,7 @@ import pytest
 from sora_jax.sampling import flags, task_flags, tasks
 from sora_jax.sampling.task_methods import TaskMethods
 from sora_jax.sampling.tasks import TASKS, Keyframe, Stretch
+from sora_jax.sampling.tasks.guided import Guided
 
 KEYS = [Keyframe(picture="a.png"), Keyframe(picture="b.png", frame=-1, strength=0.5)]
 STRETCHES = [Stretch(frame=0, prompt="a ball"), Stretch(frame=8, prompt="b", cut=True)]
@@ -57,6 +58,8 @@ def test_every_task_is_a_method(name):
     named = set(inspect.signature(method).parameters)
     named |= {"video"} if "first" in named else set()
     named |= {"outpaint"} if name == "outpaint" else set()
+    if issubclass(TASKS[name], Guided):  # a guide is among the options
+        named |= set(Guided.arguments())
     assert set(TASKS[name].arguments()) <= named
 
 

@@ -158,6 +158,10 @@ class DiTConfig:
     # Learned positions of the picture context: its states in all; 0 without (Wan's
     # model of first and last frames has them).
     picture_positions: int = 0
+    # Channels of the control branch (VACE's 96); 0 without a branch.
+    control_channels: int = 0
+    # Layers after which the control branch adds to the tokens, a block of it for each.
+    control_layers: tuple[int, ...] = ()
     # What the backward pass recomputes: nothing, everything, all but attention outputs,
     # or all but matmuls.
     remat: Literal["none", "full", "attention", "dots"] = "none"
@@ -177,7 +181,8 @@ class DiTConfig:
             dict.fromkeys(names, FEATURES)
             | {"depth": LAYERS, "unroll": UNROLL}
             | dict.fromkeys(
-                ("extra_channels", "picture_positions"), (0, limits.FEATURES)
+                ("extra_channels", "picture_positions", "control_channels"),
+                (0, limits.FEATURES),
             ),
             (
                 len(self.contexts) <= limits.CONTEXTS
@@ -211,6 +216,14 @@ class DiTConfig:
                 "dit.picture_positions needs a context 'picture' in dit.contexts, got "
                 f"{quoted(self.contexts)}",
             ),
+            (
+                bool(self.control_channels) == bool(self.control_layers)
+                and list(self.control_layers) == sorted(set(self.control_layers))
+                and all(0 <= layer < self.depth for layer in self.control_layers),
+                "dit.control_layers must be increasing layers below dit.depth "
+                f"({self.depth}), and none without dit.control_channels "
+                f"({self.control_channels}), got {quoted(self.control_layers)}",
+            ),
         )
 
     @property
@@ -227,6 +240,11 @@ class DiTConfig:
     def extra_features(self) -> int:
         """Conditioning features of a token."""
         return math.prod(self.patch) * self.extra_channels
+
+    @property
+    def control_features(self) -> int:
+        """Features of a token of the control branch."""
+        return math.prod(self.patch) * self.control_channels
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -19,7 +19,11 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 # By config type: fields that earlier versions lacked, and what they computed.
 ADDED: Mapping[str, Mapping[str, Any]] = {
     "VAEConfig": {"time_shortcut": "unfold"},
-    "DiTConfig": {"picture_positions": 0},
+    "DiTConfig": {
+        "picture_positions": 0,
+        "control_channels": 0,
+        "control_layers": (),
+    },
     "ModelConfig": {"keyframes": (), "picture": None},
 }
 

@@ -14,7 +14,7 @@ from sora_jax.config.plain import require, require_within
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.files import quoted
 
-Conditioning = Literal["channels", "tokens", "nothing"]
+Conditioning = Literal["channels", "tokens", "control", "nothing"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -87,7 +87,7 @@ class ModelConfig:
     # whatever their rate (Wan).
     fps: float | None
     # How given pixels enter: as channels beside the noise, as clean tokens at the
-    # beginning, or not at all.
+    # beginning, through the control branch, or not at all.
     conditioning: Conditioning
     # Sets of whole frames, one of which has to be given; -1 is the last. Empty: any
     # pixels may be given, or none (Wan's image-to-video models need a first frame).
@@ -120,6 +120,12 @@ class ModelConfig:
                 (self.conditioning == "channels") == (self.dit.extra_channels > 0),
                 f"conditioning must be 'channels' exactly if dit.extra_channels "
                 f"({self.dit.extra_channels}) is not 0, got {self.conditioning!r}",
+            ),
+            (
+                (self.conditioning == "control") == bool(self.dit.control_layers),
+                "conditioning must be 'control' exactly if there are "
+                f"dit.control_layers ({quoted(self.dit.control_layers)}), got "
+                f"{self.conditioning!r}",
             ),
             (
                 not self.keyframes or self.conditioning == "channels",

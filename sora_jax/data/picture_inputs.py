@@ -7,20 +7,20 @@ from jaxtyping import Float
 from PIL import Image
 
 from sora_jax.config import PictureConfig
+from sora_jax.data.interpolation import bicubic, resize
 from sora_jax.data.video import to_uint8
 
 # Of the pixels that CLIP was trained on, in [0, 1].
 MEAN = np.array([0.48145466, 0.4578275, 0.40821073], np.float32)
 DEVIATION = np.array([0.26862954, 0.26130258, 0.27577711], np.float32)
-SHARPNESS = -0.75  # of torch's bicubic kernel
 
 
 def picture_input(
     picture: Float[np.ndarray, "h w 3"], config: PictureConfig
 ) -> Float[np.ndarray, "h2 w2 3"]:
     """Resize a picture in [-1, 1] to the tower's size, and normalise it."""
-    resize = {"crop": _cropped, "squash": _squashed}[config.fit]
-    pixels = resize(picture, config.size)
+    bring = {"crop": _cropped, "squash": _squashed}[config.fit]
+    pixels = bring(picture, config.size)
     return ((pixels - MEAN) / DEVIATION).astype(np.float32)
 
 
@@ -42,22 +42,5 @@ def _cropped(
 def _squashed(
     picture: Float[np.ndarray, "h w 3"], size: int
 ) -> Float[np.ndarray, "h2 w2 3"]:
-    """Resize both sides by torch's bicubic kernel, not smoothed, as Wan's code does."""
-    rows, columns = (_bicubic(side, size) for side in picture.shape[:2])
-    resized = np.einsum("ih,hwc,jw->ijc", rows, picture, columns, optimize=True)
-    return (resized + 1) / 2
-
-
-def _bicubic(old: int, new: int) -> Float[np.ndarray, "new old"]:
-    """Return the matrix that resizes a side (Keys 1981, with edges repeated)."""
-    centres = (np.arange(new) + 0.5) * old / new - 0.5
-    taps = np.floor(centres)[:, None] + np.arange(-1, 3)
-    x = np.abs(centres[:, None] - taps)
-    a = SHARPNESS
-    near = ((a + 2) * x - (a + 3)) * x**2 + 1
-    far = ((a * x - 5 * a) * x + 8 * a) * x - 4 * a
-    weights = np.where(x <= 1, near, np.where(x < 2, far, 0.0))
-    matrix = np.zeros((new, old))
-    index = np.clip(taps, 0, old - 1).astype(int)
-    np.add.at(matrix, (np.arange(new)[:, None], index), weights)
-    return matrix
+    """Resize both sides, not smoothed, as Wan's own code does."""
+    return (resize(picture, size, size, bicubic) + 1) / 2

@@ -8,6 +8,8 @@ each belongs to and how noisy each is. The blocks are one stack of parameters, r
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import jax
 import jax.numpy as jnp
 from flax import nnx
@@ -16,6 +18,7 @@ from jaxtyping import Array, Float
 from sora_jax.config import DiTConfig
 from sora_jax.models.context_embeddings import embedding_of
 from sora_jax.models.dit_attention import KeysValues
+from sora_jax.models.dit_control import ControlBranch
 from sora_jax.models.dit_layers import Block, LayerInputs, Levels, Mlp
 from sora_jax.models.dit_stack import run_blocks
 from sora_jax.nn import layers
@@ -26,6 +29,18 @@ from sora_jax.nn.precision import compute_dtype, wide, wide_dtype
 from sora_jax.nn.rope import rotary_table
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, Tokens
+
+
+class Memory(NamedTuple):
+    """Keys and values of the contexts, by name, in all layers.
+
+    Attributes:
+      blocks: in those of the transformer; None: they are projected when they are read.
+      control: in those of its control branch.
+    """
+
+    blocks: dict[str, KeysValues] | None = None
+    control: dict[str, KeysValues] | None = None
 
 
 class DiT(nnx.Module):
@@ -79,6 +94,9 @@ class DiT(nnx.Module):
         )
         keys = jax.random.split(rngs.params(), config.depth)
         self.blocks = jax.vmap(lambda key: Block(config, rngs=nnx.Rngs(key)))(keys)
+        self.control = (
+            ControlBranch(config, rngs=rngs) if config.control_layers else None
+        )
         modulation = jax.random.normal(rngs.params(), (2, d)) * d**-0.5
         self.head_modulation = nnx.Param(
             modulation, axes=(None, "embed"), keep_float32=True
@@ -95,14 +113,18 @@ class DiT(nnx.Module):
 
     def project_contexts(
         self, contexts: dict[str, Context], mesh_plan: MeshPlan = SINGLE_DEVICE
-    ) -> dict[str, KeysValues]:
+    ) -> Memory:
         """Keys and values of the contexts for all layers, computed once per prompt."""
         states = self.embed_contexts(contexts, mesh_plan)
         attend = self.blocks.cross_attention
         # One layer at a time, for whose parameters devices have room.
-        return jax.lax.map(
+        blocks = jax.lax.map(
             lambda layer: layer.project_contexts(states, mesh_plan), attend
         )
+        control = None
+        if self.control is not None:
+            control = self.control.project_contexts(states, mesh_plan)
+        return Memory(blocks, control)
 
     def embed_contexts(
         self, contexts: dict[str, Context], mesh_plan: MeshPlan
@@ -126,7 +148,7 @@ class DiT(nnx.Module):
         self,
         tokens: Tokens,
         contexts: dict[str, Context],
-        memory: dict[str, KeysValues] | None = None,
+        memory: Memory | None = None,
         mesh_plan: MeshPlan = SINGLE_DEVICE,
         *,
         cache: KVCache | None = None,
@@ -149,7 +171,7 @@ class DiT(nnx.Module):
         self,
         tokens: Tokens,
         contexts: dict[str, Context],
-        memory: dict[str, KeysValues] | None = None,
+        memory: Memory | None = None,
         mesh_plan: MeshPlan = SINGLE_DEVICE,
         *,
         cache: KVCache | None = None,
@@ -175,7 +197,7 @@ class DiT(nnx.Module):
         self,
         tokens: Tokens,
         contexts: dict[str, Context],
-        memory: dict[str, KeysValues] | None,
+        memory: Memory | None,
         mesh_plan: MeshPlan,
         cache: KVCache | None,
         residuals: Float[Array, "layers b n d"] | None,
@@ -186,8 +208,14 @@ class DiT(nnx.Module):
         x, time, inputs = self.embed_inputs(tokens, contexts, mesh_plan)
         # Unread when the memory is given.
         states = self.embed_contexts(contexts, mesh_plan) if memory is None else {}
+        known = Memory() if memory is None else memory
+        slots = None
+        if self.control is not None:
+            residuals = self.control_residuals(tokens, x, inputs, states, known)
+            slots = self.config.control_layers
         x, keys_values = run_blocks(
-            *(self.config, self.blocks, x, inputs, states, memory, cache, residuals),
+            *(self.config, self.blocks, x, inputs, states, known.blocks, cache),
+            *(residuals, slots),
             keeps_cache=keeps_cache,
         )
         per_token = inputs.levels.per_token
@@ -195,6 +223,27 @@ class DiT(nnx.Module):
         shift, scale = (per_token(part) for part in jnp.unstack(table, axis=2))
         y = layers.standardize(x) * (1 + scale) + shift
         return wide(self.head(y, mesh_plan)), keys_values
+
+    def control_residuals(
+        self,
+        tokens: Tokens,
+        x: Float[Array, "b n d"],
+        inputs: LayerInputs,
+        states: dict[str, Array],
+        memory: Memory,
+    ) -> Float[Array, "m b n d"]:
+        """Run the control branch; `x` are the embedded tokens.
+
+        Raises:
+          ValueError: the tokens have no control.
+        """
+        if self.control is None or tokens.control is None:
+            raise ValueError("tokens.control is missing: the control branch reads it")
+        added = self.control(tokens.control, x, inputs, states, memory.control)
+        if tokens.control_scale is None:
+            return added
+        scale = tokens.control_scale.T[:, :, None, None]
+        return added * scale.astype(added.dtype)
 
     def embed_inputs(
         self, tokens: Tokens, contexts: dict[str, Context], mesh_plan: MeshPlan

@@ -11,28 +11,37 @@ from collections.abc import Sequence
 import numpy as np
 from jaxtyping import Array, Float
 
+from sora_jax.condition import Condition, Guide
 from sora_jax.config import ModelConfig
 from sora_jax.data.picture_inputs import picture_input
 from sora_jax.diffusion import conditioning
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec
+from sora_jax.sampling.control_encoding import encode_control, encode_references
+from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
-from sora_jax.types import Condition
+from sora_jax.types import AnyArray
 from sora_jax.weights.model_weights import Weights
 
 # (share of the steps in which it holds, condition of each video) pairs.
 Schedule = Sequence[tuple[int | float, Sequence[Condition]]]
+NO_GUIDE = Guide()
 Extras = tuple[tuple[int | float, np.ndarray], ...]
 
 
 def encode_conditions(
-    weights: Weights, schedule: Schedule
+    weights: Weights, schedule: Schedule, guide: Guide = NO_GUIDE
 ) -> tuple[Array | None, Extras]:
     """Encode conditions: a prefix of clean latents `[b t h w z]`, or channels."""
     if not schedule:
         return None, ()
     vae, conditions = weights.vae, schedule[-1][1]
     mesh_plan = weights.mesh_plan
+    if weights.config.conditioning == "control":
+        return None, tuple(
+            (until, encode_control(vae, held, guide, mesh_plan))
+            for until, held in schedule
+        )
     if len(schedule) == 1 and is_prefix(weights.config, conditions[0].mask):
         return encode_prefix(vae, conditions, mesh_plan), ()
     return None, tuple(
@@ -61,6 +70,17 @@ def picture_inputs(
         shown = originals or [np.asarray(condition.pixels[i]) for i in frames]
         groups.append(np.stack([picture_input(picture, tower) for picture in shown]))
     return np.stack(groups)
+
+
+def with_references(
+    weights: Weights, source: Float[AnyArray, "t h w z"], request: Request
+) -> Float[AnyArray, "t2 h w z"]:
+    """Put the latents of references before those that denoising starts from."""
+    if not request.guide.references:
+        return source
+    size = request.settings.size
+    before = encode_references(weights.vae, request.guide, size, weights.mesh_plan)
+    return np.concatenate([before, np.asarray(source)])
 
 
 def is_prefix(config: ModelConfig, mask: Float[np.ndarray, "t h w"]) -> bool:

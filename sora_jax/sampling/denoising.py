@@ -66,7 +66,7 @@ def place_tokens(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
     axes: dict[str, tuple[str | None, ...]] = {
         field.name: TOKEN for field in dataclasses.fields(tokens)
     }
-    axes["levels"] = ("batch", None)
+    axes["levels"] = axes["control_scale"] = ("batch", None)
 
     def put(name: str) -> Any:
         value = getattr(tokens, name)

@@ -36,7 +36,7 @@ class MediaFiles:
     limits: Limits = LIMITS
     prefix: str = ""
 
-    def video(self, video: Any) -> Clip:
+    def video(self, video: Any, field: str = "video") -> Clip:
         """Read a clip.
 
         Raises:
@@ -44,7 +44,7 @@ class MediaFiles:
         """
         if not isinstance(video, str):
             return video
-        return to_float(self._footage(video).clip.pixels)
+        return to_float(self._footage(video, field).clip.pixels)
 
     def enlarged(self, video: Any) -> Clip:
         """Read a clip and enlarge it to the size of the video.
@@ -134,8 +134,8 @@ class MediaFiles:
             given, field=f"{self.prefix}storyboard", limits=self.limits
         )
 
-    def _footage(self, path: str) -> footage.Footage:
-        return footage.read_footage(path, field=f"{self.prefix}video", **self._how())
+    def _footage(self, path: str, field: str = "video") -> footage.Footage:
+        return footage.read_footage(path, field=self.prefix + field, **self._how())
 
     def _how(self) -> dict[str, Any]:
         fps, size = self.settings.fps, self.settings.size

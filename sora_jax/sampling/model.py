@@ -29,7 +29,7 @@ from sora_jax.sampling.media import MediaFiles
 from sora_jax.sampling.rewording import Expander
 from sora_jax.sampling.segment_sampler import SegmentSampler
 from sora_jax.sampling.segments import Segment, with_prompts
-from sora_jax.sampling.task_methods import TaskMethods
+from sora_jax.sampling.task_methods import TaskMethods, arguments_among
 from sora_jax.sampling.tasks import Generate, Task, build
 from sora_jax.sampling.tasks.context import TaskContext
 from sora_jax.sampling.window_sampler import Progress, no_progress
@@ -146,11 +146,14 @@ class Model(TaskMethods):
           frames: in each video.
           seed: of the noise; the same seed gives the same videos.
           progress: see the class.
-          **settings: fields of `SamplingConfig` that override the weights' defaults.
+          **settings: fields of `SamplingConfig` that override the weights' defaults;
+            `control`, `reference` and `control_scale`, for weights of VACE.
         """
         given = {"condition": condition, "init_noise": init_noise, "frames": frames}
         given = {name: value for name, value in given.items() if value is not None}
-        task = build(Generate, given)
+        guide = arguments_among(Generate, settings)
+        task = build(Generate, given | guide)
+        settings = {n: x for n, x in settings.items() if n not in guide}
         return self.perform(task, prompts, seed=seed, progress=progress, **settings)
 
     def reconstruct(

@@ -6,10 +6,12 @@ import dataclasses
 
 import numpy as np
 
-from sora_jax.condition import Condition
+from sora_jax.condition import Condition, Guide
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.limits import SEEDS
+
+MOST_SCALE = 10.0  # of a control branch
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -23,6 +25,7 @@ class Request:
         It may have fewer frames than the video.
       pictures: those of the given frames as they were before they were resized, for a
         model that reads them as a context too; by default the given frames.
+      guide: what the generated pixels follow, for a model with a control branch.
       fading: (strength, condition) pairs of keyframes with a strength below 1, the
         weakest first. Each holds for that first share of the steps, and includes all
         pixels given until then.
@@ -41,6 +44,7 @@ class Request:
     prompts: tuple[str, ...] = ("",)
     condition: Condition | None = None
     pictures: tuple[np.ndarray, ...] = ()
+    guide: Guide = Guide()
     fading: tuple[tuple[int | float, Condition], ...] = ()
     source: np.ndarray | None = None
     strength: int | float = 1.0
@@ -56,10 +60,15 @@ class Request:
         has_own = bool(self.story) and self.story[0][0] == 0
         return story if has_own else (*self.prompts, *story)
 
-    @property
-    def conditions(self) -> list[tuple[int | float, Condition]]:
-        """(share of the steps in which it holds, condition) pairs."""
-        lasting = [] if self.condition is None else [(1.0, self.condition)]
+    def schedule(
+        self, model: ModelConfig
+    ) -> list[tuple[int | float, Condition | None]]:
+        """Return (share of the steps in which it holds, condition) pairs.
+
+        A control branch always reads one, if only that nothing is given.
+        """
+        always = self.condition is not None or model.conditioning == "control"
+        lasting = [(1.0, self.condition)] if always else []
         return [*self.fading, *lasting]
 
     def latent_shape(self, model: ModelConfig) -> tuple[int, int, int, int]:
@@ -92,8 +101,10 @@ def check_supported(request: Request, model: ModelConfig) -> None:
     if not problems:
         problems += _check_window(request, model)
         problems += _check_noise(request, model)
-        for _, condition in request.conditions:
-            problems += _check_condition(condition, settings, model)
+        for _, condition in request.schedule(model):
+            if condition is not None:
+                problems += _check_condition(condition, settings, model)
+        problems += _check_guide(request, model)
         problems += _check_keyframes(request, model)
         problems += _check_fading(request, model)
     if problems:
@@ -153,7 +164,8 @@ def _check_window(request: Request, model: ModelConfig) -> list[str]:
 def _check_noise(request: Request, model: ModelConfig) -> list[str]:
     if request.noise is None:
         return []
-    wanted = (len(request.prompts), *request.latent_shape(model))
+    frames, *cells = request.latent_shape(model)
+    wanted = (len(request.prompts), frames + len(request.guide.references), *cells)
     problems = []
     if request.noise.shape != wanted:
         problems.append(
@@ -201,6 +213,31 @@ def _check_condition(
     return problems
 
 
+def _check_guide(request: Request, model: ModelConfig) -> list[str]:
+    """Check control video, references and scale."""
+    guide, settings = request.guide, request.settings
+    if model.conditioning != "control":
+        given = {"control": guide.control is not None, "reference": guide.references}
+        return [
+            f"{name}: the model {model.name} has no control branch: leave it out, or "
+            "use weights of VACE"
+            for name in given
+            if given[name]
+        ]
+    problems = []
+    if not 0 <= guide.scale <= MOST_SCALE:
+        problems.append(
+            f"control_scale must be from 0 to {MOST_SCALE:g}, got {guide.scale}"
+        )
+    shape = (settings.frames, *settings.size)
+    if guide.control is not None and guide.control.shape[:3] != shape:
+        problems.append(
+            f"control must be of shape {shape} (frames, height, width), as the video, "
+            f"got {guide.control.shape[:3]}: set --frames and --size, or cut it"
+        )
+    return problems
+
+
 def _check_keyframes(request: Request, model: ModelConfig) -> list[str]:
     """Check that given pixels are among the frames that the model was trained on."""
     if not model.keyframes:
@@ -234,7 +271,7 @@ def _check_fading(request: Request, model: ModelConfig) -> list[str]:
     strengths = [strength for strength, _ in request.fading]
     if any(not 0 < strength < 1 for strength in strengths):
         return [f"fading: strengths must be between 0 and 1, got {strengths}"]
-    if strengths and model.conditioning != "channels":
+    if strengths and model.conditioning not in ("channels", "control"):
         return [
             f"fading: the model {model.name} has no strengths: leave them "
             "out, or use weights with conditioning channels, such as the default ones"

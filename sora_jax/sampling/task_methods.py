@@ -7,7 +7,7 @@ options of `Model`.
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -24,6 +24,11 @@ VideoLike = Any
 MaskLike = Any
 # Pairs of seconds.
 SpansLike = Any
+
+
+def arguments_among(kind: type[Task], options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that are arguments of a task, such as its guide."""
+    return {name: x for name, x in options.items() if name in kind.arguments()}
 
 
 class TaskMethods(abc.ABC):
@@ -44,10 +49,12 @@ class TaskMethods(abc.ABC):
                 f"frames must be left out, got {options['frames']}: the length of the "
                 "input sets it"
             )
+        given |= arguments_among(kind, options)
         usual = {name: x.default for name, x in kind.arguments().items()}
         given = {
             n: x for n, x in given.items() if x is not None or usual[n] is not None
         }
+        options = {n: x for n, x in options.items() if n not in given}
         task = tasks.build(kind, given)
         text = converters.as_text(prompt, "prompt")
         return np.concatenate(list(self.perform(task, text, **options)), axis=1)[0]

@@ -48,7 +48,8 @@ class Window:
 
     Attributes:
       number: of the window; each has its own noise.
-      frames: latent frames.
+      frames: latent frames, without references.
+      references: latent frames before them, which are made again and dropped.
       prefix: clean latents at the beginning, for each video.
       is_mid_clip: whether its first latent is not the single frame that opens a video.
       extras: (share of the steps in which they hold, conditioning channels) pairs, in
@@ -61,6 +62,7 @@ class Window:
 
     number: int = 0
     frames: int
+    references: int = 0
     prefix: Float[AnyArray, "b _ h w z"] | None = None
     is_mid_clip: bool = False
     extras: tuple[tuple[int | float, Float[np.ndarray, "b t h w q"]], ...] = ()
@@ -180,11 +182,13 @@ class WindowSampler:
         rows = jnp.where(target_mask, sharding.fetch(stack[0]), batch.tokens.x[:videos])
         grid, patch = self.grid(window), self.config.dit.patch
         count = math.prod(grid)
-        return jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
+        latents = jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
+        return latents[:, window.references :]
 
     def grid(self, window: Window) -> tuple[int, int, int]:
         """Return the patches of a window along (t, h, w)."""
-        shape = (window.frames, *self.request.latent_shape(self.config)[1:])
+        frames = window.references + window.frames
+        shape = (frames, *self.request.latent_shape(self.config)[1:])
         return grid_of(shape, self.config.dit.patch)
 
     def expert(self, time: float) -> tuple[str, float]:
@@ -241,7 +245,8 @@ class WindowSampler:
             rate=1.0 if fps is None else fps / settings.fps,
         )
         starts = np.array([start for start, _ in window.story])
-        stretch = np.searchsorted(starts, np.arange(grid[0]), side="right") - 1
+        at = np.maximum(np.arange(grid[0]) - window.references, 0)
+        stretch = np.searchsorted(starts, at, side="right") - 1
         encode, pad_to = self.weights.tokenizer.encode, self.config.text.pad_to
         prompts, negative = self.request.prompts, settings.negative_prompt
         told = [[text or prompt for _, text in window.story] for prompt in prompts]
@@ -271,10 +276,15 @@ class WindowSampler:
     def with_channels(
         self, channels: Float[np.ndarray, "b t h w q"], tokens: Tokens
     ) -> Tokens:
-        """Set the conditioning channels of all rows."""
+        """Set the conditioning channels of all rows, or those of the control branch."""
         rows = [patchify(each, self.config.dit.patch) for each in channels]
         rows = np.stack(rows * (len(tokens.x) // len(rows)))
         padding = ((0, 0), (0, tokens.x.shape[1] - rows.shape[1]), (0, 0))
         padded = np.pad(rows, padding)
-        extra = self.weights.mesh_plan.put(padded, *denoising.TOKEN)
-        return dataclasses.replace(tokens, extra=extra)
+        placed = self.weights.mesh_plan.put(padded, *denoising.TOKEN)
+        if self.config.conditioning != "control":
+            return dataclasses.replace(tokens, extra=placed)
+        blocks = len(self.config.dit.control_layers)
+        scale = np.full((len(rows), blocks), self.request.guide.scale, np.float32)
+        scale = self.weights.mesh_plan.put(scale, "batch", None)
+        return dataclasses.replace(tokens, control=placed, control_scale=scale)

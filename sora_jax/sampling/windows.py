@@ -108,15 +108,17 @@ def sample_in_latents(
     frames = request.window(weights.config)
     schedule = [
         (until, [crop_condition(condition, 0, frames, request.settings.size)] * videos)
-        for until, condition in request.conditions
+        for until, condition in request.schedule(weights.config)
     ]
-    prefix, extras = condition_encoding.encode_conditions(weights, schedule)
+    guide = request.guide
+    prefix, extras = condition_encoding.encode_conditions(weights, schedule, guide)
     pictures = condition_encoding.picture_inputs(
         weights.config, schedule[-1][1] if schedule else (), request.pictures
     )
     source = None
     if request.source is not None:
         source = codec.encode(weights.vae, request.source[None], weights.mesh_plan)[0]
+        source = condition_encoding.with_references(weights, source, request)
     # On the host: on the device, each length would compile.
     sampled: list[np.ndarray] = []
     for number in window_numbers(windows, sampler.progress):
@@ -126,6 +128,7 @@ def sample_in_latents(
         window = Window(
             number=number,
             frames=stop - start,
+            references=len(guide.references),
             prefix=prefix,
             is_mid_clip=start > 0,
             extras=extras,
@@ -157,15 +160,19 @@ def sample_through_pixels(
                 with_previous_frames(given, shown[-overlap:]) for shown in last
             ]
         is_given = any(np.asarray(c.mask).any() for c in conditions)
-        schedule = [(1.0, conditions)] if is_given else []
-        prefix, extras = condition_encoding.encode_conditions(weights, schedule)
+        always = weights.config.conditioning == "control"
+        schedule = [(1.0, conditions)] if is_given or always else []
+        guide = request.guide.crop(first, frames)
+        prefix, extras = condition_encoding.encode_conditions(weights, schedule, guide)
         source = None
         if request.source is not None:
             clip = request.source[first : first + frames]
             source = codec.encode(weights.vae, clip[None], weights.mesh_plan)[0]
+            source = condition_encoding.with_references(weights, source, request)
         window = Window(
             number=number,
             frames=stop - start,
+            references=len(guide.references),
             prefix=prefix,
             extras=extras,
             pictures=condition_encoding.picture_inputs(

@@ -82,6 +82,22 @@ def animates(two, published):
     return weights_in_memory(config, two.tokenizer, family=WAN, **networks)
 
 
+def controls(two):
+    """A small model with a control branch, as VACE's."""
+    config = dataclasses.replace(
+        two.config,
+        name="vace",
+        dit=dataclasses.replace(
+            two.config.dit, control_channels=96, control_layers=(1,)
+        ),
+        conditioning="control",
+        boundary=None,
+    )
+    networks = {name: two.networks[name] for name in ("vae", "text_encoder")}
+    networks["dit"] = make(DiT, config.dit, seed=2)
+    return weights_in_memory(config, two.tokenizer, family=WAN, **networks)
+
+
 def one_expert(two):
     """The same model with the first of its experts alone."""
     loaders = {**two.networks.loaders}
@@ -115,6 +131,9 @@ def lay_out(tiny, exported, path, model_type="t2v"):
         "num_layers": dit.depth,
         "out_dim": 16,
     }
+    if dit.control_layers:
+        told["vace_layers"] = list(dit.control_layers)
+        told["vace_in_dim"] = dit.control_channels
     folders = {"dit": "high_noise_model", "dit_low": "low_noise_model"}
     if tiny.config.boundary is None:
         folders = {"dit": "."}

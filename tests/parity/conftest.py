@@ -23,9 +23,19 @@ def tokenizer(tmp_path_factory):
 
 
 def saved(request, tokenizer, tmp_path_factory):
-    path = tmp_path_factory.mktemp(request.param)
-    reference.pipeline(request.param, tokenizer).save_pretrained(path)
+    return save(request.param, tokenizer, tmp_path_factory)
+
+
+def save(kind, tokenizer, tmp_path_factory):
+    path = tmp_path_factory.mktemp(kind)
+    reference.pipeline(kind, tokenizer).save_pretrained(path)
     return reference.with_sentencepiece(path, tokenizer)
+
+
+@pytest.fixture(scope="session")
+def control_folder(tokenizer, tmp_path_factory):
+    """A pipeline with a control branch."""
+    return save("vace", tokenizer, tmp_path_factory)
 
 
 @pytest.fixture(scope="session", params=reference.TEXT_KINDS)

@@ -16,6 +16,8 @@ with warnings.catch_warnings():
         WanImageToVideoPipeline,
         WanPipeline,
         WanTransformer3DModel,
+        WanVACEPipeline,
+        WanVACETransformer3DModel,
     )
     from diffusers.pipelines.wan.pipeline_wan import prompt_clean
     from transformers import (
@@ -27,7 +29,8 @@ with warnings.catch_warnings():
         UMT5EncoderModel,
     )
 
-    __all__ = ["WanImageToVideoPipeline", "WanPipeline", "prompt_clean"]
+    __all__ = ["WanImageToVideoPipeline", "WanPipeline", "WanVACEPipeline"]
+    __all__ += ["prompt_clean"]
 
 TEXT_WIDTH = 20
 WORDS = (
@@ -109,9 +112,9 @@ def randomized(module, seed):
     return module.eval()
 
 
-def transformer(channels, extra=0, seed=0, **contexts):
+def transformer(channels, extra=0, seed=0, kind=WanTransformer3DModel, **contexts):
     return randomized(
-        WanTransformer3DModel(
+        kind(
             num_attention_heads=2,
             attention_head_dim=24,
             in_channels=channels + extra,
@@ -216,8 +219,26 @@ def scheduler(shift):
     )
 
 
+def control_pipeline(model):
+    """A pipeline of VACE, whose control branch has a block at two of three layers."""
+    return WanVACEPipeline(
+        tokenizer=theirs(model),
+        text_encoder=text_encoder(600),
+        vae=vae(VAE_21),
+        scheduler=scheduler(3.0),
+        transformer=transformer(
+            Z_21,
+            kind=WanVACETransformer3DModel,
+            vace_layers=[0, 2],
+            vace_in_channels=2 * Z_21 + 64,
+        ),
+    )
+
+
 def pipeline(kind, model):
     """A whole pipeline of one kind."""
+    if kind == "vace":
+        return control_pipeline(model)
     build, vae_config, channels, extra, options = KINDS[kind]
     tokenize = theirs(model)
     two = "boundary_ratio" in options
@@ -265,14 +286,14 @@ ASKED = {
 def theirs_of(pipeline, noise, **options):
     """What the reference makes of the same request."""
     pipeline.set_progress_bar_config(disable=True)
-    return pipeline(
-        prompt=PROMPT,
-        negative_prompt=NEGATIVE,
-        latents=torch.tensor(np.moveaxis(noise, -1, 1)),
-        num_frames=ASKED["frames"],
-        height=ASKED["size"][0],
-        width=ASKED["size"][1],
-        num_inference_steps=ASKED["steps"],
-        guidance_scale=ASKED["guidance"],
-        **options,
-    ).frames
+    asked = {
+        "prompt": PROMPT,
+        "negative_prompt": NEGATIVE,
+        "latents": torch.tensor(np.moveaxis(noise, -1, 1)),
+        "num_frames": ASKED["frames"],
+        "height": ASKED["size"][0],
+        "width": ASKED["size"][1],
+        "num_inference_steps": ASKED["steps"],
+        "guidance_scale": ASKED["guidance"],
+    }
+    return pipeline(**(asked | options)).frames

@@ -48,6 +48,8 @@ PICTURE_CLASSES = {
     "image_processor": ["transformers", "CLIPImageProcessor"],
 }
 NONE = [None, None]
+# By how given pixels enter; all others are `WanPipeline`.
+PIPELINES = {"channels": "WanImageToVideoPipeline", "control": "WanVACEPipeline"}
 
 
 def problems(config: ModelConfig) -> list[str]:
@@ -134,13 +136,16 @@ def index_json(
     """Return the pipeline's index: classes, and the boundary of its transformers."""
     from_image = config.conditioning == "channels"
     index: dict[str, Any] = {
-        "_class_name": "WanImageToVideoPipeline" if from_image else "WanPipeline",
+        "_class_name": PIPELINES.get(config.conditioning, "WanPipeline"),
         "boundary_ratio": config.boundary,
         "expand_timesteps": config.conditioning == "tokens",
         "tokenizer": ["transformers", tokenizer_class],
         "scheduler": ["diffusers", scheduler_class],
         **CLASSES,
     }
+    if config.dit.control_layers:
+        for name in ("transformer", "transformer_2"):
+            index[name] = ["diffusers", "WanVACETransformer3DModel"]
     if config.boundary is None:
         index["transformer_2"] = NONE
     if from_image:

@@ -21,6 +21,7 @@ Features = Annotated[int, Meta(ge=1, le=limits.FEATURES)]
 Blocks = Annotated[int, Meta(ge=1, le=limits.BLOCKS)]
 Factor = Annotated[int, Meta(ge=1, le=limits.FACTOR)]
 Tokens = Annotated[int, Meta(ge=1, le=limits.TOKENS)]
+ControlLayers = Annotated[list[int], Meta(max_length=limits.LAYERS)]
 Number = Annotated[float, Meta(ge=-limits.NUMBER, le=limits.NUMBER)]
 
 
@@ -38,6 +39,8 @@ class Transformer(msgspec.Struct):
     image_dim: Features | None = None
     added_kv_proj_dim: Features | None = None
     pos_embed_seq_len: Features | None = None
+    vace_layers: ControlLayers = []
+    vace_in_channels: Annotated[int, Meta(ge=0, le=limits.FEATURES)] = 0
 
 
 class VAE(msgspec.Struct):
@@ -114,6 +117,8 @@ class Original(msgspec.Struct):
     in_dim: Features
     out_dim: Features
     model_type: str = "t2v"
+    vace_layers: ControlLayers = []
+    vace_in_dim: Annotated[int, Meta(ge=0, le=limits.FEATURES)] = 0
     text_len: Tokens = 512
 
 

@@ -31,7 +31,7 @@ from sora_jax.families.wan.scheduler import scheduling
 from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
 
-PIPELINES = ("WanPipeline", "WanImageToVideoPipeline")
+PIPELINES = ("WanPipeline", "WanImageToVideoPipeline", "WanVACEPipeline")
 
 
 def recognizes(where: epath.Path) -> bool:
@@ -119,7 +119,7 @@ def model_config(
     """Build the model's config, with the folder's or the publisher's defaults."""
     told = pipeline(index)
     boundary = told.boundary_ratio
-    conditioning = conditioning_of(dit.extra_channels, bool(told.expand_timesteps))
+    conditioning = conditioning_of(dit, bool(told.expand_timesteps))
     closest = models.closest(dit, conditioning, boundary)
     name = closest.name if closest.dit == dit else where.name
     sampling, fps, mid_clip = closest.sampling, closest.fps, False

@@ -38,7 +38,7 @@ from sora_jax.workdir import read_json
 HIGH, LOW = "high_noise_model", "low_noise_model"
 TRANSFORMER = "diffusion_pytorch_model"
 TEXT, VAE, CLIP = "models_t5_*", "*VAE*", "models_clip_*"
-KINDS = ("t2v", "ti2v", "i2v", "flf2v")
+KINDS = ("t2v", "ti2v", "i2v", "flf2v", "vace")
 # Required values of a transformer's config, if present.
 FIXED = {"eps": 1e-6, "qk_norm": True, "cross_attn_norm": True}
 HEAD = models.CLIP_H.width // models.CLIP_H.heads  # features of a head of CLIP
@@ -91,7 +91,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     if PICTURE_ENCODER in shapes:
         picture = picture_sizes(shapes[PICTURE_ENCODER])
     dit = dit_config(data, text.width, picture)
-    conditioning = conditioning_of(dit.extra_channels, told.model_type == "ti2v")
+    conditioning = conditioning_of(dit, told.model_type == "ti2v")
     closest = models.closest(dit, conditioning, 0.5 if two else None)
     config = ModelConfig(
         name=closest.name if closest.dit == dit else where.name,
@@ -155,6 +155,8 @@ def dit_config(
         mlp=told.ffn_dim,
         time_features=told.freq_dim,
         contexts=network_json.contexts_of(text_width, picture and picture.width),
+        control_channels=told.vace_in_dim,
+        control_layers=tuple(told.vace_layers),
         picture_positions=(
             2 * picture.states if picture and told.model_type == "flf2v" else 0
         ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from sora_jax.config.models import DiTConfig
 from sora_jax.config.weights import Conditioning
 from sora_jax.families.family import Shapes
 from sora_jax.families.wan.models import MODELS
@@ -15,9 +16,11 @@ PICTURE_ENCODER = "picture_encoder"
 COPY = "copy or download the folder again"
 
 
-def conditioning_of(extra_channels: int, is_image_too: bool) -> Conditioning:
+def conditioning_of(dit: DiTConfig, is_image_too: bool) -> Conditioning:
     """Return how a model takes given pixels; text-image models take clean tokens."""
-    if extra_channels:
+    if dit.control_layers:
+        return "control"
+    if dit.extra_channels:
         return "channels"
     return "tokens" if is_image_too else "nothing"
 

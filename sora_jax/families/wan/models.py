@@ -160,8 +160,34 @@ WAN22_I2V_A14B = dataclasses.replace(
     keyframes=((0,), (0, -1)),
 )
 
+# VACE's channels: latents of what is kept and of what is to be made, and the mask.
+CONTROL_CHANNELS = 2 * 16 + 64
+
+WAN21_VACE_1B3 = dataclasses.replace(
+    WAN21_1B3,
+    name="wan21_vace_1b3",
+    dit=dataclasses.replace(
+        WAN21_1B3.dit,
+        control_channels=CONTROL_CHANNELS,
+        control_layers=tuple(range(0, 30, 2)),
+    ),
+    sampling=dataclasses.replace(WAN21_1B3.sampling, guidance=5.0, shift=16.0),
+    conditioning="control",
+)
+
+WAN21_VACE_14B = dataclasses.replace(
+    WAN21_VACE_1B3,
+    name="wan21_vace_14b",
+    dit=dataclasses.replace(
+        WAN21_14B.dit,
+        control_channels=CONTROL_CHANNELS,
+        control_layers=tuple(range(0, 40, 5)),
+    ),
+    sampling=dataclasses.replace(WAN21_VACE_1B3.sampling, size=(720, 1280)),
+)
+
 _ALL = (WAN21_1B3, WAN21_14B, WAN21_I2V_14B, WAN21_FLF2V_14B)
-_ALL += (WAN22_5B, WAN22_A14B, WAN22_I2V_A14B)
+_ALL += (WAN21_VACE_1B3, WAN21_VACE_14B, WAN22_5B, WAN22_A14B, WAN22_I2V_A14B)
 MODELS = {model.name: model for model in _ALL}
 
 

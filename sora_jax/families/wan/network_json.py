@@ -63,6 +63,8 @@ def dit_config(data: Json, latents: int) -> DiTConfig:
         time_features=told.freq_dim,
         contexts=contexts_of(told.text_dim, told.image_dim),
         picture_positions=told.pos_embed_seq_len or 0,
+        control_channels=told.vace_in_channels,
+        control_layers=tuple(told.vace_layers),
     )
 
 
@@ -75,9 +77,15 @@ def dit_json(config: DiTConfig) -> dict[str, Any]:
     """Undo `dit_config`."""
     contexts = dict(config.contexts)
     picture = contexts.get(PICTURE)
+    kind, control = "WanTransformer3DModel", {}
+    if config.control_layers:
+        kind = "WanVACETransformer3DModel"
+        control["vace_layers"] = list(config.control_layers)
+        control["vace_in_channels"] = config.control_channels
     return {
-        "_class_name": "WanTransformer3DModel",
+        "_class_name": kind,
         **DIT_FIXED,
+        **control,
         "patch_size": list(config.patch),
         "num_attention_heads": config.heads,
         "attention_head_dim": config.head_dim,

@@ -14,11 +14,12 @@ from sora_jax.sampling.tasks.context import (
     check_count,
     given_frames,
 )
-from sora_jax.sampling.tasks.task import Count, Keyframes, Noise, Task
+from sora_jax.sampling.tasks.guided import Guided
+from sora_jax.sampling.tasks.task import Count, Keyframes, Noise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Animate(Task):
+class Animate(Guided):
     """Animate pictures.
 
     Attributes:
@@ -65,6 +66,7 @@ class Animate(Task):
             condition=at_least(1) if 1 in strengths else None,
             pictures=tuple(originals) if context.model.picture is not None else (),
             fading=tuple((s, at_least(s)) for s in strengths if s < 1),
+            guide=self.guide(context),
             noise=context.media.noise(self.init_noise),
         )
         return [Sampled(request=request, stop=frames)]

@@ -29,7 +29,7 @@ class MediaReader(Protocol):
     Arrays pass unchanged.
     """
 
-    def video(self, video: Any) -> Clip:
+    def video(self, video: Any, field: str = "video") -> Clip:
         """Read a clip: a path, or frames."""
         ...
 

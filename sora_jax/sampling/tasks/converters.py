@@ -122,6 +122,16 @@ def as_keyframes(value: Any, name: str) -> tuple[Keyframe, ...]:
     return tuple(_as_keyframe(item, f"{name}[{i}]") for i, item in enumerate(items))
 
 
+def as_pictures(value: Any, name: str) -> tuple[Any, ...]:
+    """The paths of pictures, or arrays [1 h w 3]; a single one is a list of one."""
+    is_single = hasattr(value, "shape") or as_path(value)
+    items = [value] if is_single else items_of(value, name, "pictures")
+    return tuple(
+        as_path(item) or as_picture(item, f"{name}[{i}]")
+        for i, item in enumerate(items)
+    )
+
+
 def _as_keyframe(value: Any, name: str) -> Keyframe:
     if path := as_path(value):
         return parse_keyframe(path, name)

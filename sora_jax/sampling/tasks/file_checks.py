@@ -30,15 +30,20 @@ def check_footage(path: str, field: str, limits: Limits) -> None:
 
 
 def check_keyframes(keys: tuple[Keyframe, ...], field: str, limits: Limits) -> None:
-    """Check that the files of keyframes are pictures.
+    """Check that the files of keyframes are pictures; see `check_pictures`."""
+    check_pictures(tuple(key.picture for key in keys), field, limits)
+
+
+def check_pictures(paths: tuple[Any, ...], field: str, limits: Limits) -> None:
+    """Check that files are pictures.
 
     Raises:
       ValueError: names each file and the remedy.
     """
     problems = []
-    for key in keys:
+    for path in paths:
         try:
-            pictures.check_picture(key.picture, field, limits)
+            pictures.check_picture(path, field, limits)
         except ValueError as error:
             problems.append(str(error))
     if problems:

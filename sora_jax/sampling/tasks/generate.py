@@ -6,11 +6,12 @@ import dataclasses
 
 from sora_jax.sampling.segments import Sampled, Segment
 from sora_jax.sampling.tasks.context import TaskContext
-from sora_jax.sampling.tasks.task import Count, GivenPixels, Noise, Task
+from sora_jax.sampling.tasks.guided import Guided
+from sora_jax.sampling.tasks.task import Count, GivenPixels, Noise
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Generate(Task):
+class Generate(Guided):
     """Make a video from text.
 
     Attributes:
@@ -34,6 +35,7 @@ class Generate(Task):
         request = context.request(
             frames,
             condition=self.condition,
+            guide=self.guide(context),
             noise=context.media.noise(self.init_noise),
         )
         return [Sampled(request=request, stop=frames)]

@@ -7,16 +7,20 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
+from sora_jax.condition import Guide
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling.limit_checks import too_many
 from sora_jax.sampling.segments import Clip, Sampled, Segment
 from sora_jax.sampling.tasks.context import TaskContext, check_clips
 from sora_jax.sampling.tasks.edit import hold_last_frame
+from sora_jax.sampling.tasks.guided import Guided
 from sora_jax.sampling.tasks.task import Mask, Size, Task, Video
+
+NO_GUIDE = Guide()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
-class Inpaint(Task):
+class Inpaint(Guided):
     """Repaint a region of a clip; all other pixels stay unchanged.
 
     Attributes:
@@ -41,7 +45,12 @@ class Inpaint(Task):
             )
         if not np.isin(mask, (0, 1)).all():
             raise ValueError("mask must hold only 0 (kept) and 1 (repainted)")
-        return [repaint(context, clip, mask)]
+        guide = self.guide(context)
+        if guide.control is not None:
+            frames = context.whole(len(clip))
+            held = hold_last_frame(guide.control, frames)
+            guide = dataclasses.replace(guide, control=held)
+        return [repaint(context, clip, mask, guide)]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -81,10 +90,14 @@ class Outpaint(Task):
 
 
 def repaint(
-    context: TaskContext, clip: Clip, mask: Float[np.ndarray, "t h w"]
+    context: TaskContext,
+    clip: Clip,
+    mask: Float[np.ndarray, "t h w"],
+    guide: Guide = NO_GUIDE,
 ) -> Sampled:
     """Sample a clip where the mask is 1, given where it is 0."""
     frames = context.whole(len(clip))
     given = hold_last_frame(1 - mask, frames)
     condition = conditioning.grey_out(hold_last_frame(clip, frames), given)
-    return Sampled(request=context.request(frames, condition=condition), stop=len(clip))
+    request = context.request(frames, condition=condition, guide=guide)
+    return Sampled(request=request, stop=len(clip))

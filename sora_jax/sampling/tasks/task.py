@@ -78,6 +78,10 @@ Keyframes = Annotated[
     Any,
     Kind(converters.as_keyframes, "several", "list", file_checks.check_keyframes, True),
 ]
+# Pictures [1 h w 3], or paths.
+Pictures = Annotated[
+    Any, Kind(converters.as_pictures, "several", "list", file_checks.check_pictures)
+]
 # (from, to) in seconds, one after another.
 Spans = Annotated[Any, Kind(converters.as_spans, "several", "list")]
 # The path of a YAML or JSON file, what was read from it, or stretches of time.
@@ -180,8 +184,11 @@ class Task(abc.ABC):
     def arguments(cls) -> Mapping[str, Argument]:
         """Return the arguments by name."""
         hints = get_type_hints(cls, include_extras=True)
-        told = docstring_parser.parse(cls.__doc__ or "").params
-        about = {item.arg_name: item.description or "" for item in told}
+        about = {
+            item.arg_name: item.description or ""
+            for each in reversed(cls.__mro__)
+            for item in docstring_parser.parse(each.__doc__ or "").params
+        }
         return {
             field.name: Argument(
                 kind=_kind_of(hints[field.name]),
