@@ -128,7 +128,11 @@ def damage_depth(folder):
         (damage_statistics, "latents_std must be 16 numbers, got 1"),
         (damage_second, "transformer_2 is of another kind or size"),
         (damage_tokenizer, "tokenizer .* does not exist"),
-        (damage_kind, "(?s)qk_norm must be .*image_dim must be None, got 1280"),
+        (
+            damage_kind,
+            "(?s)qk_norm must be .*image_dim and added_kv_proj_dim must both be null.*"
+            "got 1280 and None",
+        ),
         (damage_pipeline, "is of a 'FluxPipeline'"),
         (damage_depth, r"(?s)missing.*blocks.2.*look like .*depth 2"),
     ],

@@ -4,7 +4,9 @@ import importlib
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 import sora_jax
 from sora_jax.commands import doctor, program, train
@@ -19,8 +21,6 @@ from sora_jax.worlds.playground.judge import command as evaluation
 @pytest.mark.parametrize("name", program.PROGRAMS)
 def test_a_program_has_a_main_that_takes_arguments(name, capsys):
     module = importlib.import_module(program.PROGRAMS[name].module)
-    if name == "doctor":
-        return
     with pytest.raises((SystemExit, ValueError)):
         module.main(["--help"])
     assert "--" in capsys.readouterr().out
@@ -49,8 +49,34 @@ def test_the_doctor_tells_what_is_here(monkeypatch, capsys):
     for part in ("sora_jax 0", "jax 0", "devices: ", "host: ", "weights: whole"):
         assert part in told
     assert list(doctor.report_lines())
-    with pytest.raises(SystemExit, match="doctor takes no arguments"):
-        sora(monkeypatch, "doctor", "--all")
+
+
+def test_the_doctor_checks_a_folder_of_weights(
+    monkeypatch, capsys, folder, exported, copy
+):
+    for weights, layout in ((folder, ""), (exported, "layout: diffusers")):
+        sora(monkeypatch, "doctor", "--weights", str(weights))
+        told = capsys.readouterr().out
+        assert layout in told and "100 texts come back" in told
+        assert "dit: " in told and "all finite" in told
+        assert "one step: 5 frames, finite" in told
+    path = copy / "vae" / "diffusion_pytorch_model.safetensors"
+    tensors = safetensors.numpy.load_file(path)
+    name = max(tensors, key=lambda n: tensors[n].size)
+    tensors[name] = np.full_like(tensors[name], np.nan)
+    safetensors.numpy.save_file(tensors, path)
+    with pytest.raises(SystemExit, match="NaN or infinity"):
+        sora(monkeypatch, "doctor", "--weights", str(copy))
+
+
+def test_the_name_of_a_repository_is_answered_by_its_download(monkeypatch):
+    with pytest.raises(
+        SystemExit,
+        match="hf download Wan-AI/Wan2.1-T2V-1.3B-Diffusers --local-dir Wan2",
+    ):
+        sora(monkeypatch, "doctor", "--weights", "Wan-AI/Wan2.1-T2V-1.3B")
+    with pytest.raises(SystemExit, match="is no folder: check the name$"):
+        sora(monkeypatch, "doctor", "--weights", "weights")
 
 
 def test_the_package_is_a_program_too():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import importlib.util
 import os
 import platform
@@ -10,12 +11,22 @@ from collections.abc import Iterator, Sequence
 from importlib import metadata
 
 import jax
+import numpy as np
 import psutil
 
 import sora_jax
 from sora_jax import cli, memory, runtime
-from sora_jax.weights import bundle
+from sora_jax.types import Condition
+from sora_jax.weights import bundle, checkup
+from sora_jax.worlds.playground import world
 
+# A hundred texts that every tokenizer of ours and of Wan's spells.
+TEXTS = [
+    f"a {size} {colour} {shape}"
+    for size in world.DIAMETERS
+    for colour in world.COLOURS
+    for shape in world.SHAPES
+][:100]
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "grain", "numpy")
 PACKAGES += ("av", "pillow", "sentencepiece", "safetensors", "tyro")
 # (package, purpose, how to install it).
@@ -31,18 +42,47 @@ OPTIONAL = (
 )
 
 
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class DoctorOptions:
+    """Flags of the program."""
+
+    # A folder of weights to check: every tensor, the tokenizer and one step. By default
+    # the report is on the installation, and on the weights that ship with it.
+    weights: str = ""
+
+
 def main(argv: Sequence[str]) -> None:
-    """Print a report.
+    """Report versions, devices and memory, or check a folder of weights.
 
     Raises:
-      ValueError: there are arguments, or the shipped weights are damaged.
+      ValueError: the weights are damaged, or not what their configs say.
     """
-    if argv:
-        raise ValueError(f"doctor takes no arguments, got {list(argv)}")
+    options = cli.parse(DoctorOptions, argv, about=main.__doc__)
+    if options.weights:
+        for line in weights_lines(options.weights):
+            cli.say(line)
+        return
     for line in report_lines():
         cli.say(line)
     bundle.load()  # checks their hashes
     cli.say("default weights: whole")
+
+
+def weights_lines(folder: str) -> Iterator[str]:
+    """Check a folder of weights, and yield a line for each thing found well."""
+    yield from checkup.stored_lines(folder)
+    yield checkup.check_tokenizer(folder, TEXTS)
+    yield from checkup.tensor_lines(folder)
+    model = sora_jax.load(folder)
+    vae, patch = model.config.vae, model.config.dit.patch
+    shape = (1 + vae.time_factor, *(4 * vae.space_factor * side for side in patch[1:]))
+    asked = {"frames": shape[0], "window": shape[0], "size": shape[1:], "steps": 1}
+    given = {}
+    if model.config.keyframes:
+        mask = np.zeros(shape, np.float32)
+        mask[list(model.config.keyframes[0])] = 1
+        given["condition"] = Condition(pixels=np.zeros((*shape, 3)), mask=mask)
+    yield checkup.check_finite(model.generate(TEXTS[0], **asked, **given))
 
 
 def report_lines() -> Iterator[str]:

@@ -30,6 +30,7 @@ from sora_jax.weights.descriptions import (
     refuse_changed,
     write_description,
 )
+from sora_jax.weights.downloads import download_hint
 from sora_jax.weights.model_weights import Weights, weights_in_memory
 from sora_jax.weights.modules import abstract_of, parameters
 from sora_jax.workdir import write_bytes
@@ -146,7 +147,10 @@ def describe_family(folder: PathLike) -> tuple[Family, Any]:
     """
     path = epath.Path(folder) / "config.json"
     if not path.parent.is_dir():
-        raise ValueError(f"weights folder {str(folder)!r} is no folder: check the name")
+        hint = download_hint(str(folder))
+        raise ValueError(
+            f"weights folder {str(folder)!r} is no folder: check the name{hint}"
+        )
     if not path.exists():
         raise ValueError(
             f"weights folder {str(folder)!r} has neither model_index.json nor "

@@ -17,7 +17,7 @@ from sora_jax.data.picture_inputs import DEVIATION, MEAN, picture_input
 from sora_jax.data.video import to_float
 from sora_jax.families import WAN
 from sora_jax.families.family import TensorFiles
-from sora_jax.families.wan import network_json
+from sora_jax.families.wan import network_json, picture_json
 from sora_jax.types import Context, Tokens
 from sora_jax.weights.network import StoredNetwork, read_headers
 from tests.parity import reference
@@ -95,7 +95,7 @@ def test_transformer(extra, per_token, tmp_path):
 def test_picture_encoder(tmp_path):
     """The states before the last layer, of pictures one by one and in a group."""
     theirs = reference.image_encoder()
-    config = network_json.picture_config(theirs.config.to_dict())
+    config = picture_json.picture_config(theirs.config.to_dict())
     ours = load("picture_encoder", theirs, config, tmp_path)
     pixels = np.random.default_rng(0).normal(size=(2, 28, 28, 3)).astype(np.float32)
     inputs = torch.tensor(np.moveaxis(pixels, -1, 1))

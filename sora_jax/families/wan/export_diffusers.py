@@ -14,7 +14,7 @@ from flax import nnx
 
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.families.family import Exporter
-from sora_jax.families.wan import network_json, scheduler
+from sora_jax.families.wan import network_json, picture_json, scheduler
 from sora_jax.families.wan.layouts import DIT_LOW, PICTURE_ENCODER
 from sora_jax.families.wan.tokenizer_json import tokenizer_files
 from sora_jax.models.dit import DiT
@@ -84,7 +84,7 @@ def files(config: ModelConfig, tokenizer: Tokenizer) -> dict[str, Any]:
     pictures = {}
     if config.picture is not None:
         path = "image_processor/preprocessor_config.json"
-        pictures[path] = network_json.processor_json(config.picture)
+        pictures[path] = picture_json.processor_json(config.picture)
     return {
         **{f"tokenizer/{name}": content for name, content in contents.items()},
         **pictures,
@@ -102,7 +102,7 @@ def config_json(module: VAE | DiT | TextEncoder | PictureEncoder) -> dict[str, A
     if isinstance(module, DiT):
         return network_json.dit_json(module.config)
     if isinstance(module, PictureEncoder):
-        return network_json.picture_json(module.config)
+        return picture_json.picture_json(module.config)
     return network_json.text_json(module.config)
 
 

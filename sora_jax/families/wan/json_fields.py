@@ -21,7 +21,7 @@ Features = Annotated[int, Meta(ge=1, le=limits.FEATURES)]
 Blocks = Annotated[int, Meta(ge=1, le=limits.BLOCKS)]
 Factor = Annotated[int, Meta(ge=1, le=limits.FACTOR)]
 Tokens = Annotated[int, Meta(ge=1, le=limits.TOKENS)]
-ControlLayers = Annotated[list[int], Meta(max_length=limits.LAYERS)]
+ControlLayers = Annotated[tuple[int, ...], Meta(max_length=limits.LAYERS)]
 Number = Annotated[float, Meta(ge=-limits.NUMBER, le=limits.NUMBER)]
 
 
@@ -39,7 +39,7 @@ class Transformer(msgspec.Struct):
     image_dim: Features | None = None
     added_kv_proj_dim: Features | None = None
     pos_embed_seq_len: Features | None = None
-    vace_layers: ControlLayers = []
+    vace_layers: ControlLayers = ()
     vace_in_channels: Annotated[int, Meta(ge=0, le=limits.FEATURES)] = 0
 
 
@@ -117,7 +117,7 @@ class Original(msgspec.Struct):
     in_dim: Features
     out_dim: Features
     model_type: str = "t2v"
-    vace_layers: ControlLayers = []
+    vace_layers: ControlLayers = ()
     vace_in_dim: Annotated[int, Meta(ge=0, le=limits.FEATURES)] = 0
     text_len: Tokens = 512
 

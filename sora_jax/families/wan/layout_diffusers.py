@@ -20,7 +20,13 @@ from sora_jax.config import (
     with_new_names,
 )
 from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
-from sora_jax.families.wan import export_diffusers, json_fields, models, network_json
+from sora_jax.families.wan import (
+    export_diffusers,
+    json_fields,
+    models,
+    network_json,
+    picture_json,
+)
 from sora_jax.families.wan.layouts import (
     COPY,
     DIT_LOW,
@@ -93,7 +99,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     dit = network_json.dit_config(read_config(where, "transformer"), vae.channels)
     picture = None
     if has_picture_encoder(index):
-        picture = network_json.picture_config(read_config(where, "image_encoder"))
+        picture = picture_json.picture_config(read_config(where, "image_encoder"))
     config = model_config(where, index, vae, dit, picture)
     if config.boundary is not None:
         second = read_config(where, "transformer_2")

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from sora_jax import files
-from sora_jax.config import DiTConfig, PictureConfig, TextConfig, VAEConfig
+from sora_jax.config import DiTConfig, TextConfig, VAEConfig
 from sora_jax.families.wan import json_fields
 from sora_jax.types import PICTURE, TEXT
 
@@ -23,7 +23,6 @@ DIT_FIXED = {
     "cross_attn_norm": True,
     "eps": 1e-6,
 }
-PICTURE_FIXED = {"hidden_act": "gelu", "layer_norm_eps": 1e-5, "num_channels": 3}
 VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
 # Required values of a sora_jax config, for Wan's classes to build the same network.
@@ -36,20 +35,12 @@ EXPRESSIBLE = {
 
 def dit_config(data: Json, latents: int) -> DiTConfig:
     """Read a `transformer/config.json`; `latents` of its channels are noisy."""
-    require_fixed("transformer", data, DIT_FIXED)
     told = json_fields.parse_fields("transformer", data, json_fields.Transformer)
     width = told.attention_head_dim * told.num_attention_heads
+    require_fixed("transformer", data, DIT_FIXED, picture_problems(told, width))
     json_fields.check_features(
         "transformer", "attention_head_dim x num_attention_heads", width
     )
-    if told.added_kv_proj_dim not in (None, width) or (
-        (told.image_dim is None) != (told.added_kv_proj_dim is None)
-    ):
-        raise ValueError(
-            "transformer: image_dim and added_kv_proj_dim must both be null, or the "
-            f"second {width} (its width), got {told.image_dim} and "
-            f"{told.added_kv_proj_dim}: other values are not supported"
-        )
     token = math.prod(told.patch_size) * told.in_channels
     json_fields.check_features("transformer", "patch_size x in_channels", token)
     return DiTConfig(
@@ -66,6 +57,18 @@ def dit_config(data: Json, latents: int) -> DiTConfig:
         control_channels=told.vace_in_channels,
         control_layers=tuple(told.vace_layers),
     )
+
+
+def picture_problems(told: json_fields.Transformer, width: int) -> list[str]:
+    """List what is wrong with the fields of a picture context."""
+    pair = (told.image_dim, told.added_kv_proj_dim)
+    if pair == (None, None) or (told.image_dim and told.added_kv_proj_dim == width):
+        return []
+    return [
+        "transformer: image_dim and added_kv_proj_dim must both be null, or the second "
+        f"{width} (its width), got {pair[0]} and {pair[1]}: other values are not "
+        "supported"
+    ]
 
 
 def contexts_of(text: int, picture: int | None) -> tuple[tuple[str, int], ...]:
@@ -207,67 +210,26 @@ def text_json(config: TextConfig) -> dict[str, Any]:
     }
 
 
-def picture_config(data: Json) -> PictureConfig:
-    """Read an `image_encoder/config.json`."""
-    require_fixed("image_encoder", data, PICTURE_FIXED)
-    told = json_fields.parse_fields("image_encoder", data, json_fields.Picture)
-    return PictureConfig(
-        width=told.hidden_size,
-        depth=told.num_hidden_layers,
-        heads=told.num_attention_heads,
-        mlp=told.intermediate_size,
-        patch=told.patch_size,
-        size=told.image_size,
-    )
-
-
-def picture_json(config: PictureConfig) -> dict[str, Any]:
-    """Undo `picture_config`."""
-    return {
-        "architectures": ["CLIPVisionModel"],
-        "model_type": "clip_vision_model",
-        **PICTURE_FIXED,
-        "hidden_size": config.width,
-        "num_hidden_layers": config.depth,
-        "num_attention_heads": config.heads,
-        "intermediate_size": config.mlp,
-        "patch_size": config.patch,
-        "image_size": config.size,
-        "projection_dim": 1024,
-    }
-
-
-def processor_json(config: PictureConfig) -> dict[str, Any]:
-    """Return transformers' settings for pictures of the tower."""
-    size = config.size
-    return {
-        "image_processor_type": "CLIPImageProcessor",
-        "crop_size": {"height": size, "width": size},
-        "size": {"shortest_edge": size},
-        "do_center_crop": True,
-        "do_convert_rgb": True,
-        "do_normalize": True,
-        "do_rescale": True,
-        "do_resize": True,
-        "image_mean": [0.48145466, 0.4578275, 0.40821073],
-        "image_std": [0.26862954, 0.26130258, 0.27577711],
-        "resample": 3,
-        "rescale_factor": 1 / 255,
-    }
-
-
-def require_fixed(network: str, data: Json, fixed: Json) -> None:
+def require_fixed(
+    network: str, data: Json, fixed: Json, more: Sequence[str] = ()
+) -> None:
     """Check the fields that have only one supported value.
 
+    Args:
+      network: for messages.
+      data: the config.
+      fixed: the supported value of each.
+      more: other problems of the config, told together with these.
+
     Raises:
-      ValueError: lists every field with another value.
+      ValueError: lists every problem.
     """
     problems = [
         f"{network}: {name} must be {value!r}, got {files.quoted(data[name])}: other "
         "values are not supported"
         for name, value in fixed.items()
         if name in data and data[name] != value
-    ]
+    ] + list(more)
     if problems:
         raise ValueError("\n".join(problems))
 
