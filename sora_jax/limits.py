@@ -72,6 +72,8 @@ NESTING = 64
 TENSORS = 100_000
 AXES = 8
 HEADER_BYTES = 300 * TENSORS
+# Modules that a config of PEFT gives an alpha of their own.
+PATTERNS = 10_000
 # Layers, and features of a layer, that a config may name.
 LAYERS = 1_000
 FEATURES = 2**20

@@ -28,7 +28,8 @@ def load(
       limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
       rewords: whether to rewrite prompts in the vocabulary of the model's captions,
         where the meaning is known to stay the same; changes are reported.
-      loras: adapters of fine-tunings or in PEFT's form, "PATH" or "PATH:SCALE" each.
+      loras: adapters, "PATH" or "PATH:SCALE" each, behind "high:" or "low:" where
+        there are two transformers.
 
     Raises:
       ValueError: an argument is of a wrong type, the folder does not exist, or a file

@@ -67,7 +67,9 @@ def test_the_base_is_that_of_the_weights(weights):
 def test_the_workdir_of_a_fine_tuning_stands_for_its_adapter(tmp_path):
     (tmp_path / "adapter.safetensors").write_bytes(b"here")
     found = parse_lora(f"{tmp_path}:0.5")
-    assert found == (str(tmp_path / "adapter.safetensors"), 0.5)
+    assert found == Lora(str(tmp_path / "adapter.safetensors"), 0.5)
+    named = parse_lora(f"low:{tmp_path}")
+    assert named == Lora(str(tmp_path / "adapter.safetensors"), 1.0, "low")
     with pytest.raises(ValueError, match="is a folder; give a file"):
         parse_lora(str(tmp_path.parent))
 

@@ -183,12 +183,16 @@ def test_a_wan_folder_is_tuned_and_its_adapter_goes_through_pefts_form(
     assert all(np.any(each.up) for each in learned.factors.values())
     names = safetensors.numpy.load_file(tmp_path / "peft/adapter_model.safetensors")
     assert "base_model.model.blocks.0.attn1.to_q.lora_A.weight" in names
-    plain, one, other = (
+    for_diffusers = tmp_path / "peft/pytorch_lora_weights.safetensors"
+    names = safetensors.numpy.load_file(for_diffusers)
+    assert "transformer.blocks.0.attn1.to_q.lora_A.weight" in names
+    plain, one, *others = (
         sora_jax.load(wan, loras=loras).generate([PROMPT], **SAMPLE)
-        for loras in ([], [str(path)], [str(tmp_path / "peft")])
+        for loras in ([], [str(path)], [str(tmp_path / "peft")], [str(for_diffusers)])
     )
     assert np.abs(one - plain).max() > 1e-6
-    np.testing.assert_allclose(other, one, atol=1e-5)
+    for other in others:
+        np.testing.assert_allclose(other, one, atol=1e-5)
 
 
 def rounded(network):

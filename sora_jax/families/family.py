@@ -41,6 +41,7 @@ class NetworkSpec:
       canonical: the name of a file's tensor in the table; None if it is ignored.
       aliases: from alternative to canonical tensor names.
       guess: describes which model tensors of these shapes may be, for messages.
+      guess_adapter: the same for adapters, from the shapes of first factors by module.
     """
 
     module: Callable[..., nnx.Module]
@@ -51,6 +52,7 @@ class NetworkSpec:
     canonical: Callable[[str], str | None] = _same_name
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
     guess: Callable[[Shapes], str] = _no_guess
+    guess_adapter: Callable[[Shapes], str] = _no_guess
 
     def sizes(self, config: Any) -> Any:
         """Return its part of a model's config."""
@@ -143,6 +145,7 @@ class Family:
       autoencoder: the network between pixels and latents.
       transformer: the network that predicts velocities.
       experts: (config, time) -> the transformer of a time, where there are several.
+      transformers: what users call them, "high" and "low", where there may be several.
       layouts: other than the sora_jax layout.
       models: configs of published models by name.
       heads: number of attention heads, for the mesh.
@@ -156,6 +159,7 @@ class Family:
     autoencoder: str = "vae"
     transformer: str = "dit"
     experts: Callable[[Any, float], str] | None = None
+    transformers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     layouts: tuple[Layout, ...] = ()
     models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     heads: Callable[[Any], int]
@@ -168,3 +172,10 @@ class Family:
     def used(self, config: Any) -> dict[str, NetworkSpec]:
         """Return the networks that a model of this config has."""
         return {name: x for name, x in self.networks.items() if x.is_used(config)}
+
+    def tables(self, config: Any, network: str) -> list[list[Entry]]:
+        """Return the table of a network's tensors in each published layout."""
+        spec = self.networks[network]
+        if spec.table is None:
+            return []
+        return [spec.table(spec.sizes(config), layout.name) for layout in self.layouts]

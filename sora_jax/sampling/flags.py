@@ -64,7 +64,8 @@ class SampleOptions:
       weights: A folder of sora_jax weights, or of Wan's (diffusers' layout, or the
         original one as safetensors); by default those shipped with the package.
       lora: An adapter, as FILE or FILE:SCALE; may be repeated. A file that
-        configs/finetune.py wrote, or a folder in PEFT's form.
+        configs/finetune.py or another program wrote, or a folder in PEFT's form. For
+        models with two transformers high:FILE or low:FILE.
       model: Require the weights to be of this model, such as wan21_1b3.
       mesh: How devices shard the weights and each video.
       unlimited: Lift the limits of requests (sora_jax/limits.py), memory included.

@@ -95,6 +95,24 @@ class Model(TaskMethods):
             f"at {settings.fps:g} fps)"
         )
 
+    def with_loras(self, loras: Sequence[str] = (), *, merged: bool = False) -> Model:
+        """Return this model with other adapters, in place of any that it has.
+
+        Adapters of the same modules and ranks, and other scales, run what was compiled
+        for the first.
+
+        Args:
+          loras: see `load`; without any, the model is as before its first adapter.
+          merged: add them to kernels, which are read anew and then run as fast as
+            without adapters; otherwise they lie beside the kernels, which both models
+            share.
+        """
+        asked = [parse_lora(lora, "loras") for lora in loras]
+        weights = with_adapters(self.weights, asked, merged=merged)
+        return type(self)(
+            weights, limits=self.limits, expander=self.expander, rewords=self.rewords
+        )
+
     def generate(
         self, prompts: str | Sequence[str], **options: Any
     ) -> Float[np.ndarray, "b t h w 3"]:
@@ -224,7 +242,8 @@ class Model(TaskMethods):
 
     def reword(self, segments: Sequence[Segment]) -> Sequence[Segment]:
         """Rewrite the segments' prompts; warn about changes and unknown words."""
-        if self.rewords and self.expander is not None:
+        knows = self.weights.plain is None  # adapters may know other words
+        if self.rewords and knows and self.expander is not None:
             segments = rewording.reword(
                 segments, self.config, self.expander, self._tell
             )
@@ -277,7 +296,8 @@ def load(
       limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
       expander: see `Model`.
       rewords: see `Model`.
-      loras: adapters, "FILE" or "FILE:SCALE" each; prompts are then read as they are.
+      loras: adapters, "FILE" or "FILE:SCALE" each, behind "high:" or "low:" where
+        there are two transformers; prompts are then read as they are.
 
     Raises:
       ValueError: an argument is of a wrong type, the folder does not exist, or a file
@@ -293,7 +313,5 @@ def load(
         raise converters.argument_error("rewords", "True or False", rewords)
     where = files.located(folder, "folder")
     asked = [parse_lora(lora, "loras") for lora in loras]
-    weights = folders.load_weights(where, mesh=mesh)
-    if asked:
-        weights, rewords = with_adapters(weights, asked), False
+    weights = with_adapters(folders.load_weights(where, mesh=mesh), asked)
     return Model(weights, limits=limits, expander=expander, rewords=rewords)

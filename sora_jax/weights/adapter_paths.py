@@ -1,4 +1,4 @@
-"""Names of adapters on the command line: FILE or FILE:SCALE. Needs no JAX."""
+"""Names of adapters on the command line: FILE, FILE:SCALE, high:FILE. Needs no JAX."""
 
 from __future__ import annotations
 
@@ -11,8 +11,12 @@ from sora_jax import files
 from sora_jax.files import PathLike
 
 PEFT_CONFIG = "adapter_config.json"  # in a folder in PEFT's form
+PEFT_TENSORS = "adapter_model.safetensors"
 TRAINED = "adapter.safetensors"  # in the workdir of a fine-tuning
+DIFFUSERS = "pytorch_lora_weights.safetensors"  # in a folder that diffusers wrote
 LARGEST = 100.0  # scale
+# Of models with two transformers: at the noise levels above a boundary, and below it.
+TRANSFORMERS = ("high", "low")
 
 
 class Lora(NamedTuple):
@@ -20,16 +24,23 @@ class Lora(NamedTuple):
 
     path: str
     scale: float = 1.0
+    # One of TRANSFORMERS; "" where the model has one, or the file says which.
+    transformer: str = ""
 
 
 def parse_lora(text: str, field: str = "--lora") -> Lora:
-    """Parse "PATH" or "PATH:SCALE"; the path may be the workdir of a fine-tuning.
+    """Parse "PATH" or "PATH:SCALE", perhaps behind "high:" or "low:".
+
+    The path may be the workdir of a fine-tuning, or a folder of PEFT or diffusers.
 
     Raises:
       ValueError: nothing is there, or the scale is not a positive number.
     """
-    path, _, last = text.rpartition(":")
-    found = Lora(text)
+    transformer, _, rest = text.partition(":")
+    if transformer not in TRANSFORMERS:
+        transformer, rest = "", text
+    path, _, last = rest.rpartition(":")
+    found = Lora(rest)
     try:
         found = Lora(path, float(last)) if path else found
     except ValueError:
@@ -39,13 +50,21 @@ def parse_lora(text: str, field: str = "--lora") -> Lora:
             f"{field} PATH:SCALE must have a scale above 0 and at most {LARGEST:g}, "
             f"got {files.quoted(text)}"
         )
-    if is_peft_folder(found.path):
-        return found
-    trained = epath.Path(found.path) / TRAINED
-    if trained.exists():
-        found = found._replace(path=os.fspath(trained))
-    files.existing(found.path, field)
-    return found
+    return Lora(_file_at(found.path, field), found.scale, transformer)
+
+
+def _file_at(path: str, field: str) -> str:
+    """Return the path of an adapter's file, or of its folder in PEFT's form."""
+    where = epath.Path(path)
+    if is_peft_folder(where):
+        return path
+    if where.name == PEFT_TENSORS and is_peft_folder(where.parent):
+        return os.fspath(where.parent)  # whose config tells the factors' scale
+    for name in (TRAINED, DIFFUSERS):
+        if (where / name).exists():
+            return os.fspath(where / name)
+    files.existing(path, field)
+    return path
 
 
 def is_peft_folder(path: PathLike) -> bool:

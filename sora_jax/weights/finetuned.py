@@ -23,9 +23,8 @@ from sora_jax.weights import (
     workdirs,
 )
 from sora_jax.weights.adapter_files import Base
-from sora_jax.weights.adapter_paths import TRAINED
+from sora_jax.weights.adapter_paths import DIFFUSERS, TRAINED
 from sora_jax.weights.adapters import Adapter
-from sora_jax.weights.applied_adapters import published_table
 from sora_jax.weights.model_weights import LazyNetworks, Weights
 from sora_jax.weights.workdirs import TrainedRun
 
@@ -64,11 +63,16 @@ def write_adapter(path: epath.Path, trained: TrainedRun) -> None:
 
 
 def write_peft(folder: epath.Path, trained: TrainedRun) -> None:
-    """Write the factors of a run in PEFT's form, named after the published tensors."""
+    """Write the factors of a run in PEFT's form, named after the published tensors.
+
+    Where there are any, diffusers reads another file beside.
+    """
     family, config = folders.describe_family(trained.run.start_from)
-    table = published_table(family, config, OURS.transformer)
-    model = trained.networks[OURS.transformer]
-    peft_files.save_adapter(folder, learned_by(trained), model, table)
+    tables = family.tables(config, OURS.transformer)
+    model, learned = trained.networks[OURS.transformer], learned_by(trained)
+    peft_files.save_adapter(folder, learned, model, *tables[:1])
+    if tables:
+        peft_files.save_for_diffusers(folder / DIFFUSERS, learned, model, tables[0])
 
 
 def learned_by(trained: TrainedRun) -> Adapter:

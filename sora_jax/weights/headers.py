@@ -15,6 +15,8 @@ from etils import epath
 from sora_jax import files, limits
 
 DTYPES = {"F32": jnp.float32, "BF16": jnp.bfloat16, "F16": jnp.float16}
+# Types of single numbers besides.
+NUMBERS = {**DTYPES, "F64": np.float64, "I64": np.int64, "I32": np.int32}
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
@@ -38,7 +40,7 @@ class StoredTensor:
     @property
     def numpy_dtype(self) -> np.dtype:
         """The NumPy dtype."""
-        return jnp.dtype(DTYPES[self.dtype])
+        return np.dtype(NUMBERS[self.dtype])
 
     @property
     def bytes(self) -> int:
@@ -99,7 +101,7 @@ def tensors_in(path: epath.Path) -> dict[str, StoredTensor]:
     for name, item in sorted(header.items(), key=lambda pair: pair[1].data_offsets):
         first, last = item.data_offsets
         tensor = StoredTensor(path, tuple(item.shape), item.dtype, begin + first)
-        known = tensor.dtype in DTYPES  # the caller refuses other dtypes
+        known = tensor.dtype in NUMBERS  # the caller refuses other dtypes
         if first != end or last < first:
             told = f"{files.quoted(name)} has the offsets {first} to {last}"
             raise damaged(path, f"{told}, and the one before ends at {end}")

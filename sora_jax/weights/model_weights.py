@@ -35,6 +35,12 @@ class LazyNetworks:
             self._held[name] = self.loaders[name]()
         return self._held[name]
 
+    def shared(self) -> dict[str, Callable[[], Any]]:
+        """Return loaders of the same networks, which hold no second copy of them."""
+        if not self.keep:  # of which one at a time is held, and not by two
+            return dict(self.loaders)
+        return {name: lambda name=name: self[name] for name in self.loaders}
+
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Weights:
@@ -47,6 +53,7 @@ class Weights:
       digest: hash of the files that the networks are loaded from.
       mesh_plan: placement of the parameters.
       family: the model's family.
+      plain: the same without its adapters, if it has any.
     """
 
     config: ModelConfig
@@ -55,6 +62,7 @@ class Weights:
     digest: str = ""
     mesh_plan: MeshPlan = SINGLE_DEVICE
     family: Family = OURS
+    plain: Weights | None = None
 
     @property
     def vae(self) -> Any:

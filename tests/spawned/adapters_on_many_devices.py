@@ -22,7 +22,7 @@ from sora_jax import sharding  # noqa: E402
 from sora_jax.config import RULES, AdapterConfig, TextConfig  # noqa: E402
 from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan  # noqa: E402
-from sora_jax.weights import adapters  # noqa: E402
+from sora_jax.weights import adapter_sums, adapters  # noqa: E402
 
 CONFIG = AdapterConfig(targets=("layers/.*",), rank=4, alpha=8.0)
 TEXT = TextConfig(
@@ -84,13 +84,19 @@ def main(meshes):
             sharding.parameter_shardings(model, mesh_plan),
         )
         merged = adapters.merge(model)
+        whole = {"layers/up/kernel": np.ones(base.layers.up.kernel.shape)}
+        change = adapter_sums.Change(factors=adapter.factors, whole=whole)
+        changed = adapter_sums.apply(nnx.merge(graphdef, pure), change, merged=True)
         up, kernel = model.layers.up.lora_up[...], model.layers.up.kernel[...]
         found = {
             "mesh": shape,
             "unmerged": distance(encode(model, mesh_plan), expected),
             "merged": distance(encode(merged, mesh_plan)[:1], expected[:1]),
             "lie": bool(jax.tree.all(lie)),
-            "stays": merged.layers.up.kernel[...].sharding == kernel.sharding,
+            "stays": all(
+                x.layers.up.kernel[...].sharding == kernel.sharding
+                for x in (merged, changed)
+            ),
             "devices": len(up.sharding.device_set),
         }
         print(json.dumps(found))

@@ -7,7 +7,12 @@ from sora_jax.families.family import Family, NetworkSpec
 from sora_jax.families.ours import summary
 from sora_jax.families.wan import layout_diffusers, layout_original, models
 from sora_jax.families.wan.dit_table import dit_table
-from sora_jax.families.wan.layouts import DIT_LOW, PICTURE_ENCODER, guess_model
+from sora_jax.families.wan.layouts import (
+    DIT_LOW,
+    PICTURE_ENCODER,
+    guess_adapter,
+    guess_model,
+)
 from sora_jax.families.wan.picture_table import canonical_name, picture_table
 from sora_jax.families.wan.text_table import ALIASES, text_table
 from sora_jax.families.wan.vae_table import CONSTANTS, vae_table
@@ -32,7 +37,11 @@ WAN = Family(
             module=VAE, config="vae", table=vae_table, constants=CONSTANTS
         ),
         "dit": NetworkSpec(
-            module=DiT, config="dit", table=dit_table, guess=guess_model
+            module=DiT,
+            config="dit",
+            table=dit_table,
+            guess=guess_model,
+            guess_adapter=guess_adapter,
         ),
         DIT_LOW: NetworkSpec(
             module=DiT,
@@ -40,6 +49,7 @@ WAN = Family(
             is_used=lambda config: config.boundary is not None,
             table=dit_table,
             guess=guess_model,
+            guess_adapter=guess_adapter,
         ),
         "text_encoder": NetworkSpec(
             module=TextEncoder, config="text", table=text_table, aliases=ALIASES
@@ -54,6 +64,7 @@ WAN = Family(
     },
     contexts={TEXT: "text_encoder", PICTURE: PICTURE_ENCODER},
     experts=expert_at,
+    transformers={"high": "dit", "low": DIT_LOW},
     layouts=(layout_diffusers.LAYOUT, layout_original.LAYOUT),
     models=models.MODELS,
     heads=lambda config: config.dit.heads,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from sora_jax.config.models import DiTConfig
 from sora_jax.config.weights import Conditioning
 from sora_jax.families.family import Shapes
@@ -42,4 +44,42 @@ def guess_model(shapes: Shapes) -> str:
     return (
         f"\nthe files look like a transformer of width {width}, depth "
         f"{len(layers)} and {channels} input channels{known}"
+    )
+
+
+_BLOCK = re.compile(r"(?<!vace_)blocks[._](\d{1,4})[._]")
+# Maps that read as many features as the transformer is wide, with dots or underscores.
+_READS_WIDTH = re.compile(r"(self_attn[._][qkvo]|attn1[._]to_[qkv]|ffn[._]0|proj)$")
+_PICTURE = re.compile(r"[kv]_img|add_[kv]_proj|img_emb|image_embedder")
+
+
+def guess_adapter(shapes: Shapes) -> str:
+    """Guess the transformer of an adapter; "" if it is not one of Wan's blocks.
+
+    Args:
+      shapes: of the first factors (rank, features), by module.
+    """
+    blocks = [int(found[1]) for found in map(_BLOCK.search, shapes) if found]
+    widths = [
+        shape[1]
+        for name, shape in shapes.items()
+        if len(shape) == 2 and _BLOCK.search(name) and _READS_WIDTH.search(name)
+    ]
+    if not blocks or not widths:
+        return ""
+    width, depth = max(set(widths), key=widths.count), max(blocks) + 1
+    has_picture = any(map(_PICTURE.search, shapes))
+    has_control = any("vace_" in name for name in shapes)
+    names = [
+        name
+        for name, model in MODELS.items()
+        if (model.dit.width, model.dit.depth) == (width, depth)
+        and (model.picture is not None) == has_picture
+        and bool(model.dit.control_layers) == has_control
+    ]
+    known = f", as {' and '.join(names)}" if names else ""
+    return (
+        f"\nthe file looks like an adapter for a transformer of width {width} and "
+        f"depth {depth}{known}, with{'' if has_picture else 'out'} an image branch"
+        f"{' and with a control branch' if has_control else ''}"
     )
