@@ -98,7 +98,7 @@ def test_a_model_is_called_as_diffusers_calls_pipelines(model):
         model("a red ball", height=16)
 
 
-@pytest.mark.parametrize("solver", ["euler", "heun"])
+@pytest.mark.parametrize("solver", ["euler", "heun", "renoise"])
 def test_every_solver_runs(model, solver):
     made = model.generate("a red ball", solver=solver, steps=2, guidance=1.0)
     assert np.isfinite(made).all()

@@ -70,6 +70,16 @@ def test_strength_runs_the_end_of_the_path():
     np.testing.assert_allclose(part.sigmas, whole.sigmas[6:])
 
 
+@pytest.mark.parametrize("solver", solvers.SOLVERS)
+def test_levels_may_be_given_one_by_one(solver):
+    even = solvers.make_table(solver, 3, 3.0)
+    given = solvers.make_table(solver, 3, 3.0, sigmas=(1, 2 / 3, 1 / 3))
+    # UniPC's own levels are spaced a little differently, as in diffusers.
+    np.testing.assert_allclose(given.sigmas, even.sigmas, atol=1e-3)
+    last = solvers.make_table(solver, 2, 1.0, 0.5, (0.9, 0.4))
+    assert last.sigmas.max() == 0.4
+
+
 def test_unknown_solver_is_named():
     with pytest.raises(ValueError, match="solver must be one of"):
         solvers.make_table("rk4", 10, 1.0)
@@ -115,7 +125,7 @@ def test_renoising_keeps_mean_and_variance_at_every_number_of_steps(steps):
     np.testing.assert_array_equal(samples, again)
 
 
-@pytest.mark.parametrize("solver", solvers.SOLVERS)
+@pytest.mark.parametrize("solver", ["euler", "heun", "unipc"])
 def test_a_deterministic_solver_ignores_noise(solver):
     table = solvers.make_table(solver, 4, 3.0)
     assert not table.is_stochastic

@@ -24,6 +24,7 @@ from sora_jax.config.plain import (
     to_json,
     updated_config,
 )
+from sora_jax.config.recipes import RECIPES, Recipe, recipe_settings
 from sora_jax.config.renamed import with_new_names
 from sora_jax.config.runs import DataConfig, DiTRun, EncodeRun, Series, VAERun
 from sora_jax.config.sampling import Direction, Fit, SamplingConfig, Solver
@@ -60,7 +61,9 @@ __all__ = [
     "PackingConfig",
     "PictureConfig",
     "PlaygroundConfig",
+    "RECIPES",
     "RULES",
+    "Recipe",
     "RunConfig",
     "SAMPLING_MESH",
     "SamplingConfig",
@@ -71,6 +74,7 @@ __all__ = [
     "VAEConfig",
     "VAERun",
     "from_json",
+    "recipe_settings",
     "require",
     "resolve_dtypes",
     "to_json",

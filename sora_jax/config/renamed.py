@@ -25,6 +25,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         "control_layers": (),
     },
     "ModelConfig": {"keyframes": (), "picture": None},
+    "SamplingConfig": {"sigmas": ()},
 }
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import math
 from typing import Any, Literal
 
 from sora_jax.config.plain import FPS, require_within
+from sora_jax.files import quoted
 
-Solver = Literal["euler", "heun", "unipc"]
+Solver = Literal["euler", "heun", "unipc", "renoise"]
 # How pictures and clips are resized, and the end at which a clip is extended.
 Fit = Literal["crop", "pad", "stretch"]
 Direction = Literal["forward", "backward", "both"]
@@ -18,10 +20,13 @@ Direction = Literal["forward", "backward", "both"]
 class SamplingConfig:
     """Sampling settings of a model."""
 
-    # ODE solver (diffusion.solvers).
+    # ODE solver, or the sampling loop of few-step models (diffusion.solvers).
     solver: Solver = "unipc"
     # Denoising steps.
     steps: int = 12
+    # Noise levels of the steps, decreasing from at most 1 (noise), before the shift;
+    # none: evenly spaced. Initial noise is scaled to the first.
+    sigmas: tuple[float, ...] = ()
     # Classifier-free guidance; 1 switches it off.
     guidance: float = 4.0
     # Guidance of the second of two transformers; None: that of the first.
@@ -74,6 +79,18 @@ class SamplingConfig:
                 f"shift must be > 0 and finite, got {self.shift}",
             ),
             (
+                not self.sigmas or self.steps == len(self.sigmas),
+                f"steps must be the number of sigmas, {len(self.sigmas)}, got "
+                f"{self.steps}: leave one of them out",
+            ),
+            (
+                all(
+                    a > b for a, b in itertools.pairwise((1.0 + 1e-9, *self.sigmas, 0))
+                ),
+                "sigmas must decrease, from at most 1 to above 0, got "
+                f"{quoted(self.sigmas)}",
+            ),
+            (
                 min(self.size) >= 1,
                 f"size must be (height, width) of 1 pixel or more, got {self.size}",
             ),
@@ -89,7 +106,15 @@ class SamplingConfig:
         return any(scale not in (None, 1) for scale in scales)
 
     def asked(self, **settings: Any) -> SamplingConfig:
-        """Override settings; `guidance` alone also sets `guidance_low`."""
+        """Override settings.
+
+        `guidance` alone also sets `guidance_low`, `sigmas` alone the number of steps,
+        and `steps` alone spaces them evenly.
+        """
         if "guidance" in settings:
             settings = {"guidance_low": None, **settings}
+        if settings.get("sigmas"):
+            settings = {"steps": len(settings["sigmas"]), **settings}
+        elif "steps" in settings:
+            settings = {"sigmas": (), **settings}
         return dataclasses.replace(self, **settings)

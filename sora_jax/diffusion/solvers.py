@@ -9,15 +9,16 @@ levels and matrices, computed once in float64, and one jitted step runs them all
 from __future__ import annotations
 
 import dataclasses
-import math
+from collections.abc import Sequence
 
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float
 
+from sora_jax.diffusion import unipc
 from sora_jax.diffusion.flow import shifted
 
-SOLVERS = ("euler", "heun", "unipc")
+SOLVERS = ("euler", "heun", "unipc", "renoise")
 Number = int | float
 
 
@@ -50,17 +51,22 @@ class Table:
         return self.matrices.shape[1]
 
 
-def noise_levels(solver: str, steps: int, shift: Number) -> Float[np.ndarray, " r"]:
+def noise_levels(
+    solver: str, steps: int, shift: Number, sigmas: Sequence[Number] = ()
+) -> Float[np.ndarray, " r"]:
     """Return decreasing noise levels, the last of them 0.
 
     UniPC uses the log signal-to-noise ratio, which is infinite at pure noise: it starts
     a millionth below, with diffusers' levels.
     """
+    if sigmas:
+        levels = shifted(np.array([*sigmas, 0.0], np.float64), shift)
+        return np.minimum(levels, 1 - 1e-6) if solver == "unipc" else levels
     if solver != "unipc":
         return shifted(np.linspace(1.0, 0.0, steps + 1), shift)
-    sigmas = shifted(np.linspace(1.0, 0.001, steps + 1), shift)
-    sigmas[0], sigmas[-1] = 1 - 1e-6, 0.0
-    return sigmas
+    levels = shifted(np.linspace(1.0, 0.001, steps + 1), shift)
+    levels[0], levels[-1] = 1 - 1e-6, 0.0
+    return levels
 
 
 def make_table(
@@ -68,25 +74,30 @@ def make_table(
     steps: int,
     shift: Number,
     strength: Number = 1,
+    sigmas: Sequence[Number] = (),
 ) -> Table:
     """Build the table of a solver.
 
     Args:
-      solver: "euler", "heun" (second order, two evaluations a step) or "unipc".
+      solver: "euler", "heun" (second order, two evaluations a step), "unipc", or
+        "renoise" (of few-step models).
       steps: from pure noise to data.
       shift: moves the levels towards noise.
       strength: share of the steps to run, the last ones: 1 starts at pure noise, 0 runs
         none.
+      sigmas: noise levels of the steps, before the shift; none: evenly spaced.
     """
     if solver not in SOLVERS:
         raise ValueError(f"solver must be one of {list(SOLVERS)}, got {solver!r}")
-    sigmas = noise_levels(solver, steps, shift)
-    sigmas = sigmas[steps - round(strength * steps) :]
-    if len(sigmas) == 1:
-        return deterministic(sigmas[:0], sigmas[:0], np.zeros((0, 1, 2)))
-    evaluated, matrices = {"euler": _euler, "heun": _heun, "unipc": _unipc}[solver](
-        sigmas
-    )
+    levels = noise_levels(solver, steps, shift, sigmas)
+    levels = levels[steps - round(strength * steps) :]
+    if len(levels) == 1:
+        return deterministic(levels[:0], levels[:0], np.zeros((0, 1, 2)))
+    if solver == "renoise":
+        return renoising_table(levels)
+    evaluated, matrices = {"euler": _euler, "heun": _heun, "unipc": unipc.unipc}[
+        solver
+    ](levels)
     # With UniPC, diffusers truncates times to thousandths, which Wan's models expect.
     times = np.trunc(evaluated * 1000) / 1000 if solver == "unipc" else evaluated
     return deterministic(evaluated, times, matrices)
@@ -167,79 +178,6 @@ def _heun(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
             evaluated.append(after)
             matrices.append(correct)
     return np.array(evaluated), np.array(matrices, np.float64)
-
-
-def _unipc(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """UniPC of order 2, B2(h), in terms of predicted data (Zhao et al. 2023).
-
-    Stack: the predicted sample, the corrected one before it, and the data predicted
-    at the last two evaluations. A correction of the sample and the next prediction are
-    one matrix.
-    """
-    evaluated = sigmas[:-1]
-    # Rounded as in diffusers: the first is so near to 1 that it matters.
-    sigmas = sigmas.astype(np.float32).astype(np.float64)
-    x, last, m_1, m_2, v = np.eye(5)
-    steps = len(sigmas) - 1
-    matrices = []
-    order = 0  # of the previous step
-    for i in range(steps):
-        m_0 = x - sigmas[i] * v
-        corrected = x
-        if i > 0:
-            ratio = _ratio(sigmas, i - 1) if order > 1 else None
-            corrected = _update(
-                sigmas[i - 1], sigmas[i], last, m_1, m_2, ratio, corrector=m_0
-            )
-        order = min(2, i + 1, steps - i)
-        ratio = _ratio(sigmas, i) if order > 1 else None
-        predicted = _update(sigmas[i], sigmas[i + 1], corrected, m_0, m_1, ratio)
-        matrices.append([predicted, corrected, m_0, m_1])
-    return evaluated, np.array(matrices)
-
-
-def _update(
-    before: float,
-    after: float,
-    sample: np.ndarray,
-    data: np.ndarray,
-    earlier: np.ndarray,
-    ratio: float | None,
-    corrector: np.ndarray | None = None,
-) -> np.ndarray:
-    """Go from one level to the next; `ratio` is None for a first-order step."""
-    h = _log_snr(after) - _log_snr(before)
-    growth = math.expm1(-h)  # B2(h), and the first phi function times -h
-    moved = after / before * sample - (1 - after) * growth * data
-    differences = [] if ratio is None else [(earlier - data) / ratio]
-    if corrector is None:
-        weights = [0.5] * len(differences)
-    else:
-        differences.append(corrector - data)
-        weights = _corrector_weights(h, growth, ratio)
-    change = sum(w * d for w, d in zip(weights, differences, strict=True))
-    return moved - (1 - after) * growth * change
-
-
-def _corrector_weights(h: float, growth: float, ratio: float | None) -> list[float]:
-    if ratio is None:
-        return [0.5]
-    # phi_2 and phi_3 of the exponential integrator, over B2(h).
-    phi_2 = growth / -h - 1
-    phi_3 = phi_2 / -h - 0.5
-    right = np.array([phi_2, 2 * phi_3]) / growth
-    return list(np.linalg.solve(np.array([[1.0, 1.0], [ratio, 1.0]]), right))
-
-
-def _ratio(sigmas: np.ndarray, i: int) -> float:
-    """Length of the step before step `i`, backwards, over that of step `i`."""
-    here = _log_snr(sigmas[i])
-    step = _log_snr(sigmas[i + 1]) - here
-    return (_log_snr(sigmas[i - 1]) - here) / step
-
-
-def _log_snr(sigma: float) -> float:
-    return math.inf if sigma == 0 else math.log((1 - sigma) / sigma)
 
 
 def _pairs(sigmas: np.ndarray) -> list[tuple[float, float]]:

@@ -14,7 +14,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from sora_jax import cli, files
-from sora_jax.config import SamplingConfig
+from sora_jax.config import SamplingConfig, recipe_settings
 from sora_jax.data import outputs
 from sora_jax.limits import SEEDS, Limits
 from sora_jax.sampling import flags
@@ -106,6 +106,8 @@ def _check_settings(
     problems: list[str] = []
     given = flags.settings_from_flags(arguments)
     given |= {} if size is None else {"size": size}
+    if arguments.recipe is not None:
+        collect(problems, recipe_settings, arguments.recipe)
     for name, value in given.items():
         # One at a time, to report every wrong one.
         settings = collect(problems, partial(SamplingConfig().asked, **{name: value}))

@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Float
 
 from sora_jax.condition import Condition
-from sora_jax.config import SamplingConfig, Solver
+from sora_jax.config import SamplingConfig, Solver, recipe_settings
 from sora_jax.files import quoted
 
 T = TypeVar("T")
@@ -27,6 +27,7 @@ _TEXTS = frozenset(("negative_prompt",))
 _COUNTS = frozenset(("steps", "frames", "window", "context", "tile"))
 _NUMBERS = frozenset(("guidance", "guidance_low", "shift", "fps"))
 _OPTIONAL = frozenset(("window", "tile", "guidance_low"))
+_LISTS = frozenset(("sigmas",))
 
 
 def argument_error(name: str, wanted: str, given: Any) -> ValueError:
@@ -168,15 +169,20 @@ def as_clips(value: Any, name: str) -> Float[np.ndarray, "b t h w 3"]:
 
 
 def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """Fields of `SamplingConfig`.
+    """Fields of `SamplingConfig`; a `recipe` is those that it sets.
+
+    Settings beside a recipe count more than the recipe's own.
 
     Raises:
       ValueError: names every unknown field and every value of a wrong type.
     """
     known = [field.name for field in dataclasses.fields(SamplingConfig)]
-    problems, settings = [], {}
+    problems, settings, recipe = [], {}, {}
     for name, value in given.items():
         try:
+            if name == "recipe":
+                recipe = {} if value is None else recipe_settings(value)
+                continue
             if name not in known:
                 near = difflib.get_close_matches(name, known, 1)
                 hint = f"did you mean {near[0]}?" if near else "see SamplingConfig"
@@ -186,7 +192,7 @@ def as_settings(given: Mapping[str, Any]) -> dict[str, Any]:
             problems.append(str(error))
     if problems:
         raise ValueError("\n".join(problems))
-    return settings
+    return recipe | settings
 
 
 def _as_setting(name: str, value: Any) -> Any:
@@ -198,6 +204,9 @@ def _as_setting(name: str, value: Any) -> Any:
         return float(as_number(value, name))
     if name in _TEXTS:
         return as_text(value, name)
+    if name in _LISTS:
+        items = items_of(value, name, "numbers")
+        return tuple(float(as_number(x, f"{name}[{i}]")) for i, x in enumerate(items))
     if name == "size":
         return as_size(value)
     return as_choice(value, get_args(Solver), name)

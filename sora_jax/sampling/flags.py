@@ -11,12 +11,14 @@ from typing import Annotated, Any
 import tyro
 
 from sora_jax.config import (
+    RECIPES,
     SAMPLING_MESH,
     Fit,
     MeshConfig,
     ModelConfig,
     SamplingConfig,
     Solver,
+    recipe_settings,
 )
 from sora_jax.limits import LIMITS, UNLIMITED, Limits
 from sora_jax.sampling.tasks import TASKS, Task
@@ -52,7 +54,11 @@ class SampleOptions:
         printed.
       steps: Denoising steps: more are slower and may look better.
       preview: Use a quarter of the steps, but at least four.
-      solver: The ODE solver.
+      recipe: Sample as these step-distilled weights or adapters were trained for, in
+        few steps without guidance. Flags beside it count more, but for --steps.
+      sigmas: Noise levels of the steps, decreasing from at most 1, before the shift;
+        by default evenly spaced.
+      solver: The ODE solver; renoise is for few-step models.
       guidance: Classifier-free guidance scale; 1 switches it off, which is faster.
       guidance_low: The same for the low-noise transformer of models that have two.
       shift: Moves the noise levels towards noise.
@@ -84,6 +90,10 @@ class SampleOptions:
     seed: int | None = None
     steps: int | None = None
     preview: bool = False
+    recipe: Annotated[str | None, tyro.conf.arg(metavar=f"{{{','.join(RECIPES)}}}")] = (
+        None
+    )
+    sigmas: tuple[float, ...] | None = None
     solver: Solver | None = None
     guidance: float | None = None
     guidance_low: float | None = None
@@ -173,9 +183,9 @@ SampleFlags: Any = dataclasses.make_dataclass(
 
 
 def settings_from_flags(arguments: SampleOptions) -> dict[str, Any]:
-    """Return the settings that flags set, without size and seconds."""
+    """Return the settings that flags set, without size, seconds and recipe."""
     names = "negative_prompt frames fps window context steps solver guidance"
-    names += " guidance_low shift tile"
+    names += " sigmas guidance_low shift tile"
     return {
         name: value
         for name in names.split()
@@ -186,7 +196,10 @@ def settings_from_flags(arguments: SampleOptions) -> dict[str, Any]:
 def override_settings(arguments: SampleOptions, model: ModelConfig) -> SamplingConfig:
     """Return the model's settings with those of the flags (except --size)."""
     asked = settings_from_flags(arguments)
-    if arguments.preview:
+    if arguments.recipe is not None:
+        asked = recipe_settings(arguments.recipe) | asked
+    # Beside explicit levels it is refused (`task_flags.without_effect`).
+    if arguments.preview and not (asked.get("sigmas") or model.sampling.sigmas):
         asked["steps"] = max(4, model.sampling.steps // 4)
     if arguments.seconds is not None:
         asked["frames"] = frames_in(arguments, model)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import logging
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +30,10 @@ from sora_jax.sampling.request import check_shape
 from sora_jax.sampling.segments import Segment, with_prompts
 from sora_jax.sampling.tasks import Storyboard, Task
 from sora_jax.sampling.tasks.context import TaskContext
-from sora_jax.weights import bundle, folders
+from sora_jax.weights import adapter_recipes, bundle, folders
+from sora_jax.weights.adapter_paths import parse_lora
+
+_logger = logging.getLogger(__name__)
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -103,6 +107,11 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
     if problems or settings is None or segments is None or task is None:
         raise ValueError("\n".join(flags.as_flags(problems, arguments)))
     assert frames is not None and size is not None
+    if arguments.recipe is None and arguments.sigmas is None:
+        for line in adapter_recipes.suggestions(
+            [parse_lora(lora) for lora in arguments.lora]
+        ):
+            _logger.warning(line)
     resizing.warn_about_resizing(task, arguments.fit, settings, model, arguments.limits)
     settings = dataclasses.replace(settings, frames=frames, size=size)
     return Job(
@@ -116,7 +125,8 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         loras=arguments.lora,
         mesh=arguments.mesh,
         summary=summarize(arguments.task, model, settings),
-        record=sidecar_record(task, arguments.fit),
+        record=sidecar_record(task, arguments.fit)
+        | ({} if arguments.recipe is None else {"recipe": arguments.recipe}),
         limits=arguments.limits,
     )
 

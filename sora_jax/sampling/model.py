@@ -34,7 +34,7 @@ from sora_jax.sampling.tasks import Generate, Task, build
 from sora_jax.sampling.tasks.context import TaskContext
 from sora_jax.sampling.window_sampler import Progress, no_progress
 from sora_jax.sampling.windows import Frames
-from sora_jax.weights import bundle, folders
+from sora_jax.weights import adapter_recipes, bundle, folders
 from sora_jax.weights.adapter_paths import parse_lora
 from sora_jax.weights.applied_adapters import with_adapters
 from sora_jax.weights.model_weights import Weights
@@ -58,7 +58,9 @@ class Model(TaskMethods):
     - `seed` of the noise; the same seed gives the same video;
     - `progress`, which wraps the loops over segments, windows, steps and frames, as in
       `(numbers, unit) -> numbers`;
-    - fields of `SamplingConfig` that override the weights' defaults.
+    - fields of `SamplingConfig` that override the weights' defaults;
+    - `recipe`, the name of several such fields for step-distilled weights
+      (`sora_jax.config.RECIPES`); fields given beside it count more.
 
     Each raises a ValueError that names every wrong field before any work.
     """
@@ -70,6 +72,7 @@ class Model(TaskMethods):
         limits: Limits = LIMITS,
         expander: Expander | None = None,
         rewords: bool = True,
+        hints: Sequence[str] = (),
     ):
         """Keep the weights; networks are loaded and compiled on first use.
 
@@ -79,9 +82,10 @@ class Model(TaskMethods):
           expander: knows the vocabulary of the model's captions.
           rewords: whether to rewrite prompts in this vocabulary, where the meaning is
             known to stay the same; changes are reported.
+          hints: lines about recipes, told once if videos are made without one.
         """
         self.weights, self.limits = weights, limits
-        self.expander, self.rewords = expander, rewords
+        self.expander, self.rewords, self.hints = expander, rewords, hints
         self.config = weights.config
         # Each warning is given once, however many videos are made.
         self._tell = functools.cache(warn)
@@ -229,6 +233,9 @@ class Model(TaskMethods):
 
     def context(self, settings: dict[str, Any]) -> TaskContext:
         """Return the context of a task, with the given settings."""
+        if not {"recipe", "sigmas"} & set(settings):
+            for line in self.hints:
+                self._tell(line)
         asked = self.config.sampling.asked(**converters.as_settings(settings))
         problems = limit_problems(asked, self.limits)
         if problems:
@@ -314,4 +321,7 @@ def load(
     where = files.located(folder, "folder")
     asked = [parse_lora(lora, "loras") for lora in loras]
     weights = with_adapters(folders.load_weights(where, mesh=mesh), asked)
-    return Model(weights, limits=limits, expander=expander, rewords=rewords)
+    hints = adapter_recipes.suggestions(asked)
+    return Model(
+        weights, limits=limits, expander=expander, rewords=rewords, hints=hints
+    )

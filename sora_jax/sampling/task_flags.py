@@ -118,6 +118,11 @@ def without_effect(
         problems.append(
             f"--steps {arguments.steps} contradicts --preview: leave one of them out"
         )
+    if arguments.preview and settings.sigmas:
+        problems.append(
+            f"--preview contradicts explicit noise levels, {len(settings.sigmas)} of "
+            "them: leave it, or --recipe and --sigmas, out"
+        )
     if arguments.seconds is not None and "frames" in given:
         problems.append(
             f"--seconds {arguments.seconds:g} and --frames {given['frames']} are both "

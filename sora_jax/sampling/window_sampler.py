@@ -140,7 +140,11 @@ class WindowSampler:
         self.config, settings = weights.config, request.settings
         self.is_guided = settings.guides(self.config.boundary is not None)
         self.table = solvers.make_table(
-            settings.solver, settings.steps, settings.shift, request.strength
+            settings.solver,
+            settings.steps,
+            settings.shift,
+            request.strength,
+            settings.sigmas,
         )
 
     def sample(self, window: Window) -> Float[Array, "b t h w z"]:
@@ -211,10 +215,13 @@ class WindowSampler:
         else:
             given = jnp.asarray(request.noise)
             noise = jnp.stack([patchify(latents, patch) for latents in given])
-        if window.source is not None and request.strength < 1:
-            sigma = float(self.table.sigmas[0])
+        has_source = window.source is not None and request.strength < 1
+        if has_source or request.settings.sigmas:
+            # Explicit levels may begin below pure noise.
+            noise = float(self.table.sigmas[0]) * noise
+        if has_source:
             source = jnp.asarray(patchify(window.source, patch))[None]
-            noise = (1 - sigma) * source + sigma * noise
+            noise = (1 - float(self.table.sigmas[0])) * source + noise
         return jnp.pad(noise, padding)
 
     def fresh_noise(

@@ -106,6 +106,8 @@ OPTIONS = {
     "guidance": [-1.0, "4", None, float("nan"), [4.0]],
     "shift": [0.0, "2", float("inf")],
     "solver": ["dpm", None, 3, np.array(["unipc"])],
+    "sigmas": [None, 0.5, "1", [2.0], [0.5, 0.7], ["1"], [float("nan")], [0.0]],
+    "recipe": [3, "none", ["rcm"]],
     "fps": [0.0, "8", float("nan"), 10**9],
     "window": [0, 4, "9", 10**9],
     "context": [0, "5"],

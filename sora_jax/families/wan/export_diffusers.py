@@ -69,8 +69,12 @@ def problems(config: ModelConfig) -> list[str]:
             "vae.multipliers must end in two equal ones for Wan's shortcuts, got "
             f"{config.vae.multipliers}"
         )
-    if config.sampling.solver == "heun":
-        found.append("sampling.solver must be euler or unipc, got heun")
+    if config.sampling.solver not in scheduler.SOLVERS.values():
+        found.append(
+            f"sampling.solver must be euler or unipc, got {config.sampling.solver}"
+        )
+    if config.sampling.sigmas:
+        found.append(f"sampling.sigmas must be empty, got {config.sampling.sigmas}")
     return found
 
 
