@@ -27,7 +27,7 @@ from sora_jax.config.plain import (
 from sora_jax.config.recipes import RECIPES, Recipe, recipe_settings
 from sora_jax.config.renamed import with_new_names
 from sora_jax.config.runs import DataConfig, DiTRun, EncodeRun, Series, VAERun
-from sora_jax.config.sampling import Direction, Fit, SamplingConfig, Solver
+from sora_jax.config.sampling import Cache, Direction, Fit, SamplingConfig, Solver
 from sora_jax.config.training import (
     FRAME_RULES,
     RULES,
@@ -42,6 +42,7 @@ from sora_jax.config.weights import AdapterConfig, ModelConfig, SeenConfig
 __all__ = [
     "AdapterConfig",
     "AttentionPlan",
+    "Cache",
     "ClipsConfig",
     "CriticConfig",
     "DiTConfig",

@@ -25,7 +25,14 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         "control_layers": (),
     },
     "ModelConfig": {"keyframes": (), "picture": None},
-    "SamplingConfig": {"sigmas": ()},
+    "SamplingConfig": {
+        "sigmas": (),
+        "cache": "none",
+        "cache_threshold": 0.06,
+        "cache_max_skips": 2,
+        "cache_retention": 0.2,
+        "cache_curve": (),
+    },
 }
 
 

@@ -11,6 +11,8 @@ from sora_jax.config.plain import FPS, require_within
 from sora_jax.files import quoted
 
 Solver = Literal["euler", "heun", "unipc", "renoise"]
+# What is reused between denoising steps (sampling.magcache).
+Cache = Literal["none", "magcache"]
 # How pictures and clips are resized, and the end at which a clip is extended.
 Fit = Literal["crop", "pad", "stretch"]
 Direction = Literal["forward", "backward", "both"]
@@ -47,6 +49,17 @@ class SamplingConfig:
     fps: float = 8.0
     # Negative prompt for guidance; empty for the unconditional velocity.
     negative_prompt: str = ""
+    # "magcache" skips the transformer's blocks in steps whose residual hardly changes.
+    cache: Cache = "none"
+    # Error that may accumulate before blocks run again: more is faster and less exact.
+    cache_threshold: float = 0.06
+    # Steps in a row that may skip.
+    cache_max_skips: int = 2
+    # Share of the steps, the first ones, that never skip.
+    cache_retention: float = 0.2
+    # (time, ratio of the residual's magnitude to the one before) of each step, as
+    # measured by sampling.calibration.
+    cache_curve: tuple[tuple[float, float], ...] = ()
     # Side in pixels of the tiles that the VAE decodes; 0 decodes whole frames; None
     # chooses by free memory.
     tile: int | None = None
@@ -56,7 +69,15 @@ class SamplingConfig:
         require_within(
             "",
             self,
-            {"steps": least, "frames": least, "context": least, "fps": FPS},
+            {
+                "steps": least,
+                "frames": least,
+                "context": least,
+                "fps": FPS,
+                "cache_threshold": (0, math.inf),
+                "cache_max_skips": least,
+                "cache_retention": (0, 1),
+            },
             (
                 0 <= self.guidance < math.inf,
                 f"guidance must be >= 0 and finite, got {self.guidance}",
@@ -89,6 +110,11 @@ class SamplingConfig:
                 ),
                 "sigmas must decrease, from at most 1 to above 0, got "
                 f"{quoted(self.sigmas)}",
+            ),
+            (
+                all(0 <= t <= 1 and 0 < r < math.inf for t, r in self.cache_curve),
+                "cache_curve must be (time from 0 to 1, ratio above 0) pairs, got "
+                f"{quoted(self.cache_curve)}",
             ),
             (
                 min(self.size) >= 1,

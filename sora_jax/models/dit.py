@@ -218,11 +218,17 @@ class DiT(nnx.Module):
             *(residuals, slots),
             keeps_cache=keeps_cache,
         )
+        return self.read_out(x, time, inputs), keys_values
+
+    def read_out(
+        self, x: Float[Array, "b n d"], time: Float[Array, "b k d"], inputs: LayerInputs
+    ) -> Float[Array, "b n p"]:
+        """Map the last block's output to velocities."""
         per_token = inputs.levels.per_token
         table = time[:, :, None] + self.head_modulation[...][None, None]
         shift, scale = (per_token(part) for part in jnp.unstack(table, axis=2))
         y = layers.standardize(x) * (1 + scale) + shift
-        return wide(self.head(y, mesh_plan)), keys_values
+        return wide(self.head(y, inputs.mesh_plan))
 
     def control_residuals(
         self,

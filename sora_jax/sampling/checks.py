@@ -24,6 +24,7 @@ from sora_jax.sampling.limit_checks import (
     limit_problems,
     too_many,
 )
+from sora_jax.sampling.magcache import read_curve
 from sora_jax.sampling.task_flags import build_task
 from sora_jax.sampling.tasks import Task
 from sora_jax.weights.adapter_paths import parse_lora
@@ -142,6 +143,8 @@ def check_files(
     read: dict[str, Any] = {}
     if arguments.weights is not None:
         collect(problems, _check_weights, arguments.weights)
+    if arguments.cache_curve is not None:
+        collect(problems, read_curve, arguments.cache_curve)
     for lora in arguments.lora:
         collect(problems, parse_lora, lora)
     for name, argument in task.arguments().items():

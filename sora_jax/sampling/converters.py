@@ -9,6 +9,7 @@ import dataclasses
 import difflib
 import numbers
 import operator
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, TypeVar, get_args
 
@@ -16,16 +17,19 @@ import numpy as np
 from jaxtyping import Float
 
 from sora_jax.condition import Condition
-from sora_jax.config import SamplingConfig, Solver, recipe_settings
+from sora_jax.config import Cache, SamplingConfig, Solver, recipe_settings
 from sora_jax.files import quoted
+from sora_jax.sampling.magcache import Curve, read_curve
 
 T = TypeVar("T")
 # Items of a list, whatever the limits: converting more takes seconds.
 MOST_ITEMS = 100_000
 
 _TEXTS = frozenset(("negative_prompt",))
-_COUNTS = frozenset(("steps", "frames", "window", "context", "tile"))
+_COUNTS = frozenset(("steps", "frames", "window", "context", "tile", "cache_max_skips"))
 _NUMBERS = frozenset(("guidance", "guidance_low", "shift", "fps"))
+_NUMBERS |= {"cache_threshold", "cache_retention"}
+_CHOICES = {"solver": Solver, "cache": Cache}
 _OPTIONAL = frozenset(("window", "tile", "guidance_low"))
 _LISTS = frozenset(("sigmas",))
 
@@ -209,7 +213,21 @@ def _as_setting(name: str, value: Any) -> Any:
         return tuple(float(as_number(x, f"{name}[{i}]")) for i, x in enumerate(items))
     if name == "size":
         return as_size(value)
-    return as_choice(value, get_args(Solver), name)
+    if name == "cache_curve":
+        return as_curve(value)
+    return as_choice(value, get_args(_CHOICES[name]), name)
+
+
+def as_curve(value: Any, name: str = "cache_curve") -> Curve:
+    """A file of `sampling.calibration`, or the (time, ratio) pairs that it holds."""
+    if isinstance(value, (str, os.PathLike)):
+        return read_curve(value, name)
+    pairs = [items_of(pair, name, "numbers") for pair in items_of(value, name, "pairs")]
+    if any(len(pair) != 2 for pair in pairs):
+        raise argument_error(name, "a file, or (time, ratio) pairs", value)
+    return tuple(
+        (float(as_number(a, name)), float(as_number(b, name))) for a, b in pairs
+    )
 
 
 def as_function(value: Any, name: str) -> Callable:

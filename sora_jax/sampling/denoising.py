@@ -164,17 +164,37 @@ def compiled_step(
 ) -> Array:
     """The jitted part of `denoise_step`."""
     params, memory, tokens, contexts = arrays
-    time, matrix, guidance = scalars
-    x = jnp.concatenate([stack[0], stack[0]]) if is_guided else stack[0]
-    target_mask = tokens.target_mask[..., None]
-    x = jnp.where(target_mask, x, tokens.x)
-    levels = jnp.full_like(tokens.levels, time).at[:, 0].set(0.0)
-    rows = dataclasses.replace(tokens, x=x, levels=levels)
+    rows = noisy_rows(stack, tokens, scalars[0], is_guided=is_guided)
     velocity = nnx.merge(graphdef, params)(rows, contexts, memory, mesh_plan)
+    return advance_stack(
+        stack, velocity, tokens, scalars[1:], fresh, mesh_plan, is_guided=is_guided
+    )
+
+
+def noisy_rows(stack: Array, tokens: Tokens, time: Array, *, is_guided: bool) -> Tokens:
+    """Put the sample and its time into the rows that the transformer reads."""
+    x = jnp.concatenate([stack[0], stack[0]]) if is_guided else stack[0]
+    x = jnp.where(tokens.target_mask[..., None], x, tokens.x)
+    levels = jnp.full_like(tokens.levels, time).at[:, 0].set(0.0)
+    return dataclasses.replace(tokens, x=x, levels=levels)
+
+
+def advance_stack(
+    stack: Array,
+    velocity: Array,
+    tokens: Tokens,
+    scalars: tuple,
+    fresh: tuple[Array, Array] | None,
+    mesh_plan: MeshPlan,
+    *,
+    is_guided: bool,
+) -> Array:
+    """Guide the velocity, and take the solver's step."""
+    matrix, guidance = scalars
     if is_guided:
         with_prompt, without = jnp.split(velocity, 2)
         velocity = guide(with_prompt, without, guidance)
-    velocity = jnp.where(target_mask[: len(velocity)], velocity, 0.0)
+    velocity = jnp.where(tokens.target_mask[: len(velocity), :, None], velocity, 0.0)
     weights, noise = fresh or (None, None)
     stepped = solvers.advance(stack, velocity, matrix, weights, noise)
     return mesh_plan.constrain(stepped, *STACK)

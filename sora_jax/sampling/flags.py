@@ -13,6 +13,7 @@ import tyro
 from sora_jax.config import (
     RECIPES,
     SAMPLING_MESH,
+    Cache,
     Fit,
     MeshConfig,
     ModelConfig,
@@ -21,6 +22,7 @@ from sora_jax.config import (
     recipe_settings,
 )
 from sora_jax.limits import LIMITS, UNLIMITED, Limits
+from sora_jax.sampling.magcache import read_curve
 from sora_jax.sampling.tasks import TASKS, Task
 
 # The types of flags by `Kind.flag`.
@@ -62,6 +64,13 @@ class SampleOptions:
       guidance: Classifier-free guidance scale; 1 switches it off, which is faster.
       guidance_low: The same for the low-noise transformer of models that have two.
       shift: Moves the noise levels towards noise.
+      cache: Skip the transformer's blocks in steps that hardly change (MagCache), which
+        is faster and less exact.
+      cache_curve: For --cache magcache: a file that python -m
+        sora_jax.sampling.calibration has written for these weights.
+      cache_threshold: The error that may accumulate before blocks run again.
+      cache_max_skips: Steps in a row that may skip.
+      cache_retention: The share of the steps, the first ones, that never skip.
       variations: Videos per prompt.
       out: A folder, or a file ending in .mp4, .gif, .png (frames side by side) or
         .npy; never overwritten.
@@ -98,6 +107,11 @@ class SampleOptions:
     guidance: float | None = None
     guidance_low: float | None = None
     shift: float | None = None
+    cache: Cache | None = None
+    cache_curve: str | None = None
+    cache_threshold: float | None = None
+    cache_max_skips: int | None = None
+    cache_retention: float | None = None
     variations: int = 1
     out: str = "videos/"
     tile: int | None = None
@@ -183,9 +197,10 @@ SampleFlags: Any = dataclasses.make_dataclass(
 
 
 def settings_from_flags(arguments: SampleOptions) -> dict[str, Any]:
-    """Return the settings that flags set, without size, seconds and recipe."""
+    """Return the settings that flags set, but for size, seconds, recipe and files."""
     names = "negative_prompt frames fps window context steps solver guidance"
-    names += " sigmas guidance_low shift tile"
+    names += " sigmas guidance_low shift tile cache cache_threshold cache_max_skips"
+    names += " cache_retention"
     return {
         name: value
         for name in names.split()
@@ -198,6 +213,8 @@ def override_settings(arguments: SampleOptions, model: ModelConfig) -> SamplingC
     asked = settings_from_flags(arguments)
     if arguments.recipe is not None:
         asked = recipe_settings(arguments.recipe) | asked
+    if arguments.cache_curve is not None:
+        asked["cache_curve"] = read_curve(arguments.cache_curve)
     # Beside explicit levels it is refused (`task_flags.without_effect`).
     if arguments.preview and not (asked.get("sigmas") or model.sampling.sigmas):
         asked["steps"] = max(4, model.sampling.steps // 4)

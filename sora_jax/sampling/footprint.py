@@ -19,9 +19,9 @@ FLOAT = 4  # bytes
 def footprint(request: Request, model: ModelConfig) -> int:
     """Return a lower bound on the bytes of a denoising step, over all devices.
 
-    It counts the tokens between two layers and inside an MLP, the solver's stack and
-    the latents of the whole video. A compiled step takes up to four times as much
-    (`python -m sora_jax.plan` reports it exactly).
+    It counts the tokens between two layers and inside an MLP, the solver's stack, what
+    is cached, and the latents of the whole video. A compiled step takes up to four
+    times as much (`python -m sora_jax.plan` reports it exactly).
     """
     shape = request.latent_shape(model)
     window = 1 + (request.window(model) - 1) // model.vae.time_factor
@@ -30,8 +30,10 @@ def footprint(request: Request, model: ModelConfig) -> int:
     rows = videos * (2 if request.settings.guides(model.boundary is not None) else 1)
     itemsize = np.dtype(compute_dtype(dit.dtype)).itemsize
     at_work = rows * n * (4 * dit.width + 2 * dit.mlp) * itemsize
+    # The residual of the last whole step.
+    kept = rows * n * dit.width * FLOAT * (request.settings.cache != "none")
     stack = videos * n * dit.patch_features * 3 * FLOAT
-    return at_work + stack + videos * math.prod(shape) * FLOAT
+    return at_work + kept + stack + videos * math.prod(shape) * FLOAT
 
 
 def check_footprint(request: Request, model: ModelConfig, limits: Limits) -> list[str]:

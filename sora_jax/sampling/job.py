@@ -219,6 +219,11 @@ def summarize(task: str, model: ModelConfig, settings: SamplingConfig) -> str:
         f"{settings.steps} steps of {settings.solver}, guidance "
         f"{guidance}, shift {settings.shift:g}"
         + (
+            ""
+            if settings.cache == "none"
+            else f", {settings.cache} up to {settings.cache_threshold:g}"
+        )
+        + (
             f", negative prompt: {quoted(settings.negative_prompt)}"
             if settings.negative_prompt
             else ""

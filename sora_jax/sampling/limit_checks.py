@@ -13,6 +13,8 @@ def limit_problems(settings: SamplingConfig, limits: Limits) -> list[str]:
         "window": (settings.window or 0, limits.window),
         "context": (settings.context, limits.window),
         "steps": (settings.steps, limits.steps),
+        "cache_max_skips": (settings.cache_max_skips, limits.steps),
+        "cache_curve": (len(settings.cache_curve), 2 * limits.steps),
         "size": (max(settings.size), limits.side),
         "tile": (settings.tile or 0, limits.side),
         "negative_prompt": (len(settings.negative_prompt), limits.prompt),

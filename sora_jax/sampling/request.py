@@ -97,6 +97,11 @@ def check_supported(request: Request, model: ModelConfig) -> None:
         problems.append(f"seed must be from 0 to {SEEDS - 1}, got {request.seed}")
     if not 0 <= request.strength <= 1:
         problems.append(f"strength must be from 0 to 1, got {request.strength}")
+    if settings.cache != "none" and not settings.cache_curve:
+        problems.append(
+            "cache_curve is missing: cache magcache needs the curve of these weights, "
+            "which python -m sora_jax.sampling.calibration measures"
+        )
     problems += check_shape(settings, model, ("frames", "window"))
     if not problems:
         problems += _check_window(request, model)

@@ -123,6 +123,13 @@ def without_effect(
             f"--preview contradicts explicit noise levels, {len(settings.sigmas)} of "
             "them: leave it, or --recipe and --sigmas, out"
         )
+    names = ("cache_curve", "cache_threshold", "cache_max_skips", "cache_retention")
+    problems += [
+        f"--{name.replace('_', '-')} does nothing without --cache magcache: leave it "
+        "out, or give both"
+        for name in names
+        if getattr(arguments, name) is not None and settings.cache == "none"
+    ]
     if arguments.seconds is not None and "frames" in given:
         problems.append(
             f"--seconds {arguments.seconds:g} and --frames {given['frames']} are both "

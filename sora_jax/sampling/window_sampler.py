@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -21,6 +22,8 @@ from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
 from sora_jax.data.pipeline import join
 from sora_jax.diffusion import solvers
 from sora_jax.sampling import denoising
+from sora_jax.sampling.cached_steps import ResidualCache
+from sora_jax.sampling.magcache import plan_skips
 from sora_jax.sampling.request import Request
 from sora_jax.types import (
     PICTURE,
@@ -166,18 +169,22 @@ class WindowSampler:
             solvers.begin(self.start(window, batch.tokens), self.table),
             *denoising.STACK,
         )
+        past = [sum(i >= round(t * steps) for t, _ in schedule) for i in range(steps)]
+        held = [*(each for _, each in schedule), tokens]
+        experts = [self.expert(time) for time in self.table.times]
+        cache = self.step_cache([(experts[i][0], past[i]) for i in range(steps)])
         for i in self.progress(range(steps), "step"):
-            name, guidance = self.expert(self.table.times[i])
-            held = [tokens for until, tokens in schedule if i < round(until * steps)]
-            stack = denoising.denoise_step(
+            name, guidance = experts[i]
+            step = partial(cache.step, i) if cache else denoising.denoise_step
+            stack = step(
                 self.prompt_cache.network(name, batch, contexts),
                 stack,
-                held[0] if held else tokens,
+                held[past[i]],
                 contexts,
                 jnp.float32(self.table.times[i]),
                 jnp.asarray(self.table.matrices[i], jnp.float32),
                 jnp.float32(guidance),
-                self.fresh_noise(window, batch.tokens, i),
+                fresh=self.fresh_noise(window, batch.tokens, i),
                 is_guided=self.is_guided,
             )
             jax.block_until_ready(stack)
@@ -188,6 +195,13 @@ class WindowSampler:
         count = math.prod(grid)
         latents = jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
         return latents[:, window.references :]
+
+    def step_cache(self, phases: Sequence[Hashable]) -> ResidualCache | None:
+        """Return what is reused between steps, if asked for (see `plan_skips`)."""
+        if self.request.settings.cache == "none":
+            return None
+        settings = self.request.settings
+        return ResidualCache(plan_skips(settings, self.table.times, phases))
 
     def grid(self, window: Window) -> tuple[int, int, int]:
         """Return the patches of a window along (t, h, w)."""

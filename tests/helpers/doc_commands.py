@@ -10,7 +10,7 @@ from sora_jax.commands import caption, curate, data_build, data_show
 from sora_jax.config import Series
 from sora_jax.evals.compositions import command as compositions
 from sora_jax.plan import command as plan
-from sora_jax.sampling import checks, job, spellings
+from sora_jax.sampling import calibration, checks, job, spellings
 from sora_jax.weights import export, publish
 from sora_jax.worlds.playground.judge import command as evaluation
 from tests.helpers import pages
@@ -53,6 +53,7 @@ def module(name, argv):
         script(ROOT / "tests" / "fuzz" / "__main__.py", argv)
     else:
         options = {
+            "sora_jax.sampling.calibration": calibration.CalibrationOptions,
             "sora_jax.weights.publish": publish.PublishOptions,
             "sora_jax.weights.export": export.ExportOptions,
         }
