@@ -23,8 +23,9 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.sampling import calibration
 from sora_jax.sampling.model import Model
+from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
+from sora_jax.sampling.window_sampler import Window, WindowSampler
 from sora_jax.weights import bundle, folders
 from sora_jax.weights.model_weights import Weights, weights_in_memory
 

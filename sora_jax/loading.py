@@ -8,7 +8,8 @@ from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.expander import DefaultExpander
 from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
-from sora_jax.sampling import model
+from sora_jax.sampling import opening
+from sora_jax.sampling.model import Model
 from sora_jax.weights import bundle
 
 
@@ -19,7 +20,7 @@ def load(
     limits: Limits = LIMITS,
     rewords: bool = True,
     loras: Sequence[str] = (),
-) -> model.Model:
+) -> Model:
     """Load a model; without a folder, the one that ships with the package.
 
     Args:
@@ -36,6 +37,6 @@ def load(
         in it is missing or damaged.
     """
     expander = DefaultExpander()
-    return model.load(
+    return opening.load(
         folder, mesh, limits=limits, expander=expander, rewords=rewords, loras=loras
     )

@@ -13,7 +13,8 @@ import pytest
 from sora_jax.evals.case import Case
 from sora_jax.evals.harness import draw_cases
 from sora_jax.evals.subject import perform
-from sora_jax.sampling.model import Model, load
+from sora_jax.sampling.model import Model
+from sora_jax.sampling.opening import load
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment, all_sampled
 from sora_jax.sampling.tasks import TASKS
 from sora_jax.sampling.window_sampler import no_progress

@@ -21,7 +21,8 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.picture_encoder import PictureEncoder
 from sora_jax.models.text_encoder import TextEncoder
 from sora_jax.models.vae import VAE
-from sora_jax.sampling.model import Model, load
+from sora_jax.sampling.model import Model
+from sora_jax.sampling.opening import load
 from sora_jax.weights import bundle, folders, shards
 from sora_jax.weights.export import export, shards_of
 from sora_jax.weights.model_weights import LazyNetworks
@@ -175,7 +176,7 @@ def test_large_networks_are_split(tiny, tmp_path, monkeypatch):
 SHARDED = """
 import sys, jax, numpy as np
 from sora_jax.weights import folders
-from sora_jax.sampling.model import load
+from sora_jax.sampling.opening import load
 model = load(sys.argv[1])
 kernel = model.weights.networks["dit"].blocks.up.kernel[...]
 assert len(kernel.sharding.device_set) == 4 and not kernel.is_fully_replicated

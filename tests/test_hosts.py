@@ -16,7 +16,7 @@ from sora_jax import runtime
 from sora_jax.checkpoint import Checkpoints
 from sora_jax.data import outputs
 from sora_jax.data.records import Records
-from sora_jax.sampling.model import load
+from sora_jax.sampling.opening import load
 from sora_jax.weights import adapter_files
 from tests.helpers.clips import smooth_clip
 from tests.helpers.curves import scalars

@@ -20,8 +20,9 @@ from sora_jax.sampling import (
     spellings,
 )
 from sora_jax.sampling.model import Model
+from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
+from sora_jax.sampling.window_sampler import Window, WindowSampler
 from sora_jax.sharding import SINGLE_DEVICE
 
 RATIOS = [1.0, 1.3, 1.05, 1.02, 0.99, 1.01, 0.98, 0.97, 0.99, 0.95, 0.9, 0.8]

@@ -13,8 +13,9 @@ from sora_jax.config import RECIPES, SamplingConfig, recipe_settings
 from sora_jax.diffusion import solvers
 from sora_jax.sampling import checks, denoising, job, spellings
 from sora_jax.sampling.model import Model
+from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
+from sora_jax.sampling.window_sampler import Window, WindowSampler
 from sora_jax.weights import adapter_recipes
 from sora_jax.weights.adapter_paths import Lora
 from tests.helpers.paths import ROOT

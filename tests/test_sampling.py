@@ -10,10 +10,10 @@ from sora_jax.config import SeenConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import condition_encoding
 from sora_jax.sampling.model import Model
+from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.tasks import Stretch
 from sora_jax.sampling.window_sampler import (
-    PromptCache,
     Window,
     WindowSampler,
 )

@@ -17,6 +17,7 @@ from sora_jax.diffusion import conditioning
 from sora_jax.models.dit import DiT
 from sora_jax.sampling import condition_encoding, denoising, windows
 from sora_jax.sampling.model import Model
+from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.segments import all_sampled
 from sora_jax.sampling.tasks import (
@@ -30,7 +31,7 @@ from sora_jax.sampling.tasks import (
     Storyboard,
     Stretch,
 )
-from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
+from sora_jax.sampling.window_sampler import Window, WindowSampler
 from sora_jax.sampling.windows import LatentSpan
 from sora_jax.types import Condition
 from sora_jax.weights.model_weights import LazyNetworks, weights_in_memory

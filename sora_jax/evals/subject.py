@@ -13,7 +13,7 @@ from sora_jax import runtime
 from sora_jax.evals.case import Clip
 from sora_jax.sampling import codec
 from sora_jax.sampling.model import Model
-from sora_jax.sampling.model import load as load_model
+from sora_jax.sampling.opening import load as load_model
 from sora_jax.sampling.tasks import Task
 from sora_jax.weights import bundle, workdirs
 

@@ -206,19 +206,39 @@ class DiT(nnx.Module):
     ) -> tuple[Float[Array, "b n p"], KeysValues | None]:
         """Velocity and, if asked for, keys and values of the tokens in all layers."""
         x, time, inputs = self.embed_inputs(tokens, contexts, mesh_plan)
+        x, keys_values = self.run_layers(
+            *(x, inputs, tokens, contexts, memory, cache, residuals),
+            keeps_cache=keeps_cache,
+        )
+        return self.read_out(x, time, inputs), keys_values
+
+    def run_layers(
+        self,
+        x: Float[Array, "b n d"],
+        inputs: LayerInputs,
+        tokens: Tokens,
+        contexts: dict[str, Context],
+        memory: Memory | None,
+        cache: KVCache | None = None,
+        residuals: Float[Array, "layers b n d"] | None = None,
+        *,
+        keeps_cache: bool = False,
+    ) -> tuple[Float[Array, "b n d"], KeysValues | None]:
+        """Pass embedded tokens through all layers, and the control branch beside."""
         # Unread when the memory is given.
-        states = self.embed_contexts(contexts, mesh_plan) if memory is None else {}
+        states = {}
+        if memory is None:
+            states = self.embed_contexts(contexts, inputs.mesh_plan)
         known = Memory() if memory is None else memory
         slots = None
         if self.control is not None:
-            residuals = self.control_residuals(tokens, x, inputs, states, known)
+            residuals = self.control(tokens, x, inputs, states, known.control)
             slots = self.config.control_layers
-        x, keys_values = run_blocks(
+        return run_blocks(
             *(self.config, self.blocks, x, inputs, states, known.blocks, cache),
             *(residuals, slots),
             keeps_cache=keeps_cache,
         )
-        return self.read_out(x, time, inputs), keys_values
 
     def read_out(
         self, x: Float[Array, "b n d"], time: Float[Array, "b k d"], inputs: LayerInputs
@@ -229,27 +249,6 @@ class DiT(nnx.Module):
         shift, scale = (per_token(part) for part in jnp.unstack(table, axis=2))
         y = layers.standardize(x) * (1 + scale) + shift
         return wide(self.head(y, inputs.mesh_plan))
-
-    def control_residuals(
-        self,
-        tokens: Tokens,
-        x: Float[Array, "b n d"],
-        inputs: LayerInputs,
-        states: dict[str, Array],
-        memory: Memory,
-    ) -> Float[Array, "m b n d"]:
-        """Run the control branch; `x` are the embedded tokens.
-
-        Raises:
-          ValueError: the tokens have no control.
-        """
-        if self.control is None or tokens.control is None:
-            raise ValueError("tokens.control is missing: the control branch reads it")
-        added = self.control(tokens.control, x, inputs, states, memory.control)
-        if tokens.control_scale is None:
-            return added
-        scale = tokens.control_scale.T[:, :, None, None]
-        return added * scale.astype(added.dtype)
 
     def embed_inputs(
         self, tokens: Tokens, contexts: dict[str, Context], mesh_plan: MeshPlan

@@ -17,6 +17,7 @@ from sora_jax.nn import layers
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.precision import compute_dtype, wide
 from sora_jax.sharding import MeshPlan
+from sora_jax.types import Tokens
 
 
 class ControlBlock(nnx.Module):
@@ -60,7 +61,7 @@ class ControlBranch(nnx.Module):
 
     def __call__(
         self,
-        control: Float[Array, "b n q"],
+        tokens: Tokens,
         x: Float[Array, "b n d"],
         inputs: LayerInputs,
         states: dict[str, Array],
@@ -69,14 +70,20 @@ class ControlBranch(nnx.Module):
         """Return what is added after each of `DiTConfig.control_layers`.
 
         Args:
-          control: patches of the control video, beside the tokens of the same place.
+          tokens: whose `control` lies beside the tokens of the same place.
           x: the embedded tokens, before the first layer.
           inputs: what all layers read.
           states: the embedded contexts, which blocks project without a memory.
           memory: keys and values of the contexts in all blocks of the branch.
+
+        Raises:
+          ValueError: the tokens have no control.
         """
+        if tokens.control is None:
+            raise ValueError("tokens.control is missing: the control branch reads it")
         mesh_plan = inputs.mesh_plan
-        y = wide(self.enter(wide(self.embed(control, mesh_plan)), mesh_plan)) + x
+        y = wide(self.embed(tokens.control, mesh_plan))
+        y = wide(self.enter(y, mesh_plan)) + x
 
         def run(y: Array, layer: tuple) -> tuple[Array, Array]:
             part, known = layer
@@ -88,4 +95,6 @@ class ControlBranch(nnx.Module):
         if mesh_plan.devices > 1:  # parameters are gathered again for the gradient
             run = jax.checkpoint(run)
         _, added = jax.lax.scan(run, y, (self.blocks, memory))
-        return added
+        if tokens.control_scale is None:
+            return added
+        return added * tokens.control_scale.T[:, :, None, None].astype(added.dtype)

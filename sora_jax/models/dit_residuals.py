@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from jaxtyping import Array, Float
 
-from sora_jax.models.dit import DiT
-from sora_jax.models.dit_attention import KeysValues
-from sora_jax.models.dit_stack import run_blocks
+from sora_jax.models.dit import DiT, Memory
 from sora_jax.sharding import MeshPlan
 from sora_jax.types import Context, Tokens
 
@@ -15,14 +13,12 @@ def velocity_and_residual(
     dit: DiT,
     tokens: Tokens,
     contexts: dict[str, Context],
-    memory: dict[str, KeysValues],
+    memory: Memory,
     mesh_plan: MeshPlan,
 ) -> tuple[Float[Array, "b n p"], Float[Array, "b n d"]]:
     """Predict velocities; also return the output of the last block minus the input."""
     x, time, inputs = dit.embed_inputs(tokens, contexts, mesh_plan)
-    y, _ = run_blocks(
-        *(dit.config, dit.blocks, x, inputs, {}, memory, None, None), keeps_cache=False
-    )
+    y, _ = dit.run_layers(x, inputs, tokens, contexts, memory)
     residual = mesh_plan.constrain(y - x, "batch", "tokens", "embed_activation")
     return dit.read_out(y, time, inputs), residual
 

@@ -21,9 +21,11 @@ from sora_jax import cli
 from sora_jax.files import located, quoted
 from sora_jax.sampling import cached_steps, converters, magcache
 from sora_jax.sampling.feasibility import check_request
-from sora_jax.sampling.model import Model, load
+from sora_jax.sampling.model import Model
+from sora_jax.sampling.opening import load
+from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.window_sampler import PromptCache, Window, WindowSampler
+from sora_jax.sampling.window_sampler import Window, WindowSampler
 from sora_jax.weights import bundle
 from sora_jax.workdir import write_json
 

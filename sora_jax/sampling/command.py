@@ -13,7 +13,7 @@ from sora_jax.data import outputs
 from sora_jax.sampling import rewording
 from sora_jax.sampling.checks import CheckedFlags
 from sora_jax.sampling.job import Job, prepare
-from sora_jax.sampling.model import load
+from sora_jax.sampling.opening import load
 from sora_jax.sampling.rewording import Expander
 from sora_jax.sampling.segments import with_prompts
 from sora_jax.sampling.window_sampler import Progress, no_progress

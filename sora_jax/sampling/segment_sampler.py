@@ -9,8 +9,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sora_jax import sharding
+from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
-from sora_jax.sampling.window_sampler import Progress, PromptCache
+from sora_jax.sampling.window_sampler import Progress
 from sora_jax.sampling.windows import Frames, sample_request
 from sora_jax.weights.model_weights import Weights
 

@@ -20,10 +20,10 @@ from jaxtyping import Float
 from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec, condition_encoding, tiles
+from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.window_sampler import (
     Progress,
-    PromptCache,
     Window,
     WindowSampler,
 )

@@ -6,7 +6,7 @@ import tomllib
 import tyro
 
 from sora_jax import cli
-from sora_jax.commands import caption, curate, data_build, data_show
+from sora_jax.commands import caption, curate, data_build, data_show, doctor
 from sora_jax.config import Series
 from sora_jax.evals.compositions import command as compositions
 from sora_jax.plan import command as plan
@@ -91,6 +91,8 @@ def check(command, needs):
         check_data(tyro.cli(kind, args=argv[2:]))
     elif program == "sora-jax" and argv[0] == "eval":
         evaluate(argv[1:])
+    elif program == "sora-jax" and argv[0] == "doctor":
+        tyro.cli(doctor.DoctorOptions, args=argv[1:])
     elif program == "pip":
         extras = re.findall(r"\[([\w,]+)\]", " ".join(argv))
         known = PROJECT["project"]["optional-dependencies"]

@@ -6,7 +6,7 @@ from PIL import Image
 
 from sora_jax.data import video
 from sora_jax.diffusion.conditioning import grey_out
-from sora_jax.sampling.model import load
+from sora_jax.sampling.opening import load
 from tests.parity import reference
 from tests.parity.reference import ASKED, PROMPT, noise_of, psnr, theirs_of
 

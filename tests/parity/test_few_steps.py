@@ -6,7 +6,7 @@ import torch
 from sora_jax.config import RECIPES, recipe_settings
 from sora_jax.data.patches import grid_of, unpatchify
 from sora_jax.sampling import denoising
-from sora_jax.sampling.model import load
+from sora_jax.sampling.opening import load
 from sora_jax.sampling.request import Request
 from tests.parity import reference
 from tests.parity.reference import PROMPT, psnr

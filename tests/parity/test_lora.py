@@ -10,7 +10,7 @@ from peft import LoraConfig
 from peft.utils import get_peft_model_state_dict
 
 from sora_jax.config import AdapterConfig
-from sora_jax.sampling.model import load
+from sora_jax.sampling.opening import load
 from sora_jax.weights import adapters, folders, peft_files
 from sora_jax.weights.adapter_paths import DIFFUSERS
 from tests.helpers import lora_forms

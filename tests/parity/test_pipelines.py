@@ -12,7 +12,7 @@ from sora_jax.data import video
 from sora_jax.diffusion import solvers
 from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.sampling.model import load
+from sora_jax.sampling.opening import load
 from sora_jax.sampling.tasks import Keyframe
 from tests.parity import reference
 from tests.parity.reference import ASKED, PROMPT, noise_of, psnr, theirs_of

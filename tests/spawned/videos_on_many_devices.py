@@ -29,7 +29,8 @@ from sora_jax.models.dit import DiT  # noqa: E402
 from sora_jax.models.text_encoder import TextEncoder  # noqa: E402
 from sora_jax.models.tokenizer import train_tokenizer  # noqa: E402
 from sora_jax.models.vae import VAE  # noqa: E402
-from sora_jax.sampling.model import Model, load  # noqa: E402
+from sora_jax.sampling.model import Model  # noqa: E402
+from sora_jax.sampling.opening import load  # noqa: E402
 from sora_jax.weights import bundle  # noqa: E402
 from sora_jax.weights.model_weights import weights_in_memory  # noqa: E402
 from tests.helpers.tiny import make  # noqa: E402
