@@ -1,7 +1,10 @@
 """A model of the artists' animated characters from nothing: VAE, latents, DiT.
 
-Hardware: 2 CPU cores, by estimate 10, 20, 10 and 90 minutes.
-Expected: 26.5 dB on first frames after images; of the later stages none has ended yet.
+Hardware: 2 CPU cores to itself: 9, 13, 11 and 47 minutes.
+Expected: reconstructions of held-out clips at 24.7 dB after images and 23.6 dB after
+  clips; a held-out loss of 0.595 at step 500 of the DiT, 0.505 at 1,500, 0.464 at 3,000
+  and 0.418 at 6,000. Backgrounds, faces, style and some tones are right, what a prompt
+  names mostly not yet.
 Command:
   sora-jax data build fluent_emoji --data_dir data
   python train.py --config=configs/fluent_emoji.py --workdir=runs
