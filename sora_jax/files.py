@@ -192,6 +192,7 @@ def decode_json(
     Raises:
       ValueError: it is not JSON, is nested too deeply, or has another type; says where.
     """
+    found: Any
     try:
         # Python's own parser builds every object, of any size.
         if infinite and _is_infinite(text):
