@@ -8,8 +8,17 @@ import pytest
 
 from sora_jax import cli
 from sora_jax.config import MeshConfig, PackingConfig
-from sora_jax.plan import chips, collectives, command, planner, search, traffic, work
+from sora_jax.plan import (
+    chips,
+    collectives,
+    command,
+    planner,
+    search,
+    traffic,
+    work,
+)
 from sora_jax.plan.work import Work
+from tests.helpers.paths import CONFIGS
 from tests.helpers.processes import run_module
 
 HERE = chips.Machine(
@@ -173,6 +182,21 @@ def test_steps_of_training_and_sampling_are_planned():
     assert train["chip_hours"] == pytest.approx(
         1000 * max(train["bounds_s"].values()) / 3600
     )
+
+
+@pytest.mark.parametrize(
+    ("name", "tokens", "memory"),
+    [
+        ("wan21_flf2v_14b", 21 * 45 * 80, [40, 2, 514, 40, 128]),
+        ("wan21_vace_1b3", 21 * 30 * 52, [15, 2, 512, 12, 128]),
+    ],
+)
+def test_steps_with_pictures_and_with_control_are_lowered(name, tokens, memory):
+    """At full size: keys of CLIP's states, and those of a control branch."""
+    location = f"{CONFIGS / 'wan.py'}:{name}"
+    shapes = json.loads(run_module("tests.spawned.lowered", location))
+    assert memory in shapes
+    assert any(shape[:2] == [2, tokens] for shape in shapes)
 
 
 def test_products_of_queries_and_keys_grow_with_both():

@@ -51,6 +51,9 @@ def tokens_of(
     axes: Axes = BATCH,
 ) -> Tokens:
     """Build rows of tokens; `axes` names their leading logical axes."""
+    control, blocks = None, len(config.control_layers)
+    if blocks:
+        control = array(mesh_plan, (rows, n, config.control_features), axes=axes)
     return Tokens(
         x=array(mesh_plan, (rows, n, config.patch_features), axes=axes),
         extra=array(mesh_plan, (rows, n, config.extra_features), axes=axes),
@@ -59,6 +62,8 @@ def tokens_of(
         levels=array(mesh_plan, (rows, levels)),
         level_ids=array(mesh_plan, (rows, n), jnp.int32, axes),
         target_mask=array(mesh_plan, (rows, n), jnp.bool_, axes),
+        control=control,
+        control_scale=array(mesh_plan, (rows, blocks)) if blocks else None,
     )
 
 
