@@ -28,7 +28,10 @@ def label(x):
 
 def small(model):
     """The same model, thin and short, so that its parameters can be in memory."""
-    dit = dataclasses.replace(model.dit, width=24, heads=2, depth=2, mlp=32)
+    control = (1,) if model.dit.control_layers else ()
+    dit = dataclasses.replace(
+        model.dit, width=24, heads=2, depth=2, mlp=32, control_layers=control
+    )
     text = dataclasses.replace(
         model.text, vocabulary=40, width=12, heads=2, head_dim=4, mlp=16, depth=2
     )

@@ -129,14 +129,16 @@ def test_batches_mix_clips_of_several_sources_and_sizes():
     config = VAERun(
         vae=TINY, batch=4, window=16, data=data[0], more_data=(data[1],), seed=3
     )
-    sources = open_joined((config.data, *config.more_data), 2)
+    sources = open_joined(config.data, config.more_data, 2)
     assert len(sources.train) == 12 and len(sources.held_out) == 2
     assert {sources.held_out.spec(index).shape for index in range(2)} == {(5, 32, 32)}
     batches = vae.clips(config, sources, pipeline.WHOLE)
     epoch = [next(batches) for _ in range(3)]
     assert {batch.shape for batch in epoch} == {(4, 5, 16, 16, 3)}
     assert len({clip.tobytes() for batch in epoch for clip in batch}) == 12
-    with pytest.raises(ValueError, match="window must be > 0 where data have several"):
+    with pytest.raises(
+        ValueError, match="window must be > 0 where data and more_data differ"
+    ):
         dataclasses.replace(config, window=0)
 
 
