@@ -100,9 +100,10 @@ def prepare(
         keep_config(workdir, to_json(config))
         write_json(folder / workdirs.CLIPS, clips_of(sources))
         # Weights bring their own statistics, on which their DiT was trained.
-        if not bool((vae.latent_std[...] != 1).any()):
+        if bool((vae.latent_std[...] != 1).any()):  # it may not know these clips
+            report_reconstruction(vae, config, sources.held_out)
+        else:
             vae = measure_latents(vae, config, sources.train)
-        report_reconstruction(vae, config, sources.held_out)
         bundle.save_vae(folder, vae, workdirs.describe_vae(config.vae))
     if not (folder / "tokenizer.model").exists():
         bundle.save_tokenizer(
