@@ -133,9 +133,9 @@ def linear(
     ]
 
 
-def norm(name: str, path: str) -> list[Entry]:
+def norm(name: str, path: str, at: tuple[int, ...] = ()) -> list[Entry]:
     """Scale and bias of a layer norm."""
     return [
-        Entry(name=f"{name}.weight", path=f"{path}/scale", transform=SAME),
-        Entry(name=f"{name}.bias", path=f"{path}/bias", transform=SAME),
+        Entry(name=f"{name}.weight", path=f"{path}/scale", index=at, transform=SAME),
+        Entry(name=f"{name}.bias", path=f"{path}/bias", index=at, transform=SAME),
     ]

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 from sora_jax.config import PictureConfig
 from sora_jax.families.table import (
-    ALL,
     CONV_2D,
-    LINEAR,
     SAME,
     Entry,
-    Index,
     Transform,
     chain,
     grouped,
     grouped_bias,
     squeezed,
 )
+from sora_jax.families.wan.block_table import linear, norm
 from sora_jax.families.wan.layouts import LAYOUTS
 
 # Tensors that are no parameters of ours, by the beginning of their names: the text
@@ -65,55 +63,24 @@ def picture_table(config: PictureConfig, layout: str = "diffusers") -> list[Entr
         Entry(name=EMBED[which], path="embed/kernel", transform=chain(CONV_2D, pixels)),
     ]
     for path, *names in OUTER_NORMS:
-        entries += _norm(names[which], path)
+        entries += norm(names[which], path)
     for layer in range(config.depth):
         block, at = f"{BLOCK[which]}.{layer}", (layer,)
         for path, *names in NORMS:
-            entries += _norm(f"{block}.{names[which]}", f"layers/{path}", at)
+            entries += norm(f"{block}.{names[which]}", f"layers/{path}", at)
         for path, *names in LINEARS:
-            entries += _linear(f"{block}.{names[which]}", f"layers/{path}", at)
+            entries += linear(f"{block}.{names[which]}", f"layers/{path}", at)
         entries += _attention(block, at, which)
     return entries
 
 
-def _attention(block: str, at: Index, which: int) -> list[Entry]:
+def _attention(block: str, at: tuple[int, ...], which: int) -> list[Entry]:
     """Queries, keys and values: three maps in one layout, and one in the other."""
     if which == 1:
         name = f"{block}.attn.to_qkv"
-        return _linear(name, "layers/qkv", at, grouped(3), grouped_bias(3))
+        return linear(name, "layers/qkv", at, weight=grouped(3), bias=grouped_bias(3))
     entries = []
     for part, projection in enumerate(("q_proj", "k_proj", "v_proj")):
         name = f"{block}.self_attn.{projection}"
-        for kind, path, index, transform in (
-            ("weight", "kernel", (*at, ALL, part), LINEAR),
-            ("bias", "bias", (*at, part), SAME),
-        ):
-            entries.append(
-                Entry(
-                    name=f"{name}.{kind}",
-                    path=f"layers/qkv/{path}",
-                    index=index,
-                    transform=transform,
-                )
-            )
+        entries += linear(name, "layers/qkv", at, part)
     return entries
-
-
-def _linear(
-    name: str,
-    path: str,
-    at: Index,
-    weight: Transform = LINEAR,
-    bias: Transform = SAME,
-) -> list[Entry]:
-    return [
-        Entry(name=f"{name}.weight", path=f"{path}/kernel", index=at, transform=weight),
-        Entry(name=f"{name}.bias", path=f"{path}/bias", index=at, transform=bias),
-    ]
-
-
-def _norm(name: str, path: str, at: Index = ()) -> list[Entry]:
-    return [
-        Entry(name=f"{name}.weight", path=f"{path}/scale", index=at, transform=SAME),
-        Entry(name=f"{name}.bias", path=f"{path}/bias", index=at, transform=SAME),
-    ]
