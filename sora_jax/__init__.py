@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from sora_jax.data.outputs import write
     from sora_jax.loading import load
+    from sora_jax.weights.places import WeightsFiles
 
     __version__: str
 
-__all__ = ["__version__", "load", "write"]
+__all__ = ["WeightsFiles", "__version__", "load", "write"]
 
 
 def __getattr__(name: str) -> Any:
@@ -26,6 +27,10 @@ def __getattr__(name: str) -> Any:
         from sora_jax.loading import load
 
         return load
+    if name == "WeightsFiles":
+        from sora_jax.weights.places import WeightsFiles
+
+        return WeightsFiles
     if name == "write":
         from sora_jax.data.outputs import write
 

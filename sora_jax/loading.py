@@ -6,15 +6,15 @@ from collections.abc import Sequence
 
 from sora_jax.config import SAMPLING_MESH, MeshConfig
 from sora_jax.expander import DefaultExpander
-from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import opening
 from sora_jax.sampling.model import Model
 from sora_jax.weights import bundle
+from sora_jax.weights.places import Place
 
 
 def load(
-    folder: PathLike = bundle.ASSETS,
+    folder: Place = bundle.ASSETS,
     mesh: MeshConfig = SAMPLING_MESH,
     *,
     limits: Limits = LIMITS,
@@ -24,7 +24,8 @@ def load(
     """Load a model; without a folder, the one that ships with the package.
 
     Args:
-      folder: weights of sora_jax or of Wan.
+      folder: weights of sora_jax or of Wan, the file of one of Wan's transformers, or
+        `sora_jax.WeightsFiles`.
       mesh: how devices shard the weights and each video.
       limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
       rewords: whether to rewrite prompts in the vocabulary of the model's captions,

@@ -40,6 +40,7 @@ class NetworkSpec:
       constants: parameters stored in a JSON config, not as tensors.
       canonical: the name of a file's tensor in the table; None if it is ignored.
       aliases: from alternative to canonical tensor names.
+      anchors: a tensor that every file of it has, by layout.
       guess: describes which model tensors of these shapes may be, for messages.
       guess_adapter: the same for adapters, from the shapes of first factors by module.
     """
@@ -51,6 +52,7 @@ class NetworkSpec:
     constants: tuple[str, ...] = ()
     canonical: Callable[[str], str | None] = _same_name
     aliases: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    anchors: Mapping[str, str] = dataclasses.field(default_factory=dict)
     guess: Callable[[Shapes], str] = _no_guess
     guess_adapter: Callable[[Shapes], str] = _no_guess
 
@@ -71,11 +73,40 @@ class TensorFiles:
       folder: of the files.
       begins: prefix of their names.
       single: whether there is just one, whose name matches `begins` as a pattern.
+      prefix: before the names of its tensors; others in the file are ignored.
     """
 
     folder: epath.Path
     begins: str = ""
     single: bool = False
+    prefix: str = ""
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class NamedShapes:
+    """The tensors of a network's files: their shapes by name, and the names' layout."""
+
+    shapes: Shapes
+    layout: str
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class FromFiles:
+    """Tells the model of networks that are given as files, without any config.
+
+    Attributes:
+      needs: the networks that a transformer needs.
+      fits: (transformer, name, network) -> whether a network goes with a transformer.
+      describe: (name of the file, networks by name) -> the model's config, and
+        constants as in `Description`.
+    """
+
+    needs: Callable[[NamedShapes], Sequence[str]]
+    fits: Callable[[NamedShapes, str, NamedShapes], bool]
+    describe: Callable[
+        [str, Mapping[str, NamedShapes]],
+        tuple[Any, Mapping[str, Mapping[str, Sequence[float]]]],
+    ]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -147,6 +178,7 @@ class Family:
       experts: (config, time) -> the transformer of a time, where there are several.
       transformers: what users call them, "high" and "low", where there may be several.
       layouts: other than the sora_jax layout.
+      from_files: tells the model of single files, if it is supported.
       models: configs of published models by name.
       heads: number of attention heads, for the mesh.
       summary: describes a model's size, for messages.
@@ -161,6 +193,7 @@ class Family:
     experts: Callable[[Any, float], str] | None = None
     transformers: Mapping[str, str] = dataclasses.field(default_factory=dict)
     layouts: tuple[Layout, ...] = ()
+    from_files: FromFiles | None = None
     models: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     heads: Callable[[Any], int]
     summary: Callable[[Any], str]

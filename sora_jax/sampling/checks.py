@@ -28,6 +28,7 @@ from sora_jax.sampling.magcache import read_curve
 from sora_jax.sampling.task_flags import build_task
 from sora_jax.sampling.tasks import Task
 from sora_jax.weights.adapter_paths import parse_lora
+from sora_jax.weights.places import PARTS, WeightsFiles
 
 # The name of a repository on a model hub.
 HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
@@ -143,6 +144,7 @@ def check_files(
     read: dict[str, Any] = {}
     if arguments.weights is not None:
         collect(problems, _check_weights, arguments.weights)
+    collect(problems, _check_parts, arguments)
     if arguments.cache_curve is not None:
         collect(problems, read_curve, arguments.cache_curve)
     for lora in arguments.lora:
@@ -165,6 +167,11 @@ def _check_weights(folder: str) -> None:
       ValueError: it does not; if it names a hub's repository, says how to download it.
     """
     where = files.located(folder, "--weights")
+    if where.suffix == ".gguf":
+        raise ValueError(
+            f"--weights {files.quoted(folder)} is of the format GGUF, which is not "
+            "supported: give .safetensors, in bfloat16 or in float8"
+        )
     if where.exists():
         return
     field = f"--weights {files.quoted(folder)}"
@@ -175,6 +182,24 @@ def _check_weights(folder: str) -> None:
             "huggingface_hub), then give --weights DIR"
         )
     raise ValueError(f"{field} does not exist: check the name")
+
+
+def _check_parts(arguments: flags.SampleOptions) -> None:
+    """Check that the files of single networks exist, and go with --weights.
+
+    Raises:
+      ValueError: one does not, or there is no --weights.
+    """
+    place = arguments.place
+    parts = place.parts if isinstance(place, WeightsFiles) else {}
+    for name, path in parts.items():
+        files.existing(path, f"--{name.replace('_', '-')}")
+    given = [name for name in PARTS if getattr(arguments, name) is not None]
+    if given and arguments.weights is None:
+        raise ValueError(
+            f"--{given[0].replace('_', '-')} needs --weights: a folder of Wan's, or "
+            "the file of a transformer"
+        )
 
 
 def read_prompts(arguments: flags.SampleOptions, limits: Limits) -> tuple[str, ...]:

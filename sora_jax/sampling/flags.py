@@ -24,6 +24,7 @@ from sora_jax.config import (
 from sora_jax.limits import LIMITS, UNLIMITED, Limits
 from sora_jax.sampling.magcache import read_curve
 from sora_jax.sampling.tasks import TASKS, Task
+from sora_jax.weights.places import PARTS, Place, WeightsFiles
 
 # The types of flags by `Kind.flag`.
 _TYPES: dict[str, Any] = {
@@ -77,7 +78,14 @@ class SampleOptions:
       tile: Side in pixels of the tiles that the VAE decodes; 0 decodes whole
         frames; chosen by free memory by default.
       weights: A folder of sora_jax weights, or of Wan's (diffusers' layout, or the
-        original one as safetensors); by default those shipped with the package.
+        original one as safetensors), or the .safetensors file of one of Wan's
+        transformers; by default those shipped with the package.
+      transformer: A file to take the transformer from, in place of the folder's.
+      transformer_low: The same for the low-noise transformer of models that have two.
+      vae: A file to take the VAE from.
+      text_encoder: A file to take the text encoder from.
+      picture_encoder: A file to take CLIP's vision tower from.
+      tokenizer: The SentencePiece model of the text encoder.
       lora: An adapter, as FILE or FILE:SCALE; may be repeated. A file that
         configs/finetune.py or another program wrote, or a folder in PEFT's form. For
         models with two transformers high:FILE or low:FILE.
@@ -116,6 +124,12 @@ class SampleOptions:
     out: str = "videos/"
     tile: int | None = None
     weights: str | None = None
+    transformer: str | None = None
+    transformer_low: str | None = None
+    vae: str | None = None
+    text_encoder: str | None = None
+    picture_encoder: str | None = None
+    tokenizer: str | None = None
     lora: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     model: str | None = None
     mesh: MeshConfig = SAMPLING_MESH
@@ -139,6 +153,14 @@ class SampleOptions:
     def kind(self) -> type[Task]:
         """The task's class."""
         return TASKS[self.task]
+
+    @property
+    def place(self) -> Place | None:
+        """The weights that flags name; None: those that ship with the package."""
+        parts = {name: x for name in PARTS if (x := getattr(self, name)) is not None}
+        if not parts or self.weights is None:
+            return self.weights
+        return WeightsFiles(base=self.weights, **parts)
 
     def given(self) -> dict[str, Any]:
         """Return the task arguments that flags set."""

@@ -32,6 +32,7 @@ from sora_jax.sampling.tasks import Storyboard, Task
 from sora_jax.sampling.tasks.context import TaskContext
 from sora_jax.weights import adapter_recipes, bundle, folders
 from sora_jax.weights.adapter_paths import parse_lora
+from sora_jax.weights.places import Place
 
 _logger = logging.getLogger(__name__)
 
@@ -47,7 +48,7 @@ class Job:
       settings: of all videos, with the resulting frames and size.
       segments: of every video, without its prompt and seed.
       seed: of the first video; each later video adds one.
-      weights: folder.
+      weights: folder or files.
       loras: adapters of the weights.
       mesh: how devices shard them.
       summary: a line to print, defaults included.
@@ -61,7 +62,7 @@ class Job:
     settings: SamplingConfig
     segments: Sequence[Segment]
     seed: int
-    weights: os.PathLike | str
+    weights: Place
     loras: tuple[str, ...]
     mesh: MeshConfig
     summary: str
@@ -79,7 +80,7 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         asked if isinstance(asked, checks.CheckedFlags) else checks.check_flags(asked)
     )
     arguments, problems = asked.arguments, list(asked.problems)
-    weights = arguments.weights or bundle.ASSETS
+    weights = arguments.place or bundle.ASSETS
     try:
         model = folders.describe(weights, arguments.model)
     except ValueError as error:

@@ -7,7 +7,6 @@ from collections.abc import Sequence
 
 from sora_jax import files
 from sora_jax.config import SAMPLING_MESH, MeshConfig
-from sora_jax.files import PathLike
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import converters
 from sora_jax.sampling.model import Model
@@ -15,10 +14,11 @@ from sora_jax.sampling.rewording import Expander
 from sora_jax.weights import adapter_recipes, bundle, folders
 from sora_jax.weights.adapter_paths import parse_lora
 from sora_jax.weights.applied_adapters import with_adapters
+from sora_jax.weights.places import Place, WeightsFiles, base_of
 
 
 def load(
-    folder: PathLike = bundle.ASSETS,
+    folder: Place = bundle.ASSETS,
     mesh: MeshConfig = SAMPLING_MESH,
     *,
     limits: Limits = LIMITS,
@@ -29,7 +29,8 @@ def load(
     """Load a model; without a folder, the one that ships with the package.
 
     Args:
-      folder: weights of sora_jax or of Wan.
+      folder: weights of sora_jax or of Wan, the file of one of Wan's transformers, or
+        `sora_jax.WeightsFiles`.
       mesh: how devices shard the weights and each video.
       limits: of requests; `sora_jax.limits.UNLIMITED` lifts them.
       expander: see `Model`.
@@ -41,7 +42,7 @@ def load(
       ValueError: an argument is of a wrong type, the folder does not exist, or a file
         in it is missing or damaged.
     """
-    if not isinstance(folder, (str, os.PathLike)):
+    if not isinstance(folder, (str, os.PathLike, WeightsFiles)):
         raise converters.argument_error("folder", "a path", folder)
     if not isinstance(mesh, MeshConfig):
         raise converters.argument_error("mesh", "a sora_jax.config.MeshConfig", mesh)
@@ -49,9 +50,9 @@ def load(
         raise converters.argument_error("limits", "sora_jax.limits.Limits", limits)
     if not isinstance(rewords, bool):
         raise converters.argument_error("rewords", "True or False", rewords)
-    where = files.located(folder, "folder")
+    files.located(base_of(folder), "folder")
     asked = [parse_lora(lora, "loras") for lora in loras]
-    weights = with_adapters(folders.load_weights(where, mesh=mesh), asked)
+    weights = with_adapters(folders.load_weights(folder, mesh=mesh), asked)
     hints = adapter_recipes.suggestions(asked)
     return Model(
         weights, limits=limits, expander=expander, rewords=rewords, hints=hints

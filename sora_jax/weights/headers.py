@@ -15,8 +15,16 @@ from etils import epath
 from sora_jax import files, limits
 
 DTYPES = {"F32": jnp.float32, "BF16": jnp.bfloat16, "F16": jnp.float16}
-# Types of single numbers besides.
-NUMBERS = {**DTYPES, "F64": np.float64, "I64": np.int64, "I32": np.int32}
+# Types of weights that are stored in 8 bits, plain or with scales beside.
+SMALL = {"F8_E4M3": jnp.float8_e4m3fn, "F8_E5M2": jnp.float8_e5m2}
+# Types of single numbers and of bytes besides.
+NUMBERS = {**DTYPES, **SMALL, "F64": np.float64, "I64": np.int64, "I32": np.int32}
+NUMBERS["U8"] = np.uint8
+# What ComfyUI and others write beside a weight in 8 bits: the numbers that it is to be
+# multiplied by, those of activations (unused here), and how it was made.
+SCALES = (".scale_weight", ".weight_scale")
+BESIDE_SMALL = (".scale_input", ".input_scale", ".comfy_quant")
+MARKER = "scaled_fp8"
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=2**62)]
 
@@ -36,11 +44,18 @@ class StoredTensor:
     dtype: str
     # Offset in the file in bytes.
     begin: int
+    # What its values are to be multiplied by: one number, or one for each row.
+    scale: StoredTensor | None = None
 
     @property
     def numpy_dtype(self) -> np.dtype:
         """The NumPy dtype."""
         return np.dtype(NUMBERS[self.dtype])
+
+    @property
+    def value_dtype(self) -> np.dtype:
+        """The dtype to keep its values in, which has no scale beside."""
+        return np.dtype(jnp.bfloat16) if self.dtype in SMALL else self.numpy_dtype
 
     @property
     def bytes(self) -> int:
@@ -78,14 +93,48 @@ def read_headers(
                     "only one of the files"
                 )
             found[name] = tensor
-    odd = sorted({item.dtype for item in found.values()} - set(DTYPES))
+    found = with_scales(found)
+    odd = sorted({item.dtype for item in found.values()} - {*DTYPES, *SMALL})
     if odd:
         told = files.quoted(", ".join(odd))
         raise ValueError(
-            f"weights in {str(paths[0].parent)!r} are of type {told}; "
-            "give a folder of float32, bfloat16 or float16 weights"
+            f"weights in {str(paths[0].parent)!r} are of type {told}; give weights in "
+            "float32, bfloat16, float16 or float8"
         )
     return found
+
+
+def with_scales(found: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
+    """Attach the scales of weights in 8 bits to them.
+
+    Raises:
+      ValueError: lists the scales that are neither one number nor one for each row.
+    """
+    joined, problems = dict(found), []
+    joined.pop(MARKER, None)
+    for name, tensor in found.items():
+        layer, dot, kind = name.rpartition(".")
+        weight = found.get(f"{layer}.weight")
+        if weight is None or weight.dtype not in SMALL:
+            continue
+        if dot + kind in BESIDE_SMALL:
+            del joined[name]
+        if dot + kind in SCALES:
+            del joined[name]
+            rows = (weight.shape[0],)
+            if tensor.shape not in ((), (1,), (1, 1), rows, (*rows, 1)):
+                problems.append(
+                    f"{name} must be one number or one for each of {rows[0]} rows, got "
+                    f"the shape {files.quoted(list(tensor.shape))}"
+                )
+            joined[f"{layer}.weight"] = dataclasses.replace(weight, scale=tensor)
+    if problems:
+        file = next(iter(found.values())).file
+        raise ValueError(
+            f"weights {str(file)!r}: scales in blocks are not supported; give weights "
+            "in bfloat16, or with a scale for each tensor:\n" + "\n".join(problems[:8])
+        )
+    return joined
 
 
 def tensors_in(path: epath.Path) -> dict[str, StoredTensor]:

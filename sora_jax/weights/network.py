@@ -92,7 +92,7 @@ class StoredNetwork:
         kinds: dict[str, jnp.dtype] = {}
         for entry in self.table:
             if entry.name in self.stored:
-                kind = self.stored[entry.name].numpy_dtype
+                kind = self.stored[entry.name].value_dtype
                 kinds[entry.path] = jnp.promote_types(kinds.get(entry.path, kind), kind)
         return kinds
 
@@ -141,7 +141,13 @@ def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTenso
     Raises:
       ValueError: the shapes of a tensor and its alias differ.
     """
-    stored = headers.read_headers(shards.find_files(files), spec.canonical)
+
+    def canonical(name: str) -> str | None:
+        if not name.startswith(files.prefix):
+            return None
+        return spec.canonical(name.removeprefix(files.prefix))
+
+    stored = headers.read_headers(shards.find_files(files), canonical)
     for alias, name in spec.aliases.items():
         if alias not in stored:
             continue

@@ -10,7 +10,9 @@ from typing import Any
 from etils import epath
 
 from sora_jax.families.family import Family, Layout
-from sora_jax.models.tokenizer import check_file
+from sora_jax.models.tokenizer import Tokenizer, check_file
+from sora_jax.weights.headers import StoredTensor
+from sora_jax.weights.mapped import map_file
 from sora_jax.weights.network import StoredNetwork, place_of, read_headers, shapes_of
 
 HASHED = 2**20  # bytes at each end of a file
@@ -25,14 +27,14 @@ class StoredModel:
       layout: of the folder.
       config: of the model.
       networks: by name.
-      tokenizer: the SentencePiece model.
+      tokenizer: the SentencePiece model: a file, or the bytes inside of one.
     """
 
     family: Family
     layout: Layout
     config: Any
     networks: Mapping[str, StoredNetwork]
-    tokenizer: epath.Path
+    tokenizer: epath.Path | StoredTensor
 
     @property
     def digest(self) -> str:
@@ -68,11 +70,21 @@ class StoredModel:
             except ValueError as error:
                 problems.append(str(error))
         try:
-            check_file(self.tokenizer)
+            if not isinstance(self.tokenizer, StoredTensor):
+                check_file(self.tokenizer)
         except ValueError as error:
             problems.append(f"{error}; copy or download the folder again")
         if problems:
             raise ValueError("\n".join(problems))
+
+    def load_tokenizer(self) -> Tokenizer:
+        """Read the tokenizer, as its publishers adapt it."""
+        if isinstance(self.tokenizer, StoredTensor):
+            with map_file(self.tokenizer.file) as file:
+                model = file.tensor(self.tokenizer).tobytes()
+        else:
+            model = Tokenizer.load(self.tokenizer).model
+        return Tokenizer(self.layout.tokenizer_model(model))
 
 
 def open_model(where: epath.Path, family: Family, layout: Layout) -> StoredModel:

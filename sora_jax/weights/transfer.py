@@ -124,7 +124,7 @@ def copy_tensor(
     Returns:
       Whether all values are finite.
     """
-    tensor = entry.transform.forward(file.tensor(stored))
+    tensor = entry.transform.forward(values(file, stored))
     all_finite = True
     kind = part.dtype
     if kind == tensor.dtype:
@@ -139,6 +139,16 @@ def copy_tensor(
         part[block].view(kind)[...] = piece.view(kind) if kind != part.dtype else piece
     file.forget(stored)
     return all_finite
+
+
+def values(file: Mapped, stored: StoredTensor) -> np.ndarray:
+    """Return the values of a tensor, scaled in float32 where it has a scale."""
+    tensor = file.tensor(stored)
+    if stored.scale is None:
+        return tensor
+    scale = file.tensor(stored.scale).astype(np.float32)
+    rows = (-1, *[1] * (tensor.ndim - 1))  # also for one number
+    return tensor.astype(np.float32) * scale.reshape(rows)
 
 
 def export_tensors(

@@ -5,16 +5,21 @@ from __future__ import annotations
 from sora_jax.config import ModelConfig
 from sora_jax.families.family import Family, NetworkSpec
 from sora_jax.families.ours import summary
-from sora_jax.families.wan import layout_diffusers, layout_original, models
+from sora_jax.families.wan import (
+    layout_diffusers,
+    layout_original,
+    models,
+    picture_table,
+    text_table,
+)
 from sora_jax.families.wan.dit_table import dit_table
+from sora_jax.families.wan.from_files import ANCHORS, FROM_FILES
 from sora_jax.families.wan.layouts import (
     DIT_LOW,
     PICTURE_ENCODER,
     guess_adapter,
     guess_model,
 )
-from sora_jax.families.wan.picture_table import canonical_name, picture_table
-from sora_jax.families.wan.text_table import ALIASES, text_table
 from sora_jax.families.wan.vae_table import CONSTANTS, vae_table
 from sora_jax.models.dit import DiT
 from sora_jax.models.picture_encoder import PictureEncoder
@@ -34,12 +39,17 @@ WAN = Family(
     config=ModelConfig,
     networks={
         "vae": NetworkSpec(
-            module=VAE, config="vae", table=vae_table, constants=CONSTANTS
+            module=VAE,
+            config="vae",
+            table=vae_table,
+            constants=CONSTANTS,
+            anchors=ANCHORS["vae"],
         ),
         "dit": NetworkSpec(
             module=DiT,
             config="dit",
             table=dit_table,
+            anchors=ANCHORS["dit"],
             guess=guess_model,
             guess_adapter=guess_adapter,
         ),
@@ -48,23 +58,31 @@ WAN = Family(
             config="dit",
             is_used=lambda config: config.boundary is not None,
             table=dit_table,
+            anchors=ANCHORS["dit"],
             guess=guess_model,
             guess_adapter=guess_adapter,
         ),
         "text_encoder": NetworkSpec(
-            module=TextEncoder, config="text", table=text_table, aliases=ALIASES
+            module=TextEncoder,
+            config="text",
+            table=text_table.text_table,
+            aliases=text_table.ALIASES,
+            canonical=text_table.canonical_name,
+            anchors=ANCHORS["text_encoder"],
         ),
         PICTURE_ENCODER: NetworkSpec(
             module=PictureEncoder,
             config="picture",
             is_used=lambda config: config.picture is not None,
-            table=picture_table,
-            canonical=canonical_name,
+            table=picture_table.picture_table,
+            canonical=picture_table.canonical_name,
+            anchors=ANCHORS[PICTURE_ENCODER],
         ),
     },
     contexts={TEXT: "text_encoder", PICTURE: PICTURE_ENCODER},
     experts=expert_at,
     transformers={"high": "dit", "low": DIT_LOW},
+    from_files=FROM_FILES,
     layouts=(layout_diffusers.LAYOUT, layout_original.LAYOUT),
     models=models.MODELS,
     heads=lambda config: config.dit.heads,

@@ -7,16 +7,12 @@ VAE and text encoder have no config; their sizes follow from the shapes of tenso
 
 from __future__ import annotations
 
-import dataclasses
-import functools
-import math
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 from etils import epath
 
-from sora_jax import files, limits
+from sora_jax import files
 from sora_jax.config import (
     DiTConfig,
     ModelConfig,
@@ -25,7 +21,7 @@ from sora_jax.config import (
     VAEConfig,
 )
 from sora_jax.families.family import Description, Layout, Shapes, TensorFiles
-from sora_jax.families.wan import json_fields, models, network_json
+from sora_jax.families.wan import json_fields, models, network_json, sizes
 from sora_jax.families.wan.layouts import (
     COPY,
     DIT_LOW,
@@ -35,13 +31,13 @@ from sora_jax.families.wan.layouts import (
 from sora_jax.families.wan.tokenizer_json import for_transformers
 from sora_jax.workdir import read_json
 
+NAME = "original"
 HIGH, LOW = "high_noise_model", "low_noise_model"
 TRANSFORMER = "diffusion_pytorch_model"
 TEXT, VAE, CLIP = "models_t5_*", "*VAE*", "models_clip_*"
 KINDS = ("t2v", "ti2v", "i2v", "flf2v", "vace")
 # Required values of a transformer's config, if present.
 FIXED = {"eps": 1e-6, "qk_norm": True, "cross_attn_norm": True}
-HEAD = models.CLIP_H.width // models.CLIP_H.heads  # features of a head of CLIP
 TOKENIZER = ("google", "umt5-xxl", "spiece.model")
 
 
@@ -84,26 +80,21 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     two = (where / HIGH).exists()
     first = where / HIGH if two else where
     data = read_json(first / "config.json", COPY)
-    vae = vae_sizes(shapes["vae"])
+    vae = sizes.vae_config(shapes["vae"], NAME)
     told = told_of(first)
-    text = text_sizes(shapes["text_encoder"], told.text_len)
+    text = sizes.text_config(shapes["text_encoder"], NAME, told.text_len)
     picture = None
     if PICTURE_ENCODER in shapes:
-        picture = picture_sizes(shapes[PICTURE_ENCODER])
+        picture = sizes.picture_config(shapes[PICTURE_ENCODER], NAME)
     dit = dit_config(data, text.width, picture)
-    conditioning = conditioning_of(dit, told.model_type == "ti2v")
-    closest = models.closest(dit, conditioning, 0.5 if two else None)
-    config = ModelConfig(
-        name=closest.name if closest.dit == dit else where.name,
-        vae=vae,
-        dit=dit,
-        text=text,
-        sampling=closest.sampling,
-        fps=None,
-        conditioning=conditioning,
-        keyframes=models.keyframes_of(dit),
-        picture=picture,
-        boundary=closest.boundary,
+    config = model_config(
+        where.name,
+        vae,
+        dit,
+        text,
+        picture,
+        has_low=two,
+        is_image_too=told.model_type == "ti2v",
     )
     if two:
         low = read_json(where / LOW / "config.json", COPY)
@@ -115,24 +106,45 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     return Description(
         config=config,
         tokenizer=where.joinpath(*TOKENIZER),
-        constants={"vae": latent_statistics(vae)},
+        constants={"vae": sizes.latent_statistics(vae)},
     )
 
 
-def latent_statistics(vae: VAEConfig) -> dict[str, Sequence[float]]:
-    """Look up mean and standard deviation of the latents, which the files lack.
+def model_config(
+    name: str,
+    vae: VAEConfig,
+    dit: DiTConfig,
+    text: TextConfig,
+    picture: PictureConfig | None,
+    *,
+    has_low: bool,
+    is_image_too: bool,
+) -> ModelConfig:
+    """Build the model's config, with the publisher's defaults.
 
-    Raises:
-      ValueError: the VAE is not one of the published ones.
+    Args:
+      name: of a model that is none of the published ones.
+      vae: its VAE.
+      dit: its transformer.
+      text: its text encoder.
+      picture: its picture encoder, if any.
+      has_low: whether there is a second transformer.
+      is_image_too: whether it takes a picture as clean tokens.
     """
-    mean, std = models.LATENTS_22 if vae.shortcuts else models.LATENTS_21
-    if len(mean) != vae.channels:
-        raise ValueError(
-            f"vae: the latents' mean and deviation are known for {len(mean)} "
-            f"channels, got {vae.channels}: give the folder in diffusers' layout, "
-            "whose vae/config.json holds them"
-        )
-    return {"latent_mean": mean, "latent_std": std}
+    conditioning = conditioning_of(dit, is_image_too)
+    closest = models.closest(dit, conditioning, 0.5 if has_low else None)
+    return ModelConfig(
+        name=closest.name if closest.dit == dit else name,
+        vae=vae,
+        dit=dit,
+        text=text,
+        sampling=closest.sampling,
+        fps=None,
+        conditioning=conditioning,
+        keyframes=models.keyframes_of(dit),
+        picture=picture,
+        boundary=closest.boundary,
+    )
 
 
 def dit_config(
@@ -163,81 +175,8 @@ def dit_config(
     )
 
 
-def vae_sizes(shapes: Shapes) -> VAEConfig:
-    """Infer the config of a VAE from the shapes of its tensors."""
-    width, pixels = sizes("vae", shapes, "encoder.conv1.weight", 5)[:2]
-    channels = sizes("vae", shapes, "conv2.weight", 5)[0]
-    last = sizes("vae", shapes, "decoder.head.2.weight", 5)[1]
-    kind = models.VAE_22 if pixels > 3 else models.VAE_21
-    return dataclasses.replace(
-        kind, channels=channels, encoder_width=width, decoder_width=last
-    )
-
-
-def text_sizes(shapes: Shapes, pad_to: int) -> TextConfig:
-    """Infer the config of a umT5 encoder from the shapes of its tensors."""
-    layers = {m[1] for name in shapes if (m := re.match(r"blocks\.(\d+)\.", name))}
-    if len(layers) > limits.LAYERS:
-        raise ValueError(
-            f"text_encoder has {len(layers)} layers, more than {limits.LAYERS}: this "
-            "is not Wan's umT5 encoder"
-        )
-    part = functools.partial(sizes, "text_encoder", shapes)
-    vocabulary, width = part("token_embedding.weight", 2)
-    buckets, heads = part("blocks.0.pos_embedding.embedding.weight", 2)
-    inner, _ = part("blocks.0.attn.q.weight", 2)
-    mlp, _ = part("blocks.0.ffn.fc1.weight", 2)
-    return dataclasses.replace(
-        models.UMT5_XXL,
-        vocabulary=vocabulary,
-        width=width,
-        depth=len(layers),
-        heads=heads,
-        head_dim=inner // heads,
-        mlp=mlp,
-        buckets=buckets,
-        pad_to=pad_to,
-    )
-
-
-def picture_sizes(shapes: Shapes) -> PictureConfig:
-    """Infer the config of CLIP's vision tower from the shapes of its tensors."""
-    part = functools.partial(sizes, PICTURE_ENCODER, shapes)
-    width, _, patch, _ = part("visual.patch_embedding.weight", 4)
-    _, states, _ = part("visual.pos_embedding", 3)
-    mlp, _ = part("visual.transformer.0.mlp.0.weight", 2)
-    layers = {m[1] for n in shapes if (m := re.match(r"visual\.transformer\.(\d+)", n))}
-    return dataclasses.replace(
-        models.CLIP_H,
-        width=width,
-        depth=len(layers),
-        heads=max(1, width // HEAD),
-        mlp=mlp,
-        patch=patch,
-        size=patch * math.isqrt(states - 1),
-        fit="squash",
-    )
-
-
-def sizes(network: str, shapes: Shapes, name: str, axes: int) -> tuple[int, ...]:
-    """Return the shape of a tensor, to infer sizes from.
-
-    Raises:
-      ValueError: it is missing, or its axes are out of bounds.
-    """
-    if name not in shapes:
-        raise ValueError(f"{network}: {name!r} is missing: this is not one of Wan's")
-    shape = shapes[name]
-    if len(shape) != axes or not all(1 <= size <= limits.FEATURES for size in shape):
-        raise ValueError(
-            f"{network}: {name} must have {axes} axes of 1 to {limits.FEATURES}, got "
-            f"{files.quoted(list(shape))}: this is not one of Wan's"
-        )
-    return shape
-
-
 LAYOUT = Layout(
-    name="original",
+    name=NAME,
     recognizes=recognizes,
     locate=locate,
     describe=describe,

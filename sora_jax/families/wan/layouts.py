@@ -10,7 +10,7 @@ from sora_jax.families.family import Shapes
 from sora_jax.families.wan.models import MODELS
 
 # diffusers' (and transformers') names of tensors, and those of the publishers' code.
-LAYOUTS = ("diffusers", "original")
+LAYOUTS: tuple[str, str] = ("diffusers", "original")
 # The transformer of the steps below `boundary`, where there are two.
 DIT_LOW = "dit_low"
 # CLIP's vision tower, in image-to-video models of Wan 2.1.

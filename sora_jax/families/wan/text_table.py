@@ -30,7 +30,14 @@ BLOCK = ("encoder.block", "blocks")
 EMBEDDING = ("shared.weight", "token_embedding.weight")
 # T5's decoder would share the embedding of its encoder, so that it has two names.
 ALIASES = {"encoder.embed_tokens.weight": "shared.weight"}
+# The tokenizer, which some programs keep in the same file.
+TOKENIZER = "spiece_model"
 LAST_NORM = ("encoder.final_layer_norm.weight", "norm.weight")
+
+
+def canonical_name(name: str) -> str | None:
+    """Return a tensor's name in the table; None if it is none of ours."""
+    return None if name == TOKENIZER else name
 
 
 def text_table(config: TextConfig, layout: str = "diffusers") -> list[Entry]:
