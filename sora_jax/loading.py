@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from sora_jax.config import SAMPLING_MESH, MeshConfig
+from sora_jax.config import SAMPLING_MESH, MeshConfig, Quantization
 from sora_jax.expander import DefaultExpander
 from sora_jax.limits import LIMITS, Limits
 from sora_jax.sampling import opening
@@ -20,6 +20,7 @@ def load(
     limits: Limits = LIMITS,
     rewords: bool = True,
     loras: Sequence[str] = (),
+    quantization: Quantization = "none",
 ) -> Model:
     """Load a model; without a folder, the one that ships with the package.
 
@@ -32,6 +33,8 @@ def load(
         where the meaning is known to stay the same; changes are reported.
       loras: adapters, "PATH" or "PATH:SCALE" each, behind "high:" or "low:" where
         there are two transformers.
+      quantization: "int8" or "fp8" keeps the linear maps of the layers in 8 bits, which
+        halves memory and rounds weights; adapters then lie beside the kernels.
 
     Raises:
       ValueError: an argument is of a wrong type, the folder does not exist, or a file
@@ -39,5 +42,11 @@ def load(
     """
     expander = DefaultExpander()
     return opening.load(
-        folder, mesh, limits=limits, expander=expander, rewords=rewords, loras=loras
+        folder,
+        mesh,
+        limits=limits,
+        expander=expander,
+        rewords=rewords,
+        loras=loras,
+        quantization=quantization,
     )

@@ -7,7 +7,7 @@ an override on the command line is checked like any other value.
 
 from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
-from sora_jax.config.dtypes import resolve_dtypes
+from sora_jax.config.dtypes import Quantization, resolve_dtypes
 from sora_jax.config.encoders import PictureConfig, TextConfig
 from sora_jax.config.finetune import FineTune
 from sora_jax.config.models import (
@@ -77,6 +77,7 @@ __all__ = [
     "from_json",
     "recipe_settings",
     "require",
+    "Quantization",
     "resolve_dtypes",
     "to_json",
     "updated_config",

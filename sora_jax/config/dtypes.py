@@ -1,11 +1,13 @@
-"""The dtype "auto" of a config, on a platform."""
+"""Dtypes in configs: "auto" on a platform, and 8 bits in memory."""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypeVar
+from typing import Any, Literal, TypeVar
 
 C = TypeVar("C")
+# How the linear maps of the layers are kept in memory.
+Quantization = Literal["none", "int8", "fp8"]
 
 
 def resolve_dtypes(config: C, platform: str) -> C:

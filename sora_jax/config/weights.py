@@ -8,6 +8,7 @@ import re
 from typing import Literal
 
 from sora_jax import limits
+from sora_jax.config.dtypes import Quantization
 from sora_jax.config.encoders import PictureConfig, TextConfig
 from sora_jax.config.models import DiTConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
@@ -100,6 +101,9 @@ class ModelConfig:
     # With two transformers: the first runs the steps at times from this one up (1 is
     # noise), the second those below.
     boundary: float | None = None
+    # How the linear maps of the layers of transformers and text encoder are kept in
+    # memory: as they are, or in 8 bits with a scale for each output.
+    quantization: Quantization = "none"
     # Training sizes and vocabulary; other requests get a warning.
     seen: SeenConfig = SeenConfig()
 

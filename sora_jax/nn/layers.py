@@ -60,9 +60,11 @@ class Linear(nnx.Module):
     """An affine map of the last axis, computed in `dtype`.
 
     An adapter (`sora_jax.weights.adapters`) may set two factors of low rank beside the
-    kernel: it then maps by kernel + lora_scale * lora_down @ lora_up.
+    kernel: it then maps by kernel + lora_scale * lora_down @ lora_up. A kernel in 8
+    bits has a scale for each output (`sora_jax.nn.quantized`).
     """
 
+    kernel_scale: nnx.Param | None = None
     lora_down: LoRAParam | None = None
     lora_up: LoRAParam | None = None
     lora_scale: float = 1.0
@@ -103,6 +105,8 @@ class Linear(nnx.Module):
         kernel = mesh_plan.gather(self.kernel[...].astype(self.dtype), self.axes)
         kernel = checkpoint_name(kernel, GATHERED)
         y = matmul(x.astype(self.dtype), kernel, mesh_plan)
+        if self.kernel_scale is not None:
+            y = y * rank(self.kernel_scale[...].astype(self.dtype), y.ndim)
         if self.lora_down is not None and self.lora_up is not None:
             y = y + self._low_rank(
                 x.astype(self.dtype), self.lora_down, self.lora_up, mesh_plan

@@ -85,7 +85,7 @@ def plan_sampling(
     mesh = mesh_of(mesh_config, machine, config.dit.heads)
     mesh_plan = MeshPlan(mesh, RULES)
     lowered = programs.lower_sample_step(config, mesh_plan)
-    _, params = programs.network_of(config.dit, mesh_plan)
+    _, params = programs.network_of(config, mesh_plan)
     held = {"parameters": shard_bytes(params)}
     done, steps = work.of_sampling(config), config.sampling.steps
     step = LoweredStep("sample", lowered, done, config.dit.head_dim, held, steps)

@@ -16,7 +16,6 @@ from jax.stages import Lowered
 
 from sora_jax import sharding
 from sora_jax.config import (
-    DiTConfig,
     DiTRun,
     ModelConfig,
     SamplingConfig,
@@ -28,6 +27,7 @@ from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
+from sora_jax.nn.quantized import is_quantized, quantize
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
@@ -66,7 +66,7 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
     rows = 2 if settings.guides(config.boundary is not None) else 1
     n = mesh_plan.round_up(t * h * w, "tokens")
-    graphdef, params = network_of(config.dit, mesh_plan)
+    graphdef, params = network_of(config, mesh_plan)
     contexts = contexts_of(config, rows, n, mesh_plan)
     memory = memory_of(graphdef, params, contexts, mesh_plan)
     tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, denoising.TOKEN[:2])
@@ -129,16 +129,18 @@ def matrix_of(settings: SamplingConfig) -> Any:
     return solvers.make_table(settings.solver, 4, settings.shift, 1.0).matrices[0]
 
 
-def network_of(config: DiTConfig, mesh_plan: MeshPlan) -> tuple[nnx.GraphDef, Any]:
+def network_of(model: ModelConfig, mesh_plan: MeshPlan) -> tuple[nnx.GraphDef, Any]:
     """Return a transformer's shapes, in the dtypes in which weights are loaded."""
-    config = resolve_dtypes(config, mesh_plan.platform)
-    module = nnx.eval_shape(lambda: DiT(config, rngs=nnx.Rngs(0)))
+    config = resolve_dtypes(model.dit, mesh_plan.platform)
+    module = nnx.eval_shape(
+        lambda: quantize(DiT(config, rngs=nnx.Rngs(0)), model.quantization)
+    )
     placed = sharding.parameter_shardings(module, mesh_plan)
     graphdef, params = nnx.split(module)
     dtype = compute_dtype(config.dtype)
 
     def place(x: Any, exact: bool, where: NamedSharding) -> jax.ShapeDtypeStruct:
-        kept = x.dtype if exact else dtype
+        kept = x.dtype if exact or is_quantized(x.dtype) else dtype
         return jax.ShapeDtypeStruct(x.shape, kept, sharding=where)
 
     flat = nnx.to_pure_dict(params)

@@ -54,7 +54,12 @@ def run(
     On several hosts, the first one writes.
     """
     model = load(
-        job.weights, job.mesh, limits=job.limits, expander=expander, loras=job.loras
+        job.weights,
+        job.mesh,
+        limits=job.limits,
+        expander=expander,
+        loras=job.loras,
+        quantization=job.quantization,
     )
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number

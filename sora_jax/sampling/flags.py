@@ -17,6 +17,7 @@ from sora_jax.config import (
     Fit,
     MeshConfig,
     ModelConfig,
+    Quantization,
     SamplingConfig,
     Solver,
     recipe_settings,
@@ -86,6 +87,8 @@ class SampleOptions:
       text_encoder: A file to take the text encoder from.
       picture_encoder: A file to take CLIP's vision tower from.
       tokenizer: The SentencePiece model of the text encoder.
+      quantization: Keep the linear maps of transformer and text encoder in 8 bits, for
+        half the memory.
       lora: An adapter, as FILE or FILE:SCALE; may be repeated. A file that
         configs/finetune.py or another program wrote, or a folder in PEFT's form. For
         models with two transformers high:FILE or low:FILE.
@@ -130,6 +133,7 @@ class SampleOptions:
     text_encoder: str | None = None
     picture_encoder: str | None = None
     tokenizer: str | None = None
+    quantization: Quantization = "none"
     lora: tyro.conf.UseAppendAction[tuple[str, ...]] = ()
     model: str | None = None
     mesh: MeshConfig = SAMPLING_MESH

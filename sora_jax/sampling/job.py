@@ -16,6 +16,7 @@ from sora_jax import cli, sharding
 from sora_jax.config import (
     MeshConfig,
     ModelConfig,
+    Quantization,
     SamplingConfig,
     resolve_dtypes,
 )
@@ -50,6 +51,7 @@ class Job:
       seed: of the first video; each later video adds one.
       weights: folder or files.
       loras: adapters of the weights.
+      quantization: how the weights are kept in memory.
       mesh: how devices shard them.
       summary: a line to print, defaults included.
       record: task arguments for the sidecar.
@@ -64,6 +66,7 @@ class Job:
     seed: int
     weights: Place
     loras: tuple[str, ...]
+    quantization: Quantization
     mesh: MeshConfig
     summary: str
     record: dict[str, Any]
@@ -124,6 +127,7 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         seed=draw_seed() if arguments.seed is None else arguments.seed,
         weights=weights,
         loras=arguments.lora,
+        quantization=arguments.quantization,
         mesh=arguments.mesh,
         summary=summarize(arguments.task, model, settings),
         record=sidecar_record(task, arguments.fit)

@@ -16,6 +16,7 @@ from jaxtyping import Array
 
 from sora_jax import sharding
 from sora_jax.config import AdapterConfig
+from sora_jax.nn.quantized import is_quantized
 from sora_jax.weights import adapters
 from sora_jax.weights.adapters import Adapter, Factors
 
@@ -89,6 +90,11 @@ def _added(parameter: Array, value: np.ndarray) -> Array:
     def add(parameter: Array, value: Array) -> Array:
         return (parameter.astype(value.dtype) + value).astype(parameter.dtype)
 
+    if is_quantized(parameter.dtype):
+        raise ValueError(
+            "the adapter changes whole kernels, which are in 8 bits: leave out "
+            "quantization"
+        )
     where = parameter.sharding
     return jax.jit(add, out_shardings=where)(parameter, sharding.place(value, where))
 

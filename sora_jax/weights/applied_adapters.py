@@ -33,14 +33,16 @@ def with_adapters(
     Args:
       weights: of the model.
       loras: the adapters.
-      merged: add factors to kernels that are read for it; otherwise they lie beside the
-        kernels, which are shared with the given weights.
+      merged: add factors to kernels that are read for it; otherwise, and where kernels
+        are in 8 bits, they lie beside the kernels, which are shared with the given
+        weights.
 
     Raises:
       ValueError: tells of every file that is no adapter, or was trained on another
         model, or on a network that the model does not have.
     """
     plain = weights.plain or weights
+    merged = merged and plain.config.quantization == "none"
     if not loras:
         return plain
     of_network: dict[str, list[Opened]] = defaultdict(list)

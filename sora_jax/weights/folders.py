@@ -12,12 +12,18 @@ from typing import Any
 from flax import nnx
 
 from sora_jax import files, memory, sharding
-from sora_jax.config import RULES, SAMPLING_MESH, MeshConfig, ModelConfig
+from sora_jax.config import (
+    RULES,
+    SAMPLING_MESH,
+    MeshConfig,
+    ModelConfig,
+    Quantization,
+)
 from sora_jax.families import FAMILIES, Family
 from sora_jax.models.tokenizer import Tokenizer, check_file
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import bundle, single_files
-from sora_jax.weights.model_weights import LazyNetworks, Weights
+from sora_jax.weights.model_weights import LazyNetworks, Weights, quantized
 from sora_jax.weights.places import Place, WeightsFiles, base_of
 from sora_jax.weights.stored_model import StoredModel, open_model
 
@@ -74,7 +80,11 @@ def check_model_name(
 
 
 def load_weights(
-    folder: Place, *, mesh: MeshConfig = SAMPLING_MESH, exact: bool = False
+    folder: Place,
+    *,
+    mesh: MeshConfig = SAMPLING_MESH,
+    exact: bool = False,
+    quantization: Quantization = "none",
 ) -> Weights:
     """Open a folder of weights; networks in a family's layout load on first use.
 
@@ -82,6 +92,7 @@ def load_weights(
       folder: of weights, or files.
       mesh: how devices shard the weights and each video.
       exact: keep the dtypes of the files, even above the compute dtype.
+      quantization: how the linear maps of layers are kept in memory.
 
     Raises:
       ValueError: the folder does not exist, a file is missing or damaged, the largest
@@ -95,18 +106,20 @@ def load_weights(
     devices = sharding.make_mesh(dataclasses.asdict(mesh), heads=family.heads(config))
     mesh_plan = MeshPlan(devices, RULES) if devices.size > 1 else SINGLE_DEVICE
     if stored is None:
-        return bundle.load(base_of(folder), mesh_plan)
+        return quantized(bundle.load(base_of(folder), mesh_plan), quantization)
     stored.check()
-    sizes = {
-        name: part.bytes(mesh_plan, exact) for name, part in stored.networks.items()
+    networks = {
+        name: dataclasses.replace(network, quantization=quantization)
+        for name, network in stored.networks.items()
     }
+    sizes = {name: part.bytes(mesh_plan, exact) for name, part in networks.items()}
     keep = memory.fits_together(sizes, mesh_plan)
     loaders = {
         name: lambda network=network: network.load(mesh_plan, exact=exact)
-        for name, network in stored.networks.items()
+        for name, network in networks.items()
     }
     return Weights(
-        config=config,
+        config=dataclasses.replace(config, quantization=quantization),
         tokenizer=load_tokenizer(folder),
         networks=LazyNetworks(loaders, keep=keep),
         digest=stored.digest,

@@ -58,9 +58,14 @@ class StoredTensor:
         return np.dtype(jnp.bfloat16) if self.dtype in SMALL else self.numpy_dtype
 
     @property
+    def count(self) -> int:
+        """Values."""
+        return math.prod(self.shape)
+
+    @property
     def bytes(self) -> int:
         """Bytes on disk."""
-        return math.prod(self.shape) * self.numpy_dtype.itemsize
+        return self.count * self.numpy_dtype.itemsize
 
 
 def same_name(name: str) -> str | None:

@@ -12,11 +12,12 @@ import jax.numpy as jnp
 from flax import nnx
 
 from sora_jax import sharding
-from sora_jax.config import resolve_dtypes
+from sora_jax.config import Quantization, resolve_dtypes
 from sora_jax.families.family import NetworkSpec, TensorFiles
 from sora_jax.families.table import Entry
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
+from sora_jax.nn.quantized import is_quantized, quantize
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import headers, shards, transfer
 from sora_jax.weights.headers import StoredTensor
@@ -34,6 +35,7 @@ class StoredNetwork:
       layout: the name of the layout.
       stored: its tensors, by name in the files.
       constants: values of parameters that are not tensors in the files.
+      quantization: how the linear maps of its layers are kept in memory.
     """
 
     where: str
@@ -42,6 +44,7 @@ class StoredNetwork:
     layout: str
     stored: Mapping[str, StoredTensor]
     constants: Mapping[str, Sequence[float]] = dataclasses.field(default_factory=dict)
+    quantization: Quantization = "none"
 
     @property
     def table(self) -> list[Entry]:
@@ -67,7 +70,7 @@ class StoredNetwork:
         config = resolve_dtypes(self.config, mesh_plan.platform)
 
         def make(rngs: nnx.Rngs) -> nnx.Module:
-            return self.spec.module(config, rngs=rngs)
+            return quantize(self.spec.module(config, rngs=rngs), self.quantization)
 
         graphdef, shapes = abstract_of(make)
         module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
@@ -79,7 +82,9 @@ class StoredNetwork:
             placed = flatten(sharding.parameter_shardings(module, mesh_plan))
         described = {}
         for path, shape in flatten(shapes).items():
-            kept = kinds.get(path, shape.dtype)
+            kept = shape.dtype
+            if not is_quantized(kept):
+                kept = kinds.get(path, kept)
             if not exact and not exactly[path]:
                 kept = min(kept, dtype, key=lambda kind: jnp.dtype(kind).itemsize)
             described[path] = jax.ShapeDtypeStruct(

@@ -23,6 +23,7 @@ from jaxtyping import Array
 
 from sora_jax import sharding
 from sora_jax.families.table import Entry
+from sora_jax.nn.quantized import is_quantized, quantize_kernel
 from sora_jax.weights.headers import StoredTensor
 from sora_jax.weights.mapped import Mapped, map_file
 from sora_jax.weights.tensor_checks import differences, is_finite, refuse_infinite
@@ -78,33 +79,46 @@ def read_parameters(
     by_file: dict[epath.Path, list[Entry]] = defaultdict(list)
     for entry in table:
         by_file[stored[entry.name].file].append(entry)
-    missing = Counter(entry.path for entry in table)
+    paths = {e.name: _paths(e, parameters) for e in table}
+    missing = Counter(path for entry in table for path in paths[entry.name])
     infinite: list[str] = []
     hosted: dict[str, np.ndarray] = {}
     params: dict[str, Array] = {}
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         for path, entries in by_file.items():
             for entry in entries:
-                if entry.path not in hosted:
-                    shape = parameters[entry.path]
-                    hosted[entry.path] = aligned_buffer(shape.shape, shape.dtype)
+                for name in paths[entry.name]:
+                    if name not in hosted:
+                        shape = parameters[name]
+                        hosted[name] = aligned_buffer(shape.shape, shape.dtype)
             with map_file(path) as file:
                 jobs = [
                     pool.submit(
-                        copy_tensor, hosted[e.path][e.index], file, stored[e.name], e
+                        copy_tensor,
+                        [hosted[path] for path in paths[e.name]],
+                        file,
+                        stored[e.name],
+                        e,
                     )
                     for e in entries
                 ]
                 for entry, job in zip(entries, jobs, strict=True):
                     if not job.result():
                         infinite.append(entry.name)
-            missing.subtract(entry.path for entry in entries)
+            missing.subtract(path for entry in entries for path in paths[entry.name])
             for name in [name for name in hosted if not missing[name]]:
                 params[name] = sharding.place(
                     hosted.pop(name), parameters[name].sharding, may_alias=True
                 )
     refuse_infinite(where, infinite)
     return unflatten_dict(params, sep="/")
+
+
+def _paths(entry: Entry, parameters: Shapes) -> list[str]:
+    """Return the paths that an entry fills: also the scales of a quantised kernel."""
+    if not is_quantized(parameters[entry.path].dtype):
+        return [entry.path]
+    return [entry.path, f"{entry.path}_scale"]
 
 
 def aligned_buffer(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
@@ -117,14 +131,26 @@ def aligned_buffer(shape: Sequence[int], dtype: DTypeLike) -> np.ndarray:
 
 
 def copy_tensor(
-    part: np.ndarray, file: Mapped, stored: StoredTensor, entry: Entry
+    parameters: Sequence[np.ndarray], file: Mapped, stored: StoredTensor, entry: Entry
 ) -> bool:
-    """Transform a tensor into its parameter in blocks: a plain transpose is slow.
+    """Transform a tensor into its parameter, or a kernel in 8 bits and its scales.
 
     Returns:
       Whether all values are finite.
     """
-    tensor = entry.transform.forward(values(file, stored))
+    part = parameters[0][entry.index]
+    if len(parameters) > 1:
+        # Without the axis of the features that come in, the second one.
+        scale = parameters[1][(*entry.index[:1], *entry.index[2:])]
+        all_finite = _quantize_tensor(part, scale, file, stored, entry)
+    else:
+        all_finite = _copy(part, entry.transform.forward(values(file, stored)))
+    file.forget(stored)
+    return all_finite
+
+
+def _copy(part: np.ndarray, tensor: np.ndarray) -> bool:
+    """Copy a transformed tensor in blocks: a plain transpose is slow."""
     all_finite = True
     kind = part.dtype
     if kind == tensor.dtype:
@@ -137,7 +163,26 @@ def copy_tensor(
         lies = piece.T if piece.T.flags.c_contiguous else piece
         all_finite = all_finite and is_finite(lies)
         part[block].view(kind)[...] = piece.view(kind) if kind != part.dtype else piece
-    file.forget(stored)
+    return all_finite
+
+
+def _quantize_tensor(
+    part: np.ndarray,
+    scale: np.ndarray,
+    file: Mapped,
+    stored: StoredTensor,
+    entry: Entry,
+) -> bool:
+    """Fill part of a kernel in 8 bits, and its scales; see `copy_tensor`."""
+    if stored.scale is not None and stored.scale.count == 1:
+        if part.dtype == stored.numpy_dtype:  # exactly as in the file
+            scale[...] = file.tensor(stored.scale).item()
+            return _copy(part, entry.transform.forward(file.tensor(stored)))
+    tensor, all_finite = entry.transform.forward(values(file, stored)), True
+    for start in range(0, part.shape[-1], BLOCK):
+        block = np.s_[..., start : start + BLOCK]
+        all_finite = all_finite and is_finite(tensor[block])
+        part[block], scale[block] = quantize_kernel(tensor[block], part.dtype)
     return all_finite
 
 
