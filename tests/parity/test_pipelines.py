@@ -1,5 +1,7 @@
 """Solvers, token ids and whole pipelines equal the reference's."""
 
+import re
+
 import jax.numpy as jnp
 import numpy as np
 import pytest
@@ -8,6 +10,7 @@ from diffusers import FlowMatchEulerDiscreteScheduler
 from diffusers.pipelines.wan.pipeline_wan import prompt_clean
 from PIL import Image
 
+from benchmarks import published
 from sora_jax.data import video
 from sora_jax.diffusion import solvers
 from sora_jax.families.wan.tokenizer_json import for_transformers
@@ -72,12 +75,23 @@ def test_whole_pipeline(folder):
     assert psnr((made + 1) / 2, theirs) > 50
 
 
-@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize("image_folder", ["flf2v"], indirect=True)
+def test_the_table_of_published_weights(image_folder, capsys):
+    asked = published.Asked(folder=str(image_folder), height=64, width=96, steps=2)
+    assert published.main(asked) == 0
+    assert len(re.findall(r"PSNR \| 1\d\d\.\d dB", capsys.readouterr().out)) == 2
+    same = np.ones((1, 2), np.float32)
+    assert published.compared("states of a prompt", same, 1.01 * same)[1] is False
+    assert published.compared("video, steps: 1", same, same + 0.02)[1] is False
+
+
+PICTURES = [(kind, 2 if kind == "flf2v" else 1) for kind in reference.IMAGE_KINDS]
+PICTURES.append(("i2v_a14b", 2))
+
+
+@pytest.mark.parametrize(("image_folder", "count"), PICTURES, indirect=["image_folder"])
 def test_pictures_come_to_life(image_folder, count):
-    kind, folder = image_folder
-    if count not in {"flf2v": (2,), "i2v_a14b": (1, 2)}.get(kind, (1,)):
-        pytest.skip(f"{kind} takes another number of pictures")
-    model = load(folder)
+    model = load(image_folder)
     noise = noise_of(model, ASKED["frames"], ASKED["size"])
     rng = np.random.default_rng(0)
     pictures = rng.integers(0, 256, (2, 64, 96, 3), np.uint8)[:count]
@@ -89,7 +103,7 @@ def test_pictures_come_to_life(image_folder, count):
     made = model.animate(keyframes, PROMPT, init_noise=noise, **ASKED)
     # What is known comes back as it was; theirs shows it through the VAE.
     np.testing.assert_array_equal(made[at], video.to_float(pictures))
-    pipeline = reference.WanImageToVideoPipeline.from_pretrained(folder)
+    pipeline = reference.WanImageToVideoPipeline.from_pretrained(image_folder)
     first, *last = map(Image.fromarray, pictures)
     options = {"last_image": last[0]} if last else {}
     theirs = theirs_of(pipeline, noise, image=first, **options)[0]
