@@ -24,7 +24,7 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         "control_channels": 0,
         "control_layers": (),
     },
-    "ModelConfig": {"keyframes": (), "picture": None},
+    "ModelConfig": {"keyframes": (), "picture": None, "causal": None},
     "SamplingConfig": {
         "sigmas": (),
         "cache": "none",

@@ -82,7 +82,7 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     return compiled.lower(
         graphdef,
         stack,
-        (params, memory, tokens, contexts),
+        (params, memory, tokens, contexts, None),
         (scalar, array(mesh_plan, matrix.shape), scalar),
         is_guided=rows == 2,
         mesh_plan=mesh_plan,

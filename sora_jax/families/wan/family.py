@@ -12,6 +12,7 @@ from sora_jax.families.wan.layouts import (
     PICTURE_ENCODER,
     guess_adapter,
     guess_model,
+    without_prefix,
 )
 from sora_jax.families.wan.picture_table import canonical_name, picture_table
 from sora_jax.families.wan.text_table import ALIASES, text_table
@@ -40,6 +41,7 @@ WAN = Family(
             module=DiT,
             config="dit",
             table=dit_table,
+            canonical=without_prefix,
             guess=guess_model,
             guess_adapter=guess_adapter,
         ),

@@ -91,8 +91,10 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     if PICTURE_ENCODER in shapes:
         picture = picture_sizes(shapes[PICTURE_ENCODER])
     dit = dit_config(data, text.width, picture)
-    conditioning = conditioning_of(dit, told.model_type == "ti2v")
-    closest = models.closest(dit, conditioning, 0.5 if two else None)
+    causal = network_json.causal_config(told.causal)
+    takes_tokens = told.model_type == "ti2v" or causal is not None
+    conditioning = conditioning_of(dit, takes_tokens)
+    closest = models.closest(dit, conditioning, 0.5 if two else None, causal)
     config = ModelConfig(
         name=closest.name if closest.dit == dit else where.name,
         vae=vae,
@@ -103,6 +105,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
         conditioning=conditioning,
         keyframes=models.keyframes_of(dit),
         picture=picture,
+        causal=causal,
         boundary=closest.boundary,
     )
     if two:
