@@ -3,7 +3,9 @@
 import dataclasses
 import json
 import logging
+import os
 
+import av
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,7 @@ import safetensors.numpy
 
 from sora_jax.config import CausalConfig, recipe_settings
 from sora_jax.data.patches import patchify
-from sora_jax.sampling import blocks, codec, denoising
+from sora_jax.sampling import blocks, codec, command, denoising, job, live, spellings
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
@@ -189,19 +191,16 @@ def test_what_lies_ahead_is_refused_before_any_network_loads(weights, ask, messa
 
 def test_a_field_of_the_folder_says_that_it_is_causal(weights, exported, tmp_path):
     path = tiny_wan.lay_out(weights, exported, tmp_path / "original")
-    loaded = folders.load_weights(path)
-    config = loaded.config
+    config = folders.describe(path)
     assert config.causal == weights.config.causal and config.conditioning == "tokens"
     assert config.sampling == dataclasses.replace(
         config.sampling, **recipe_settings("self_forcing")
     )
-    same_parameters(loaded.networks["dit"], weights.networks["dit"])
     # The names as they are in the publishers' checkpoints.
     file = path / "diffusion_pytorch_model.safetensors"
     tensors = safetensors.numpy.load_file(file)
     safetensors.numpy.save_file({f"model.{k}": x for k, x in tensors.items()}, file)
-    prefixed = folders.load_weights(path)
-    same_parameters(prefixed.networks["dit"], weights.networks["dit"])
+    same_parameters(folders.load_network(path, "dit"), weights.networks["dit"])
     told = json.loads((path / "config.json").read_text())
     for wrong, message in (
         ({"block": 3, "windw": 21}, "causal: .*windw"),
@@ -209,7 +208,7 @@ def test_a_field_of_the_folder_says_that_it_is_causal(weights, exported, tmp_pat
     ):
         (path / "config.json").write_text(json.dumps({**told, "causal": wrong}))
         with pytest.raises(ValueError, match=message):
-            folders.load_weights(path)
+            folders.describe(path)
 
 
 @pytest.mark.parametrize(("block", "first"), [(3, 3), (3, 1), (2, 2), (4, 1), (1, 1)])
@@ -225,3 +224,45 @@ def test_decoding_block_by_block_is_decoding_at_once(
         made += decoder.decode(latents[:, start:stop], is_last=stop >= 8)
     whole = np.concatenate(list(codec.decode(weights.vae, latents)), axis=1)
     np.testing.assert_allclose(np.concatenate(made, axis=1), whole, atol=1e-4)
+
+
+def test_frames_are_shown_while_they_are_made(
+    model, weights, exported, tmp_path, caplog, monkeypatch
+):
+    monkeypatch.setattr(command, "load", lambda *_, **__: model)  # it is in memory
+    path = str(tiny_wan.lay_out(weights, exported, tmp_path / "original"))
+    target, out = tmp_path / "now.mp4", str(tmp_path / "whole.mp4")
+    asked = ["--weights", path, "--prompt", PROMPT, "--out", out]
+    asked += ["--frames", "21", "--size", "32x32"]
+    arguments = spellings.parse([*asked, "--live", str(target)])
+    grown = []
+
+    def progress(numbers, unit):
+        for number in numbers:
+            if unit == "block" and number:
+                with av.open(str(target)) as video:
+                    grown.append(len(list(video.decode(video=0))))
+            yield number
+
+    with caplog.at_level(logging.INFO):
+        (made,) = command.run(job.prepare(arguments), progress)
+    assert grown == [8]  # of nine: a frame is complete when the next one comes
+    told = "\n".join(caplog.messages)
+    assert "the first frames came after" in told and "frames a second came" in told
+    for file in (target, made):
+        with av.open(str(file)) as video:
+            assert len(list(video.decode(video=0))) == 21
+    # What is there is not overwritten, and other models have nothing to show.
+    arguments = spellings.parse([*asked, "--live", str(target), "--variations", "2"])
+    with pytest.raises(ValueError, match="(?s)shows one video.*is not overwritten"):
+        job.prepare(arguments)
+    arguments = spellings.parse(["--prompt", PROMPT, "--live", "-"])
+    with pytest.raises(ValueError, match="--live '-' is for causal models"):
+        job.prepare(arguments)
+    # A viewer who leaves is no reason to stop.
+    reader, writer = os.pipe()
+    os.close(reader)
+    chunks = [np.zeros((4, 320, 320, 3), np.float32)] * 2
+    with open(writer, "wb") as pipe:
+        view = live.shown(iter(chunks), f"/dev/fd/{pipe.fileno()}", 8.0, 0.0)
+        assert len(list(view)) == 2
