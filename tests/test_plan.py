@@ -185,18 +185,19 @@ def test_steps_of_training_and_sampling_are_planned():
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens", "memory"),
+    ("name", "rows", "tokens", "memory"),
     [
-        ("wan21_flf2v_14b", 21 * 45 * 80, [40, 2, 514, 40, 128]),
-        ("wan21_vace_1b3", 21 * 30 * 52, [15, 2, 512, 12, 128]),
+        ("wan21_flf2v_14b", 2, 21 * 45 * 80, [40, 2, 514, 40, 128]),
+        ("wan21_vace_1b3", 2, 21 * 30 * 52, [15, 2, 512, 12, 128]),
+        ("wan21_1b3_causal", 1, 3 * 30 * 52, [30, 1, 18 * 30 * 52, 12, 128]),
     ],
 )
-def test_steps_with_pictures_and_with_control_are_lowered(name, tokens, memory):
-    """At full size: keys of CLIP's states, and those of a control branch."""
+def test_steps_of_every_kind_are_lowered(name, rows, tokens, memory):
+    """At full size: keys of CLIP's states, of a control branch, of earlier blocks."""
     location = f"{CONFIGS / 'wan.py'}:{name}"
     shapes = json.loads(run_module("tests.spawned.lowered", location))
     assert memory in shapes
-    assert any(shape[:2] == [2, tokens] for shape in shapes)
+    assert any(shape[:2] == [rows, tokens] for shape in shapes)
 
 
 def test_products_of_queries_and_keys_grow_with_both():
