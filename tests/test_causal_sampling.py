@@ -33,13 +33,14 @@ PICTURE = CLIP[:1]
 
 
 @pytest.fixture(scope="module")
-def weights(tiny):
+def causal(tiny):
+    """Weights of a small causal Wan."""
     return tiny_wan.causal(tiny)
 
 
 @pytest.fixture(scope="module")
-def model(weights):
-    return Model(weights)
+def model(causal):
+    return Model(causal)
 
 
 @pytest.fixture(scope="module")
@@ -81,14 +82,14 @@ def by_hand(sampler):
     return np.concatenate(clean, axis=1)
 
 
-def test_blocks_are_those_of_one_masked_pass(weights, made):
-    sampler = sampler_of(weights)
+def test_blocks_are_those_of_one_masked_pass(causal, made):
+    sampler = sampler_of(causal)
     latents = np.concatenate(list(blocks.latent_blocks(sampler)), axis=1)
-    rows = np.stack([patchify(each, weights.config.dit.patch) for each in latents])
+    rows = np.stack([patchify(each, causal.config.dit.patch) for each in latents])
     np.testing.assert_allclose(rows, by_hand(sampler), rtol=1e-4, atol=1e-4)
     # And frames are those of all latents, decoded at the end.
     assert [chunk.shape[1] for chunk in made] == [9, 12, 12]
-    whole = np.concatenate(list(codec.decode(weights.vae, latents)), axis=1)
+    whole = np.concatenate(list(codec.decode(causal.vae, latents)), axis=1)
     np.testing.assert_allclose(np.concatenate(made, axis=1), whole, atol=1e-4)
 
 
@@ -126,7 +127,7 @@ def test_videos_of_any_length_and_number(model, made):
     assert guided.shape == (2, 21, 32, 32, 3) and np.isfinite(guided).all()
 
 
-def test_given_frames_come_first(model, weights):
+def test_given_frames_come_first(model, causal):
     longer = model.extend(CLIP, PROMPT, frames=14, seed=3)
     assert longer.shape == (23, 32, 32, 3)
     np.testing.assert_array_equal(longer[:9], CLIP)
@@ -136,9 +137,9 @@ def test_given_frames_come_first(model, weights):
         model.extend(CLIP[:5], PROMPT)
     # The first picture alone, of models that take it.
     for given in ({"first_alone": True}, {"part_given": True}):
-        causal = dataclasses.replace(weights.config.causal, **given)
-        config = dataclasses.replace(weights.config, causal=causal)
-        one = Model(dataclasses.replace(weights, config=config))
+        how = dataclasses.replace(causal.config.causal, **given)
+        config = dataclasses.replace(causal.config, causal=how)
+        one = Model(dataclasses.replace(causal, config=config))
         made = one.animate([Keyframe(picture=PICTURE)], PROMPT, frames=21, steps=2)
         np.testing.assert_array_equal(made[:1], PICTURE)
         assert made.shape == (21, 32, 32, 3) and np.isfinite(made).all()
@@ -183,16 +184,16 @@ MASK[:, :8] = 1
         ),
     ],
 )
-def test_what_lies_ahead_is_refused_before_any_network_loads(weights, ask, message):
-    unread = dataclasses.replace(weights, networks=LazyNetworks({}))
+def test_what_lies_ahead_is_refused_before_any_network_loads(causal, ask, message):
+    unread = dataclasses.replace(causal, networks=LazyNetworks({}))
     with pytest.raises(ValueError, match=f"{message}"):
         ask(Model(unread))
 
 
-def test_a_field_of_the_folder_says_that_it_is_causal(weights, exported, tmp_path):
-    path = tiny_wan.lay_out(weights, exported, tmp_path / "original")
+def test_a_field_of_the_folder_says_that_it_is_causal(causal, exported, tmp_path):
+    path = tiny_wan.lay_out(causal, exported, tmp_path / "original")
     config = folders.describe(path)
-    assert config.causal == weights.config.causal and config.conditioning == "tokens"
+    assert config.causal == causal.config.causal and config.conditioning == "tokens"
     assert config.sampling == dataclasses.replace(
         config.sampling, **recipe_settings("self_forcing")
     )
@@ -200,7 +201,7 @@ def test_a_field_of_the_folder_says_that_it_is_causal(weights, exported, tmp_pat
     file = path / "diffusion_pytorch_model.safetensors"
     tensors = safetensors.numpy.load_file(file)
     safetensors.numpy.save_file({f"model.{k}": x for k, x in tensors.items()}, file)
-    same_parameters(folders.load_network(path, "dit"), weights.networks["dit"])
+    same_parameters(folders.load_network(path, "dit"), causal.networks["dit"])
     told = json.loads((path / "config.json").read_text())
     for wrong, message in (
         ({"block": 3, "windw": 21}, "causal: .*windw"),
@@ -212,25 +213,23 @@ def test_a_field_of_the_folder_says_that_it_is_causal(weights, exported, tmp_pat
 
 
 @pytest.mark.parametrize(("block", "first"), [(3, 3), (3, 1), (2, 2), (4, 1), (1, 1)])
-def test_decoding_block_by_block_is_decoding_at_once(
-    weights, block, first, monkeypatch
-):
+def test_decoding_block_by_block_is_decoding_at_once(causal, block, first, monkeypatch):
     monkeypatch.setattr(codec, "MOST_FRAMES", 3)
-    causal = CausalConfig(block=block, window=9, first_alone=first < block)
+    how = CausalConfig(block=block, window=9, first_alone=first < block)
     rng = np.random.default_rng(0)
     latents = rng.normal(size=(1, 8, 4, 4, 16)).astype(np.float32)
-    decoder, made = codec.StreamDecoder(weights.vae, (32, 32), block), []
-    for start, stop in causal.spans(8):
+    decoder, made = codec.StreamDecoder(causal.vae, (32, 32), block), []
+    for start, stop in how.spans(8):
         made += decoder.decode(latents[:, start:stop], is_last=stop >= 8)
-    whole = np.concatenate(list(codec.decode(weights.vae, latents)), axis=1)
+    whole = np.concatenate(list(codec.decode(causal.vae, latents)), axis=1)
     np.testing.assert_allclose(np.concatenate(made, axis=1), whole, atol=1e-4)
 
 
 def test_frames_are_shown_while_they_are_made(
-    model, weights, exported, tmp_path, caplog, monkeypatch
+    model, causal, exported, tmp_path, caplog, monkeypatch
 ):
     monkeypatch.setattr(command, "load", lambda *_, **__: model)  # it is in memory
-    path = str(tiny_wan.lay_out(weights, exported, tmp_path / "original"))
+    path = str(tiny_wan.lay_out(causal, exported, tmp_path / "original"))
     target, out = tmp_path / "now.mp4", str(tmp_path / "whole.mp4")
     asked = ["--weights", path, "--prompt", PROMPT, "--out", out]
     asked += ["--frames", "21", "--size", "32x32"]
@@ -266,3 +265,16 @@ def test_frames_are_shown_while_they_are_made(
     with open(writer, "wb") as pipe:
         view = live.shown(iter(chunks), f"/dev/fd/{pipe.fileno()}", 8.0, 0.0)
         assert len(list(view)) == 2
+
+
+def test_a_model_of_another_family_streams_too(weights):
+    """One with conditioning channels, whose time runs in frames of its own rate."""
+    how = CausalConfig(block=2, window=5, sink=1, first_alone=True, part_given=True)
+    config = dataclasses.replace(weights.config, causal=how)
+    model = Model(dataclasses.replace(weights, config=config))
+    picture = Keyframe(picture=PICTURE)
+    made = model.animate([picture], PROMPT, frames=33, fps=16.0, steps=2)
+    np.testing.assert_array_equal(made[:1], PICTURE)
+    assert made.shape == (33, 32, 32, 3) and np.isfinite(made).all()
+    with pytest.raises(ValueError, match="fading: the model tiny has no strengths"):
+        model.animate([dataclasses.replace(picture, strength=0.5)], PROMPT, frames=9)
