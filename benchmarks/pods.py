@@ -64,6 +64,12 @@ def sampling(model: str, topology: str, shares: str, *, minute: bool = False) ->
     return Row(f"sample {name}, {size}", f"wan21_{model}.py", topology, flags)
 
 
+def streaming(topology: str) -> Row:
+    """A row of a causal model, which denoises a block beside all that it sees."""
+    task = "sample causal 1.3B, 12 x 480 x 832 of 81"
+    return Row(task, "wan.py:wan21_1b3_causal", topology, "")
+
+
 ROWS = (
     sampling("14b", "v6e:2x4", "data=2 context=4"),
     training("1b3", "v5e:4x4", 4, "fsdp=4 context=4"),
@@ -76,6 +82,8 @@ ROWS = (
         "14b", "v5p:8x8x8", 128, "fsdp=128 context=4", "--config.optim.accumulate=4"
     ),
     sampling("14b", "tpu7x:2x2x1", "data=2 context=4"),
+    streaming("v6e:1x1"),
+    streaming("v6e:2x4"),
     sampling("1b3", "v6e:16x16", "data=2 context=128", minute=True),
     sampling("14b", "v6e:16x16", "data=2 context=128", minute=True),
 )

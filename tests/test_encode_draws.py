@@ -3,7 +3,6 @@
 import contextlib
 import dataclasses
 
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from etils import epath

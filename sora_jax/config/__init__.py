@@ -5,6 +5,7 @@ runs of `runs.py`, or a series of them. Values are checked when a dataclass is b
 an override on the command line is checked like any other value.
 """
 
+from sora_jax.config.causal import CausalConfig
 from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.dtypes import Quantization, resolve_dtypes
@@ -43,6 +44,7 @@ __all__ = [
     "AdapterConfig",
     "AttentionPlan",
     "Cache",
+    "CausalConfig",
     "ClipsConfig",
     "CriticConfig",
     "DiTConfig",

@@ -24,7 +24,12 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         "control_channels": 0,
         "control_layers": (),
     },
-    "ModelConfig": {"keyframes": (), "picture": None, "quantization": "none"},
+    "ModelConfig": {
+        "keyframes": (),
+        "picture": None,
+        "causal": None,
+        "quantization": "none",
+    },
     "SamplingConfig": {
         "sigmas": (),
         "cache": "none",

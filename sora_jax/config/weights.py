@@ -8,6 +8,7 @@ import re
 from typing import Literal
 
 from sora_jax import limits
+from sora_jax.config.causal import CausalConfig
 from sora_jax.config.dtypes import Quantization
 from sora_jax.config.encoders import PictureConfig, TextConfig
 from sora_jax.config.models import DiTConfig, VAEConfig
@@ -98,6 +99,9 @@ class ModelConfig:
     # Whether the DiT was trained on mid-clip crops, so that it can continue a video in
     # latents instead of through pixels.
     mid_clip: bool = False
+    # How a transformer that makes a video block by block was trained to; given pixels
+    # are then clean tokens at the beginning. None: it makes a window at once.
+    causal: CausalConfig | None = None
     # With two transformers: the first runs the steps at times from this one up (1 is
     # noise), the second those below.
     boundary: float | None = None
@@ -130,6 +134,14 @@ class ModelConfig:
                 "conditioning must be 'control' exactly if there are "
                 f"dit.control_layers ({quoted(self.dit.control_layers)}), got "
                 f"{self.conditioning!r}",
+            ),
+            (
+                self.causal is None
+                or not (self.keyframes or self.picture or self.boundary)
+                and self.conditioning in ("tokens", "channels"),
+                "causal must be None unless conditioning is 'tokens' or 'channels', "
+                "without keyframes, picture encoder and second transformer, got "
+                f"{self.causal} beside {self.conditioning!r}",
             ),
             (
                 not self.keyframes or self.conditioning == "channels",

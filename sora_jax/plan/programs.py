@@ -16,6 +16,7 @@ from jax.stages import Lowered
 
 from sora_jax import sharding
 from sora_jax.config import (
+    DiTConfig,
     DiTRun,
     ModelConfig,
     SamplingConfig,
@@ -23,13 +24,17 @@ from sora_jax.config import (
 )
 from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
+from sora_jax.models import dit_cache
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
+from sora_jax.nn.flash import Meta
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.nn.quantized import is_quantized, quantize
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
+from sora_jax.sampling.block_plan import BlockPlan
 from sora_jax.sampling.codec import FRAMES
 from sora_jax.sampling.request import Request, check_shape
 from sora_jax.sharding import MeshPlan
@@ -55,21 +60,25 @@ def lower_train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
 def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of denoising one video of the config's own frames and size.
 
+    Of a causal model it denoises a block, beside all the blocks that it can see.
+
     Raises:
       ValueError: the model does not support that shape, or the mesh does not divide it.
     """
     config = resolve_dtypes(config, mesh_plan.platform)
     settings = config.sampling
-    request = Request(prompts=("",), settings=settings)
     if problems := check_shape(settings, config, ("frames",)):
         raise ValueError("\n".join(problems))
-    t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
     rows = 2 if settings.guides(config.boundary is not None) else 1
-    n = mesh_plan.round_up(t * h * w, "tokens")
+    queries, remembered = tokens_at_once(config)
+    n = mesh_plan.round_up(queries, "tokens")
     graphdef, params = network_of(config, mesh_plan)
     contexts = contexts_of(config, rows, n, mesh_plan)
     memory = memory_of(graphdef, params, contexts, mesh_plan)
     tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, denoising.TOKEN[:2])
+    cache = None
+    if remembered:
+        cache = cache_of(config.dit, rows, remembered, mesh_plan)
     scalar = array(mesh_plan, ())
     matrix = matrix_of(settings)
     shape = (matrix.shape[0], 1, n, config.dit.patch_features)
@@ -82,11 +91,29 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     return compiled.lower(
         graphdef,
         stack,
-        (params, memory, tokens, contexts),
+        (params, memory, tokens, contexts, cache),
         (scalar, array(mesh_plan, matrix.shape), scalar),
         is_guided=rows == 2,
         mesh_plan=mesh_plan,
     )
+
+
+def tokens_at_once(config: ModelConfig) -> tuple[int, int]:
+    """Return the tokens of a window or block, and the most that are cached before."""
+    request = Request(prompts=("",), settings=config.sampling)
+    frames, h, w = grid_of(request.latent_shape(config), config.dit.patch)
+    if config.causal is None:
+        return frames * h * w, 0
+    return config.causal.block * h * w, BlockPlan(request, config).slots * h * w
+
+
+def cache_of(config: DiTConfig, rows: int, tokens: int, mesh_plan: MeshPlan) -> KVCache:
+    """Return the shapes of the cache of a causal model."""
+    shape = (config.depth, rows, tokens, config.heads, config.head_dim)
+    dtype, axes = compute_dtype(config.dtype), dit_cache.AXES
+    held: Any = array(mesh_plan, shape, dtype, axes)
+    segments: Any = array(mesh_plan, shape[1:3], jnp.int32, axes[1:3])
+    return KVCache(held, held, Meta(segments=segments))
 
 
 def lower_decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import sys
 import time
 from collections.abc import Iterator
 
@@ -10,7 +12,7 @@ import jax
 
 from sora_jax import cli, runtime, sharding
 from sora_jax.data import outputs
-from sora_jax.sampling import rewording
+from sora_jax.sampling import live, rewording
 from sora_jax.sampling.checks import CheckedFlags
 from sora_jax.sampling.job import Job, prepare
 from sora_jax.sampling.opening import load
@@ -34,16 +36,20 @@ def main(asked: CheckedFlags, started: float, expander: Expander | None = None) 
         job = prepare(asked)
     job = dataclasses.replace(job, seed=sharding.from_first_host(job.seed))
     runtime.enable_compilation_cache()
+    # Standard output may be the video.
+    say = functools.partial(
+        cli.say, file=sys.stderr if job.live == live.STANDARD_OUTPUT else None
+    )
     if speaks:
-        cli.say(job.summary)
+        say(job.summary)
     for path in run(job, cli.bars if speaks else no_progress, expander):
-        cli.say(path)
+        say(path)
     if speaks:
         last = job.seed + len(job.prompts) - 1
         seeds = (
             f"seed {job.seed}" if last == job.seed else f"seeds {job.seed} to {last}"
         )
-        cli.say(f"{seeds}, {time.perf_counter() - started:.1f} s")
+        say(f"{seeds}, {time.perf_counter() - started:.1f} s")
 
 
 def run(
@@ -71,6 +77,8 @@ def run(
                 pass
             continue
         frames, fps = (chunk[0] for chunk in chunks), job.settings.fps
+        if job.live is not None:
+            frames = live.shown(frames, job.live, fps, started)
         path = outputs.write(out, frames, fps, field="--out")
         outputs.write_sidecar(
             path,

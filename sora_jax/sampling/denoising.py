@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from sora_jax.compiling import jit
 from sora_jax.diffusion import solvers
 from sora_jax.diffusion.guidance import guide
 from sora_jax.models.dit import DiT
+from sora_jax.models.dit_cache import write_cache
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, ContextInputs, Tokens
@@ -32,12 +34,21 @@ STEPS = 2**31  # apart from every number of a window
 
 
 class Network(NamedTuple):
-    """A split transformer, with the projected contexts of its prompts (`memory`)."""
+    """A split transformer, and what it attends to beside the tokens.
+
+    Attributes:
+      graphdef: of the transformer.
+      params: its parameters.
+      memory: the projected contexts of the prompts.
+      mesh_plan: how devices share the arrays.
+      cache: keys and values of earlier blocks, if it makes a video block by block.
+    """
 
     graphdef: nnx.GraphDef
     params: Params
     memory: Any
     mesh_plan: MeshPlan = SINGLE_DEVICE
+    cache: KVCache | None = None
 
 
 def draw_noise(
@@ -136,7 +147,7 @@ def denoise_step(
 
     `fresh` holds the row of `Table.noise` and new noise, for a stochastic solver.
     """
-    arrays = (network.params, network.memory, tokens, contexts)
+    arrays = (network.params, network.memory, tokens, contexts, network.cache)
     scalars = (time, matrix, guidance)
     return _compiled(
         network.graphdef,
@@ -163,9 +174,10 @@ def compiled_step(
     mesh_plan: MeshPlan,
 ) -> Array:
     """The jitted part of `denoise_step`."""
-    params, memory, tokens, contexts = arrays
+    params, memory, tokens, contexts, cache = arrays
     rows = noisy_rows(stack, tokens, scalars[0], is_guided=is_guided)
-    velocity = nnx.merge(graphdef, params)(rows, contexts, memory, mesh_plan)
+    dit = nnx.merge(graphdef, params)
+    velocity = dit(rows, contexts, memory, mesh_plan, cache=cache)
     return advance_stack(
         stack, velocity, tokens, scalars[1:], fresh, mesh_plan, is_guided=is_guided
     )
@@ -201,3 +213,48 @@ def advance_stack(
 
 
 _compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(compiled_step)
+
+
+def remember(
+    network: Network,
+    tokens: Tokens,
+    contexts: dict[str, Context],
+    slots: Int[Array, " t"],
+    size: int,
+) -> KVCache:
+    """Put a finished block into the network's cache, which is consumed.
+
+    Args:
+      network: the transformer, with the cache.
+      tokens: of the block; all count as clean.
+      contexts: what they attend to.
+      slots: of each frame of the block; -1 drops it.
+      size: tokens of a frame.
+    """
+    arrays = (network.params, network.memory, tokens, contexts, slots)
+    return compiled_remember(
+        *(network.graphdef, network.cache, arrays),
+        size=size,
+        mesh_plan=network.mesh_plan,
+    )
+
+
+REMEMBER_STATIC = ("graphdef", "size", "mesh_plan")
+
+
+@jit(static_argnames=REMEMBER_STATIC, donate_argnames="cache")
+def compiled_remember(
+    graphdef: nnx.GraphDef,
+    cache: KVCache,
+    arrays: tuple,
+    *,
+    size: int,
+    mesh_plan: MeshPlan,
+) -> KVCache:
+    """The jitted part of `remember`."""
+    params, memory, tokens, contexts, slots = arrays
+    clean = dataclasses.replace(tokens, levels=jnp.zeros_like(tokens.levels))
+    return write_cache(
+        *(nnx.merge(graphdef, params), clean, contexts, memory),
+        *(mesh_plan, cache, slots, size),
+    )

@@ -23,7 +23,7 @@ from sora_jax.config import (
 from sora_jax.data import outputs
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
-from sora_jax.sampling import checks, flags, resizing, task_flags
+from sora_jax.sampling import checks, flags, live, resizing, task_flags
 from sora_jax.sampling.feasibility import check_segments
 from sora_jax.sampling.limit_checks import limit_problems
 from sora_jax.sampling.media import MediaFiles
@@ -56,6 +56,7 @@ class Job:
       summary: a line to print, defaults included.
       record: task arguments for the sidecar.
       limits: of the request.
+      live: where frames are shown as they are made, if anywhere.
     """
 
     task: str
@@ -71,6 +72,7 @@ class Job:
     summary: str
     record: dict[str, Any]
     limits: Limits
+    live: str | None = None
 
 
 def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
@@ -103,6 +105,9 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         shown = checks.collect(
             problems, check_segments, first, resolved, arguments.limits
         ) or (None, None)
+    if arguments.live is not None:
+        videos = len(asked.prompts)
+        checks.collect(problems, live.check_live, arguments.live, model, videos)
     frames, size = shown
     name = "" if any(asked.prompts) else arguments.task
     outs = checks.collect(
@@ -133,6 +138,7 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         record=sidecar_record(task, arguments.fit)
         | ({} if arguments.recipe is None else {"recipe": arguments.recipe}),
         limits=arguments.limits,
+        live=arguments.live,
     )
 
 

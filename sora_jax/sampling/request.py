@@ -10,6 +10,7 @@ from sora_jax.condition import Condition, Guide
 from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.diffusion import conditioning
 from sora_jax.limits import SEEDS
+from sora_jax.sampling import causal_checks
 
 MOST_SCALE = 10.0  # of a control branch
 
@@ -80,7 +81,9 @@ class Request:
         return (frames, *cells, vae.channels)
 
     def window(self, model: ModelConfig) -> int:
-        """Return the frames sampled at once."""
+        """Return the frames sampled at once; a causal model goes on without windows."""
+        if model.causal is not None:
+            return self.settings.frames
         return min(self.settings.frames, self.settings.window or model.sampling.frames)
 
 
@@ -103,6 +106,7 @@ def check_supported(request: Request, model: ModelConfig) -> None:
             "which python -m sora_jax.sampling.calibration measures"
         )
     problems += check_shape(settings, model, ("frames", "window"))
+    problems += causal_checks.check_settings(settings, model)
     if not problems:
         problems += _check_window(request, model)
         problems += _check_noise(request, model)
@@ -206,7 +210,9 @@ def _check_condition(
         for name, got in found.items()
         if tuple(got) != shape
     ]
-    if model.conditioning == "tokens" and not problems:
+    if model.causal is not None:
+        problems += [] if problems else causal_checks.check_given(condition, model)
+    elif model.conditioning == "tokens" and not problems:
         given = conditioning.prefix_length(np.asarray(condition.mask))
         if given is None or given % model.vae.time_factor != 1:
             problems.append(
@@ -276,7 +282,8 @@ def _check_fading(request: Request, model: ModelConfig) -> list[str]:
     strengths = [strength for strength, _ in request.fading]
     if any(not 0 < strength < 1 for strength in strengths):
         return [f"fading: strengths must be between 0 and 1, got {strengths}"]
-    if strengths and model.conditioning not in ("channels", "control"):
+    fades = model.conditioning in ("channels", "control") and model.causal is None
+    if strengths and not fades:
         return [
             f"fading: the model {model.name} has no strengths: leave them "
             "out, or use weights with conditioning channels, such as the default ones"

@@ -22,11 +22,8 @@ from sora_jax.diffusion import conditioning
 from sora_jax.sampling import codec, condition_encoding, tiles
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.window_sampler import (
-    Progress,
-    Window,
-    WindowSampler,
-)
+from sora_jax.sampling.window_rows import Window
+from sora_jax.sampling.window_sampler import Progress, WindowSampler
 from sora_jax.types import AnyArray, Condition
 from sora_jax.weights.model_weights import Weights
 
@@ -130,7 +127,7 @@ def sample_in_latents(
             frames=stop - start,
             references=len(guide.references),
             prefix=prefix,
-            is_mid_clip=start > 0,
+            time=1.0 if start > 0 else 0.0,
             extras=extras,
             pictures=pictures,
             source=None if source is None else source[start:stop],
@@ -200,12 +197,17 @@ def window_story(
     request: Request, span: LatentSpan, model: ModelConfig
 ) -> tuple[tuple[int, str | None], ...]:
     """Return (latent frame, prompt) of the stretches of time in a window."""
-    factor = model.vae.time_factor
-    # As in training: with the time factor r, frame 1 + r k starts latent 1 + k.
-    stretches = [(0, None), *((-(-at // factor), text) for at, text in request.story)]
+    stretches = stretches_of(request, model)
     begun = [text for at, text in stretches if at <= span.start]
     later = [(at, text) for at, text in stretches if span.start < at < span.stop]
     return (0, begun[-1]), *((at - span.start, text) for at, text in later)
+
+
+def stretches_of(request: Request, model: ModelConfig) -> list[tuple[int, str | None]]:
+    """Return (latent frame, prompt) of the stretches of time of a video."""
+    factor = model.vae.time_factor
+    # As in training: with the time factor r, frame 1 + r k starts latent 1 + k.
+    return [(0, None), *((-(-at // factor), text) for at, text in request.story)]
 
 
 def crop_condition(
@@ -245,11 +247,7 @@ def decode_video(
     progress: Progress,
 ) -> Iterator[Frames]:
     """Decode a video, in whole frames or in tiles, as memory allows."""
-    vae, mesh_plan = weights.vae, weights.mesh_plan
-    tile = request.settings.tile
-    cells = tile and tile // vae.config.space_factor
-    if tile is None:
-        cells = tiles.choose_tile(vae.config, request.settings.size, mesh_plan)
+    vae, mesh_plan, cells = weights.vae, weights.mesh_plan, tile_of(weights, request)
     chunks = (
         tiles.decode_tiles(vae, latents, cells, mesh_plan)
         if cells
@@ -262,3 +260,11 @@ def decode_video(
         for _ in range(chunk.shape[1]):
             next(decoded, None)
     next(decoded, None)  # lets progress end
+
+
+def tile_of(weights: Weights, request: Request) -> int | None:
+    """Return the side of the tiles to decode, in latent cells; 0 or None: whole."""
+    tile, config = request.settings.tile, weights.config.vae
+    if tile is None:
+        return tiles.choose_tile(config, request.settings.size, weights.mesh_plan)
+    return tile // config.space_factor

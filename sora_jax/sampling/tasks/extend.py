@@ -56,8 +56,7 @@ class Extend(Task):
 
 def extend_forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
     """Sample new frames after a clip, given its last whole latents."""
-    factor = context.model.vae.time_factor
-    given = 1 + (min(len(clip), context.overlap) - 1) // factor * factor
+    given = context.beginning(len(clip))
     request = context.request(
         context.whole(given + frames),
         condition=given_frames(clip[-given:], list(range(given))),
