@@ -10,6 +10,7 @@ from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.dtypes import resolve_dtypes
 from sora_jax.config.encoders import PictureConfig, TextConfig
 from sora_jax.config.finetune import FineTune
+from sora_jax.config.history import ChunksConfig, HistoryConfig
 from sora_jax.config.models import (
     AttentionPlan,
     CriticConfig,
@@ -43,6 +44,7 @@ __all__ = [
     "AdapterConfig",
     "AttentionPlan",
     "Cache",
+    "ChunksConfig",
     "ClipsConfig",
     "CriticConfig",
     "DiTConfig",
@@ -56,6 +58,7 @@ __all__ = [
     "FineTune",
     "Fit",
     "FlowConfig",
+    "HistoryConfig",
     "MeshConfig",
     "ModelConfig",
     "OptimConfig",

@@ -23,8 +23,9 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         "picture_positions": 0,
         "control_channels": 0,
         "control_layers": (),
+        "history": None,
     },
-    "ModelConfig": {"keyframes": (), "picture": None},
+    "ModelConfig": {"keyframes": (), "picture": None, "chunks": None},
     "SamplingConfig": {
         "sigmas": (),
         "cache": "none",
