@@ -31,7 +31,8 @@ from sora_jax.nn.precision import compute_dtype
 from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
-from sora_jax.sampling.request import Request, check_shape
+from sora_jax.sampling.request import Request
+from sora_jax.sampling.request_checks import check_shape
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit
 from sora_jax.training.step import jitted_train_step

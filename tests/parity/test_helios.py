@@ -5,19 +5,32 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from diffusers import HeliosTransformer3DModel
+from diffusers import (
+    HeliosDMDScheduler,
+    HeliosPipeline,
+    HeliosPyramidPipeline,
+    HeliosScheduler,
+    HeliosTransformer3DModel,
+)
+from diffusers.models.autoencoders.vae import DiagonalGaussianDistribution
+from diffusers.pipelines.helios import pipeline_helios, pipeline_helios_pyramid
 from etils import epath
+from PIL import Image
 
 from sora_jax.config import ChunksConfig
+from sora_jax.data import video
 from sora_jax.data.patches import coordinates, patchify, unpatchify
+from sora_jax.diffusion import stages
 from sora_jax.families import HELIOS
 from sora_jax.families.family import TensorFiles
 from sora_jax.families.helios import transformer_json
-from sora_jax.sampling import chunk_history
+from sora_jax.sampling import chunk_beginning, chunk_history, denoising
+from sora_jax.sampling.opening import load
+from sora_jax.sampling.request import Request
 from sora_jax.types import Context, Tokens
 from sora_jax.weights.network import StoredNetwork, read_headers
 from tests.parity import reference
-from tests.parity.reference import Z_21
+from tests.parity.reference import NEGATIVE, PROMPT, Z_21, psnr
 from tests.parity.test_modules import CLOSE, channels_last, error
 
 CHUNKS = ChunksConfig(frames=3, long=4, mid=2, short=1)
@@ -41,7 +54,7 @@ def transformer(seed=0, **options):
     )
 
 
-def load(theirs, folder):
+def network(theirs, folder):
     theirs.save_pretrained(folder, safe_serialization=True)
     spec = HELIOS.networks["dit"]
     stored = StoredNetwork(
@@ -70,7 +83,7 @@ def load(theirs, folder):
 )
 def test_transformer(options, tmp_path):
     theirs = transformer(**options)
-    config, ours = load(theirs, tmp_path)
+    config, ours = network(theirs, tmp_path)
     rng = np.random.default_rng(0)
     # Neither side is a multiple of the largest patch.
     cells, text_length = (6, 10), 7
@@ -111,3 +124,151 @@ def test_transformer(options, tmp_path):
     got = jax.jit(lambda *given: ours(*given))(row, {"text": read})
     got = unpatchify(got[0, -n:], grid, patch)
     assert error(got, channels_last(expected)[0]) < CLOSE
+
+
+SIZE, CHUNK, SEED = (64, 64), 33, 5
+DRAWN = np.random.default_rng(0)
+CLIP = DRAWN.integers(0, 256, (40, *SIZE, 3), np.uint8)
+# Theirs itself, under NumPy 2.
+pytestmark = pytest.mark.filterwarnings("ignore:__array_wrap__:DeprecationWarning")
+# kind: (pipeline, scheduler, guidance, steps of each stage, their options of a call)
+KINDS = {
+    "base": (
+        (HeliosPipeline, {}),
+        (HeliosScheduler, {"stages": 1, "stage_range": [0, 1]}),
+        *(4.0, 3, {}),
+    ),
+    "mid": (
+        (HeliosPyramidPipeline, {"is_cfg_zero_star": True}),
+        (HeliosScheduler, {"stages": 3}),
+        *(4.0, 3, {}),
+    ),
+    "distilled": (
+        (HeliosPyramidPipeline, {"is_distilled": True}),
+        (HeliosDMDScheduler, {"stages": 3}),
+        *(1.0, 2, {"is_amplify_first_chunk": True}),
+    ),
+}
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def folder(request, tokenizer, tmp_path_factory):
+    """A pipeline of each kind, and the kind."""
+    (build, options), (scheduler, told), *_ = KINDS[request.param]
+    made = build(
+        tokenizer=reference.theirs(tokenizer),
+        text_encoder=reference.text_encoder(600),
+        vae=reference.vae(reference.VAE_21),
+        scheduler=scheduler(use_dynamic_shifting=True, **told),
+        transformer=transformer(),
+        **options,
+    )
+    path = tmp_path_factory.mktemp(request.param)
+    made.save_pretrained(path)
+    return request.param, reference.with_sentencepiece(path, tokenizer)
+
+
+def torch_of(x):
+    return torch.tensor(np.moveaxis(np.asarray(x), -1, 1).copy())
+
+
+class Draws:
+    """What our sampler draws, in the order in which theirs asks for it."""
+
+    def __init__(self, model, given=()):
+        self.request = Request(
+            prompts=(PROMPT,), settings=model.config.sampling, seed=SEED
+        )
+        self.chunk, self.stage = -1, 0
+        self.given, self.levels = list(given), []
+        for draw, frames in enumerate(given):
+            key = denoising.keys_of(
+                self.request, chunk_beginning.WINDOW, chunk_beginning.LEVELS + draw
+            )[0]
+            self.levels.append(
+                torch.tensor(np.asarray(jax.random.uniform(key, (frames,))))
+            )
+        self.draw = 0
+
+    def rand(self, *shape, **_):
+        return self.levels[self.draw]
+
+    def randn(self, shape, **_):
+        if self.draw < len(self.given):
+            draw, self.draw = self.draw, self.draw + 1
+            return self.normal(chunk_beginning.WINDOW, shape, draw)
+        self.chunk, self.stage = self.chunk + 1, 0
+        return self.normal(self.chunk, shape)
+
+    def normal(self, window, shape, step=None):
+        b, z, *rest = shape
+        return torch_of(denoising.draw_noise(self.request, window, (*rest, z), step))
+
+    def block(self, b, z, t, h, w, patch, *_):
+        self.stage += 1
+        noise = denoising.draw_noise(self.request, self.chunk, (t, h, w, z), self.stage)
+        return torch_of(stages.correlated(noise, 1 / 3, patch[1:]))
+
+
+def theirs_of(kind, folder, draws, monkeypatch, **asked):
+    """What the reference makes of the same draws."""
+    (build, _), _, guidance, steps, options = KINDS[kind]
+    pipeline = build.from_pretrained(folder)
+    pipeline.set_progress_bar_config(disable=True)
+    for module in (pipeline_helios, pipeline_helios_pyramid):
+        monkeypatch.setattr(module, "randn_tensor", draws.randn)
+    monkeypatch.setattr(torch, "rand", draws.rand)
+    monkeypatch.setattr(
+        DiagonalGaussianDistribution, "sample", lambda self, generator: self.mode()
+    )
+    if kind == "base":
+        options = {"num_inference_steps": steps}
+    else:
+        pipeline.sample_block_noise = draws.block
+        options = {**options, "pyramid_num_inference_steps_list": [steps] * 3}
+    height, width = SIZE
+    return pipeline(
+        prompt=PROMPT,
+        negative_prompt=NEGATIVE,
+        height=height,
+        width=width,
+        guidance_scale=guidance,
+        **options,
+        **asked,
+    ).frames[0]
+
+
+@pytest.mark.parametrize("given", ["text", "picture", "video"])
+def test_whole_pipeline(folder, given, monkeypatch):
+    kind, path = folder
+    model = load(path)
+    _, _, guidance, steps, _ = KINDS[kind]
+    asked = {"size": SIZE, "steps": steps, "seed": SEED}
+    if guidance > 1:
+        asked |= {"guidance": guidance, "negative_prompt": NEGATIVE}
+    # Three chunks from text, and two that go on from what is given.
+    frames = 2 * CHUNK + 3 if given == "text" else CHUNK + 4
+    if given == "text":
+        made = model.generate(PROMPT, frames=frames, **asked)[0]
+        theirs = theirs_of(kind, path, Draws(model), monkeypatch, num_frames=frames)
+    elif given == "picture":
+        picture = video.to_float(CLIP[:1])
+        made = model.animate(picture, PROMPT, frames=1 + frames, **asked)
+        np.testing.assert_array_equal(made[:1], picture)
+        draws = Draws(model, [1, 1])
+        image = Image.fromarray(CLIP[0])
+        theirs = theirs_of(
+            kind, path, draws, monkeypatch, num_frames=frames, image=image
+        )
+    else:
+        made = model.extend(video.to_float(CLIP), PROMPT, frames=frames, **asked)
+        draws = Draws(model, [1, 9])
+        clip = [Image.fromarray(frame) for frame in CLIP]
+        theirs = theirs_of(
+            kind, path, draws, monkeypatch, num_frames=frames, video=clip
+        )
+    made = made[-frames:]
+    assert np.std(theirs) > 0.05
+    got = psnr((made + 1) / 2, theirs[:frames])
+    print(kind, given, got)
+    assert got > 50

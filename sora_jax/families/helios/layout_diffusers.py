@@ -71,9 +71,10 @@ def published_model(index: Mapping[str, Any]) -> ModelConfig:
     if index.get("is_distilled"):
         return models.DISTILLED
     if index.get("_class_name") == "HeliosPyramidPipeline":
-        chunks = dataclasses.replace(
-            models.MID.chunks, zero_star=bool(index.get("is_cfg_zero_star"))
-        )
+        chunks = models.MID.chunks
+        assert chunks is not None
+        is_star = bool(index.get("is_cfg_zero_star"))
+        chunks = dataclasses.replace(chunks, zero_star=is_star)
         return dataclasses.replace(models.MID, chunks=chunks)
     return models.BASE
 
