@@ -187,14 +187,15 @@ def test_steps_of_training_and_sampling_are_planned():
 @pytest.mark.parametrize(
     ("name", "tokens", "memory"),
     [
-        ("wan21_flf2v_14b", 21 * 45 * 80, [40, 2, 514, 40, 128]),
-        ("wan21_vace_1b3", 21 * 30 * 52, [15, 2, 512, 12, 128]),
+        ("wan.py:wan21_flf2v_14b", 21 * 45 * 80, [40, 2, 514, 40, 128]),
+        ("wan.py:wan21_vace_1b3", 21 * 30 * 52, [15, 2, 512, 12, 128]),
+        # A chunk and its history: 4 x 60, 240 and 2 x 960 tokens.
+        ("helios.py:helios_base", 9 * 24 * 40 + 2400, [40, 2, 512, 40, 128]),
     ],
 )
-def test_steps_with_pictures_and_with_control_are_lowered(name, tokens, memory):
-    """At full size: keys of CLIP's states, and those of a control branch."""
-    location = f"{CONFIGS / 'wan.py'}:{name}"
-    shapes = json.loads(run_module("tests.spawned.lowered", location))
+def test_steps_of_published_models_are_lowered(name, tokens, memory):
+    """At full size: keys of CLIP's states, those of a control branch, a history."""
+    shapes = json.loads(run_module("tests.spawned.lowered", f"{CONFIGS}/{name}"))
     assert memory in shapes
     assert any(shape[:2] == [2, tokens] for shape in shapes)
 

@@ -17,6 +17,7 @@ from sora_jax.config import RULES, DiTRun, MeshConfig, ModelConfig
 from sora_jax.plan import collectives, programs, traffic, work
 from sora_jax.plan.chips import GIB, Machine
 from sora_jax.sampling import codec
+from sora_jax.sampling.request import Request
 from sora_jax.sharding import MeshPlan
 
 UNITS = {"G": GIB, "M": 2**20}
@@ -88,6 +89,9 @@ def plan_sampling(
     _, params = programs.network_of(config.dit, mesh_plan)
     held = {"parameters": shard_bytes(params)}
     done, steps = work.of_sampling(config), config.sampling.steps
+    if config.chunks is not None:  # those of the finest stage
+        request = Request(prompts=("",), settings=config.sampling)
+        steps *= request.chunk_count(config)
     step = LoweredStep("sample", lowered, done, config.dit.head_dim, held, steps)
     return compile_and_measure(step, machine, mesh)
 

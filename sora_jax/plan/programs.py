@@ -19,19 +19,23 @@ from sora_jax.config import (
     DiTConfig,
     DiTRun,
     ModelConfig,
-    SamplingConfig,
     resolve_dtypes,
 )
-from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
+from sora_jax.diffusion.stages import stage_table
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
-from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
+from sora_jax.plan.arguments import (
+    array,
+    batch_of,
+    contexts_of,
+    tokens_of,
+    window_of,
+)
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
-from sora_jax.sampling.request import Request
 from sora_jax.sampling.request_checks import check_shape
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit
@@ -61,18 +65,18 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """
     config = resolve_dtypes(config, mesh_plan.platform)
     settings = config.sampling
-    request = Request(prompts=("",), settings=settings)
     if problems := check_shape(settings, config, ("frames",)):
         raise ValueError("\n".join(problems))
-    t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
+    count, history = window_of(config)
     rows = 2 if settings.guides(config.boundary is not None) else 1
-    n = mesh_plan.round_up(t * h * w, "tokens")
+    n = mesh_plan.round_up(count, "tokens")
     graphdef, params = network_of(config.dit, mesh_plan)
     contexts = contexts_of(config, rows, n, mesh_plan)
     memory = memory_of(graphdef, params, contexts, mesh_plan)
-    tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, denoising.TOKEN[:2])
+    leading = denoising.TOKEN[:2]
+    tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, leading, history)
     scalar = array(mesh_plan, ())
-    matrix = matrix_of(settings)
+    matrix = matrix_of(config)
     shape = (matrix.shape[0], 1, n, config.dit.patch_features)
     stack = array(mesh_plan, shape, axes=denoising.STACK)
     compiled = jax.jit(
@@ -125,8 +129,11 @@ def chunk_of(
     return chunk, cache
 
 
-def matrix_of(settings: SamplingConfig) -> Any:
-    """Return the shape of a solver's matrix."""
+def matrix_of(config: ModelConfig) -> Any:
+    """Return a solver's matrix, for its shape."""
+    settings = config.sampling
+    if config.chunks is not None:
+        return stage_table(settings.solver, 4, settings.shift, None).matrices[0]
     return solvers.make_table(settings.solver, 4, settings.shift, 1.0).matrices[0]
 
 
