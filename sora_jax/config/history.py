@@ -33,10 +33,11 @@ class ChunksConfig:
 
     # Latent frames of a chunk.
     frames: int = 9
-    # Latent frames before it that enter through each patch embedding, the nearest
-    # through "short".
+    # Latent frames before it in the largest patches, the farthest in time.
     long: int = 16
+    # Latent frames in patches twice as large as the transformer's.
     mid: int = 2
+    # The nearest latent frames, in patches as large as the transformer's.
     short: int = 1
     # Whether the first latent frame of the video always comes before them.
     keeps_first: bool = True

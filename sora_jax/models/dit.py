@@ -277,8 +277,8 @@ class DiT(nnx.Module):
         """Embed latents, conditioning channels and, where asked, absolute positions."""
         channels = jnp.concatenate([tokens.x, tokens.extra], axis=-1)
         x = wide(self.embed(channels, mesh_plan))
-        if self.history is not None and tokens.history is not None:
-            x = replace_first(x, self.history(tokens.history, mesh_plan), 1)
+        if self.history is not None:
+            x = replace_first(x, self.history(tokens, mesh_plan), axis=1)
         if self.place is not None:
             cos, sin = rotary[..., 0, :]
             x = x + self.place(jnp.concatenate([cos, sin], axis=-1), mesh_plan)

@@ -18,7 +18,7 @@ from sora_jax.nn.layers import Linear
 from sora_jax.nn.precision import compute_dtype, wide
 from sora_jax.nn.rope import rotary_table
 from sora_jax.sharding import MeshPlan
-from sora_jax.types import History, Tokens
+from sora_jax.types import Tokens
 
 
 class HistoryEmbedding(nnx.Module):
@@ -38,12 +38,16 @@ class HistoryEmbedding(nnx.Module):
             )
             setattr(self, name, embed)
 
-    def __call__(self, history: History, mesh_plan: MeshPlan) -> Float[Array, "b m d"]:
-        """Embed the patches, in the order of the tokens."""
-        parts = [
-            wide(getattr(self, name)(history.patches[name], mesh_plan))
-            for name in SCALES
-        ]
+    def __call__(self, tokens: Tokens, mesh_plan: MeshPlan) -> Float[Array, "b m d"]:
+        """Embed the patches, in the order of the tokens.
+
+        Raises:
+          ValueError: the tokens have no history.
+        """
+        if tokens.history is None:
+            raise ValueError("tokens.history is missing: chunks are made from one")
+        patches = tokens.history.patches
+        parts = [wide(getattr(self, name)(patches[name], mesh_plan)) for name in SCALES]
         return jnp.concatenate(parts, axis=1)
 
 

@@ -63,7 +63,7 @@ def past_of(weights: Weights, request: Request) -> Past:
 
 def encode_history(
     weights: Weights, clip: Float[np.ndarray, "t h w 3"]
-) -> tuple[Float[np.ndarray, "1 h w z"], Float[np.ndarray, "t2 h w z"]]:
+) -> tuple[Float[np.ndarray, "1 h2 w2 z"], Float[np.ndarray, "t2 h2 w2 z"]]:
     """Encode the first frame of a clip, and its last frames chunk by chunk.
 
     A picture counts as a still clip, of which the history has the last latent frame.

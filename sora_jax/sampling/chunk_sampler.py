@@ -6,6 +6,7 @@ with the video; each chunk is decoded by itself, as soon as it is sampled.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ from sora_jax.sampling.window_rows import Window
 from sora_jax.sampling.window_sampler import Progress, WindowSampler
 from sora_jax.weights.model_weights import Weights
 
-Latents = Float[Array, "b t h w z"]
+Latents, Finer = Float[Array, "b t h w z"], Float[Array, "b t h2 w2 z"]
 IDLE = 2  # steps without velocity at the beginning, with CFG-Zero*
 
 
@@ -80,6 +81,8 @@ class ChunkSampler:
             x = stages.coarsened(x)
         several = stages.stages_of(chunks.stages, chunks.gamma)
         for index, stage in enumerate(several):
+            # The publishers' levels of a stage are those of the size before it.
+            table = self.table(number, index, stage, x.shape[1:4])
             if index:
                 x = self.finer(number, index, x, stage)
             window = Window(
@@ -96,16 +99,17 @@ class ChunkSampler:
                 window,
                 batch,
                 self.sampler.pad(rows, window, batch.tokens),
-                self.table(number, index, stage, rows.shape[1]),
+                table,
                 projects=chunks.zero_star,
             )
         return x
 
     def table(
-        self, number: int, index: int, stage: stages.Stage, tokens: int
+        self, number: int, index: int, stage: stages.Stage, cells: tuple[int, ...]
     ) -> stages.Table:
-        """Return the solver's table of a stage."""
+        """Return the solver's table of a stage; its shift grows with latent cells."""
         settings, chunks = self.request.settings, self.chunks
+        tokens = math.prod(cells) // math.prod(self.config.dit.patch)
         twice = chunks.doubles_first and number == 0
         is_idle = chunks.zero_star and index == 0 and self.sampler.is_guided
         return stages.stage_table(
@@ -123,9 +127,7 @@ class ChunkSampler:
             return jnp.asarray(self.request.noise[:, number * size :][:, :size])
         return denoising.draw_noise(self.request, number, (size, *t[1:]))
 
-    def finer(
-        self, number: int, index: int, x: Latents, stage: stages.Stage
-    ) -> Latents:
+    def finer(self, number: int, index: int, x: Latents, stage: stages.Stage) -> Finer:
         """Begin a stage: enlarge the latents, and add noise to them."""
         x, patch = stages.enlarged(x), self.config.dit.patch
         noise = denoising.draw_noise(self.request, number, x.shape[1:], index)

@@ -47,9 +47,9 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     told = wan.read_config(where, "transformer")
     dit = transformer_json.dit_config(told, vae.channels)
     published = published_model(read_json(where / INDEX, COPY))
-    found = scheduler.scheduling(where)
-    solver, fields = found or (published.sampling.solver, {})
     assert published.chunks is not None
+    found = scheduler.scheduling(where, is_staged=published.chunks.stages > 1)
+    solver, fields = found or (published.sampling.solver, {})
     config = dataclasses.replace(
         published,
         name=published.name if dit == published.dit else where.name,

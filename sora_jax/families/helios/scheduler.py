@@ -47,8 +47,14 @@ class Scheduler(msgspec.Struct):
     time_shift_type: Literal["linear", "exponential"] | None = None
 
 
-def scheduling(where: epath.Path) -> tuple[str, dict[str, Any]] | None:
+def scheduling(
+    where: epath.Path, *, is_staged: bool
+) -> tuple[str, dict[str, Any]] | None:
     """Return the solver and the fields of `ChunksConfig`, if the folder has them.
+
+    Args:
+      where: the folder.
+      is_staged: whether its pipeline denoises at several resolutions.
 
     Raises:
       ValueError: lists every unsupported field.
@@ -66,6 +72,15 @@ def scheduling(where: epath.Path) -> tuple[str, dict[str, Any]] | None:
     ]
     if kind not in CLASSES:
         problems.append(f"_class_name: {files.quoted(kind)}, not one of {CLASSES}")
+    known = {*FIXED, *(field.name for field in msgspec.structs.fields(Scheduler))}
+    problems += [
+        f"{files.quoted(name)}: {files.quoted(value)}, whose meaning is not known here"
+        for name, value in data.items()
+        if name not in known and not name.startswith("_") and value not in (None, False)
+    ]
+    if is_staged != (told.stages > 1):
+        wanted = "several" if is_staged else "one"
+        problems.append(f"stages: {told.stages}, where the pipeline has {wanted}")
     even = [i / told.stages for i in range(told.stages + 1)]
     uneven = len(told.stage_range) != len(even) or any(
         abs(a - b) > 1e-9 for a, b in zip(even, told.stage_range, strict=True)
