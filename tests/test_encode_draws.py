@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from etils import epath

@@ -213,15 +213,16 @@ def test_steps_of_training_and_sampling_are_planned():
 @pytest.mark.parametrize(
     ("name", "rows", "tokens", "memory"),
     [
-        ("wan21_flf2v_14b", 2, 21 * 45 * 80, [40, 2, 514, 40, 128]),
-        ("wan21_vace_1b3", 2, 21 * 30 * 52, [15, 2, 512, 12, 128]),
-        ("wan21_1b3_causal", 1, 3 * 30 * 52, [30, 1, 18 * 30 * 52, 12, 128]),
+        ("wan.py:wan21_flf2v_14b", 2, 21 * 45 * 80, [40, 2, 514, 40, 128]),
+        ("wan.py:wan21_vace_1b3", 2, 21 * 30 * 52, [15, 2, 512, 12, 128]),
+        ("wan.py:wan21_1b3_causal", 1, 3 * 30 * 52, [30, 1, 18 * 30 * 52, 12, 128]),
+        # A chunk and its history: 4 x 60, 240 and 2 x 960 tokens.
+        ("helios.py:helios_base", 2, 9 * 24 * 40 + 2400, [40, 2, 512, 40, 128]),
     ],
 )
 def test_steps_of_every_kind_are_lowered(name, rows, tokens, memory):
-    """At full size: keys of CLIP's states, of a control branch, of earlier blocks."""
-    location = f"{CONFIGS / 'wan.py'}:{name}"
-    shapes = json.loads(run_module("tests.spawned.lowered", location))
+    """At full size: keys of CLIP's states, a control branch, earlier blocks, text."""
+    shapes = json.loads(run_module("tests.spawned.lowered", f"{CONFIGS}/{name}"))
     assert memory in shapes
     assert any(shape[:2] == [rows, tokens] for shape in shapes)
 

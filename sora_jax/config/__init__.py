@@ -11,6 +11,7 @@ from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.dtypes import Quantization, resolve_dtypes
 from sora_jax.config.encoders import PictureConfig, TextConfig
 from sora_jax.config.finetune import FineTune
+from sora_jax.config.history import ChunksConfig, HistoryConfig
 from sora_jax.config.models import (
     AttentionPlan,
     CriticConfig,
@@ -45,6 +46,7 @@ __all__ = [
     "AttentionPlan",
     "Cache",
     "CausalConfig",
+    "ChunksConfig",
     "ClipsConfig",
     "CriticConfig",
     "DiTConfig",
@@ -58,6 +60,7 @@ __all__ = [
     "FineTune",
     "Fit",
     "FlowConfig",
+    "HistoryConfig",
     "MeshConfig",
     "ModelConfig",
     "OptimConfig",

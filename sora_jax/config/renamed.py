@@ -23,11 +23,13 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         "picture_positions": 0,
         "control_channels": 0,
         "control_layers": (),
+        "history": None,
     },
     "ModelConfig": {
         "keyframes": (),
         "picture": None,
         "causal": None,
+        "chunks": None,
         "quantization": "none",
     },
     "SamplingConfig": {

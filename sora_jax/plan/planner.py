@@ -21,8 +21,10 @@ from sora_jax.config import (
     resolve_dtypes,
 )
 from sora_jax.plan import collectives, programs, traffic, work
+from sora_jax.plan.arguments import window_of
 from sora_jax.plan.chips import GIB, Machine
 from sora_jax.sampling import codec
+from sora_jax.sampling.request import Request
 from sora_jax.sharding import MeshPlan
 
 UNITS = {"G": GIB, "M": 2**20}
@@ -95,7 +97,7 @@ def plan_sampling(
     lowered = programs.lower_sample_step(config, mesh_plan)
     _, params = programs.network_of(config, mesh_plan)
     held = {"parameters": shard_bytes(params)}
-    _, remembered = programs.tokens_at_once(config)
+    _, remembered, _ = window_of(config)
     if remembered:
         rows = 2 if config.sampling.guides(two=False) else 1
         resolved = resolve_dtypes(config.dit, mesh_plan.platform)
@@ -114,6 +116,9 @@ def steps_of(config: ModelConfig) -> tuple[int, int]:
     Of a causal model: those of one block, and one more that writes it into the cache.
     """
     settings = config.sampling
+    if config.chunks is not None:  # steps of the finest stage
+        chunks = Request(prompts=("",), settings=settings).chunk_count(config)
+        return settings.steps * chunks, settings.frames
     if config.causal is None:
         return settings.steps, settings.frames
     return settings.steps + 1, config.causal.block * config.vae.time_factor

@@ -19,11 +19,10 @@ from sora_jax.config import (
     DiTConfig,
     DiTRun,
     ModelConfig,
-    SamplingConfig,
     resolve_dtypes,
 )
-from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
+from sora_jax.diffusion.stages import stage_table
 from sora_jax.models import dit_cache
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
@@ -32,11 +31,16 @@ from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.nn.quantized import is_quantized, quantize
-from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
+from sora_jax.plan.arguments import (
+    array,
+    batch_of,
+    contexts_of,
+    tokens_of,
+    window_of,
+)
 from sora_jax.sampling import codec, denoising
-from sora_jax.sampling.block_plan import BlockPlan
 from sora_jax.sampling.codec import FRAMES
-from sora_jax.sampling.request import Request, check_shape
+from sora_jax.sampling.request_checks import check_shape
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit
 from sora_jax.training.step import jitted_train_step
@@ -69,18 +73,19 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     settings = config.sampling
     if problems := check_shape(settings, config, ("frames",)):
         raise ValueError("\n".join(problems))
+    queries, remembered, history = window_of(config)
     rows = 2 if settings.guides(config.boundary is not None) else 1
-    queries, remembered = tokens_at_once(config)
     n = mesh_plan.round_up(queries, "tokens")
     graphdef, params = network_of(config, mesh_plan)
     contexts = contexts_of(config, rows, n, mesh_plan)
     memory = memory_of(graphdef, params, contexts, mesh_plan)
-    tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, denoising.TOKEN[:2])
+    leading = denoising.TOKEN[:2]
+    tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, leading, history)
     cache = None
     if remembered:
         cache = cache_of(config.dit, rows, remembered, mesh_plan)
     scalar = array(mesh_plan, ())
-    matrix = matrix_of(settings)
+    matrix = matrix_of(config)
     shape = (matrix.shape[0], 1, n, config.dit.patch_features)
     stack = array(mesh_plan, shape, axes=denoising.STACK)
     compiled = jax.jit(
@@ -96,15 +101,6 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
         is_guided=rows == 2,
         mesh_plan=mesh_plan,
     )
-
-
-def tokens_at_once(config: ModelConfig) -> tuple[int, int]:
-    """Return the tokens of a window or block, and the most that are cached before."""
-    request = Request(prompts=("",), settings=config.sampling)
-    frames, h, w = grid_of(request.latent_shape(config), config.dit.patch)
-    if config.causal is None:
-        return frames * h * w, 0
-    return config.causal.block * h * w, BlockPlan(request, config).slots * h * w
 
 
 def cache_of(config: DiTConfig, rows: int, tokens: int, mesh_plan: MeshPlan) -> KVCache:
@@ -151,8 +147,11 @@ def chunk_of(
     return chunk, cache
 
 
-def matrix_of(settings: SamplingConfig) -> Any:
-    """Return the shape of a solver's matrix."""
+def matrix_of(config: ModelConfig) -> Any:
+    """Return a solver's matrix, for its shape."""
+    settings = config.sampling
+    if config.chunks is not None:
+        return stage_table(settings.solver, 4, settings.shift, None).matrices[0]
     return solvers.make_table(settings.solver, 4, settings.shift, 1.0).matrices[0]
 
 

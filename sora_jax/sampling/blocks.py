@@ -15,17 +15,13 @@ from jaxtyping import Float
 
 from sora_jax.sampling import codec, condition_encoding
 from sora_jax.sampling.block_plan import BlockPlan
+from sora_jax.sampling.decoding import Frames, decode_video, tile_of
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
+from sora_jax.sampling.stories import stretches_of
 from sora_jax.sampling.window_rows import Window, time_rate
 from sora_jax.sampling.window_sampler import Progress, WindowSampler
-from sora_jax.sampling.windows import (
-    Frames,
-    decode_video,
-    keep_given,
-    stretches_of,
-    tile_of,
-)
+from sora_jax.sampling.windows import keep_given
 from sora_jax.weights.model_weights import Weights
 
 Latents = Float[np.ndarray, "_ _ _ _ z"]  # [b t h w z]

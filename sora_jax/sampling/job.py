@@ -27,7 +27,7 @@ from sora_jax.sampling import checks, flags, live, resizing, task_flags
 from sora_jax.sampling.feasibility import check_segments
 from sora_jax.sampling.limit_checks import limit_problems
 from sora_jax.sampling.media import MediaFiles
-from sora_jax.sampling.request import check_shape
+from sora_jax.sampling.request_checks import check_shape
 from sora_jax.sampling.segments import Segment, with_prompts
 from sora_jax.sampling.tasks import Storyboard, Task
 from sora_jax.sampling.tasks.context import TaskContext

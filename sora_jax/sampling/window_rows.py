@@ -5,14 +5,17 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
+from sora_jax.config import HistoryConfig
 from sora_jax.data.packing import Sample, pack_row
 from sora_jax.data.patches import coordinates, patchify
 from sora_jax.data.pipeline import join
+from sora_jax.sampling.chunk_history import prepend
 from sora_jax.sampling.request import Request
-from sora_jax.types import PICTURE, AnyArray, Batch, ContextInputs
+from sora_jax.types import PICTURE, AnyArray, Batch, ContextInputs, History
 from sora_jax.weights.model_weights import Weights
 
 
@@ -32,6 +35,8 @@ class Window:
       pictures: the given frames, p of each video, for the picture encoder.
       source: latents to start denoising from.
       noise: initial latents of a block; by default those of the request, or drawn.
+      cells: (height, width) of coarser latents, in a stage of a chunk.
+      history: what comes before a chunk, as tokens.
       story: (latent frame, prompt) of each stretch of time, the first from 0 or before;
         None is the video's own prompt.
     """
@@ -46,7 +51,14 @@ class Window:
     pictures: Float[np.ndarray, "b p h2 w2 3"] | None = None
     source: Float[AnyArray, "t h w z"] | None = None
     noise: Float[AnyArray, "b t h w z"] | None = None
+    cells: tuple[int, int] | None = None
+    history: History | None = None
     story: tuple[tuple[int, str | None], ...] = ((0, None),)
+
+    @property
+    def before(self) -> int:
+        """Return how many tokens its history has."""
+        return 0 if self.history is None else self.history.coords.shape[1]
 
 
 def with_pictures(row: Batch, pictures: Float[np.ndarray, "p h w 3"]) -> Batch:
@@ -56,29 +68,44 @@ def with_pictures(row: Batch, pictures: Float[np.ndarray, "p h w 3"]) -> Batch:
     return dataclasses.replace(row, contexts={**row.contexts, PICTURE: read})
 
 
-def build_rows(
+def with_history(batch: Batch, history: History, config: HistoryConfig) -> Batch:
+    """Put a history, of each video, before the tokens of all rows."""
+    times = len(batch.tokens.segments) // len(history.coords)
+    repeated = jax.tree.map(lambda x: np.concatenate([x] * times), history)
+    contexts = {}
+    tokens = batch.tokens
+    for name, read in batch.contexts.items():
+        tokens, ids = prepend(batch.tokens, read.ids, repeated, config)
+        contexts[name] = dataclasses.replace(read, ids=ids)
+    return Batch(tokens=tokens, contexts=contexts)
+
+
+def window_rows(
     window: Window,
-    weights: Weights,
-    request: Request,
     grid: tuple[int, int, int],
+    request: Request,
+    weights: Weights,
     *,
-    captions: int,
     is_guided: bool,
+    captions: int,
 ) -> Batch:
     """Build a row for each video and, with guidance, one for each without prompt.
 
+    Rows are padded to a multiple of the devices that share them.
+
     Args:
-      window: of the videos.
+      window: of the request.
+      grid: its patches along (t, h, w).
+      request: what is sampled.
       weights: of the model.
-      request: with the prompts.
-      grid: patches of the window along (t, h, w).
-      captions: stretches of time that a row has room for.
       is_guided: whether there are rows without prompt.
+      captions: room for captions.
     """
     config, settings = weights.config, request.settings
+    patch, history = config.dit.patch, window.history
     count, per_frame = math.prod(grid), grid[1] * grid[2]
-    room = max(count, window.room * per_frame)
-    room = weights.mesh_plan.round_up(room, "tokens")
+    room = window.before + max(count, window.room * per_frame)
+    room = weights.mesh_plan.round_up(room, "tokens") - window.before
     coords = coordinates(grid, start=window.time, rate=time_rate(request, config.fps))
     starts = np.array([start for start, _ in window.story])
     at = np.maximum(np.arange(grid[0]) - window.references, 0)
@@ -93,7 +120,7 @@ def build_rows(
         clean = np.zeros(count, bool)
         if window.prefix is not None:
             given = np.asarray(window.prefix[number % len(prompts)])
-            given = patchify(given, config.dit.patch)
+            given = patchify(given, patch)
             x[: len(given)], clean[: len(given)] = given, True
         sample = Sample(
             x=x,
@@ -107,7 +134,10 @@ def build_rows(
         if window.pictures is not None:
             row = with_pictures(row, window.pictures[number % len(prompts)])
         rows.append(row)
-    return join(rows)
+    batch = join(rows)
+    if history is None or config.dit.history is None:
+        return batch
+    return with_history(batch, history, config.dit.history)
 
 
 def time_rate(request: Request, fps: int | float | None) -> float:

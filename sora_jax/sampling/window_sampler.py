@@ -19,6 +19,7 @@ from jaxtyping import Array, Float, Int
 from sora_jax import sharding
 from sora_jax.data.patches import grid_of, patchify, unpatchify
 from sora_jax.diffusion import solvers
+from sora_jax.diffusion.solvers import Table
 from sora_jax.models.dit_cache import empty_cache
 from sora_jax.nn.kv_cache import KVCache
 from sora_jax.sampling import denoising
@@ -26,7 +27,7 @@ from sora_jax.sampling.cached_steps import ResidualCache
 from sora_jax.sampling.magcache import plan_skips
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.window_rows import Window, build_rows
+from sora_jax.sampling.window_rows import Window, window_rows
 from sora_jax.types import AnyArray, Batch, Tokens
 from sora_jax.weights.model_weights import Weights
 
@@ -84,32 +85,57 @@ class WindowSampler:
         if window.source is not None and steps == 0:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
+        start = self.start(window, batch.tokens)
+        return self.denoise(window, batch, start, self.table, cache=cache)
+
+    def denoise(
+        self,
+        window: Window,
+        batch: Batch,
+        start: Float[Array, "b n p"],
+        table: Table,
+        *,
+        projects: bool = False,
+        cache: KVCache | None = None,
+    ) -> Float[Array, "b t h w z"]:
+        """Take the steps of a solver's table from initial latents.
+
+        Args:
+          window: whose latents they are.
+          batch: its rows.
+          start: the initial latents, as tokens of the rows.
+          table: of the solver.
+          projects: whether guidance is that of CFG-Zero*.
+          cache: see `sample`.
+        """
+        steps, videos = len(table.sigmas), len(self.request.prompts)
         contexts = self.prompt_cache.contexts(batch)
         tokens = denoising.place_tokens(batch.tokens, self.weights.mesh_plan)
         schedule = [
             (until, self.with_channels(x, tokens)) for until, x in window.extras
         ]
         stack = self.weights.mesh_plan.put(
-            solvers.begin(self.start(window, batch.tokens), self.table),
+            solvers.begin(start, table),
             *denoising.STACK,
         )
         past = [sum(i >= round(t * steps) for t, _ in schedule) for i in range(steps)]
         held = [*(each for _, each in schedule), tokens]
-        experts = [self.expert(time) for time in self.table.times]
+        experts = [self.expert(time) for time in table.times]
         reused = self.step_cache([(experts[i][0], past[i]) for i in range(steps)])
         for i in self.progress(range(steps), "step"):
             name, guidance = experts[i]
-            step = partial(reused.step, i) if reused else denoising.denoise_step
+            step = partial(denoising.denoise_step, projects=projects)
+            step = partial(reused.step, i) if reused else step
             network = self.prompt_cache.network(name, batch, contexts)
             stack = step(
                 network._replace(cache=cache),
                 stack,
                 held[past[i]],
                 contexts,
-                jnp.float32(self.table.times[i]),
-                jnp.asarray(self.table.matrices[i], jnp.float32),
+                jnp.float32(table.times[i]),
+                jnp.asarray(table.matrices[i], jnp.float32),
                 jnp.float32(guidance),
-                fresh=self.fresh_noise(window, batch.tokens, i),
+                fresh=self.fresh_noise(window, batch.tokens, i, table),
                 is_guided=self.is_guided,
             )
             jax.block_until_ready(stack)
@@ -118,8 +144,8 @@ class WindowSampler:
         target_mask = batch.tokens.target_mask[:videos, :, None]
         rows = jnp.where(target_mask, sharding.fetch(stack[0]), batch.tokens.x[:videos])
         grid, patch = self.grid(window), self.config.dit.patch
-        count = math.prod(grid)
-        latents = jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
+        here = slice(window.before, window.before + math.prod(grid))
+        latents = jnp.stack([unpatchify(row[here], grid, patch) for row in rows])
         return latents[:, window.references :]
 
     def empty_cache(self, frames: int) -> KVCache:
@@ -173,8 +199,15 @@ class WindowSampler:
     def grid(self, window: Window) -> tuple[int, int, int]:
         """Return the patches of a window along (t, h, w)."""
         frames = window.references + window.frames
-        shape = (frames, *self.request.latent_shape(self.config)[1:])
-        return grid_of(shape, self.config.dit.patch)
+        cells = window.cells or self.request.latent_shape(self.config)[1:3]
+        return grid_of((frames, *cells), self.config.dit.patch)
+
+    def pad(
+        self, x: Float[Array, "b m p"], window: Window, tokens: Tokens
+    ) -> Float[Array, "b n p"]:
+        """Pad the tokens of a window to rows."""
+        rest = tokens.x.shape[1] - window.before - x.shape[1]
+        return jnp.pad(x, ((0, 0), (window.before, rest), (0, 0)))
 
     def expert(self, time: float) -> tuple[str, float]:
         """Return the name of the transformer at a time, and its guidance."""
@@ -189,7 +222,6 @@ class WindowSampler:
         """Draw the initial latents: noise, mixed with the source if there is one."""
         request, patch = self.request, self.config.dit.patch
         count = math.prod(self.grid(window))
-        padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
         noise = request.noise if window.noise is None else window.noise
         if noise is None:
             shape = (count, tokens.x.shape[2])
@@ -204,33 +236,29 @@ class WindowSampler:
         if has_source:
             source = jnp.asarray(patchify(window.source, patch))[None]
             noise = (1 - float(self.table.sigmas[0])) * source + noise
-        return jnp.pad(noise, padding)
+        return self.pad(noise, window, tokens)
 
     def fresh_noise(
-        self, window: Window, tokens: Tokens, step: int
+        self, window: Window, tokens: Tokens, step: int, table: Table
     ) -> tuple[Array, Array] | None:
         """Draw what a stochastic solver adds at a step: weights, and noise."""
-        if not self.table.is_stochastic:
+        if not table.is_stochastic:
             return None
-        count = math.prod(self.grid(window))
-        padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
-        shape = (count, tokens.x.shape[2])
+        shape = (math.prod(self.grid(window)), tokens.x.shape[2])
         noise = denoising.draw_noise(self.request, window.number, shape, step)
-        noise = self.weights.mesh_plan.put(jnp.pad(noise, padding), *denoising.TOKEN)
-        return jnp.asarray(self.table.noise[step], jnp.float32), noise
+        noise = self.pad(noise, window, tokens)
+        noise = self.weights.mesh_plan.put(noise, *denoising.TOKEN)
+        return jnp.asarray(table.noise[step], jnp.float32), noise
 
     def rows(self, window: Window) -> Batch:
-        """Build a row for each video and, with guidance, one for each without prompt.
-
-        Rows are padded to a multiple of the devices that share them.
-        """
-        return build_rows(
+        """Build the rows of a window; see `window_rows`."""
+        return window_rows(
             window,
-            self.weights,
-            self.request,
             self.grid(window),
-            captions=self.captions,
+            self.request,
+            self.weights,
             is_guided=self.is_guided,
+            captions=self.captions,
         )
 
     def with_channels(

@@ -29,7 +29,7 @@ VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
 # Required values of a sora_jax config, for Wan's classes to build the same network.
 EXPRESSIBLE = {
-    "dit": {"position_embedding": False, "theta": 10_000.0},
+    "dit": {"position_embedding": False, "theta": 10_000.0, "history": None},
     "vae": {"temporal_padding": "zeros"},
     "text": {},
 }

@@ -56,6 +56,9 @@ class Extend(Task):
 
 def extend_forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
     """Sample new frames after a clip, given its last whole latents."""
+    if context.model.chunks is not None:
+        request = context.request(context.whole(frames), history=clip)
+        return Sampled(request=request, stop=frames)
     given = context.beginning(len(clip))
     request = context.request(
         context.whole(given + frames),
