@@ -67,6 +67,8 @@ class Asked:
 def main(asked: Asked) -> int:
     """Print the table of parity, and return the exit status."""
     model = sora_jax.load(asked.folder, limits=UNLIMITED, rewords=False)
+    if model.config.causal is not None or asked.frames < 2:
+        raise SystemExit("give a folder that diffusers samples too, and --frames > 1")
     rng = np.random.default_rng(0)
     inputs = {
         "noise": rng.normal(size=latent_shape(model, asked)).astype(np.float32),

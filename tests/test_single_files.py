@@ -7,7 +7,13 @@ import pytest
 import sora_jax
 from sora_jax.weights import folders
 from sora_jax.weights.modules import flatten, parameters
-from tests.helpers.single_files import model_of, scaled, tensors_of, write
+from tests.helpers.single_files import (
+    model_of,
+    models_of_pictures,
+    scaled,
+    tensors_of,
+    write,
+)
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +127,60 @@ def test_other_kinds_of_weights_take_no_files(folder, models):
     place = sora_jax.WeightsFiles(base=folder, vae=models / "vae" / "vae.safetensors")
     with pytest.raises(ValueError, match="leave out the files"):
         folders.describe(place)
+
+
+def test_pictures_are_read_through_a_tower_found_beside(tiny, models):
+    i2v = models_of_pictures(tiny)
+    tower = tensors_of(i2v, "picture_encoder", "diffusers", "vision_model.")
+    write(models / "clip_vision" / "clip.safetensors", tower)
+    write(toy(models), tensors_of(i2v, "dit"))
+    found = assert_same(toy(models), i2v, ["dit", "picture_encoder"])
+    assert found.config.dit == i2v.config.dit and found.config.keyframes == ((0, -1),)
+
+
+def test_networks_of_other_programs_beside_it_do_not_count(models, toys):
+    small = np.zeros((3, 8, 3, 3), np.float32)
+    write(models / "vae" / "sd.safetensors", {"decoder.conv_out.weight": small})
+    # T5's later layers have no positions of their own.
+    t5 = tensors_of(toys, "text_encoder", "diffusers")
+    later = {n.replace("block.0", "block.9"): x for n, x in t5.items()}
+    later = {n: x for n, x in later.items() if "relative" not in n}
+    write(models / "text_encoders" / "t5xxl.safetensors", t5 | later)
+    assert_same(toy(models), toys)
+
+
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [
+        ("ffn.0.scale_weight", np.ones((), np.uint8)),
+        ("ffn.0.weight_scale", np.ones((), np.float32)),  # a second one
+    ],
+)
+def test_scales_that_are_none_are_refused(models, toys, name, scale):
+    small = scaled(tensors_of(toys, "dit"))
+    small[f"blocks.0.{name}"] = scale
+    write(toy(models), small)
+    with pytest.raises(ValueError, match=name.replace(".", r"\.")):
+        folders.describe(toy(models))
+
+
+def test_a_tokenizer_that_is_none_is_named(models, toys):
+    text = tensors_of(toys, "text_encoder", "diffusers")
+    for size, told in ((9, "not a SentencePiece model"), (2**27, "bytes in .* more")):
+        path = models / "text_encoders" / "t5.safetensors"
+        write(path, text | {"spiece_model": np.zeros(size, np.uint8)})
+        with pytest.raises(ValueError, match=told):
+            folders.describe(toy(models))
+            folders.load_tokenizer(toy(models))
+
+
+def test_a_network_that_a_model_lacks_is_refused(models, exported):
+    tower = {"visual.cls_embedding": np.zeros((1, 1, 8), np.float32)}
+    file = write(models / "clip.safetensors", tower)
+    for base in (toy(models), exported):
+        place = sora_jax.WeightsFiles(base=base, picture_encoder=file)
+        with pytest.raises(ValueError, match="picture_encoder: .* has none"):
+            folders.describe(place)
 
 
 def test_scales_in_blocks_are_refused(models, toys):

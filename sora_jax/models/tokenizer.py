@@ -44,12 +44,26 @@ class Tokenizer:
         Raises:
           ValueError: the file is missing, too large, or no SentencePiece model.
         """
-        tokenizer = cls(files.read_bytes(path, FIELD, limits.TOKENIZER_BYTES))
+        content = files.read_bytes(path, FIELD, limits.TOKENIZER_BYTES)
+        return cls.of(content, files.quoted(path))
+
+    @classmethod
+    def of(cls, model: bytes, where: str) -> Tokenizer:
+        """Return the tokenizer of a SentencePiece model.
+
+        Args:
+          model: what its file holds.
+          where: it is from, for messages.
+
+        Raises:
+          ValueError: it is no SentencePiece model.
+        """
+        tokenizer = cls(model)
         try:
             _ = tokenizer._processor
         except Exception as error:
             raise ValueError(
-                f"{FIELD} {files.quoted(path)} is not a SentencePiece model or is cut "
+                f"{FIELD} {where} is not a SentencePiece model or is cut "
                 "short; copy or download the file again"
             ) from error
         return tokenizer

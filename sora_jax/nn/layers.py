@@ -102,8 +102,11 @@ class Linear(nnx.Module):
         self, x: Float[Array, "... c"], mesh_plan: MeshPlan = SINGLE_DEVICE
     ) -> Float[Array, ...]:
         """Map the last axis."""
-        kernel = mesh_plan.gather(self.kernel[...].astype(self.dtype), self.axes)
-        kernel = checkpoint_name(kernel, GATHERED)
+        kernel = self.kernel[...]
+        if self.kernel_scale is None:  # 8 bits are gathered as they are
+            kernel = kernel.astype(self.dtype)
+        kernel = checkpoint_name(mesh_plan.gather(kernel, self.axes), GATHERED)
+        kernel = kernel.astype(self.dtype)
         y = matmul(x.astype(self.dtype), kernel, mesh_plan)
         if self.kernel_scale is not None:
             y = y * rank(self.kernel_scale[...].astype(self.dtype), y.ndim)

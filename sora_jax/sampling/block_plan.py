@@ -24,7 +24,7 @@ class BlockPlan:
         self.causal: CausalConfig = model.causal
         self.spans = self.causal.spans(request.latent_shape(model)[0])
         window = latent_window(request, model)
-        self.slots = min(window - self.causal.block, self.spans[-1][0])
+        self.slots = min(max(window - self.causal.block, 0), self.spans[-1][0])
 
     def slots_of(self, number: int) -> Int[np.ndarray, " t"]:
         """Return the slots of a block's frames; -1 for those that the first lacks."""

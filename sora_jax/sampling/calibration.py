@@ -111,6 +111,11 @@ def calibrate(
     Raises:
       ValueError: names each wrong setting.
     """
+    if model.config.causal is not None or model.config.chunks is not None:
+        raise ValueError(
+            f"model {model.config.name} makes a video in blocks or chunks, without "
+            "skipping steps: give other weights"
+        )
     asked = model.config.sampling.asked(**converters.as_settings(settings))
     asked = dataclasses.replace(asked, cache="none")
     texts = converters.as_prompts(prompts)

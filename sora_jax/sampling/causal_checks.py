@@ -26,7 +26,8 @@ def check_settings(settings: SamplingConfig, model: ModelConfig) -> list[str]:
         )
     window, factor = settings.window, model.vae.time_factor
     least = 1 + (causal.block + causal.sink) * factor
-    if window is not None and window < min(least, settings.frames):
+    blocks = len(causal.spans(1 + (settings.frames - 1) // factor))
+    if window is not None and window < least and blocks > 1:
         problems.append(
             f"window must be at least {least} frames for the causal model "
             f"{model.name}, more than its block and its sink ({causal.block} and "

@@ -173,6 +173,12 @@ def _check_weights(folder: str) -> None:
             "supported: give .safetensors, in bfloat16 or in float8"
         )
     if where.exists():
+        if where.suffix != ".safetensors" and not where.is_dir():
+            raise ValueError(
+                f"--weights {files.quoted(folder)} must be a folder or a .safetensors "
+                f"file, got {where.suffix or 'no suffix'}: a pickle can run any code; "
+                "docs/wan.md tells how to convert one that you trust"
+            )
         return
     field = f"--weights {files.quoted(folder)}"
     if HUB.fullmatch(folder):

@@ -7,7 +7,7 @@ with the video; each chunk is decoded by itself, as soon as it is sampled.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import jax.numpy as jnp
 import numpy as np
@@ -47,10 +47,10 @@ def sample_chunks(
         WindowSampler(weights, prompt_cache, request, progress, captions), config.chunks
     )
     past, left = past_of(weights, request), request.settings.frames
-    for number in window_numbers(spans, progress):
-        story = window_story(request, spans[number], config)
-        latents = sampler.sample(number, past, story)
-        past = past.followed_by(np.asarray(latents))
+    chunks = sampler.sample_all(past, spans, progress)
+    if not weights.networks.keep:  # the VAE is loaded once, after the transformer
+        chunks = iter([jnp.asarray(latents) for latents in chunks])
+    for latents in chunks:
         for frames in decode_video(weights, latents, request, progress):
             if left:
                 yield frames[:, :left]
@@ -63,6 +63,22 @@ class ChunkSampler:
     def __init__(self, sampler: WindowSampler, chunks: ChunksConfig):
         self.sampler, self.chunks = sampler, chunks
         self.request, self.config = sampler.request, sampler.config
+
+    def sample_all(
+        self, past: Past, spans: Sequence[LatentSpan], progress: Progress
+    ) -> Iterator[Latents]:
+        """Yield the latents of each chunk as soon as they are made.
+
+        Args:
+          past: latents before the video.
+          spans: of the chunks, in latent frames of the video.
+          progress: over the chunks.
+        """
+        for number in window_numbers(spans, progress):
+            story = window_story(self.request, spans[number], self.config)
+            latents = self.sample(number, past, story)
+            past = past.followed_by(np.asarray(latents))
+            yield latents
 
     def sample(
         self, number: int, past: Past, story: tuple[tuple[int, str | None], ...]

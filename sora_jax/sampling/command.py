@@ -89,6 +89,7 @@ def run(
                 "seed": seed,
                 **dataclasses.asdict(job.settings),
                 **job.record,
+                "quantization": job.quantization,
                 "weights": f"{model.config.name} {model.weights.digest}",
                 "seconds_of_making": round(time.perf_counter() - started, 2),
             },

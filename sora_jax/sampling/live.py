@@ -31,11 +31,11 @@ def check_live(target: str, model: ModelConfig, videos: int) -> None:
       ValueError: names the flag, its value and the remedy.
     """
     problems = []
-    if model.causal is None:
+    if model.causal is None and model.chunks is None:
         problems.append(
-            f"--live {quoted(target)} is for causal models, and {model.name} makes all "
-            "frames of a window at once: leave it out, or give weights of a causal "
-            "model"
+            f"--live {quoted(target)} is for models that make a video in blocks or "
+            f"chunks, and {model.name} makes all frames of a window at once: "
+            "leave it out, or give weights of a causal model"
         )
     if videos != 1:
         problems.append(f"--live shows one video, got {videos}: ask for one at a time")
@@ -87,7 +87,8 @@ def _opened(target: str) -> Iterator[BinaryFile]:
     if target == STANDARD_OUTPUT:
         yield sys.stdout.buffer
         return
-    with contextlib.suppress(BrokenPipeError), open(target, "wb") as file:
+    mode = "wb" if _is_pipe(target) else "xb"
+    with contextlib.suppress(BrokenPipeError), open(target, mode) as file:
         yield file
 
 

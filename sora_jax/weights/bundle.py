@@ -17,11 +17,18 @@ from etils import epath
 from flax import nnx
 
 from sora_jax import files, hashes, sharding
-from sora_jax.config import ModelConfig, VAEConfig, from_json, resolve_dtypes
+from sora_jax.config import (
+    ModelConfig,
+    Quantization,
+    VAEConfig,
+    from_json,
+    resolve_dtypes,
+)
 from sora_jax.families import FAMILIES, OURS, Family
 from sora_jax.files import PathLike
 from sora_jax.models.tokenizer import Tokenizer
 from sora_jax.models.vae import VAE
+from sora_jax.nn.quantized import quantize
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import safetensors_io
 from sora_jax.weights.descriptions import (
@@ -41,8 +48,17 @@ ASSETS = epath.resource_path("sora_jax") / "assets"
 TOKENIZER = "tokenizer.model"
 
 
-def load(folder: PathLike = ASSETS, mesh_plan: MeshPlan = SINGLE_DEVICE) -> Weights:
+def load(
+    folder: PathLike = ASSETS,
+    mesh_plan: MeshPlan = SINGLE_DEVICE,
+    quantization: Quantization = "none",
+) -> Weights:
     """Load a folder of weights, onto a mesh if there is one.
+
+    Args:
+      folder: of weights.
+      mesh_plan: placement of the parameters.
+      quantization: how the linear maps of layers are kept in memory.
 
     Raises:
       ValueError: the folder is not one, or a file in it is missing or damaged.
@@ -57,8 +73,10 @@ def load(folder: PathLike = ASSETS, mesh_plan: MeshPlan = SINGLE_DEVICE) -> Weig
             "it again with python -m sora_jax.weights.publish"
         )
     networks = {
-        name: load_network(folder, name, mesh_plan) for name in family.used(config)
+        name: quantize(load_network(folder, name, mesh_plan), quantization)
+        for name in family.used(config)
     }
+    config = dataclasses.replace(config, quantization=quantization)
     weights = weights_in_memory(
         config, load_tokenizer(folder), family=family, **networks
     )

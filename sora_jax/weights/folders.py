@@ -23,7 +23,7 @@ from sora_jax.families import FAMILIES, Family
 from sora_jax.models.tokenizer import Tokenizer, check_file
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.weights import bundle, single_files
-from sora_jax.weights.model_weights import LazyNetworks, Weights, quantized
+from sora_jax.weights.model_weights import LazyNetworks, Weights
 from sora_jax.weights.places import Place, WeightsFiles, base_of
 from sora_jax.weights.stored_model import StoredModel, open_model
 
@@ -106,7 +106,7 @@ def load_weights(
     devices = sharding.make_mesh(dataclasses.asdict(mesh), heads=family.heads(config))
     mesh_plan = MeshPlan(devices, RULES) if devices.size > 1 else SINGLE_DEVICE
     if stored is None:
-        return quantized(bundle.load(base_of(folder), mesh_plan), quantization)
+        return bundle.load(base_of(folder), mesh_plan, quantization)
     stored.check()
     networks = {
         name: dataclasses.replace(network, quantization=quantization)

@@ -119,18 +119,21 @@ def with_scales(found: dict[str, StoredTensor]) -> dict[str, StoredTensor]:
     joined.pop(MARKER, None)
     for name, tensor in found.items():
         layer, dot, kind = name.rpartition(".")
-        weight = found.get(f"{layer}.weight")
+        weight = joined.get(f"{layer}.weight")
         if weight is None or weight.dtype not in SMALL:
             continue
         if dot + kind in BESIDE_SMALL:
             del joined[name]
         if dot + kind in SCALES:
             del joined[name]
-            rows = (weight.shape[0],)
-            if tensor.shape not in ((), (1,), (1, 1), rows, (*rows, 1)):
+            rows = weight.shape[:1]
+            shapes = ((), (1,), (1, 1), rows, (*rows, 1))
+            if tensor.dtype not in DTYPES or tensor.shape not in shapes or weight.scale:
                 problems.append(
-                    f"{name} must be one number or one for each of {rows[0]} rows, got "
-                    f"the shape {files.quoted(list(tensor.shape))}"
+                    f"{name} must be one number, or one for each row of "
+                    f"{files.quoted(list(weight.shape))}, in float32, and the only "
+                    f"scale; got the shape {files.quoted(list(tensor.shape))} of type "
+                    f"{files.quoted(tensor.dtype)}"
                 )
             joined[f"{layer}.weight"] = dataclasses.replace(weight, scale=tensor)
     if problems:

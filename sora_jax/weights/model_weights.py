@@ -8,10 +8,9 @@ from typing import Any
 
 from flax import nnx
 
-from sora_jax.config import ModelConfig, Quantization
+from sora_jax.config import ModelConfig
 from sora_jax.families import OURS, Family
 from sora_jax.models.tokenizer import Tokenizer
-from sora_jax.nn.quantized import quantize
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 
 
@@ -69,21 +68,6 @@ class Weights:
     def vae(self) -> Any:
         """The network between pixels and latents."""
         return self.networks[self.family.autoencoder]
-
-
-def quantized(weights: Weights, quantization: Quantization) -> Weights:
-    """Keep the linear maps of layers in 8 bits, as networks are first used."""
-    if quantization == "none":
-        return weights
-    loaders = {
-        name: lambda load=load: quantize(load(), quantization)
-        for name, load in weights.networks.loaders.items()
-    }
-    return dataclasses.replace(
-        weights,
-        config=dataclasses.replace(weights.config, quantization=quantization),
-        networks=LazyNetworks(loaders, keep=weights.networks.keep),
-    )
 
 
 def weights_in_memory(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 from collections.abc import Mapping
 
 from etils import epath
@@ -10,6 +11,7 @@ from etils import epath
 from sora_jax import files
 from sora_jax.families import FAMILIES, Family
 from sora_jax.families.family import FromFiles
+from sora_jax.families.wan import text_table
 from sora_jax.files import PathLike
 from sora_jax.types import TEXT
 from sora_jax.weights.found_networks import FoundNetwork, networks_beside, networks_in
@@ -17,7 +19,10 @@ from sora_jax.weights.headers import StoredTensor, tensors_in
 from sora_jax.weights.places import WeightsFiles
 from sora_jax.weights.stored_model import StoredModel
 
-EMBEDDED = "spiece_model"  # the tokenizer inside of a text encoder's file
+EMBEDDED = text_table.TOKENIZER
+# In the names of files that hold one of two transformers.
+HALVES = ("high_noise", "low_noise")
+_logger = logging.getLogger(__name__)
 TOKENIZERS = ("spiece.model", "tokenizer/spiece.model", "google/umt5-xxl/spiece.model")
 
 
@@ -61,13 +66,35 @@ def open_files(place: WeightsFiles) -> StoredModel:
         others = set(family.networks) - set(family.transformers.values())
         found = networks_in(where, family, [family.transformer, *sorted(others)])
         if family.transformer in found:
-            found |= given_networks(place, family)
+            given = given_networks(place, family)
+            found |= given
             _complete(where, family, family.from_files, found)
-            return _open(where, family, family.from_files, found, place.tokenizer)
+            stored = _open(where, family, family.from_files, found, place.tokenizer)
+            _refuse_unused(given, stored)
+            if stored.config.boundary is None and any(x in where.name for x in HALVES):
+                _logger.warning(
+                    "%s seems to be one of two transformers, and makes all steps; "
+                    "--transformer-low takes the low-noise one",
+                    where.name,
+                )
+            return stored
     raise ValueError(
         f"weights {str(where)!r} hold no transformer of a known model: give the file "
         "of one, or a folder"
     )
+
+
+def _refuse_unused(given: Mapping[str, FoundNetwork], stored: StoredModel) -> None:
+    """Refuse files of networks that a model does not have.
+
+    Raises:
+      ValueError: names the first.
+    """
+    for name, one in given.items():
+        if name not in stored.networks:
+            raise ValueError(
+                f"{name}: {stored.config.name!r} has none: leave out {str(one.file)!r}"
+            )
 
 
 def _complete(
@@ -157,11 +184,14 @@ def with_files(stored: StoredModel, place: WeightsFiles) -> StoredModel:
       ValueError: a file holds no such network, or the model has none.
     """
     family, networks = stored.family, dict(stored.networks)
-    for name, one in given_networks(place, family).items():
-        if name not in networks:
-            raise ValueError(
-                f"{name}: {stored.config.name!r} has none: leave out {str(one.file)!r}"
-            )
+    if place.parts and family.from_files is None:
+        raise ValueError(
+            f"{', '.join(place.parts)}: models of {family.name} take no files for "
+            "single networks: leave them out"
+        )
+    given = given_networks(place, family)
+    _refuse_unused(given, stored)
+    for name, one in given.items():
         constants = networks[name].constants
         networks[name] = one.opened(family.networks[name], stored.config, constants)
     tokenizer = stored.tokenizer

@@ -9,6 +9,7 @@ from typing import Any
 
 from etils import epath
 
+from sora_jax import limits
 from sora_jax.families.family import Family, Layout
 from sora_jax.models.tokenizer import Tokenizer, check_file
 from sora_jax.weights.headers import StoredTensor
@@ -72,6 +73,12 @@ class StoredModel:
         try:
             if not isinstance(self.tokenizer, StoredTensor):
                 check_file(self.tokenizer)
+            elif self.tokenizer.bytes > limits.TOKENIZER_BYTES:
+                raise ValueError(
+                    f"tokenizer: {self.tokenizer.bytes:,} bytes in "
+                    f"{str(self.tokenizer.file)!r} are more than "
+                    f"{limits.TOKENIZER_BYTES:,}: this is not Wan's"
+                )
         except ValueError as error:
             problems.append(f"{error}; copy or download the folder again")
         if problems:
@@ -82,6 +89,7 @@ class StoredModel:
         if isinstance(self.tokenizer, StoredTensor):
             with map_file(self.tokenizer.file) as file:
                 model = file.tensor(self.tokenizer).tobytes()
+            model = Tokenizer.of(model, repr(str(self.tokenizer.file))).model
         else:
             model = Tokenizer.load(self.tokenizer).model
         return Tokenizer(self.layout.tokenizer_model(model))

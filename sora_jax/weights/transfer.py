@@ -177,7 +177,8 @@ def _quantize_tensor(
     if stored.scale is not None and stored.scale.count == 1:
         if part.dtype == stored.numpy_dtype:  # exactly as in the file
             scale[...] = file.tensor(stored.scale).item()
-            return _copy(part, entry.transform.forward(file.tensor(stored)))
+            same = _copy(part, entry.transform.forward(file.tensor(stored)))
+            return same and is_finite(scale)
     tensor, all_finite = entry.transform.forward(values(file, stored)), True
     for start in range(0, part.shape[-1], BLOCK):
         block = np.s_[..., start : start + BLOCK]

@@ -7,10 +7,12 @@ import numpy as np
 import safetensors.numpy
 
 from sora_jax.families import WAN
+from sora_jax.families.wan import models
 from sora_jax.models.dit import DiT
 from sora_jax.weights import transfer
 from sora_jax.weights.model_weights import weights_in_memory
 from sora_jax.weights.modules import flatten, parameters
+from tests.helpers import tiny_wan
 from tests.helpers.tiny import make
 
 WIDTH = 128  # one head, as wide as all of Wan's
@@ -23,6 +25,12 @@ def model_of(tiny):
     networks = {name: tiny.networks[name] for name in ("vae", "text_encoder")}
     networks["dit"] = make(DiT, dit, seed=2)
     return weights_in_memory(config, tiny.tokenizer, family=WAN, **networks)
+
+
+def models_of_pictures(tiny):
+    """The same with CLIP's states of a first and a last frame, as FLF2V-14B."""
+    toy = model_of(tiny)
+    return tiny_wan.animates(toy, models.WAN21_FLF2V_14B)
 
 
 def tensors_of(weights, network, layout="original", prefix=""):

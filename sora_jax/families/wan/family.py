@@ -61,6 +61,7 @@ WAN = Family(
             is_used=lambda config: config.boundary is not None,
             table=dit_table,
             anchors=ANCHORS["dit"],
+            canonical=without_prefix,
             guess=guess_model,
             guess_adapter=guess_adapter,
         ),

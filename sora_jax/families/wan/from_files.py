@@ -33,15 +33,22 @@ def needs(transformer: NamedShapes) -> tuple[str, ...]:
 
 
 def fits(transformer: NamedShapes, network: str, found: NamedShapes) -> bool:
-    """Return whether a network is of the kind that a transformer was trained with."""
-    dit = sizes.dit_config(transformer.shapes, transformer.layout, None)
-    if network == "vae":
-        vae = sizes.vae_config(found.shapes, found.layout)
-        return vae.channels == dit.channels
-    if network == "text_encoder":
-        text = sizes.text_config(found.shapes, found.layout, models.UMT5_XXL.pad_to)
-        return text.width == dict(dit.contexts)["text"]
-    return True
+    """Return whether a network is of the kind that a transformer was trained with.
+
+    Those of other programs' models may have the same names, and other shapes.
+    """
+    shapes, layout = transformer.shapes, transformer.layout
+    try:
+        if network == "vae":
+            vae = sizes.vae_config(found.shapes, found.layout)
+            return vae.channels == sizes.latent_channels(shapes, layout)
+        if network == "text_encoder":
+            text = sizes.text_config(found.shapes, found.layout, models.UMT5_XXL.pad_to)
+            return text.width == sizes.context_width(shapes, layout, "text")
+        picture = sizes.picture_config(found.shapes, found.layout)
+        return picture.width == sizes.context_width(shapes, layout, "picture")
+    except ValueError:
+        return False
 
 
 def describe(
@@ -53,13 +60,13 @@ def describe(
       ValueError: the networks are not of one model.
     """
     vae = sizes.vae_config(networks["vae"].shapes, networks["vae"].layout)
-    told = networks["text_encoder"]
-    text = sizes.text_config(told.shapes, told.layout, models.UMT5_XXL.pad_to)
-    picture, told = None, networks["dit"]
-    if sizes.reads_pictures(told.shapes, told.layout):
-        seen = networks[PICTURE_ENCODER]
-        picture = sizes.picture_config(seen.shapes, seen.layout)
-    dit = sizes.dit_config(told.shapes, told.layout, picture)
+    encoder, transformer = networks["text_encoder"], networks["dit"]
+    text = sizes.text_config(encoder.shapes, encoder.layout, models.UMT5_XXL.pad_to)
+    picture = None
+    if PICTURE_ENCODER in needs(transformer):
+        tower = networks[PICTURE_ENCODER]
+        picture = sizes.picture_config(tower.shapes, tower.layout)
+    dit = sizes.dit_config(transformer.shapes, transformer.layout, picture)
     config = model_config(
         name,
         vae,

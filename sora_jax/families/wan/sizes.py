@@ -82,11 +82,10 @@ def dit_config(shapes: Shapes, layout: str, picture: PictureConfig | None) -> Di
     which = LAYOUTS.index(layout)
     part = functools.partial(_shape, "transformer", shapes)
     width, channels_in, *patch = part("patch_embedding.weight", 5)
-    features_out, _ = part(DIT["head"][which], 2)
     _, time_features = part(DIT["time"][which], 2)
-    _, text_width = part(DIT["text"][which], 2)
+    text_width = context_width(shapes, layout, "text")
     mlp, _ = part(DIT["mlp"][which], 2)
-    channels = features_out // math.prod(patch)
+    channels = latent_channels(shapes, layout)
     depth = _depth("dit", shapes, which)
     control, control_channels = _depth("control", shapes, which), 0
     if control:
@@ -109,6 +108,19 @@ def dit_config(shapes: Shapes, layout: str, picture: PictureConfig | None) -> Di
         # Evenly spaced in all models (VACE, arXiv 2503.07598).
         control_layers=tuple(range(0, depth, -(-depth // control)) if control else ()),
     )
+
+
+def latent_channels(shapes: Shapes, layout: str) -> int:
+    """Return the channels of the latents that a transformer makes."""
+    _, _, *patch = _shape("transformer", shapes, "patch_embedding.weight", 5)
+    head = DIT["head"][LAYOUTS.index(layout)]
+    return _shape("transformer", shapes, head, 2)[0] // math.prod(patch)
+
+
+def context_width(shapes: Shapes, layout: str, context: str) -> int:
+    """Return the features of a context that a transformer reads."""
+    name = DIT[context][LAYOUTS.index(layout)]
+    return _shape("transformer", shapes, name, 2)[1]
 
 
 def reads_pictures(shapes: Shapes, layout: str) -> bool:
@@ -137,11 +149,14 @@ def text_config(shapes: Shapes, layout: str, pad_to: int) -> TextConfig:
     buckets, heads = part(TEXT["bias"][which], 2)
     inner, _ = part(TEXT["query"][which], 2)
     mlp, _ = part(TEXT["mlp"][which], 2)
+    depth = _depth("text_encoder", shapes, which)
+    # T5's layers share the positions of the first one, and umT5's do not.
+    part(TEXT["bias"][which].replace(".0.", f".{depth - 1}.", 1), 2)
     return dataclasses.replace(
         models.UMT5_XXL,
         vocabulary=vocabulary,
         width=width,
-        depth=_depth("text_encoder", shapes, which),
+        depth=depth,
         heads=heads,
         head_dim=inner // heads,
         mlp=mlp,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from sora_jax.sampling.segments import Sampled, Segment
+from sora_jax.sampling.stories import latent_of
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_count,
@@ -88,7 +89,7 @@ def sample_shot(
 ) -> Sampled:
     """Sample the frames between two cuts."""
     start, factor = stretches[0].frame, context.model.vae.time_factor
-    latents = [-(-(stretch.frame - start) // factor) for stretch in stretches]
+    latents = [latent_of(x.frame - start, context.model) for x in stretches]
     if len(set(latents)) < len(latents):
         raise ValueError(
             f"storyboard: shots at frames {[s.frame for s in stretches]} begin in the "
