@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import math
 from collections.abc import Iterator
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float
+
+# The place of a tile, and the weights of its cells.
+Tile: TypeAlias = tuple[tuple[slice, ...], np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +32,7 @@ class TileGrid:
     def __len__(self) -> int:
         return math.prod(map(len, self.starts))
 
-    def __iter__(self) -> Iterator[tuple[tuple[slice, ...], Float[np.ndarray, "..."]]]:
+    def __iter__(self) -> Iterator[Tile]:
         """Yield the place of each tile, and its weights, which are of its shape."""
         places = [
             [slice(start, start + each.shape[1]) for start in starts]
@@ -36,7 +41,7 @@ class TileGrid:
         for where, weights in zip(
             itertools.product(*places), itertools.product(*self.weights), strict=True
         ):
-            yield where, math.prod(np.ix_(*weights))
+            yield where, functools.reduce(np.multiply, np.ix_(*weights))
 
 
 def tile_grid(
@@ -67,7 +72,8 @@ def tile_starts(size: int, tile: int, overlap: int | float) -> list[int]:
     """Return the starts of the fewest tiles that overlap enough, evenly spaced."""
     if size <= tile:
         return [0]
-    steps = -(-(size - tile) // max(1, tile - int(tile * overlap)))
+    shared = min(tile - 1, math.ceil(tile * overlap))
+    steps = -(-(size - tile) // (tile - shared))
     return [round(step * (size - tile) / steps) for step in range(steps + 1)]
 
 

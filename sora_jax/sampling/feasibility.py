@@ -48,6 +48,6 @@ def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:
     problems += check_prompts(request.texts, limits)
     if not problems:
         check_supported(request, model)
-        problems = check_footprint(request, model, limits)
+        problems = check_footprint(request.of_tile(model), model, limits)
     if problems:
         raise ValueError("\n".join(problems))

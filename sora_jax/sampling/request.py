@@ -33,6 +33,8 @@ class Request:
         al. 2021).
       strength: share of the steps that the source goes through: 0 returns its
         reconstruction, 1 ignores it.
+      tile: (height, width) in pixels of the tiles in which the source is refined; by
+        default frames are sampled whole.
       story: (frame, prompt) of stretches of time; before the first one, the video's
         own prompt applies.
       noise: initial latents `[b t h w z]`; drawn from the seed by default.
@@ -48,6 +50,7 @@ class Request:
     fading: tuple[tuple[int | float, Condition], ...] = ()
     source: np.ndarray | None = None
     strength: int | float = 1.0
+    tile: tuple[int, int] | None = None
     story: tuple[tuple[int, str], ...] = ()
     noise: np.ndarray | None = None
     seed: int = 0
@@ -83,6 +86,17 @@ class Request:
         """Return the frames sampled at once."""
         return min(self.settings.frames, self.settings.window or model.sampling.frames)
 
+    def of_tile(self, model: ModelConfig) -> Request:
+        """Return the request for one tile of this one, or this one without tiles."""
+        if self.tile is None:
+            return self
+        settings = dataclasses.replace(
+            self.settings, size=self.tile, frames=self.window(model)
+        )
+        return dataclasses.replace(
+            self, settings=settings, tile=None, source=None, noise=None, story=()
+        )
+
 
 def check_supported(request: Request, model: ModelConfig) -> None:
     """Check that the model supports the request; report all problems at once.
@@ -103,6 +117,7 @@ def check_supported(request: Request, model: ModelConfig) -> None:
             "which python -m sora_jax.sampling.calibration measures"
         )
     problems += check_shape(settings, model, ("frames", "window"))
+    problems += _check_tile(request, model)
     if not problems:
         problems += _check_window(request, model)
         problems += _check_noise(request, model)
@@ -149,9 +164,27 @@ def check_shape(
     return problems
 
 
+def _check_tile(request: Request, model: ModelConfig) -> list[str]:
+    """Check the tiles in which a source is refined."""
+    if request.tile is None:
+        return []
+    settings = dataclasses.replace(request.settings, size=request.tile)
+    problems = [
+        line.replace("size: ", "refine_tile: ", 1)
+        for line in check_shape(settings, model, ())
+        if line.startswith("size: ")
+    ]
+    if settings.cache != "none":
+        problems.append(
+            f"cache: {settings.cache} skips no steps of frames that are refined in "
+            "tiles: leave it out, or raise refine_tile to the size"
+        )
+    return problems
+
+
 def _check_window(request: Request, model: ModelConfig) -> list[str]:
     frames, window = request.settings.frames, request.window(model)
-    if window == frames:
+    if window == frames or request.tile is not None:
         return []
     context = request.settings.context
     if context > window:

@@ -11,6 +11,7 @@ import numpy as np
 from sora_jax import sharding
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
+from sora_jax.sampling.tiled_sampler import sample_tiled
 from sora_jax.sampling.window_sampler import Progress
 from sora_jax.sampling.windows import Frames, sample_request
 from sora_jax.weights.model_weights import Weights
@@ -43,9 +44,8 @@ class SegmentSampler:
         """Sample a segment and yield the frames that are part of the video."""
         request = dataclasses.replace(segment.request, part=next(self.numbers))
         at = 0
-        for chunk in sample_request(
-            self.weights, self.prompt_cache, request, self.progress
-        ):
+        sample = sample_request if request.tile is None else sample_tiled
+        for chunk in sample(self.weights, self.prompt_cache, request, self.progress):
             first, last = max(segment.start - at, 0), segment.stop - at
             at += chunk.shape[1]
             if first < min(last, chunk.shape[1]):

@@ -200,12 +200,17 @@ def window_story(
     request: Request, span: LatentSpan, model: ModelConfig
 ) -> tuple[tuple[int, str | None], ...]:
     """Return (latent frame, prompt) of the stretches of time in a window."""
-    factor = model.vae.time_factor
-    # As in training: with the time factor r, frame 1 + r k starts latent 1 + k.
-    stretches = [(0, None), *((-(-at // factor), text) for at, text in request.story)]
+    stretches = stretches_of(request, model)
     begun = [text for at, text in stretches if at <= span.start]
     later = [(at, text) for at, text in stretches if span.start < at < span.stop]
     return (0, begun[-1]), *((at - span.start, text) for at, text in later)
+
+
+def stretches_of(request: Request, model: ModelConfig) -> list[tuple[int, str | None]]:
+    """Return (latent frame, prompt) of the stretches of time of a video."""
+    factor = model.vae.time_factor
+    # As in training: with the time factor r, frame 1 + r k starts latent 1 + k.
+    return [(0, None), *((-(-at // factor), text) for at, text in request.story)]
 
 
 def crop_condition(

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import ClassVar, Literal
 
 import numpy as np
 from jaxtyping import Float
 
+from sora_jax.config import ModelConfig, SamplingConfig
 from sora_jax.sampling.segments import Clip, FollowUp, Sampled, Segment
 from sora_jax.sampling.tasks.context import TaskContext, check_clips
 from sora_jax.sampling.tasks.task import Count, Share, Task, Video
 
+# Frames up to so many times as large as those of training are refined whole.
+LARGER = 1.5
 Frames = Float[np.ndarray, "_ *shape"]
 
 
@@ -72,7 +76,7 @@ class Upscale(Task):
         size = context.settings.size
         if self.video is not None:
             clip = context.media.enlarged(self.video)
-            return [denoise_partially(context, clip, self.strength)]
+            return [refine(context, clip, self.strength)]
         small = context.model.sampling.size
         check_larger(size, small)
         frames = context.settings.frames
@@ -81,19 +85,46 @@ class Upscale(Task):
 
         def refined(clip: Clip) -> list[Segment]:
             large = context.media.enlarged(clip)
-            return [denoise_partially(context, large, self.strength)]
+            return [refine(context, large, self.strength)]
 
         return [FollowUp(sampled=draft, segments=refined)]
 
 
 def denoise_partially(
-    context: TaskContext, clip: Clip, strength: int | float
+    context: TaskContext,
+    clip: Clip,
+    strength: int | float,
+    tile: tuple[int, int] | None = None,
 ) -> Sampled:
     """Sample a clip from the noise level of a strength (SDEdit)."""
     check_clips(clip)
     source = hold_last_frame(clip, context.whole(len(clip)))
-    request = context.request(len(source), source=source, strength=strength)
+    request = context.request(len(source), source=source, strength=strength, tile=tile)
     return Sampled(request=request, stop=len(clip))
+
+
+def refine(context: TaskContext, clip: Clip, strength: int | float) -> Sampled:
+    """Sample an enlarged clip from the noise level of a strength, if large in tiles."""
+    tile = choose_tile(context.settings, context.model)
+    return denoise_partially(context, clip, strength, tile)
+
+
+def choose_tile(settings: SamplingConfig, model: ModelConfig) -> tuple[int, int] | None:
+    """Return the (height, width) of tiles for frames of a size; None: whole frames.
+
+    Unless the settings name them, tiles have the model's own size, turned as the frame
+    is, and are used for frames much larger than those that the model was trained on.
+    """
+    size, tile = settings.size, settings.refine_tile
+    if tile is None:
+        own = model.sampling.size
+        trained = max(map(math.prod, model.seen.sizes or (own,)))
+        if math.prod(size) <= LARGER * trained:
+            return None
+        is_turned = (size[0] - size[1]) * (own[0] - own[1]) < 0
+        tile = own[::-1] if is_turned else own
+    tile = min(tile[0], size[0]), min(tile[1], size[1])
+    return None if tile == size else tile
 
 
 def check_larger(size: tuple[int, int], small: tuple[int, ...]) -> None:

@@ -1,0 +1,152 @@
+"""Frames refined in tiles are as if they were refined whole."""
+
+import dataclasses
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from sora_jax.models.dit import DiT
+from sora_jax.sampling.blending import tile_grid
+from sora_jax.sampling.model import Model
+from sora_jax.sampling.prompt_cache import PromptCache
+from sora_jax.sampling.request import Request
+from sora_jax.sampling.segments import Sampled
+from sora_jax.sampling.tiled_sampler import TiledSampler
+from sora_jax.sampling.window_sampler import no_progress
+from sora_jax.weights.model_weights import weights_in_memory
+from tests.helpers.tiny import make
+from tests.helpers.worlds import PROMPT
+
+SIZE, TILE = (64, 96), (48, 64)
+
+
+class Local(DiT):
+    """What it predicts for a token depends on nothing else, so tiles miss nothing.
+
+    With a share of `mean`, tiles disagree.
+    """
+
+    traced: ClassVar[list] = []
+
+    def __init__(self, mean=0.0):
+        self.mean = nnx.Param(jnp.float32(mean))
+
+    def project_contexts(self, contexts, mesh_plan):
+        """Project nothing."""
+        del contexts, mesh_plan
+        return {}
+
+    def __call__(self, tokens, contexts, memory, mesh_plan):
+        """A velocity of the token, its time, and the mean of the tile."""
+        del contexts, memory, mesh_plan
+        self.traced.append(tokens.x.shape)
+        time = tokens.levels[:, 1][:, None, None]
+        local = jnp.sin(3 * tokens.x) + time
+        mean = tokens.x.mean((1, 2), keepdims=True)
+        return (1 - self.mean[...]) * local + self.mean[...] * mean
+
+
+def weights_of(world, dit):
+    """The world's model with another transformer."""
+    parts = {"vae": world.vae, "dit": dit, "text_encoder": world.text_encoder}
+    return weights_in_memory(world.config, world.tokenizer, **parts)
+
+
+@pytest.fixture(scope="module")
+def local(world):
+    return Model(weights_of(world, Local()))
+
+
+@pytest.fixture(scope="module")
+def large(world):
+    """A clip in the size that is asked for, and a request without tiles."""
+    clip = np.tile(world.clip, (1, 2, 3, 1))
+    settings = dataclasses.replace(
+        world.config.sampling, size=SIZE, steps=4, solver="unipc", refine_tile=TILE
+    )
+    return Request(
+        prompts=(PROMPT,),
+        settings=settings,
+        source=clip[:9],
+        strength=0.5,
+        seed=3,
+    ), clip
+
+
+def made(model, request, **changes):
+    """The frames of a request."""
+    request = dataclasses.replace(request, **changes)
+    stop = request.settings.frames
+    chunks = model.sample([Sampled(request=request, stop=stop)])
+    return np.concatenate(list(chunks), axis=1)
+
+
+def test_weights_of_tiles_sum_to_one():
+    for shape, tile, overlap in (
+        ((21, 136, 240), (21, 60, 104), 0.25),
+        ((5, 8, 12), (3, 6, 12), 0.5),
+        ((9, 30, 4), (4, 6, 8), 0.75),
+        ((1, 17, 9), (1, 4, 4), 0),
+    ):
+        total = np.zeros(shape)
+        grid = tile_grid(shape, tile, overlap)
+        for where, weights in grid:
+            assert weights.shape == tuple(map(min, shape, tile))
+            total[where] += weights
+        np.testing.assert_allclose(total, 1, rtol=1e-6)
+        for starts, length in zip(grid.starts, map(min, shape, tile), strict=True):
+            assert max(np.diff(starts), default=0) <= length * (1 - overlap)
+    assert len(tile_grid((21, 136, 240), (21, 60, 104), 0.25, (1, 2, 2))) == 9
+
+
+def test_tiles_make_what_a_whole_frame_makes(local, large):
+    request, _ = large
+    whole = made(local, request)
+    Local.traced.clear()
+    tiled = made(local, request, tile=TILE)
+    assert Local.traced == [(1, 36, 16)]  # one program for all tiles
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+    assert np.abs(whole - made(local, request, seed=4)).max() > 0.01
+    renoise = dataclasses.replace(request.settings, solver="renoise")
+    again = [made(local, request, settings=renoise, tile=x) for x in (None, TILE)]
+    np.testing.assert_allclose(again[1], again[0], atol=1e-5)
+
+
+def test_windows_of_tiles_make_what_one_window_makes(local, large):
+    request, clip = large
+    noise = np.random.default_rng(0).normal(size=(1, 6, 8, 12, 4)).astype(np.float32)
+    long = dataclasses.replace(request.settings, frames=21, solver="euler")
+    at_once = dataclasses.replace(long, window=21)
+    given = {"source": clip[:21], "noise": noise}
+    whole = made(local, request, settings=at_once, **given)
+    tiled = made(local, request, settings=long, tile=TILE, **given)
+    np.testing.assert_allclose(tiled, whole, atol=1e-5)
+
+
+def test_one_tile_is_the_plain_edit(world, large):
+    request, _ = large
+    model = Model(weights_of(world, make(DiT, world.config.dit)))
+    settings = dataclasses.replace(request.settings, size=(32, 32), guidance=4.0)
+    small = {"settings": settings, "source": world.clip[:9]}
+    plain = made(model, request, **small)
+    np.testing.assert_allclose(
+        made(model, request, tile=(32, 32), **small), plain, atol=1e-5
+    )
+
+
+def test_where_tiles_disagree_no_seam_is_seen(world, large):
+    request, _ = large
+    weights = weights_of(world, Local(mean=1.0))
+    request = dataclasses.replace(request, tile=TILE)
+    sampler = TiledSampler(weights, PromptCache(weights), request, no_progress)
+    x = np.broadcast_to(np.linspace(0, 1, 12)[:, None], (1, 3, 8, 12, 4))
+    velocity = sampler.velocity(x.astype(np.float32), 0)[0, 0]
+    apart = velocity[0, -1, 0] - velocity[0, 0, 0]
+    assert apart > 0.3 and sampler.grid.starts[2] == (0, 4)
+    # The ramp between them is as long as they overlap.
+    steps = np.diff(velocity[0, :, 0])
+    np.testing.assert_allclose(steps[3:8], apart / 5, rtol=1e-4)
+    np.testing.assert_allclose([*steps[:3], *steps[8:]], 0, atol=1e-6)
