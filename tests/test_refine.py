@@ -1,6 +1,8 @@
 """Frames refined in tiles are as if they were refined whole."""
 
 import dataclasses
+import json
+import re
 from typing import ClassVar
 
 import jax.numpy as jnp
@@ -8,7 +10,9 @@ import numpy as np
 import pytest
 from flax import nnx
 
+import sora_jax
 from sora_jax.models.dit import DiT
+from sora_jax.sampling import command, flags, job
 from sora_jax.sampling.blending import tile_grid
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.prompt_cache import PromptCache
@@ -150,3 +154,56 @@ def test_where_tiles_disagree_no_seam_is_seen(world, large):
     steps = np.diff(velocity[0, :, 0])
     np.testing.assert_allclose(steps[3:8], apart / 5, rtol=1e-4)
     np.testing.assert_allclose([*steps[:3], *steps[8:]], 0, atol=1e-6)
+
+
+def asked(folder, out, **fields):
+    """A command of `sample.py`, prepared."""
+    given = {"prompt": "a red ball", "steps": 2, "seed": 1, "frames": 5, **fields}
+    return job.prepare(flags.SampleFlags(weights=str(folder), out=str(out), **given))
+
+
+def test_a_draft_is_written_and_then_refined(folder, tmp_path):
+    prepared = asked(
+        folder, tmp_path / "a.npy", refine="96x64", refine_fps=16, refine_strength=0.5
+    )
+    draft, refined = command.run(prepared, no_progress)
+    assert (draft, refined) == tuple(
+        str(tmp_path / name) for name in ("a.npy", "a-96x64.npy")
+    )
+    small, large = np.load(draft), np.load(refined)
+    assert large.shape == (10, 64, 96, 3)
+    (plain,) = command.run(asked(folder, tmp_path / "b.npy"), no_progress)
+    np.testing.assert_array_equal(np.load(plain), small)
+    again = sora_jax.load(folder).upscale(
+        2 * small - 1,
+        "a red ball",
+        size=(64, 96),
+        fps=16,
+        video_fps=prepared.settings.fps,
+        steps=2,
+        strength=0.5,
+        seed=1,
+    )
+    np.testing.assert_allclose(2 * large - 1, again, atol=1e-5)
+    record = json.loads((tmp_path / "a-96x64.npy.json").read_text())
+    assert record["draft"] == draft and record["refine_tile"] == [32, 32]
+    assert record["frames"] == 10 and record["refine_strength"] == 0.5
+
+
+def test_what_cannot_be_refined_is_refused(folder, tmp_path):
+    for fields, problem in (
+        ({"refine": "90x64"}, "--refine: width must be a multiple of 16, got 90"),
+        ({"refine": "big"}, "--refine must be WIDTHxHEIGHT"),
+        ({"refine": "32x16"}, "--refine must be larger than 32x32"),
+        (
+            {"refine": "64x64", "refine_strength": 2.0},
+            "--refine-strength must be from 0",
+        ),
+        ({"refine": "64x64", "refine_fps": -1.0}, "--refine-fps must be"),
+        ({"refine": "64x64", "refine_tile": "40x40"}, "--refine-tile: height must be"),
+        ({"refine_tile": "64x64"}, "--refine-tile does nothing without --refine or"),
+        ({"refine_strength": 0.3}, "--refine-strength does nothing without --refine:"),
+        ({"refine": "64x64", "refine_overlap": 0.9}, "--refine-overlap must be from 0"),
+    ):
+        with pytest.raises(ValueError, match="^" + re.escape(problem)):
+            asked(folder, tmp_path / "a.npy", **fields)

@@ -25,8 +25,10 @@ from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks, flags, resizing, task_flags
 from sora_jax.sampling.feasibility import check_segments
+from sora_jax.sampling.flag_problems import as_flag, as_flags, as_refine
 from sora_jax.sampling.limit_checks import limit_problems
 from sora_jax.sampling.media import MediaFiles
+from sora_jax.sampling.refinement import Refinement, plan_refinement
 from sora_jax.sampling.request import check_shape
 from sora_jax.sampling.segments import Segment, with_prompts
 from sora_jax.sampling.tasks import Storyboard, Task
@@ -56,6 +58,7 @@ class Job:
       summary: a line to print, defaults included.
       record: task arguments for the sidecar.
       limits: of the request.
+      refinement: of each video, in a second file; None: it is not refined.
     """
 
     task: str
@@ -71,6 +74,7 @@ class Job:
     summary: str
     record: dict[str, Any]
     limits: Limits
+    refinement: Refinement | None = None
 
 
 def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
@@ -87,10 +91,10 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
     try:
         model = folders.describe(weights, arguments.model)
     except ValueError as error:
-        raise ValueError(flags.as_flag(str(error))) from error
+        raise ValueError(as_flag(str(error))) from error
     _check_mesh(problems, arguments.mesh, model)
     settings = resolve_settings(problems, asked, model)
-    task, segments, shown = asked.task, None, (None, None)
+    task, segments, first, shown = asked.task, None, None, (None, None)
     if settings is not None and task is not None:
         if arguments.seconds is not None:
             task = dataclasses.replace(task, frames=settings.frames)  # pyright: ignore
@@ -104,12 +108,19 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
             problems, check_segments, first, resolved, arguments.limits
         ) or (None, None)
     frames, size = shown
+    refinement = None
+    if frames and asked.refine is not None and first is not None and settings:
+        found: list[str] = []
+        refinement = checks.collect(
+            found, plan_refinement, asked, settings, model, first, (frames, size)
+        )
+        problems += map(as_refine, found)
     name = "" if any(asked.prompts) else arguments.task
     outs = checks.collect(
         problems, choose_outs, arguments.out, asked.prompts, frames, name
     )
     if problems or settings is None or segments is None or task is None:
-        raise ValueError("\n".join(flags.as_flags(problems, arguments)))
+        raise ValueError("\n".join(as_flags(problems, arguments)))
     assert frames is not None and size is not None
     if arguments.recipe is None and arguments.sigmas is None:
         for line in adapter_recipes.suggestions(
@@ -133,6 +144,7 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         record=sidecar_record(task, arguments.fit)
         | ({} if arguments.recipe is None else {"recipe": arguments.recipe}),
         limits=arguments.limits,
+        refinement=refinement,
     )
 
 

@@ -86,17 +86,6 @@ class Request:
         """Return the frames sampled at once."""
         return min(self.settings.frames, self.settings.window or model.sampling.frames)
 
-    def of_tile(self, model: ModelConfig) -> Request:
-        """Return the request for one tile of this one, or this one without tiles."""
-        if self.tile is None:
-            return self
-        settings = dataclasses.replace(
-            self.settings, size=self.tile, frames=self.window(model)
-        )
-        return dataclasses.replace(
-            self, settings=settings, tile=None, source=None, noise=None, story=()
-        )
-
 
 def check_supported(request: Request, model: ModelConfig) -> None:
     """Check that the model supports the request; report all problems at once.
@@ -117,7 +106,6 @@ def check_supported(request: Request, model: ModelConfig) -> None:
             "which python -m sora_jax.sampling.calibration measures"
         )
     problems += check_shape(settings, model, ("frames", "window"))
-    problems += _check_tile(request, model)
     if not problems:
         problems += _check_window(request, model)
         problems += _check_noise(request, model)
@@ -161,24 +149,6 @@ def check_shape(
     if tile % cell:
         near = max(cell, round(tile / cell) * cell)
         problems.append(f"tile must be a multiple of {cell}, got {tile}: try {near}")
-    return problems
-
-
-def _check_tile(request: Request, model: ModelConfig) -> list[str]:
-    """Check the tiles in which a source is refined."""
-    if request.tile is None:
-        return []
-    settings = dataclasses.replace(request.settings, size=request.tile)
-    problems = [
-        line.replace("size: ", "refine_tile: ", 1)
-        for line in check_shape(settings, model, ())
-        if line.startswith("size: ")
-    ]
-    if settings.cache != "none":
-        problems.append(
-            f"cache: {settings.cache} skips no steps of frames that are refined in "
-            "tiles: leave it out, or raise refine_tile to the size"
-        )
     return problems
 
 

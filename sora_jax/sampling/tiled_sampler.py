@@ -28,6 +28,7 @@ from sora_jax.sampling.blending import Tile, tile_grid
 from sora_jax.sampling.condition_encoding import encode_conditions
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
+from sora_jax.sampling.tile_choice import of_tile
 from sora_jax.sampling.window_sampler import Progress, Window, WindowSampler
 from sora_jax.sampling.windows import (
     Frames,
@@ -69,7 +70,7 @@ class TiledSampler:
     ):
         self.weights, self.prompt_cache = weights, prompt_cache
         self.request, self.progress = request, progress
-        config, tile = weights.config, request.of_tile(weights.config)
+        config, tile = weights.config, of_tile(request, weights.config)
         self.patch, self.shape = config.dit.patch, request.latent_shape(config)
         self.tile_shape = tile.latent_shape(config)
         self.grid = tile_grid(
