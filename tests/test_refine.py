@@ -134,7 +134,8 @@ def test_one_tile_is_the_plain_edit(world, large):
     request, _ = large
     model = Model(weights_of(world, make(DiT, world.config.dit)))
     settings = dataclasses.replace(request.settings, size=(32, 32), guidance=4.0)
-    small = {"settings": settings, "source": world.clip[:9]}
+    story = ((4, "a blue square"),)
+    small = {"settings": settings, "source": world.clip[:9], "story": story}
     plain = made(model, request, **small)
     np.testing.assert_allclose(
         made(model, request, tile=(32, 32), **small), plain, atol=1e-5

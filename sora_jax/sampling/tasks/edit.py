@@ -130,6 +130,7 @@ def denoise_partially(
 
 def refine(context: TaskContext, clip: Clip, strength: int | float) -> Sampled:
     """Sample an enlarged clip from the noise level of a strength, if large in tiles."""
+    check_memory(len(clip), context.settings.size, context.limits)
     tile = choose_tile(context.settings, context.model)
     return denoise_partially(context, clip, strength, tile)
 
