@@ -1,4 +1,4 @@
-"""What Wan's models take on real pods: `python benchmarks/pods.py`.
+"""What the models with open weights take on real pods: `python benchmarks/pods.py`.
 
 Every row is compiled for its topology, which takes some minutes each; rows that are in
 `pods.json` already are not compiled again. `--check` compiles two of them anew, which
@@ -64,6 +64,20 @@ def sampling(model: str, topology: str, shares: str, *, minute: bool = False) ->
     return Row(f"sample {name}, {size}", f"wan21_{model}.py", topology, flags)
 
 
+def streaming(topology: str) -> Row:
+    """A row of a causal model, which denoises a block beside all that it sees."""
+    task = "sample causal 1.3B, 12 x 480 x 832 of 81"
+    return Row(task, "wan.py:wan21_1b3_causal", topology, "")
+
+
+def minute(topology: str, shares: str, kind: str = "distilled") -> Row:
+    """A row of Helios: a step at the finest stage of a chunk, of a minute of video."""
+    flags = [f"--mesh.{axis}" for axis in shares.split()]
+    flags.append("--config.sampling.frames=1449")
+    task = f"sample Helios-{kind.capitalize()}, 33 x 384 x 640 of a minute"
+    return Row(task, f"helios.py:helios_{kind}", topology, " ".join(flags))
+
+
 ROWS = (
     sampling("14b", "v6e:2x4", "data=2 context=4"),
     training("1b3", "v5e:4x4", 4, "fsdp=4 context=4"),
@@ -76,11 +90,17 @@ ROWS = (
         "14b", "v5p:8x8x8", 128, "fsdp=128 context=4", "--config.optim.accumulate=4"
     ),
     sampling("14b", "tpu7x:2x2x1", "data=2 context=4"),
+    streaming("v6e:1x1"),
+    streaming("v6e:2x4"),
     sampling("1b3", "v6e:16x16", "data=2 context=128", minute=True),
     sampling("14b", "v6e:16x16", "data=2 context=128", minute=True),
+    minute("v6e:2x4", "data=1 context=8"),
+    minute("tpu7x:2x2x1", "data=1 context=8"),
+    minute("v6e:2x4", "data=2 context=4", "base"),
+    minute("tpu7x:2x2x1", "data=2 context=4", "base"),
 )
 # One of training, and one of two million tokens.
-CHECKED = (ROWS[2], ROWS[-1])
+CHECKED = (ROWS[2], ROWS[10])
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -135,7 +155,7 @@ def table(found: Rows) -> str:
     """The table as Markdown."""
     libraries = ", ".join(f"{name} {version(name)}" for name in ("jax", "libtpu"))
     lines = [
-        "# Wan's models on pods",
+        "# Models with open weights on pods",
         "",
         f"`python benchmarks/pods.py`, with {libraries}. Nothing ran: XLA compiled",
         "each step for chips that were not there. Memory is what XLA measured of the",

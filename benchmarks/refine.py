@@ -20,7 +20,8 @@ from sora_jax.data.video import fit
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.tiled_sampler import TiledSampler
-from sora_jax.sampling.window_sampler import Window, WindowSampler, no_progress
+from sora_jax.sampling.window_rows import Window
+from sora_jax.sampling.window_sampler import WindowSampler, no_progress
 from sora_jax.weights import bundle, folders
 
 OVERLAPS = (0.0, 0.25, 0.5)

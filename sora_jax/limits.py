@@ -85,6 +85,8 @@ STAGES = 7
 UNROLL = 64
 # Sides of a patch, and multiples of a width.
 FACTOR = 64
+# Latent frames of a block or a window of a causal transformer.
+LATENTS = 2**16
 # Contexts that a transformer attends to.
 CONTEXTS = 8
 # Tokens of a text.

@@ -15,7 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, UInt8
 from sora_jax.condition import Condition
 
 __all__ = ["AnyArray", "Batch", "Clip", "Condition", "Context", "ContextInputs"]
-__all__ += ["PICTURE", "TEXT", "Tokens"]
+__all__ += ["History", "PICTURE", "TEXT", "Tokens"]
 
 # The context that captions and prompts are, and that of given pictures.
 TEXT, PICTURE = "text", "picture"
@@ -60,6 +60,20 @@ class Clip:
 
 @jax.tree_util.register_dataclass
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class History:
+    """Latents before a chunk: patches of several sizes, the first tokens of each row.
+
+    Attributes:
+      patches: by the name of their embedding, in the order of the tokens.
+      coords: the s positions along (t, h, w) that each token covers.
+    """
+
+    patches: dict[str, Float[AnyArray, "b _ _"]]
+    coords: Float[AnyArray, "b m 3 s"]
+
+
+@jax.tree_util.register_dataclass
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Tokens:
     """Rows of packed spacetime patches: several samples of any shape side by side.
 
@@ -75,6 +89,7 @@ class Tokens:
       control: patches of the control video, for a transformer with a control branch.
       control_scale: how much each block of that branch counts.
       order: a query attends only to keys of at most its own order; None: to all.
+      history: what the first tokens of each row hold in the place of `x`.
     """
 
     x: Float[AnyArray, "b n p"]
@@ -87,6 +102,7 @@ class Tokens:
     control: Float[AnyArray, "b n c"] | None = None
     control_scale: Float[AnyArray, "b m"] | None = None
     order: Int[AnyArray, "b n"] | None = None
+    history: History | None = None
 
 
 @jax.tree_util.register_dataclass

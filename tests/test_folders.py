@@ -101,6 +101,7 @@ def test_published_sizes(model):
     """The parameters that the publishers count (shared facts of the report)."""
     millions = {
         "wan21_1b3": 1_418_996_800,
+        "wan21_1b3_causal": 1_418_996_800,
         "wan21_14b": 14_288_491_584,
         "wan22_5b": 4_999_787_712,
         "wan22_a14b": 14_288_491_584,

@@ -119,7 +119,12 @@ def write_header(path, shapes):
     [
         (40, 5120, "blocks.{}.self_attn.q", "40, as wan21_14b and .*, without an"),
         (40, 5120, "blocks.{}.cross_attn.k_img", "40, as wan21_i2v_14b.*, with an"),
-        (30, 1536, "blocks.{}.self_attn.o", "30, as wan21_1b3, without an"),
+        (
+            30,
+            1536,
+            "blocks.{}.self_attn.o",
+            "30, as wan21_1b3 and wan21_1b3_causal, without an",
+        ),
         (30, 1536, "vace_blocks.{}.ffn.2", "30, as wan21_vace_1b3, without an"),
         (7, 64, "blocks.{}.ffn.0", "7, without an"),
     ],

@@ -76,6 +76,18 @@ def test_a_model_takes_the_pictures_that_it_was_trained_on(
         Model(animates).animate(keyframes, "a cat", steps=1)
 
 
+def test_two_clips_are_connected_from_end_to_end(animates, kind):
+    model, clips = Model(animates), np.concatenate([PICTURES[:2]] * 2, 1)
+    if kind == "i2v":
+        with pytest.raises(ValueError, match="needs the first"):
+            model.connect(*clips, "a cat", frames=3, steps=1)
+        return
+    made = model.connect(*clips, "a cat", frames=3, steps=1)
+    np.testing.assert_array_equal(made[[0, 1, 5, 6]], np.concatenate(clips))
+    with pytest.raises(ValueError, match="frames .* got 4: ask for 3 or 7"):
+        model.connect(*clips, "a cat", frames=4, steps=1)
+
+
 def test_text_alone_and_parts_of_frames_are_refused(animates):
     model = Model(animates)
     with pytest.raises(ValueError, match="needs the first .* got no picture"):

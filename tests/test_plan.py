@@ -101,6 +101,32 @@ def test_what_goes_to_other_slices_is_told_apart():
     assert sent == collectives.by_kind(collectives.of_program(PROGRAM))
 
 
+SLICED = """HloModule jit_step
+%layer (p: bf16[30,64,8], i: s32[]) -> bf16[1,512] {
+  %p = bf16[30,64,8]{2,1,0} parameter(0)
+  %i = s32[] parameter(1)
+  %flat = bf16[30,512]{1,0} bitcast(%p)
+  ROOT %cut = bf16[1,512]{1,0} dynamic-slice(%flat, %i), dynamic_slice_sizes={1,512}
+}
+%outer (r: bf16[30,64,8], j: s32[]) -> bf16[1,512] {
+  %r = bf16[30,64,8]{2,1,0} parameter(0)
+  %j = s32[] parameter(1)
+  ROOT %inside = bf16[1,512]{1,0} fusion(%r, %j), kind=kLoop, calls=%layer
+}
+ENTRY %main (a: bf16[30,64,8], n: s32[]) -> bf16[1,512] {
+  %a = bf16[30,64,8]{2,1,0} parameter(0)
+  %n = s32[] parameter(1)
+  %early = ((bf16[30,64,8]), bf16[8]{0:S(1)}, s32[]) slice-start(%a), slice={[0:8]}
+  ROOT %out = bf16[1,512]{1,0} fusion(%a, %n), kind=kLoop, calls=%outer
+}
+"""
+
+
+def test_a_layer_of_a_stack_is_read_alone_in_whatever_shape():
+    fusion, started_early = 2 * 512 * 2 + 4, 8 * 2
+    assert traffic.moved_bytes(SLICED) == fusion + started_early
+
+
 def test_memory_on_the_chip_is_no_traffic():
     weights, gathered, array = 64 * 8 * 2, 256 * 8 * 2, 8 * 4 * 4
     loop = 30 * 2 * (array + array)
@@ -185,18 +211,20 @@ def test_steps_of_training_and_sampling_are_planned():
 
 
 @pytest.mark.parametrize(
-    ("name", "tokens", "memory"),
+    ("name", "rows", "tokens", "memory"),
     [
-        ("wan21_flf2v_14b", 21 * 45 * 80, [40, 2, 514, 40, 128]),
-        ("wan21_vace_1b3", 21 * 30 * 52, [15, 2, 512, 12, 128]),
+        ("wan.py:wan21_flf2v_14b", 2, 21 * 45 * 80, [40, 2, 514, 40, 128]),
+        ("wan.py:wan21_vace_1b3", 2, 21 * 30 * 52, [15, 2, 512, 12, 128]),
+        ("wan.py:wan21_1b3_causal", 1, 3 * 30 * 52, [30, 1, 18 * 30 * 52, 12, 128]),
+        # A chunk and its history: 4 x 60, 240 and 2 x 960 tokens.
+        ("helios.py:helios_base", 2, 9 * 24 * 40 + 2400, [40, 2, 512, 40, 128]),
     ],
 )
-def test_steps_with_pictures_and_with_control_are_lowered(name, tokens, memory):
-    """At full size: keys of CLIP's states, and those of a control branch."""
-    location = f"{CONFIGS / 'wan.py'}:{name}"
-    shapes = json.loads(run_module("tests.spawned.lowered", location))
+def test_steps_of_every_kind_are_lowered(name, rows, tokens, memory):
+    """At full size: keys of CLIP's states, a control branch, earlier blocks, text."""
+    shapes = json.loads(run_module("tests.spawned.lowered", f"{CONFIGS}/{name}"))
     assert memory in shapes
-    assert any(shape[:2] == [2, tokens] for shape in shapes)
+    assert any(shape[:2] == [rows, tokens] for shape in shapes)
 
 
 def test_products_of_queries_and_keys_grow_with_both():

@@ -21,6 +21,7 @@ from sora_jax.sampling.segments import Sampled
 from sora_jax.sampling.tiled_sampler import TiledSampler
 from sora_jax.sampling.window_sampler import no_progress
 from sora_jax.weights.model_weights import weights_in_memory
+from tests.helpers import tiny_wan
 from tests.helpers.tiny import make
 from tests.helpers.worlds import PROMPT
 
@@ -43,9 +44,9 @@ class Local(DiT):
         del contexts, mesh_plan
         return {}
 
-    def __call__(self, tokens, contexts, memory, mesh_plan):
+    def __call__(self, tokens, contexts, memory, mesh_plan, cache=None):
         """A velocity of the token, its time, and the mean of the tile."""
-        del contexts, memory, mesh_plan
+        del contexts, memory, mesh_plan, cache
         self.traced.append(tokens.x.shape)
         time = tokens.levels[:, 1][:, None, None]
         local = jnp.sin(3 * tokens.x) + time
@@ -124,7 +125,8 @@ def test_windows_of_tiles_make_what_one_window_makes(local, large):
     noise = np.random.default_rng(0).normal(size=(1, 6, 8, 12, 4)).astype(np.float32)
     long = dataclasses.replace(request.settings, frames=21, solver="euler")
     at_once = dataclasses.replace(long, window=21)
-    given = {"source": clip[:21], "noise": noise}
+    story = ((8, "a blue square"),)
+    given = {"source": clip[:21], "noise": noise, "story": story}
     whole = made(local, request, settings=at_once, **given)
     tiled = made(local, request, settings=long, tile=TILE, **given)
     np.testing.assert_allclose(tiled, whole, atol=1e-5)
@@ -167,6 +169,7 @@ def test_a_draft_is_written_and_then_refined(folder, tmp_path):
     prepared = asked(
         folder, tmp_path / "a.npy", refine="96x64", refine_fps=16, refine_strength=0.5
     )
+    assert prepared.summary.endswith("strength 0.5 in tiles of 32x32")
     draft, refined = command.run(prepared, no_progress)
     assert (draft, refined) == tuple(
         str(tmp_path / name) for name in ("a.npy", "a-96x64.npy")
@@ -208,3 +211,12 @@ def test_what_cannot_be_refined_is_refused(folder, tmp_path):
     ):
         with pytest.raises(ValueError, match="^" + re.escape(problem)):
             asked(folder, tmp_path / "a.npy", **fields)
+
+
+def test_a_control_branch_reads_that_nothing_is_given(tiny, world):
+    model = Model(tiny_wan.controls(tiny))
+    settings = dataclasses.replace(model.config.sampling, guidance=3.0)
+    request = Request(settings=settings, source=world.clip[:5], strength=0.7)
+    plain = made(model, request)
+    tiled = made(model, request, tile=settings.size)
+    np.testing.assert_allclose(tiled, plain, atol=1e-5)

@@ -15,11 +15,12 @@ from sora_jax.data import outputs
 from sora_jax.data.patches import patchify
 from sora_jax.diffusion import conditioning
 from sora_jax.models.dit import DiT
-from sora_jax.sampling import condition_encoding, denoising, windows
+from sora_jax.sampling import condition_encoding, denoising
 from sora_jax.sampling.model import Model
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.segments import all_sampled
+from sora_jax.sampling.stories import LatentSpan, window_story
 from sora_jax.sampling.tasks import (
     Animate,
     Connect,
@@ -32,7 +33,6 @@ from sora_jax.sampling.tasks import (
     Stretch,
 )
 from sora_jax.sampling.window_sampler import Window, WindowSampler
-from sora_jax.sampling.windows import LatentSpan
 from sora_jax.types import Condition
 from sora_jax.weights.model_weights import LazyNetworks, weights_in_memory
 from tests.helpers.oracle import PATCH, window
@@ -122,7 +122,7 @@ def test_windows_tell_their_stretches(world):
     story = ((5, "second"), (13, "third"))
     request = Request(prompts=(PROMPT,), settings=world.config.sampling, story=story)
     told = [
-        windows.window_story(request, span, world.config)
+        window_story(request, span, world.config)
         for span in (
             LatentSpan(0, 3, 0),
             LatentSpan(1, 4, 2),

@@ -49,23 +49,23 @@ def test_latents_are_a_quarter_in_time_and_an_eighth_in_space(vae, clip):
 
 
 def test_encoding_in_chunks_equals_encoding_the_whole(vae, clip):
-    whole, _ = jax.jit(vae.encode)(clip)
-    opening, later = jax.jit(vae.encode), jax.jit(vae.encode)
+    encode = jax.jit(vae.encode)
+    whole, _ = encode(clip)
     parts, cache = [], None
-    for start, stop in ((0, 5), (5, 13), (13, 17)):
-        step = opening if cache is None else later
-        part, cache = step(clip[:, start:stop], cache)
+    for start, stop in ((0, 5), (5, 9), (9, 17)):
+        part, cache = encode(clip[:, start:stop], cache)
         parts.append(part)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-5)
 
 
 def test_decoding_in_chunks_equals_decoding_the_whole(vae):
-    latents = jax.random.normal(jax.random.key(2), (1, 6, 2, 2, 4))
-    whole, _ = jax.jit(vae.decode)(latents)
-    assert whole.shape == (1, 21, 16, 16, 3)
+    latents = jax.random.normal(jax.random.key(2), (1, 4, 2, 2, 4))
+    decode = jax.jit(vae.decode)
+    whole, _ = decode(latents)
+    assert whole.shape == (1, 13, 16, 16, 3)
     parts, cache = [], None
-    for start, stop in ((0, 1), (1, 3), (3, 6)):
-        part, cache = jax.jit(vae.decode)(latents[:, start:stop], cache)
+    for start, stop in ((0, 1), (1, 2), (2, 4)):
+        part, cache = decode(latents[:, start:stop], cache)
         parts.append(part)
     np.testing.assert_allclose(jnp.concatenate(parts, 1), whole, atol=1e-5)
 

@@ -11,6 +11,7 @@ import sys
 import threading
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from typing import TextIO
 
 import tqdm
 
@@ -57,10 +58,10 @@ def _sigterm_interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
-def say(line: str) -> None:
-    """Print a line; ignore a closed pipe."""
+def say(line: str, file: TextIO | None = None) -> None:
+    """Print a line to standard output or another file; ignore a closed pipe."""
     try:
-        print(printable(line), flush=True)
+        print(printable(line), flush=True, file=file)
     except (OSError, ValueError):
         sys.stdout = open(os.devnull, "w")
 

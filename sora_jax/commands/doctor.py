@@ -78,6 +78,8 @@ def weights_lines(folder: str) -> Iterator[str]:
     shape = (1 + vae.time_factor, *(4 * vae.space_factor * side for side in patch[1:]))
     asked = {"frames": shape[0], "window": shape[0], "size": shape[1:], "steps": 1}
     given = {}
+    if model.config.chunks is not None:
+        del asked["window"]  # a chunk is what is sampled at once
     if model.config.keyframes:
         mask = np.zeros(shape, np.float32)
         mask[list(model.config.keyframes[0])] = 1

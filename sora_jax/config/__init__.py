@@ -5,11 +5,13 @@ runs of `runs.py`, or a series of them. Values are checked when a dataclass is b
 an override on the command line is checked like any other value.
 """
 
+from sora_jax.config.causal import CausalConfig
 from sora_jax.config.clips import ClipsConfig
 from sora_jax.config.data import PackingConfig, PlaygroundConfig
 from sora_jax.config.dtypes import Quantization, resolve_dtypes
 from sora_jax.config.encoders import PictureConfig, TextConfig
 from sora_jax.config.finetune import FineTune
+from sora_jax.config.history import ChunksConfig, HistoryConfig
 from sora_jax.config.models import (
     AttentionPlan,
     CriticConfig,
@@ -43,6 +45,8 @@ __all__ = [
     "AdapterConfig",
     "AttentionPlan",
     "Cache",
+    "CausalConfig",
+    "ChunksConfig",
     "ClipsConfig",
     "CriticConfig",
     "DiTConfig",
@@ -56,6 +60,7 @@ __all__ = [
     "FineTune",
     "Fit",
     "FlowConfig",
+    "HistoryConfig",
     "MeshConfig",
     "ModelConfig",
     "OptimConfig",

@@ -7,6 +7,7 @@ import math
 from typing import Literal
 
 from sora_jax import limits
+from sora_jax.config.history import HistoryConfig
 from sora_jax.config.plain import Number, require, require_within
 from sora_jax.files import quoted
 
@@ -162,6 +163,8 @@ class DiTConfig:
     control_channels: int = 0
     # Layers after which the control branch adds to the tokens, a block of it for each.
     control_layers: tuple[int, ...] = ()
+    # How latents before a chunk are read, in models that make chunks (Helios).
+    history: HistoryConfig | None = None
     # What the backward pass recomputes: nothing, everything, all but attention outputs,
     # or all but matmuls.
     remat: Literal["none", "full", "attention", "dots"] = "none"
@@ -223,6 +226,12 @@ class DiTConfig:
                 "dit.control_layers must be increasing layers below dit.depth "
                 f"({self.depth}), and none without dit.control_channels "
                 f"({self.control_channels}), got {quoted(self.control_layers)}",
+            ),
+            (
+                self.history is None
+                or not (self.position_embedding or self.extra_channels),
+                "dit.history must be None beside dit.position_embedding or "
+                f"dit.extra_channels, got {self.history}",
             ),
         )
 

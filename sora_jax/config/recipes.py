@@ -78,6 +78,17 @@ RECIPES: Mapping[str, Recipe] = {
         solver="renoise",
         sigmas=_thousandths(999, 934, 862, 756, 603, 410, 250, 140, 74),
     ),
+    "self_forcing": Recipe(
+        models="Self-Forcing's causal models of Wan 2.1 1.3B",
+        solver="renoise",
+        sigmas=_thousandths(1000, 750, 500, 250),
+        shift=5.0,
+    ),
+    "causvid_causal": Recipe(
+        models="CausVid's causal models of Wan 2.1 1.3B",
+        solver="renoise",
+        sigmas=_thousandths(1000, 757, 522),
+    ),
     "rcm": Recipe(
         models="rCM and TurboDiffusion of Wan 2.1 1.3B and 14B",
         solver="renoise",

@@ -23,8 +23,15 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         "picture_positions": 0,
         "control_channels": 0,
         "control_layers": (),
+        "history": None,
     },
-    "ModelConfig": {"keyframes": (), "picture": None, "quantization": "none"},
+    "ModelConfig": {
+        "keyframes": (),
+        "picture": None,
+        "causal": None,
+        "chunks": None,
+        "quantization": "none",
+    },
     "SamplingConfig": {
         "sigmas": (),
         "cache": "none",

@@ -8,14 +8,16 @@ import re
 from typing import Literal
 
 from sora_jax import limits
+from sora_jax.config.causal import CausalConfig
 from sora_jax.config.dtypes import Quantization
 from sora_jax.config.encoders import PictureConfig, TextConfig
+from sora_jax.config.history import ChunksConfig
 from sora_jax.config.models import DiTConfig, VAEConfig
 from sora_jax.config.plain import require, require_within
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.files import quoted
 
-Conditioning = Literal["channels", "tokens", "control", "nothing"]
+Conditioning = Literal["channels", "tokens", "control", "history", "nothing"]
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -88,7 +90,7 @@ class ModelConfig:
     # whatever their rate (Wan).
     fps: float | None
     # How given pixels enter: as channels beside the noise, as clean tokens at the
-    # beginning, through the control branch, or not at all.
+    # beginning, through the control branch, as the history of a chunk, or not at all.
     conditioning: Conditioning
     # Sets of whole frames, one of which has to be given; -1 is the last. Empty: any
     # pixels may be given, or none (Wan's image-to-video models need a first frame).
@@ -98,6 +100,11 @@ class ModelConfig:
     # Whether the DiT was trained on mid-clip crops, so that it can continue a video in
     # latents instead of through pixels.
     mid_clip: bool = False
+    # How a transformer that makes a video block by block was trained to; given pixels
+    # are then clean tokens at the beginning. None: it makes a window at once.
+    causal: CausalConfig | None = None
+    # How it makes a video chunk by chunk, if it does.
+    chunks: ChunksConfig | None = None
     # With two transformers: the first runs the steps at times from this one up (1 is
     # noise), the second those below.
     boundary: float | None = None
@@ -132,10 +139,26 @@ class ModelConfig:
                 f"{self.conditioning!r}",
             ),
             (
+                self.causal is None
+                or not (self.keyframes or self.picture or self.boundary)
+                and self.conditioning in ("tokens", "channels"),
+                "causal must be None unless conditioning is 'tokens' or 'channels', "
+                "without keyframes, picture encoder and second transformer, got "
+                f"{self.causal} beside {self.conditioning!r}",
+            ),
+            (
                 not self.keyframes or self.conditioning == "channels",
                 "keyframes must be empty unless conditioning is 'channels', got "
                 f"{self.keyframes} beside {self.conditioning!r}",
             ),
+        )
+        require(
+            (self.conditioning == "history")
+            == (self.dit.history is not None)
+            == (self.chunks is not None),
+            "conditioning must be 'history' exactly if there are dit.history and "
+            f"chunks, got {self.conditioning!r} beside {self.dit.history} and "
+            f"{self.chunks}",
         )
         contexts = dict(self.dit.contexts)
         features, picture = contexts.get("text"), self.picture

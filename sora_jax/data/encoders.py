@@ -9,23 +9,16 @@ import io
 import math
 import os
 from collections.abc import Callable, Iterable, Iterator
-from fractions import Fraction
 
-import av
 import numpy as np
-from av.filter import Graph
-from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc
 from etils import epath
 from jaxtyping import UInt8
 
 from sora_jax.data import animations, pictures
-from sora_jax.data.video import EXACT_SCALING, to_uint8
+from sora_jax.data.mp4 import Mp4Writer
+from sora_jax.data.video import to_uint8
 from sora_jax.files import BinaryFile, quoted
 
-# Visually lossless; a 64x64 clip of two seconds is about 10 kB. With x264's macroblock
-# tree, the same frames give other bytes each time.
-_QUALITY = {"crf": "16", "preset": "medium", "x264-params": "mbtree=0"}
-_COLOUR = f"out_color_matrix=bt709:out_range=tv:flags={EXACT_SCALING}"
 _SHEET_GREY = 128
 
 
@@ -87,30 +80,9 @@ def _encode_mp4(
     fps: int | float,
     layout: str = "yuv420p",
 ) -> None:
-    rate = Fraction(fps).limit_denominator(1001)
-    options = {"movflags": "+faststart"} if isinstance(target, str) else {}
-    graph = stream = None
-    with av.open(target, "w", format="mp4", options=options) as container:
-        for index, pixels in enumerate(_frames(chunks)):
-            # 4:2:0 halves the colour planes, so sizes are even.
-            odd = [(0, side % 2) for side in pixels.shape[:2]]
-            pixels = np.pad(pixels, [*odd, (0, 0)], mode="edge")
-            height, width = pixels.shape[:2]
-            if stream is None or graph is None:
-                stream = container.add_stream("libx264", rate=rate, options=_QUALITY)
-                stream.width, stream.height, stream.pix_fmt = width, height, layout
-                # Players guess the colours of untagged files differently.
-                stream.codec_context.colorspace = Colorspace.ITU709
-                stream.codec_context.color_range = ColorRange.MPEG
-                stream.codec_context.color_primaries = ColorPrimaries.BT709
-                stream.codec_context.color_trc = ColorTrc.BT709
-                graph = _to_yuv(width, height, rate, layout)
-            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
-            frame.pts, frame.time_base = index, 1 / rate
-            graph.vpush(frame)
-            container.mux(stream.encode(graph.vpull()))
-        if stream is not None:
-            container.mux(stream.encode())
+    with Mp4Writer(target, fps, layout) as video:
+        for pixels in _frames(chunks):
+            video.add(pixels)
 
 
 def write_gif(path: epath.Path, chunks: Iterable[np.ndarray], fps: int | float) -> None:
@@ -169,18 +141,6 @@ def _address(path: epath.Path) -> str:
 def _frames(chunks: Iterable[np.ndarray]) -> Iterator[UInt8[np.ndarray, "h w 3"]]:
     for chunk in chunks:
         yield from chunk if chunk.dtype == np.uint8 else to_uint8(chunk)
-
-
-def _to_yuv(width: int, height: int, rate: Fraction, layout: str) -> Graph:
-    graph = Graph()
-    rgb = av.VideoFormat("rgb24")
-    graph.link_nodes(
-        graph.add_buffer(width=width, height=height, format=rgb, time_base=1 / rate),
-        graph.add("scale", _COLOUR),
-        graph.add("format", layout),
-        graph.add("buffersink"),
-    ).configure()
-    return graph
 
 
 def _npy_header(file, shape: tuple[int, ...]) -> None:

@@ -1,6 +1,4 @@
-"""Resize pictures by torch's kernels, without smoothing, as some publishers do, and
-clips in time.
-"""
+"""Resize pictures by torch's kernels, without smoothing, and resample clips in time."""
 
 from __future__ import annotations
 

@@ -95,9 +95,9 @@ def make_table(
         return deterministic(levels[:0], levels[:0], np.zeros((0, 1, 2)))
     if solver == "renoise":
         return renoising_table(levels)
-    evaluated, matrices = {"euler": _euler, "heun": _heun, "unipc": unipc.unipc}[
-        solver
-    ](levels)
+    evaluated, matrices = {"euler": euler, "heun": _heun, "unipc": unipc.unipc}[solver](
+        levels
+    )
     # With UniPC, diffusers truncates times to thousandths, which Wan's models expect.
     times = np.trunc(evaluated * 1000) / 1000 if solver == "unipc" else evaluated
     return deterministic(evaluated, times, matrices)
@@ -160,7 +160,8 @@ def advance(
     return stepped + jnp.einsum("i,...->i...", noise_weights, noise)
 
 
-def _euler(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def euler(sigmas: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Follow the velocity from level to level."""
     matrices = [[[1.0, after - before]] for before, after in _pairs(sigmas)]
     return sigmas[:-1], np.array(matrices)
 

@@ -19,6 +19,7 @@ from sora_jax.config import DiTConfig
 from sora_jax.models.context_embeddings import embedding_of
 from sora_jax.models.dit_attention import KeysValues
 from sora_jax.models.dit_control import ControlBranch
+from sora_jax.models.dit_history import HistoryEmbedding, replace_first, rotary_of
 from sora_jax.models.dit_layers import Block, LayerInputs, Levels, Mlp
 from sora_jax.models.dit_stack import run_blocks
 from sora_jax.nn import layers
@@ -26,7 +27,6 @@ from sora_jax.nn.flash import Meta
 from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.layers import Linear
 from sora_jax.nn.precision import compute_dtype, wide, wide_dtype
-from sora_jax.nn.rope import rotary_table
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, Tokens
 
@@ -97,6 +97,7 @@ class DiT(nnx.Module):
         self.control = (
             ControlBranch(config, rngs=rngs) if config.control_layers else None
         )
+        self.history = HistoryEmbedding(config, rngs=rngs) if config.history else None
         modulation = jax.random.normal(rngs.params(), (2, d)) * d**-0.5
         self.head_modulation = nnx.Param(
             modulation, axes=(None, "embed"), keep_float32=True
@@ -255,7 +256,7 @@ class DiT(nnx.Module):
     ) -> tuple[Float[Array, "b n d"], Float[Array, "b k d"], LayerInputs]:
         """Embed tokens and noise levels, and gather what all layers read."""
         time = self.embed_time(tokens.levels, mesh_plan)
-        rotary = rotary_table(tokens.coords, self.config.head_dim, self.config.theta)
+        rotary = rotary_of(tokens, self.config)
         inputs = LayerInputs(
             level_table=self.time_table(jax.nn.silu(time), mesh_plan),
             levels=Levels(tokens),
@@ -266,6 +267,7 @@ class DiT(nnx.Module):
                 for name, c in contexts.items()
             },
             mesh_plan=mesh_plan,
+            history=0 if tokens.history is None else tokens.history.coords.shape[1],
         )
         return self.embed_tokens(tokens, rotary, mesh_plan), time, inputs
 
@@ -275,6 +277,8 @@ class DiT(nnx.Module):
         """Embed latents, conditioning channels and, where asked, absolute positions."""
         channels = jnp.concatenate([tokens.x, tokens.extra], axis=-1)
         x = wide(self.embed(channels, mesh_plan))
+        if self.history is not None:
+            x = replace_first(x, self.history(tokens, mesh_plan), axis=1)
         if self.place is not None:
             cos, sin = rotary[..., 0, :]
             x = x + self.place(jnp.concatenate([cos, sin], axis=-1), mesh_plan)

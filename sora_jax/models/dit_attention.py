@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float
@@ -12,7 +13,7 @@ from sora_jax.nn.attention import attention, merge_heads, split_heads
 from sora_jax.nn.flash import Meta
 from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.layers import Linear
-from sora_jax.nn.precision import compute_dtype
+from sora_jax.nn.precision import compute_dtype, wide
 from sora_jax.nn.rope import rotate
 from sora_jax.sharding import MeshPlan
 
@@ -32,6 +33,13 @@ class SelfAttention(nnx.Module):
         self.norm_k = layers.RMSNorm(d, axis="heads")
         self.out = Linear(d, d, axes=("heads", "embed"), rngs=rngs, dtype=dtype)
         self.heads, self.attention_plan = config.heads, config.attention
+        counts = {"none": 0, "scalar": 1, "per_head": config.heads}
+        count = counts[config.history.key_scale] if config.history else 0
+        self.history_scale = (
+            nnx.Param(jnp.ones(count), axes=(None,), keep_float32=True)
+            if count
+            else None
+        )
 
     def __call__(
         self,
@@ -40,8 +48,17 @@ class SelfAttention(nnx.Module):
         meta: Meta,
         mesh_plan: MeshPlan,
         cache: KVCache | None = None,
+        history: int = 0,
     ) -> tuple[Float[Array, "b n d"], KeysValues]:
         """Mix the tokens of each segment, and of the earlier ones in a cache.
+
+        Args:
+          x: the tokens.
+          rotary: cosines and sines of their coordinates.
+          meta: their segments and order.
+          mesh_plan: how devices share the arrays.
+          cache: of earlier tokens.
+          history: how many of the tokens, the first, are a history.
 
         Returns:
           The mixed tokens, and their own keys and values.
@@ -50,12 +67,23 @@ class SelfAttention(nnx.Module):
         q = rotate(split_heads(self.norm_q(q), self.heads), rotary)
         k = rotate(split_heads(self.norm_k(k), self.heads), rotary)
         v = split_heads(v, self.heads)
+        if self.history_scale is not None:
+            k = scale_first(k, history, self.history_scale[...])
         attended = attention(
             *(q, k, v, meta, meta, self.attention_plan, mesh_plan),
             is_self=True,
             cache=cache,
         )
         return self.out(merge_heads(attended), mesh_plan), (k, v)
+
+
+def scale_first(
+    k: Float[Array, "b n k e"], count: int, scale: Float[Array, " _"]
+) -> Float[Array, "b n k e"]:
+    """Scale the keys of the first tokens, by 1 to 10."""
+    is_first = jnp.arange(k.shape[1]) < count
+    factor = jnp.where(is_first[:, None], 1 + 9 * jax.nn.sigmoid(scale)[None], 1.0)
+    return (wide(k) * factor[None, :, :, None]).astype(k.dtype)
 
 
 class CrossAttention(nnx.Module):

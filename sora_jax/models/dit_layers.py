@@ -52,6 +52,7 @@ class LayerInputs:
       context_metas: which segment of each context its tokens read, and the segments of
         the context, by name.
       mesh_plan: how devices share the arrays.
+      history: how many of the tokens, the first, are the history of a chunk.
     """
 
     level_table: Float[Array, "b k 6 d"]
@@ -60,6 +61,7 @@ class LayerInputs:
     meta: Meta
     context_metas: dict[str, tuple[Meta, Meta]]
     mesh_plan: MeshPlan
+    history: int = 0
 
 
 class Block(nnx.Module):
@@ -74,6 +76,7 @@ class Block(nnx.Module):
         self.cross_attention = CrossAttention(config, rngs=rngs)
         self.up = Linear(d, f, axes=("embed", "mlp"), rngs=rngs, dtype=dtype)
         self.down = Linear(f, d, axes=("mlp", "embed"), rngs=rngs, dtype=dtype)
+        self.history_reads = config.history is not None and config.history.reads_text
 
     def __call__(
         self,
@@ -102,12 +105,15 @@ class Block(nnx.Module):
         )
         y = layers.standardize(x) * (1 + scale_1) + shift_1
         y, keys_values = self.self_attention(
-            y, inputs.rotary, inputs.meta, mesh_plan, cache
+            y, inputs.rotary, inputs.meta, mesh_plan, cache, inputs.history
         )
         x = x + gate_1 * y
-        x = x + self.cross_attention(
+        y = self.cross_attention(
             self.norm_cross(x), memory, inputs.context_metas, mesh_plan
         )
+        if inputs.history and not self.history_reads:
+            y = without_first(y, inputs.history)
+        x = x + y
         y = layers.standardize(x) * (1 + scale_2) + shift_2
         y = layers.gelu(self.up(y, mesh_plan))
         x = x + gate_2 * self.down(y, mesh_plan)
@@ -115,6 +121,12 @@ class Block(nnx.Module):
             x = x + residual.astype(x.dtype)
         x = mesh_plan.constrain(x, "batch", "tokens", "embed_activation")
         return x, keys_values
+
+
+def without_first(x: Float[Array, "b n d"], count: int) -> Float[Array, "b n d"]:
+    """Set the first tokens to zero."""
+    is_first = jnp.arange(x.shape[1]) < count
+    return jnp.where(is_first[None, :, None], 0, x)
 
 
 class Mlp(nnx.Module):

@@ -6,15 +6,29 @@ Without a mesh they are plain shapes, for counting FLOPs.
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
+from sora_jax.data.patches import grid_of
+from sora_jax.sampling.block_plan import BlockPlan
+from sora_jax.sampling.chunk_history import history_of
 from sora_jax.sampling.denoising import TOKEN
+from sora_jax.sampling.request import Request
 from sora_jax.sharding import MeshPlan
-from sora_jax.types import PICTURE, TEXT, Batch, Context, ContextInputs, Tokens
+from sora_jax.types import (
+    PICTURE,
+    TEXT,
+    Batch,
+    Context,
+    ContextInputs,
+    History,
+    Tokens,
+)
 
 Axes = tuple[str | None, ...]
 BATCH: Axes = ("batch",)
@@ -49,9 +63,24 @@ def tokens_of(
     levels: int,
     mesh_plan: MeshPlan,
     axes: Axes = BATCH,
+    history: History | None = None,
 ) -> Tokens:
-    """Build rows of tokens; `axes` names their leading logical axes."""
+    """Build rows of tokens.
+
+    Args:
+      config: of the transformer.
+      rows: of the batch.
+      n: tokens of each row.
+      levels: noise levels of each row.
+      mesh_plan: of the devices.
+      axes: their leading logical axes.
+      history: of a chunk of one video, for its shapes.
+    """
     control, blocks = None, len(config.control_layers)
+    if history is not None:
+        history = jax.tree.map(
+            lambda x: array(mesh_plan, (rows, *x.shape[1:])), history
+        )
     if blocks:
         control = array(mesh_plan, (rows, n, config.control_features), axes=axes)
     return Tokens(
@@ -64,7 +93,29 @@ def tokens_of(
         target_mask=array(mesh_plan, (rows, n), jnp.bool_, axes),
         control=control,
         control_scale=array(mesh_plan, (rows, blocks)) if blocks else None,
+        history=history,
     )
+
+
+def window_of(config: ModelConfig) -> tuple[int, int, History | None]:
+    """Return what is sampled at once: a window, a block or a chunk.
+
+    Returns:
+      Its tokens, the most that are cached before it, and the history among its tokens.
+    """
+    request = Request(prompts=("",), settings=config.sampling)
+    t, *cells, channels = request.latent_shape(config)
+    patch, chunks = config.dit.patch, config.chunks
+    frames, rows, columns = grid_of((t, *cells), patch)
+    if config.causal is not None:
+        per_frame, plan = rows * columns, BlockPlan(request, config)
+        return config.causal.block * per_frame, plan.slots * per_frame, None
+    if chunks is None:
+        return frames * rows * columns, 0, None
+    past = np.zeros((1, int(chunks.keeps_first) + chunks.history, *cells, channels))
+    history = history_of(past.astype(np.float32), chunks, patch)
+    made = math.prod(grid_of((chunks.frames, *cells), patch))
+    return made + history.coords.shape[1], 0, history
 
 
 def contexts_of(

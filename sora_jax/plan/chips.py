@@ -114,7 +114,9 @@ def machine(name: str, slices: int = 1) -> Machine:
             f"--topology must be KIND:SHAPE with a kind among {', '.join(CHIPS)}, such "
             f"as v6e:2x4 or v5p:4x4x4, got {name!r}"
         )
-    options = {"num_slices": slices} if slices > 1 else {}
+    options: dict[str, Any] = {"num_slices": slices} if slices > 1 else {}
+    if set(shape.split("x")) == {"1"}:  # hosts are of several chips by default
+        options["chips_per_host_bounds"] = (1, 1, 1)
     try:
         found = topologies.get_topology_desc(
             platform="tpu", topology_name=name, **options

@@ -149,6 +149,11 @@ def format_plan(found: StepPlan) -> str:
                 [
                     f"model FLOPs utilisation that they allow: {found.mfu_bound:.0%} "
                     f"(if heads filled the matrix unit: {found.mfu_bound_nominal:.0%})",
+                    *(
+                        [f"frames a second, at most: {found.frames_per_s:.3g}"]
+                        if found.frames_per_s is not None
+                        else []
+                    ),
                     f"chip-hours {per}: {found.chip_hours:.3g}",
                 ]
                 if found.mfu_bound is not None

@@ -13,10 +13,18 @@ from jax.stages import Lowered
 
 from sora_jax import sharding
 from sora_jax.compiling import options
-from sora_jax.config import RULES, DiTRun, MeshConfig, ModelConfig
+from sora_jax.config import (
+    RULES,
+    DiTRun,
+    MeshConfig,
+    ModelConfig,
+    resolve_dtypes,
+)
 from sora_jax.plan import collectives, programs, traffic, work
+from sora_jax.plan.arguments import window_of
 from sora_jax.plan.chips import GIB, Machine
 from sora_jax.sampling import codec
+from sora_jax.sampling.request import Request
 from sora_jax.sharding import MeshPlan
 
 UNITS = {"G": GIB, "M": 2**20}
@@ -44,6 +52,7 @@ class StepPlan:
         heads fill the matrix unit.
       mfu_bound: upper bound of the MFU; None if the program does not fit.
       mfu_bound_nominal: the same, if heads filled the matrix unit.
+      frames_per_s: of video that denoising, or decoding, can make at the largest bound.
       chip_hours: for a thousand steps, or to denoise or decode a video, at the largest
         bound.
       compile_s: how long compiling took.
@@ -63,6 +72,7 @@ class StepPlan:
     bounds_s: dict[str, float]
     mfu_bound: float | None
     mfu_bound_nominal: float | None
+    frames_per_s: float | None
     chip_hours: float | None
     compile_s: float
 
@@ -87,9 +97,31 @@ def plan_sampling(
     lowered = programs.lower_sample_step(config, mesh_plan)
     _, params = programs.network_of(config, mesh_plan)
     held = {"parameters": shard_bytes(params)}
-    done, steps = work.of_sampling(config), config.sampling.steps
-    step = LoweredStep("sample", lowered, done, config.dit.head_dim, held, steps)
+    _, remembered, _ = window_of(config)
+    if remembered:
+        rows = 2 if config.sampling.guides(two=False) else 1
+        resolved = resolve_dtypes(config.dit, mesh_plan.platform)
+        cache = programs.cache_of(resolved, rows, remembered, mesh_plan)
+        held["keys and values"] = shard_bytes(cache)
+    done, steps, frames = work.of_sampling(config), *steps_of(config)
+    step = LoweredStep(
+        "sample", lowered, done, config.dit.head_dim, held, steps, frames
+    )
     return compile_and_measure(step, machine, mesh)
+
+
+def steps_of(config: ModelConfig) -> tuple[int, int]:
+    """Return the steps of a video, and the frames that they make.
+
+    Of a causal model: those of one block, and one more that writes it into the cache.
+    """
+    settings = config.sampling
+    if config.chunks is not None:  # steps of the finest stage
+        chunks = Request(prompts=("",), settings=settings).chunk_count(config)
+        return settings.steps * chunks, settings.frames
+    if config.causal is None:
+        return settings.steps, settings.frames
+    return settings.steps + 1, config.causal.block * config.vae.time_factor
 
 
 def plan_decoding(
@@ -102,10 +134,16 @@ def plan_decoding(
     done = work.of_decoding(config)
     mesh = codec.frame_mesh_plan(config.vae, settings.size, mesh_plan).mesh
     assert mesh is not None
-    frames = (settings.frames - 1) // config.vae.time_factor
-    chunks = frames / codec.frames_at_once(config.vae, settings.size)
+    frames = settings.frames - 1
+    chunks = (
+        frames
+        / config.vae.time_factor
+        / codec.frames_at_once(config.vae, settings.size)
+    )
     # A decoder's matmuls nearly fill the matrix unit.
-    step = LoweredStep("decode", lowered, done, machine.chip.matrix_side, {}, chunks)
+    step = LoweredStep(
+        "decode", lowered, done, machine.chip.matrix_side, {}, chunks, frames
+    )
     return compile_and_measure(step, machine, mesh, same=mesh.shape["copy"])
 
 
@@ -148,6 +186,7 @@ class LoweredStep(NamedTuple):
       head_dim: channels of an attention head.
       held: bytes that a device holds between steps.
       repeats: steps in the unit of work for chip-hours.
+      frames: of video that these steps make.
     """
 
     name: str
@@ -156,6 +195,7 @@ class LoweredStep(NamedTuple):
     head_dim: int
     held: dict[str, float]
     repeats: float
+    frames: int = 0
 
 
 def compile_and_measure(
@@ -217,6 +257,9 @@ def compile_and_measure(
         bounds_s=bounds,
         mfu_bound=ideal / slowest if fits else None,
         mfu_bound_nominal=ideal / max(nominal) if fits else None,
+        frames_per_s=(
+            step.frames / (step.repeats * slowest) if fits and step.frames else None
+        ),
         chip_hours=step.repeats * slowest * machine.chips / 3600 if fits else None,
         compile_s=took,
     )

@@ -16,22 +16,31 @@ from jax.stages import Lowered
 
 from sora_jax import sharding
 from sora_jax.config import (
+    DiTConfig,
     DiTRun,
     ModelConfig,
-    SamplingConfig,
     resolve_dtypes,
 )
-from sora_jax.data.patches import grid_of
 from sora_jax.diffusion import solvers
+from sora_jax.diffusion.stages import stage_table
+from sora_jax.models import dit_cache
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
+from sora_jax.nn.flash import Meta
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.nn.parameters import metadata
 from sora_jax.nn.precision import compute_dtype
 from sora_jax.nn.quantized import is_quantized, quantize
-from sora_jax.plan.arguments import array, batch_of, contexts_of, tokens_of
+from sora_jax.plan.arguments import (
+    array,
+    batch_of,
+    contexts_of,
+    tokens_of,
+    window_of,
+)
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.codec import FRAMES
-from sora_jax.sampling.request import Request, check_shape
+from sora_jax.sampling.request_checks import check_shape
 from sora_jax.sharding import MeshPlan
 from sora_jax.training import dit
 from sora_jax.training.step import jitted_train_step
@@ -55,23 +64,28 @@ def lower_train_step(config: DiTRun, mesh_plan: MeshPlan) -> Lowered:
 def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     """Lower a step of denoising one video of the config's own frames and size.
 
+    Of a causal model it denoises a block, beside all the blocks that it can see.
+
     Raises:
       ValueError: the model does not support that shape, or the mesh does not divide it.
     """
     config = resolve_dtypes(config, mesh_plan.platform)
     settings = config.sampling
-    request = Request(prompts=("",), settings=settings)
     if problems := check_shape(settings, config, ("frames",)):
         raise ValueError("\n".join(problems))
-    t, h, w = grid_of(request.latent_shape(config), config.dit.patch)
+    queries, remembered, history = window_of(config)
     rows = 2 if settings.guides(config.boundary is not None) else 1
-    n = mesh_plan.round_up(t * h * w, "tokens")
+    n = mesh_plan.round_up(queries, "tokens")
     graphdef, params = network_of(config, mesh_plan)
     contexts = contexts_of(config, rows, n, mesh_plan)
     memory = memory_of(graphdef, params, contexts, mesh_plan)
-    tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, denoising.TOKEN[:2])
+    leading = denoising.TOKEN[:2]
+    tokens = tokens_of(config.dit, rows, n, 2, mesh_plan, leading, history)
+    cache = None
+    if remembered:
+        cache = cache_of(config.dit, rows, remembered, mesh_plan)
     scalar = array(mesh_plan, ())
-    matrix = matrix_of(settings)
+    matrix = matrix_of(config)
     shape = (matrix.shape[0], 1, n, config.dit.patch_features)
     stack = array(mesh_plan, shape, axes=denoising.STACK)
     compiled = jax.jit(
@@ -82,11 +96,20 @@ def lower_sample_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
     return compiled.lower(
         graphdef,
         stack,
-        (params, memory, tokens, contexts),
+        (params, memory, tokens, contexts, cache),
         (scalar, array(mesh_plan, matrix.shape), scalar),
         is_guided=rows == 2,
         mesh_plan=mesh_plan,
     )
+
+
+def cache_of(config: DiTConfig, rows: int, tokens: int, mesh_plan: MeshPlan) -> KVCache:
+    """Return the shapes of the cache of a causal model."""
+    shape = (config.depth, rows, tokens, config.heads, config.head_dim)
+    dtype, axes = compute_dtype(config.dtype), dit_cache.AXES
+    held: Any = array(mesh_plan, shape, dtype, axes)
+    segments: Any = array(mesh_plan, shape[1:3], jnp.int32, axes[1:3])
+    return KVCache(held, held, Meta(segments=segments))
 
 
 def lower_decode_step(config: ModelConfig, mesh_plan: MeshPlan) -> Lowered:
@@ -124,8 +147,11 @@ def chunk_of(
     return chunk, cache
 
 
-def matrix_of(settings: SamplingConfig) -> Any:
-    """Return the shape of a solver's matrix."""
+def matrix_of(config: ModelConfig) -> Any:
+    """Return a solver's matrix, for its shape."""
+    settings = config.sampling
+    if config.chunks is not None:
+        return stage_table(settings.solver, 4, settings.shift, None).matrices[0]
     return solvers.make_table(settings.solver, 4, settings.shift, 1.0).matrices[0]
 
 

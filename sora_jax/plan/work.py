@@ -12,18 +12,15 @@ from functools import partial
 from typing import Any
 
 import jax
-import numpy as np
 from flax import nnx
 
 from sora_jax.config import DiTConfig, DiTRun, ModelConfig
-from sora_jax.data.patches import grid_of
 from sora_jax.models.dit import DiT
 from sora_jax.models.vae import VAE
-from sora_jax.plan.arguments import batch_of, contexts_of, tokens_of
+from sora_jax.plan.arguments import batch_of, contexts_of, tokens_of, window_of
 from sora_jax.plan.chips import Chip
 from sora_jax.plan.programs import chunk_of
 from sora_jax.sampling import codec
-from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE
 from sora_jax.training.dit import model_flops, without_remat
 from sora_jax.training.flops import count_flops
@@ -98,12 +95,11 @@ def with_remat(model: float, attention: float, policy: str) -> Work:
 
 def of_sampling(config: ModelConfig) -> Work:
     """Return the FLOPs of a denoising step."""
-    settings = config.sampling
-    request = Request(prompts=("",), settings=settings)
-    n = int(np.prod(grid_of(request.latent_shape(config), config.dit.patch)))
+    settings, (n, remembered, _) = config.sampling, window_of(config)
     rows = 2 if settings.guides(config.boundary is not None) else 1
-    model = forward_flops(config, rows, n)
-    attention = rows * attention_flops(config.dit, n, n)
+    earlier = rows * attention_flops(config.dit, n, remembered)
+    model = forward_flops(config, rows, n) + earlier
+    attention = rows * attention_flops(config.dit, n, n) + earlier
     return Work(
         model=model,
         attention=attention,
@@ -134,6 +130,7 @@ def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
         nnx.eval_shape(lambda: DiT(without_remat(config.dit), rngs=nnx.Rngs(0)))
     )
     contexts = contexts_of(config, rows, n, SINGLE_DEVICE)
+    _, _, history = window_of(config)
     memory = jax.eval_shape(
         lambda params, contexts: nnx.merge(graphdef, params).project_contexts(contexts),
         params,
@@ -146,7 +143,7 @@ def forward_flops(config: ModelConfig, rows: int, n: int) -> float:
     return count_flops(
         forward,
         params,
-        tokens_of(config.dit, rows, n, 2, SINGLE_DEVICE),
+        tokens_of(config.dit, rows, n, 2, SINGLE_DEVICE, history=history),
         contexts,
         memory,
     )

@@ -58,7 +58,10 @@ class ResidualCache:
         return stack
 
 
-@jit(static_argnames=denoising.STATIC, donate_argnames=denoising.DONATED)
+STATIC = ("graphdef", "is_guided", "mesh_plan")
+
+
+@jit(static_argnames=STATIC, donate_argnames=denoising.DONATED)
 def whole_step(
     graphdef: nnx.GraphDef,
     stack: Array,
@@ -81,7 +84,7 @@ def whole_step(
     return stack, residual
 
 
-@jit(static_argnames=denoising.STATIC, donate_argnames=denoising.DONATED)
+@jit(static_argnames=STATIC, donate_argnames=denoising.DONATED)
 def skipping_step(
     graphdef: nnx.GraphDef,
     stack: Array,

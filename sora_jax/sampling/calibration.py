@@ -25,7 +25,8 @@ from sora_jax.sampling.model import Model
 from sora_jax.sampling.opening import load
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.window_sampler import Window, WindowSampler
+from sora_jax.sampling.window_rows import Window
+from sora_jax.sampling.window_sampler import WindowSampler
 from sora_jax.weights import bundle
 from sora_jax.workdir import write_json
 

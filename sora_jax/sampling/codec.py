@@ -81,6 +81,69 @@ def decode(
         start = stop
 
 
+class StreamDecoder:
+    """Decodes latents of whole frames as they are made, in constant memory.
+
+    It runs two programs, for the opening and for later pieces of equal length.
+    """
+
+    def __init__(
+        self,
+        vae: VAE,
+        size: tuple[int, int],
+        block: int,
+        mesh_plan: MeshPlan = SINGLE_DEVICE,
+    ):
+        """Prepare to decode.
+
+        Args:
+          vae: the VAE.
+          size: (height, width) of frames.
+          block: latent frames that come at once, but for the first ones.
+          mesh_plan: how devices share frames.
+        """
+        self.graphdef, params = nnx.split(vae)
+        self.time_factor = vae.config.time_factor
+        self.mesh_plan = frame_mesh_plan(vae.config, size, mesh_plan)
+        self.params = replicate_params(params, self.mesh_plan)
+        most = frames_at_once(vae.config, size)
+        self.piece = max(n for n in range(1, most + 1) if block % n == 0)
+        self.cache: Any = None
+        self.waiting: Float[np.ndarray, "b t h w z"] | None = None
+
+    def decode(
+        self, latents: Float[AnyArray, "b t h w z"], *, is_last: bool = False
+    ) -> Iterator[Float[np.ndarray, "b t2 h2 w2 3"]]:
+        """Yield the frames of the next latents.
+
+        The opening needs two latent frames: a single one waits for the next, unless it
+        is the last.
+        """
+        latents = np.asarray(latents)
+        if self.waiting is not None:
+            latents = np.concatenate([self.waiting, latents], axis=1)
+            self.waiting = None
+        start, frames = 0, latents.shape[1]
+        if self.cache is None and frames == 1 and not is_last:
+            self.waiting = latents
+            return
+        while start < frames:
+            if self.cache is None:
+                stop, dropped = min(frames, 2) + max(0, frames - 2) % self.piece, 1
+                chunk = latents[:, :stop]
+            else:
+                stop, dropped = min(frames, start + self.piece), 0
+                chunk = pad_with_last_frame(latents[:, start:stop], self.piece)
+            pixels, self.cache = run_decoder(
+                *(self.graphdef, self.params, chunk, self.cache), self.mesh_plan
+            )
+            factor = self.time_factor
+            yield sharding.fetch(pixels)[
+                :, : (stop - start - dropped) * factor + dropped
+            ]
+            start = stop
+
+
 def frame_mesh_plan(
     config: VAEConfig, size: tuple[int, int], mesh_plan: MeshPlan
 ) -> MeshPlan:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
+import sys
 import time
 from collections.abc import Iterator
 from typing import Any
@@ -12,7 +14,7 @@ import numpy as np
 
 from sora_jax import cli, runtime, sharding
 from sora_jax.data import outputs
-from sora_jax.sampling import rewording
+from sora_jax.sampling import live, rewording
 from sora_jax.sampling.checks import CheckedFlags
 from sora_jax.sampling.job import Job, prepare
 from sora_jax.sampling.opening import load
@@ -38,16 +40,20 @@ def main(asked: CheckedFlags, started: float, expander: Expander | None = None) 
         job = prepare(asked)
     job = dataclasses.replace(job, seed=sharding.from_first_host(job.seed))
     runtime.enable_compilation_cache()
+    # Standard output may be the video.
+    say = functools.partial(
+        cli.say, file=sys.stderr if job.live == live.STANDARD_OUTPUT else None
+    )
     if speaks:
-        cli.say(job.summary)
+        say(job.summary)
     for path in run(job, cli.bars if speaks else no_progress, expander):
-        cli.say(path)
+        say(path)
     if speaks:
         last = job.seed + len(job.prompts) - 1
         seeds = (
             f"seed {job.seed}" if last == job.seed else f"seeds {job.seed} to {last}"
         )
-        cli.say(f"{seeds}, {time.perf_counter() - started:.1f} s")
+        say(f"{seeds}, {time.perf_counter() - started:.1f} s")
 
 
 def run(
@@ -81,7 +87,7 @@ def run(
         chunks = model.sample(segments, progress)
         if job.refinement is not None:
             chunks = keep(chunks, kept)
-        path = write(chunks, out, job.settings.fps, record)
+        path = write(chunks, out, job.settings.fps, record, job.live)
         yield from [] if path is None else [path]
         if job.refinement is None:
             continue
@@ -96,18 +102,26 @@ def run(
 
 
 def write(
-    chunks: Iterator[Frames], out: str, fps: int | float, record: dict[str, Any]
+    chunks: Iterator[Frames],
+    out: str,
+    fps: int | float,
+    record: dict[str, Any],
+    show: str | None = None,
 ) -> str | None:
     """Write a video and its sidecar; return its path, or None on other hosts.
 
-    All hosts sample; the first one writes.
+    All hosts sample; the first one writes, and shows frames as they are made if `show`
+    says where.
     """
     started = time.perf_counter()
     if jax.process_index() > 0:
         for _ in chunks:
             pass
         return None
-    path = outputs.write(out, (chunk[0] for chunk in chunks), fps, field="--out")
+    frames = (chunk[0] for chunk in chunks)
+    if show is not None:
+        frames = live.shown(frames, show, fps, started)
+    path = outputs.write(out, frames, fps, field="--out")
     seconds = round(time.perf_counter() - started, 2)
     outputs.write_sidecar(path, {**record, "seconds_of_making": seconds})
     return str(path)

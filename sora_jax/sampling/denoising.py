@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import nnx
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from sora_jax.compiling import jit
 from sora_jax.diffusion import solvers
-from sora_jax.diffusion.guidance import guide
+from sora_jax.diffusion.guidance import guide, projected
 from sora_jax.models.dit import DiT
+from sora_jax.models.dit_cache import write_cache
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.sampling.request import Request
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import Context, ContextInputs, Tokens
@@ -32,17 +34,26 @@ STEPS = 2**31  # apart from every number of a window
 
 
 class Network(NamedTuple):
-    """A split transformer, with the projected contexts of its prompts (`memory`)."""
+    """A split transformer, and what it attends to beside the tokens.
+
+    Attributes:
+      graphdef: of the transformer.
+      params: its parameters.
+      memory: the projected contexts of the prompts.
+      mesh_plan: how devices share the arrays.
+      cache: keys and values of earlier blocks, if it makes a video block by block.
+    """
 
     graphdef: nnx.GraphDef
     params: Params
     memory: Any
     mesh_plan: MeshPlan = SINGLE_DEVICE
+    cache: KVCache | None = None
 
 
 def draw_noise(
     request: Request, window: int, shape: tuple[int, ...], step: int | None = None
-) -> Float[Array, "b n p"]:
+) -> Float[Array, "b ..."]:
     """Draw noise that depends on a video's seed and window, not on the batch.
 
     Args:
@@ -51,6 +62,12 @@ def draw_noise(
       shape: of each video's noise.
       step: of a stochastic solver; None for the initial noise.
     """
+    keys = keys_of(request, window, step)
+    return jnp.stack([jax.random.normal(key, shape) for key in keys])
+
+
+def keys_of(request: Request, window: int, step: int | None = None) -> list[Array]:
+    """Return a key for each video; see `draw_noise` for the arguments."""
     key = jax.random.key(request.seed)
     keys = [jax.random.fold_in(key, i) for i in range(len(request.prompts))]
     number = request.part * MOST_WINDOWS + window
@@ -58,7 +75,7 @@ def draw_noise(
         keys = [jax.random.fold_in(key, number) for key in keys]
     if step is not None:  # a stream of keys apart from those above
         keys = [jax.random.fold_in(jax.random.fold_in(k, STEPS), step) for k in keys]
-    return jnp.stack([jax.random.normal(key, shape) for key in keys])
+    return keys
 
 
 def place_tokens(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
@@ -67,12 +84,12 @@ def place_tokens(tokens: Tokens, mesh_plan: MeshPlan) -> Tokens:
         field.name: TOKEN for field in dataclasses.fields(tokens)
     }
     axes["levels"] = axes["control_scale"] = ("batch", None)
+    axes["history"] = ("batch", None, None, None)  # shared by the devices of a row
 
     def put(name: str) -> Any:
-        value = getattr(tokens, name)
-        if value is None:
-            return None
-        return mesh_plan.put(value, *axes[name][: value.ndim])
+        return jax.tree.map(
+            lambda x: mesh_plan.put(x, *axes[name][: x.ndim]), getattr(tokens, name)
+        )
 
     return dataclasses.replace(tokens, **{name: put(name) for name in axes})
 
@@ -131,12 +148,14 @@ def denoise_step(
     fresh: tuple[Array, Array] | None = None,
     *,
     is_guided: bool,
+    projects: bool = False,
 ) -> Float[Array, "s b n p"]:
     """Evaluate the velocity (guided: conditional and unconditional) and step.
 
-    `fresh` holds the row of `Table.noise` and new noise, for a stochastic solver.
+    `fresh` holds the row of `Table.noise` and new noise, for a stochastic solver;
+    `projects` is for CFG-Zero*.
     """
-    arrays = (network.params, network.memory, tokens, contexts)
+    arrays = (network.params, network.memory, tokens, contexts, network.cache)
     scalars = (time, matrix, guidance)
     return _compiled(
         network.graphdef,
@@ -145,11 +164,12 @@ def denoise_step(
         scalars,
         fresh,
         is_guided=is_guided,
+        projects=projects,
         mesh_plan=network.mesh_plan,
     )
 
 
-STATIC, DONATED = ("graphdef", "is_guided", "mesh_plan"), "stack"
+STATIC, DONATED = ("graphdef", "is_guided", "projects", "mesh_plan"), "stack"
 
 
 def compiled_step(
@@ -160,14 +180,18 @@ def compiled_step(
     fresh: tuple[Array, Array] | None = None,
     *,
     is_guided: bool,
+    projects: bool = False,
     mesh_plan: MeshPlan,
 ) -> Array:
     """The jitted part of `denoise_step`."""
-    params, memory, tokens, contexts = arrays
+    params, memory, tokens, contexts, cache = arrays
     rows = noisy_rows(stack, tokens, scalars[0], is_guided=is_guided)
-    velocity = nnx.merge(graphdef, params)(rows, contexts, memory, mesh_plan)
+    dit = nnx.merge(graphdef, params)
+    velocity = dit(rows, contexts, memory, mesh_plan, cache=cache)
     return advance_stack(
-        stack, velocity, tokens, scalars[1:], fresh, mesh_plan, is_guided=is_guided
+        *(stack, velocity, tokens, scalars[1:], fresh, mesh_plan),
+        is_guided=is_guided,
+        projects=projects,
     )
 
 
@@ -188,11 +212,16 @@ def advance_stack(
     mesh_plan: MeshPlan,
     *,
     is_guided: bool,
+    projects: bool = False,
 ) -> Array:
     """Guide the velocity, and take the solver's step."""
     matrix, guidance = scalars
     if is_guided:
+        if projects:  # only the velocity of the video counts
+            velocity = jnp.where(tokens.target_mask[..., None], velocity, 0.0)
         with_prompt, without = jnp.split(velocity, 2)
+        if projects:
+            without = projected(with_prompt, without)
         velocity = guide(with_prompt, without, guidance)
     velocity = jnp.where(tokens.target_mask[: len(velocity), :, None], velocity, 0.0)
     weights, noise = fresh or (None, None)
@@ -201,3 +230,48 @@ def advance_stack(
 
 
 _compiled = jit(static_argnames=STATIC, donate_argnames=DONATED)(compiled_step)
+
+
+def remember(
+    network: Network,
+    tokens: Tokens,
+    contexts: dict[str, Context],
+    slots: Int[Array, " t"],
+    size: int,
+) -> KVCache:
+    """Put a finished block into the network's cache, which is consumed.
+
+    Args:
+      network: the transformer, with the cache.
+      tokens: of the block; all count as clean.
+      contexts: what they attend to.
+      slots: of each frame of the block; -1 drops it.
+      size: tokens of a frame.
+    """
+    arrays = (network.params, network.memory, tokens, contexts, slots)
+    return compiled_remember(
+        *(network.graphdef, network.cache, arrays),
+        size=size,
+        mesh_plan=network.mesh_plan,
+    )
+
+
+REMEMBER_STATIC = ("graphdef", "size", "mesh_plan")
+
+
+@jit(static_argnames=REMEMBER_STATIC, donate_argnames="cache")
+def compiled_remember(
+    graphdef: nnx.GraphDef,
+    cache: KVCache,
+    arrays: tuple,
+    *,
+    size: int,
+    mesh_plan: MeshPlan,
+) -> KVCache:
+    """The jitted part of `remember`."""
+    params, memory, tokens, contexts, slots = arrays
+    clean = dataclasses.replace(tokens, levels=jnp.zeros_like(tokens.levels))
+    return write_cache(
+        *(nnx.merge(graphdef, params), clean, contexts, memory),
+        *(mesh_plan, cache, slots, size),
+    )

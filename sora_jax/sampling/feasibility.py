@@ -8,7 +8,8 @@ from sora_jax.config import ModelConfig
 from sora_jax.limits import UNLIMITED, Limits
 from sora_jax.sampling.footprint import check_footprint
 from sora_jax.sampling.limit_checks import check_prompts, limit_problems
-from sora_jax.sampling.request import Request, check_supported
+from sora_jax.sampling.request import Request
+from sora_jax.sampling.request_checks import check_supported
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
 from sora_jax.sampling.tile_choice import check_tile, of_tile
 

@@ -84,6 +84,8 @@ class SampleOptions:
       variations: Videos per prompt.
       out: A folder, or a file ending in .mp4, .gif, .png (frames side by side) or
         .npy; never overwritten.
+      live: Show frames of causal models as they are made: a file or a named pipe, or -
+        for standard output, which gets an MP4 that plays while it grows.
       tile: Side in pixels of the tiles that the VAE decodes; 0 decodes whole
         frames; chosen by free memory by default.
       weights: A folder of sora_jax weights, or of Wan's (diffusers' layout, or the
@@ -138,6 +140,7 @@ class SampleOptions:
     refine_overlap: float | None = None
     variations: int = 1
     out: str = "videos/"
+    live: str | None = None
     tile: int | None = None
     weights: str | None = None
     transformer: str | None = None

@@ -23,13 +23,13 @@ from sora_jax.config import (
 from sora_jax.data import outputs
 from sora_jax.files import quoted
 from sora_jax.limits import Limits
-from sora_jax.sampling import checks, flags, resizing, task_flags
+from sora_jax.sampling import checks, flags, live, resizing, task_flags
 from sora_jax.sampling.feasibility import check_segments
 from sora_jax.sampling.flag_problems import as_flag, as_flags, as_refine
 from sora_jax.sampling.limit_checks import limit_problems
 from sora_jax.sampling.media import MediaFiles
 from sora_jax.sampling.refinement import Refinement, plan_refinement
-from sora_jax.sampling.request import check_shape
+from sora_jax.sampling.request_checks import check_shape
 from sora_jax.sampling.segments import Segment, with_prompts
 from sora_jax.sampling.tasks import Storyboard, Task
 from sora_jax.sampling.tasks.context import TaskContext
@@ -58,6 +58,7 @@ class Job:
       summary: a line to print, defaults included.
       record: task arguments for the sidecar.
       limits: of the request.
+      live: where frames are shown as they are made, if anywhere.
       refinement: of each video, in a second file; None: it is not refined.
     """
 
@@ -74,6 +75,7 @@ class Job:
     summary: str
     record: dict[str, Any]
     limits: Limits
+    live: str | None = None
     refinement: Refinement | None = None
 
 
@@ -107,6 +109,9 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         shown = checks.collect(
             problems, check_segments, first, resolved, arguments.limits
         ) or (None, None)
+    if arguments.live is not None:
+        videos = len(asked.prompts)
+        checks.collect(problems, live.check_live, arguments.live, model, videos)
     frames, size = shown
     refinement = None
     if frames and asked.refine is not None and first is not None and settings:
@@ -140,10 +145,12 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         loras=arguments.lora,
         quantization=arguments.quantization,
         mesh=arguments.mesh,
-        summary=summarize(arguments.task, model, settings),
+        summary=summarize(arguments.task, model, settings)
+        + ("" if refinement is None else refinement.summary),
         record=sidecar_record(task, arguments.fit)
         | ({} if arguments.recipe is None else {"recipe": arguments.recipe}),
         limits=arguments.limits,
+        live=arguments.live,
         refinement=refinement,
     )
 

@@ -76,6 +76,16 @@ class Refinement:
             "refine_strength": self.strength,
         }
 
+    @property
+    def summary(self) -> str:
+        """What is printed of it before any work."""
+        size, tile = self.settings.size, choose_tile(self.settings, self.model)
+        return (
+            f"; then {self.settings.frames} frames of {size[1]}x{size[0]} at "
+            f"{self.settings.fps:g} fps, refined with strength {self.strength:g}"
+            + ("" if tile is None else f" in tiles of {tile[1]}x{tile[0]}")
+        )
+
     def beside(self, path: str) -> str:
         """Return the path of a refined video, by that of its draft."""
         (height, width), draft = self.settings.size, epath.Path(path)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from sora_jax import sharding
+from sora_jax.sampling.blocks import sample_blocks
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
 from sora_jax.sampling.tiled_sampler import sample_tiled
@@ -43,8 +44,9 @@ class SegmentSampler:
     def shown(self, segment: Sampled) -> Iterator[Frames]:
         """Sample a segment and yield the frames that are part of the video."""
         request = dataclasses.replace(segment.request, part=next(self.numbers))
-        at = 0
-        sample = sample_request if request.tile is None else sample_tiled
+        at, is_causal = 0, self.weights.config.causal is not None
+        sample = sample_blocks if is_causal else sample_request
+        sample = sample if request.tile is None else sample_tiled
         for chunk in sample(self.weights, self.prompt_cache, request, self.progress):
             first, last = max(segment.start - at, 0), segment.stop - at
             at += chunk.shape[1]

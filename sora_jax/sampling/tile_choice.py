@@ -6,7 +6,8 @@ import dataclasses
 import math
 
 from sora_jax.config import ModelConfig, SamplingConfig
-from sora_jax.sampling.request import Request, check_shape
+from sora_jax.sampling.request import Request
+from sora_jax.sampling.request_checks import check_shape
 
 # Frames up to so many times as large as those of training are refined whole.
 LARGER = 1.5
@@ -16,10 +17,13 @@ def choose_tile(settings: SamplingConfig, model: ModelConfig) -> tuple[int, int]
     """Return the (height, width) of tiles for frames of a size; None: whole frames.
 
     Unless the settings name them, tiles have the model's own size, turned as the frame
-    is, and are used for frames much larger than those that the model was trained on.
+    is, and are used for frames much larger than those that the model was trained on,
+    unless it is causal, and makes blocks of whole frames.
     """
     size, tile = settings.size, settings.refine_tile
     if tile is None:
+        if model.causal is not None:
+            return None
         own = model.sampling.size
         trained = max(map(math.prod, model.seen.sizes or (own,)))
         if math.prod(size) <= LARGER * trained:
@@ -52,6 +56,11 @@ def check_tile(request: Request, model: ModelConfig) -> list[str]:
         for line in check_shape(settings, model, ())
         if line.startswith("size: ")
     ]
+    if model.causal is not None:
+        problems.append(
+            f"refine_tile: the causal model {model.name} makes blocks of whole frames: "
+            "leave it out, or refine with weights that see the whole video"
+        )
     if settings.cache != "none":
         problems.append(
             f"cache: {settings.cache} skips no steps of frames that are refined in "

@@ -26,16 +26,14 @@ from sora_jax.diffusion import solvers
 from sora_jax.sampling import codec, denoising
 from sora_jax.sampling.blending import Tile, tile_grid
 from sora_jax.sampling.condition_encoding import encode_conditions
+from sora_jax.sampling.decoding import Frames, decode_video
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
+from sora_jax.sampling.stories import stretches_of
 from sora_jax.sampling.tile_choice import of_tile
-from sora_jax.sampling.window_sampler import Progress, Window, WindowSampler
-from sora_jax.sampling.windows import (
-    Frames,
-    crop_condition,
-    decode_video,
-    stretches_of,
-)
+from sora_jax.sampling.window_rows import Window
+from sora_jax.sampling.window_sampler import Progress, WindowSampler
+from sora_jax.sampling.windows import crop_condition
 from sora_jax.types import AnyArray, Batch, Context, Tokens
 from sora_jax.weights.model_weights import Weights
 
@@ -150,7 +148,7 @@ class TiledSampler:
         story = ((0, None),)
         if len(self.story) > 1:  # all of it, so that windows share encoded prompts
             story = tuple((at - start, text) for at, text in self.story)
-        return Window(frames=self.tile_shape[0], is_mid_clip=start > 0, story=story)
+        return Window(frames=self.tile_shape[0], time=float(start > 0), story=story)
 
     def inputs(self, window: Window) -> TileInputs:
         """Return what the transformer reads beside the latents of tiles."""

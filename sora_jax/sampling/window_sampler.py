@@ -14,25 +14,21 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from sora_jax import sharding
-from sora_jax.data.packing import Sample, pack_row
-from sora_jax.data.patches import coordinates, grid_of, patchify, unpatchify
-from sora_jax.data.pipeline import join
+from sora_jax.data.patches import grid_of, patchify, unpatchify
 from sora_jax.diffusion import solvers
+from sora_jax.diffusion.solvers import Table
+from sora_jax.models.dit_cache import empty_cache
+from sora_jax.nn.kv_cache import KVCache
 from sora_jax.sampling import denoising
 from sora_jax.sampling.cached_steps import ResidualCache
 from sora_jax.sampling.magcache import plan_skips
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.types import (
-    PICTURE,
-    AnyArray,
-    Batch,
-    ContextInputs,
-    Tokens,
-)
+from sora_jax.sampling.window_rows import Window, window_rows
+from sora_jax.types import AnyArray, Batch, Tokens
 from sora_jax.weights.model_weights import Weights
 
 # Wraps a range to show progress in a unit, as in (range, unit) -> range.
@@ -43,42 +39,6 @@ def no_progress(numbers: Sequence[int], unit: str) -> Iterable[int]:
     """Show no progress."""
     del unit
     return numbers
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Window:
-    """Inputs of one run of the solver.
-
-    Attributes:
-      number: of the window; each has its own noise.
-      frames: latent frames, without references.
-      references: latent frames before them, which are made again and dropped.
-      prefix: clean latents at the beginning, for each video.
-      is_mid_clip: whether its first latent is not the single frame that opens a video.
-      extras: (share of the steps in which they hold, conditioning channels) pairs, in
-        order of the shares; after the last, the channels are zeros.
-      pictures: the given frames, p of each video, for the picture encoder.
-      source: latents to start denoising from.
-      story: (latent frame, prompt) of each stretch of time, from 0 on; None is the
-        video's own prompt.
-    """
-
-    number: int = 0
-    frames: int
-    references: int = 0
-    prefix: Float[AnyArray, "b _ h w z"] | None = None
-    is_mid_clip: bool = False
-    extras: tuple[tuple[int | float, Float[np.ndarray, "b t h w q"]], ...] = ()
-    pictures: Float[np.ndarray, "b p h2 w2 3"] | None = None
-    source: Float[AnyArray, "t h w z"] | None = None
-    story: tuple[tuple[int, str | None], ...] = ((0, None),)
-
-
-def with_pictures(row: Batch, pictures: Float[np.ndarray, "p h w 3"]) -> Batch:
-    """Let all tokens of a row read a group of pictures."""
-    ids = (np.asarray(row.tokens.segments) > 0).astype(np.int32)
-    read = ContextInputs(inputs=pictures[None, None], ids=ids)
-    return dataclasses.replace(row, contexts={**row.contexts, PICTURE: read})
 
 
 class WindowSampler:
@@ -109,51 +69,125 @@ class WindowSampler:
             settings.sigmas,
         )
 
-    def sample(self, window: Window) -> Float[Array, "b t h w z"]:
+    def sample(
+        self, window: Window, cache: KVCache | None = None
+    ) -> Float[Array, "b t h w z"]:
         """Sample the latents of a window.
 
         The text encoder runs first, then the transformer (or two), so that they need
         not fit into memory together.
+
+        Args:
+          window: the window.
+          cache: of the blocks before it, if it is a block of a causal model.
         """
         steps, videos = len(self.table.sigmas), len(self.request.prompts)
         if window.source is not None and steps == 0:
             return jnp.stack([jnp.asarray(window.source)] * videos)
         batch = self.rows(window)
+        start = self.start(window, batch.tokens)
+        return self.denoise(window, batch, start, self.table, cache=cache)
+
+    def denoise(
+        self,
+        window: Window,
+        batch: Batch,
+        start: Float[Array, "b n p"],
+        table: Table,
+        *,
+        projects: bool = False,
+        cache: KVCache | None = None,
+    ) -> Float[Array, "b t h w z"]:
+        """Take the steps of a solver's table from initial latents.
+
+        Args:
+          window: whose latents they are.
+          batch: its rows.
+          start: the initial latents, as tokens of the rows.
+          table: of the solver.
+          projects: whether guidance is that of CFG-Zero*.
+          cache: see `sample`.
+        """
+        steps, videos = len(table.sigmas), len(self.request.prompts)
         contexts = self.prompt_cache.contexts(batch)
         tokens = denoising.place_tokens(batch.tokens, self.weights.mesh_plan)
         schedule = [
             (until, self.with_channels(x, tokens)) for until, x in window.extras
         ]
         stack = self.weights.mesh_plan.put(
-            solvers.begin(self.start(window, batch.tokens), self.table),
+            solvers.begin(start, table),
             *denoising.STACK,
         )
         past = [sum(i >= round(t * steps) for t, _ in schedule) for i in range(steps)]
         held = [*(each for _, each in schedule), tokens]
-        experts = [self.expert(time) for time in self.table.times]
-        cache = self.step_cache([(experts[i][0], past[i]) for i in range(steps)])
+        experts = [self.expert(time) for time in table.times]
+        reused = self.step_cache([(experts[i][0], past[i]) for i in range(steps)])
         for i in self.progress(range(steps), "step"):
             name, guidance = experts[i]
-            step = partial(cache.step, i) if cache else denoising.denoise_step
+            step = partial(denoising.denoise_step, projects=projects)
+            step = partial(reused.step, i) if reused else step
+            network = self.prompt_cache.network(name, batch, contexts)
             stack = step(
-                self.prompt_cache.network(name, batch, contexts),
+                network._replace(cache=cache),
                 stack,
                 held[past[i]],
                 contexts,
-                jnp.float32(self.table.times[i]),
-                jnp.asarray(self.table.matrices[i], jnp.float32),
+                jnp.float32(table.times[i]),
+                jnp.asarray(table.matrices[i], jnp.float32),
                 jnp.float32(guidance),
-                fresh=self.fresh_noise(window, batch.tokens, i),
+                fresh=self.fresh_noise(window, batch.tokens, i, table),
                 is_guided=self.is_guided,
             )
             jax.block_until_ready(stack)
-        self.prompt_cache.release_network()
+        if cache is None:
+            self.prompt_cache.release_network()
         target_mask = batch.tokens.target_mask[:videos, :, None]
         rows = jnp.where(target_mask, sharding.fetch(stack[0]), batch.tokens.x[:videos])
         grid, patch = self.grid(window), self.config.dit.patch
-        count = math.prod(grid)
-        latents = jnp.stack([unpatchify(row[:count], grid, patch) for row in rows])
+        here = slice(window.before, window.before + math.prod(grid))
+        latents = jnp.stack([unpatchify(row[here], grid, patch) for row in rows])
         return latents[:, window.references :]
+
+    def empty_cache(self, frames: int) -> KVCache:
+        """Return a cache with room for the tokens of some latent frames."""
+        _, rows, columns = self.grid(Window(frames=1))
+        videos = len(self.request.prompts) * (1 + self.is_guided)
+        mesh_plan = self.weights.mesh_plan
+        dit = self.weights.networks[self.weights.family.transformer]
+        return empty_cache(dit, videos, frames * rows * columns, mesh_plan)
+
+    def remember(
+        self,
+        window: Window,
+        latents: Float[AnyArray, "b t h w z"],
+        cache: KVCache,
+        slots: Int[np.ndarray, " s"],
+    ) -> KVCache:
+        """Put the latents of a block into the cache, which is consumed.
+
+        Args:
+          window: the block.
+          latents: its clean latents.
+          cache: of the blocks before it.
+          slots: of its frames, as many as it has room for; -1 for those it lacks.
+        """
+        batch = self.rows(window)
+        contexts = self.prompt_cache.contexts(batch)
+        rows = [patchify(each, self.config.dit.patch) for each in np.asarray(latents)]
+        count, room = len(rows[0]), batch.tokens.x.shape[1]
+        x = np.pad(np.stack(rows), ((0, 0), (0, room - count), (0, 0)))
+        x = np.concatenate([x] * (1 + self.is_guided))
+        held = dataclasses.replace(batch.tokens, x=x)
+        network = self.prompt_cache.network(
+            self.weights.family.transformer, batch, contexts
+        )
+        return denoising.remember(
+            network._replace(cache=cache),
+            denoising.place_tokens(held, self.weights.mesh_plan),
+            contexts,
+            jnp.asarray(slots, jnp.int32),
+            math.prod(self.grid(window)[1:]),
+        )
 
     def step_cache(self, phases: Sequence[Hashable]) -> ResidualCache | None:
         """Return what is reused between steps, if asked for (see `plan_skips`)."""
@@ -165,8 +199,15 @@ class WindowSampler:
     def grid(self, window: Window) -> tuple[int, int, int]:
         """Return the patches of a window along (t, h, w)."""
         frames = window.references + window.frames
-        shape = (frames, *self.request.latent_shape(self.config)[1:])
-        return grid_of(shape, self.config.dit.patch)
+        cells = window.cells or self.request.latent_shape(self.config)[1:3]
+        return grid_of((frames, *cells), self.config.dit.patch)
+
+    def pad(
+        self, x: Float[Array, "b m p"], window: Window, tokens: Tokens
+    ) -> Float[Array, "b n p"]:
+        """Pad the tokens of a window to rows."""
+        rest = tokens.x.shape[1] - window.before - x.shape[1]
+        return jnp.pad(x, ((0, 0), (window.before, rest), (0, 0)))
 
     def expert(self, time: float) -> tuple[str, float]:
         """Return the name of the transformer at a time, and its guidance."""
@@ -181,12 +222,12 @@ class WindowSampler:
         """Draw the initial latents: noise, mixed with the source if there is one."""
         request, patch = self.request, self.config.dit.patch
         count = math.prod(self.grid(window))
-        padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
-        if request.noise is None:
+        noise = request.noise if window.noise is None else window.noise
+        if noise is None:
             shape = (count, tokens.x.shape[2])
             noise = denoising.draw_noise(request, window.number, shape)
         else:
-            given = jnp.asarray(request.noise)
+            given = jnp.asarray(noise)
             noise = jnp.stack([patchify(latents, patch) for latents in given])
         has_source = window.source is not None and request.strength < 1
         if has_source or request.settings.sigmas:
@@ -195,63 +236,30 @@ class WindowSampler:
         if has_source:
             source = jnp.asarray(patchify(window.source, patch))[None]
             noise = (1 - float(self.table.sigmas[0])) * source + noise
-        return jnp.pad(noise, padding)
+        return self.pad(noise, window, tokens)
 
     def fresh_noise(
-        self, window: Window, tokens: Tokens, step: int
+        self, window: Window, tokens: Tokens, step: int, table: Table
     ) -> tuple[Array, Array] | None:
         """Draw what a stochastic solver adds at a step: weights, and noise."""
-        if not self.table.is_stochastic:
+        if not table.is_stochastic:
             return None
-        count = math.prod(self.grid(window))
-        padding = ((0, 0), (0, tokens.x.shape[1] - count), (0, 0))
-        shape = (count, tokens.x.shape[2])
+        shape = (math.prod(self.grid(window)), tokens.x.shape[2])
         noise = denoising.draw_noise(self.request, window.number, shape, step)
-        noise = self.weights.mesh_plan.put(jnp.pad(noise, padding), *denoising.TOKEN)
-        return jnp.asarray(self.table.noise[step], jnp.float32), noise
+        noise = self.pad(noise, window, tokens)
+        noise = self.weights.mesh_plan.put(noise, *denoising.TOKEN)
+        return jnp.asarray(table.noise[step], jnp.float32), noise
 
     def rows(self, window: Window) -> Batch:
-        """Build a row for each video and, with guidance, one for each without prompt.
-
-        Rows are padded to a multiple of the devices that share them.
-        """
-        grid, patch = self.grid(window), self.config.dit.patch
-        count, per_frame = math.prod(grid), grid[1] * grid[2]
-        room = self.weights.mesh_plan.round_up(count, "tokens")
-        fps, settings = self.config.fps, self.request.settings
-        coords = coordinates(
-            grid,
-            start=1.0 if window.is_mid_clip else 0.0,
-            rate=1.0 if fps is None else fps / settings.fps,
+        """Build the rows of a window; see `window_rows`."""
+        return window_rows(
+            window,
+            self.grid(window),
+            self.request,
+            self.weights,
+            is_guided=self.is_guided,
+            captions=self.captions,
         )
-        starts = np.array([start for start, _ in window.story])
-        at = np.maximum(np.arange(grid[0]) - window.references, 0)
-        stretch = np.searchsorted(starts, at, side="right") - 1
-        encode, pad_to = self.weights.tokenizer.encode, self.config.text.pad_to
-        prompts, negative = self.request.prompts, settings.negative_prompt
-        told = [[text or prompt for _, text in window.story] for prompt in prompts]
-        untold = [[negative] * len(starts)] * len(prompts) * self.is_guided
-        rows = []
-        for number, texts in enumerate(told + untold):
-            x = np.zeros((count, self.config.dit.patch_features), np.float32)
-            clean = np.zeros(count, bool)
-            if window.prefix is not None:
-                given = np.asarray(window.prefix[number % len(prompts)])
-                given = patchify(given, patch)
-                x[: len(given)], clean[: len(given)] = given, True
-            sample = Sample(
-                x=x,
-                extra=np.zeros((count, self.config.dit.extra_features), np.float32),
-                coords=coords,
-                clean=clean,
-                captions=np.stack([encode(text, pad_to) for text in texts]),
-                caption_ids=np.repeat(stretch, per_frame).astype(np.int32),
-            )
-            row = pack_row([sample], room, self.captions, pad_to)
-            if window.pictures is not None:
-                row = with_pictures(row, window.pictures[number % len(prompts)])
-            rows.append(row)
-        return join(rows)
 
     def with_channels(
         self, channels: Float[np.ndarray, "b t h w q"], tokens: Tokens

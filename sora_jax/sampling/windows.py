@@ -11,34 +11,23 @@ continues the one before:
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import NamedTuple
+from collections.abc import Iterator
 
 import numpy as np
 from jaxtyping import Float
 
 from sora_jax.config import ModelConfig
 from sora_jax.diffusion import conditioning
-from sora_jax.sampling import codec, condition_encoding, tiles
+from sora_jax.sampling import codec, condition_encoding
+from sora_jax.sampling.chunk_sampler import sample_chunks
+from sora_jax.sampling.decoding import Frames, decode_video, window_numbers
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.request import Request
-from sora_jax.sampling.window_sampler import (
-    Progress,
-    Window,
-    WindowSampler,
-)
-from sora_jax.types import AnyArray, Condition
+from sora_jax.sampling.stories import LatentSpan, most_stretches, window_story
+from sora_jax.sampling.window_rows import Window
+from sora_jax.sampling.window_sampler import Progress, WindowSampler
+from sora_jax.types import Condition
 from sora_jax.weights.model_weights import Weights
-
-Frames = Float[np.ndarray, "_ _ _ _ 3"]  # [b t h w 3]
-
-
-class LatentSpan(NamedTuple):
-    """Latent frames [start, stop) of a window; it reuses the first `before`."""
-
-    start: int
-    stop: int
-    before: int
 
 
 def split_into_windows(frames: int, window: int, context: int) -> list[LatentSpan]:
@@ -66,6 +55,9 @@ def sample_request(
     weights: Weights, prompt_cache: PromptCache, request: Request, progress: Progress
 ) -> Iterator[Frames]:
     """Sample the frames of a request and yield them in order, chunk by chunk."""
+    if weights.config.chunks is not None:
+        yield from sample_chunks(weights, prompt_cache, request, progress)
+        return
     windows = plan_windows(request, weights.config)
     sampler = WindowSampler(
         weights,
@@ -81,13 +73,6 @@ def sample_request(
     for chunk in sample_in_latents(sampler, windows):
         yield keep_given(chunk, request.condition, start)
         start += chunk.shape[1]
-
-
-def most_stretches(
-    request: Request, windows: list[LatentSpan], model: ModelConfig
-) -> int:
-    """Return the largest number of stretches in a window, so that one program fits."""
-    return max(len(window_story(request, span, model)) for span in windows)
 
 
 def continues_in_latents(request: Request, model: ModelConfig) -> bool:
@@ -130,7 +115,7 @@ def sample_in_latents(
             frames=stop - start,
             references=len(guide.references),
             prefix=prefix,
-            is_mid_clip=start > 0,
+            time=1.0 if start > 0 else 0.0,
             extras=extras,
             pictures=pictures,
             source=None if source is None else source[start:stop],
@@ -190,29 +175,6 @@ def sample_through_pixels(
         yield last[:, overlap:]
 
 
-def window_numbers(windows: list[LatentSpan], progress: Progress) -> Iterable[int]:
-    """Return the indices of the windows; show progress if there are several."""
-    numbers = range(len(windows))
-    return numbers if len(windows) == 1 else progress(numbers, "window")
-
-
-def window_story(
-    request: Request, span: LatentSpan, model: ModelConfig
-) -> tuple[tuple[int, str | None], ...]:
-    """Return (latent frame, prompt) of the stretches of time in a window."""
-    stretches = stretches_of(request, model)
-    begun = [text for at, text in stretches if at <= span.start]
-    later = [(at, text) for at, text in stretches if span.start < at < span.stop]
-    return (0, begun[-1]), *((at - span.start, text) for at, text in later)
-
-
-def stretches_of(request: Request, model: ModelConfig) -> list[tuple[int, str | None]]:
-    """Return (latent frame, prompt) of the stretches of time of a video."""
-    factor = model.vae.time_factor
-    # As in training: with the time factor r, frame 1 + r k starts latent 1 + k.
-    return [(0, None), *((-(-at // factor), text) for at, text in request.story)]
-
-
 def crop_condition(
     condition: Condition | None, start: int, frames: int, size: tuple[int, int]
 ) -> Condition:
@@ -241,29 +203,3 @@ def keep_given(frames: Frames, condition: Condition | None, start: int) -> Frame
         return frames
     given = crop_condition(condition, start, frames.shape[1], frames.shape[2:4])
     return np.where(given.mask[..., None] > 0, given.pixels, frames)
-
-
-def decode_video(
-    weights: Weights,
-    latents: Float[AnyArray, "b t h w z"],
-    request: Request,
-    progress: Progress,
-) -> Iterator[Frames]:
-    """Decode a video, in whole frames or in tiles, as memory allows."""
-    vae, mesh_plan = weights.vae, weights.mesh_plan
-    tile = request.settings.tile
-    cells = tile and tile // vae.config.space_factor
-    if tile is None:
-        cells = tiles.choose_tile(vae.config, request.settings.size, mesh_plan)
-    chunks = (
-        tiles.decode_tiles(vae, latents, cells, mesh_plan)
-        if cells
-        else codec.decode(vae, latents, mesh_plan)
-    )
-    numbers = range(1 + vae.config.time_factor * (latents.shape[1] - 1))
-    decoded = iter(progress(numbers, "frame"))
-    for chunk in chunks:
-        yield chunk
-        for _ in range(chunk.shape[1]):
-            next(decoded, None)
-    next(decoded, None)  # lets progress end

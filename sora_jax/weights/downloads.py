@@ -17,6 +17,9 @@ PUBLISHED = (
     "Wan-AI/Wan2.2-TI2V-5B-Diffusers",
     "Wan-AI/Wan2.2-T2V-A14B-Diffusers",
     "Wan-AI/Wan2.2-I2V-A14B-Diffusers",
+    "BestWishYsh/Helios-Base",
+    "BestWishYsh/Helios-Mid",
+    "BestWishYsh/Helios-Distilled",
 )
 
 

@@ -30,9 +30,9 @@ class Oracle(DiT):
         del contexts, mesh_plan
         return {}
 
-    def __call__(self, tokens, contexts, memory, mesh_plan):
+    def __call__(self, tokens, contexts, memory, mesh_plan, cache=None):
         """The velocity from what is seen to the truth."""
-        del contexts, memory, mesh_plan
+        del contexts, memory, mesh_plan, cache
         given = ~tokens.target_mask[..., None]
 
         def error(x, extra, coords):

@@ -98,6 +98,22 @@ def controls(two):
     return weights_in_memory(config, two.tokenizer, family=WAN, **networks)
 
 
+def causal(two, **fields):
+    """A small causal model, as Self-Forcing's but for the fields given."""
+    published = models.WAN21_1B3_CAUSAL
+    config = dataclasses.replace(
+        two.config,
+        name=published.name,
+        sampling=dataclasses.replace(
+            published.sampling, frames=9, size=(32, 32), context=9
+        ),
+        conditioning=published.conditioning,
+        causal=dataclasses.replace(published.causal, **fields),
+        boundary=None,
+    )
+    return dataclasses.replace(one_expert(two), config=config)
+
+
 def one_expert(two):
     """The same model with the first of its experts alone."""
     loaders = {**two.networks.loaders}
@@ -134,6 +150,8 @@ def lay_out(tiny, exported, path, model_type="t2v"):
     if dit.control_layers:
         told["vace_layers"] = list(dit.control_layers)
         told["vace_in_dim"] = dit.control_channels
+    if tiny.config.causal is not None:
+        told["causal"] = dataclasses.asdict(tiny.config.causal)
     folders = {"dit": "high_noise_model", "dit_low": "low_noise_model"}
     if tiny.config.boundary is None:
         folders = {"dit": "."}

@@ -69,6 +69,8 @@ def problems(config: ModelConfig) -> list[str]:
             "vae.multipliers must end in two equal ones for Wan's shortcuts, got "
             f"{config.vae.multipliers}"
         )
+    if config.causal is not None:
+        found.append(f"causal must be None for Wan's pipelines, got {config.causal}")
     if config.sampling.solver not in scheduler.SOLVERS.values():
         found.append(
             f"sampling.solver must be euler or unipc, got {config.sampling.solver}"

@@ -19,6 +19,7 @@ from sora_jax.families.wan.layouts import (
     PICTURE_ENCODER,
     guess_adapter,
     guess_model,
+    without_prefix,
 )
 from sora_jax.families.wan.vae_table import CONSTANTS, vae_table
 from sora_jax.models.dit import DiT
@@ -50,6 +51,7 @@ WAN = Family(
             config="dit",
             table=dit_table,
             anchors=ANCHORS["dit"],
+            canonical=without_prefix,
             guess=guess_model,
             guess_adapter=guess_adapter,
         ),

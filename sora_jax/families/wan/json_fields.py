@@ -22,7 +22,18 @@ Blocks = Annotated[int, Meta(ge=1, le=limits.BLOCKS)]
 Factor = Annotated[int, Meta(ge=1, le=limits.FACTOR)]
 Tokens = Annotated[int, Meta(ge=1, le=limits.TOKENS)]
 ControlLayers = Annotated[tuple[int, ...], Meta(max_length=limits.LAYERS)]
+Latents = Annotated[int, Meta(ge=1, le=limits.LATENTS)]
 Number = Annotated[float, Meta(ge=-limits.NUMBER, le=limits.NUMBER)]
+
+
+class Causal(msgspec.Struct, forbid_unknown_fields=True):
+    """`causal` in the config of a transformer, which publishers do not write."""
+
+    block: Latents = 3
+    window: Latents = 21
+    sink: Annotated[int, Meta(ge=0, le=limits.LATENTS)] = 0
+    first_alone: bool = False
+    part_given: bool = False
 
 
 class Transformer(msgspec.Struct):
@@ -41,6 +52,7 @@ class Transformer(msgspec.Struct):
     pos_embed_seq_len: Features | None = None
     vace_layers: ControlLayers = ()
     vace_in_channels: Annotated[int, Meta(ge=0, le=limits.FEATURES)] = 0
+    causal: Causal | None = None
 
 
 class VAE(msgspec.Struct):
@@ -120,6 +132,7 @@ class Original(msgspec.Struct):
     vace_layers: ControlLayers = ()
     vace_in_dim: Annotated[int, Meta(ge=0, le=limits.FEATURES)] = 0
     text_len: Tokens = 512
+    causal: Causal | None = None
 
 
 def parse_fields(where: str, data: Mapping[str, Any], kind: type[S]) -> S:

@@ -10,6 +10,7 @@ from etils import epath
 
 from sora_jax import files
 from sora_jax.config import (
+    CausalConfig,
     DiTConfig,
     ModelConfig,
     PictureConfig,
@@ -96,11 +97,17 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
     index = read_index(where)
     vae_json = read_config(where, "vae")
     vae = network_json.vae_config(vae_json)
-    dit = network_json.dit_config(read_config(where, "transformer"), vae.channels)
+    dit_json = read_config(where, "transformer")
+    dit = network_json.dit_config(dit_json, vae.channels)
+    causal = network_json.causal_config(
+        json_fields.parse_fields(
+            "transformer", dit_json, json_fields.Transformer
+        ).causal
+    )
     picture = None
     if has_picture_encoder(index):
         picture = picture_json.picture_config(read_config(where, "image_encoder"))
-    config = model_config(where, index, vae, dit, picture)
+    config = model_config(where, index, vae, dit, picture, causal)
     if config.boundary is not None:
         second = read_config(where, "transformer_2")
         if network_json.dit_config(second, vae.channels) != dit:
@@ -121,12 +128,14 @@ def model_config(
     vae: VAEConfig,
     dit: DiTConfig,
     picture: PictureConfig | None,
+    causal: CausalConfig | None,
 ) -> ModelConfig:
     """Build the model's config, with the folder's or the publisher's defaults."""
     told = pipeline(index)
     boundary = told.boundary_ratio
-    conditioning = conditioning_of(dit, bool(told.expand_timesteps))
-    closest = models.closest(dit, conditioning, boundary)
+    takes_tokens = bool(told.expand_timesteps) or causal is not None
+    conditioning = conditioning_of(dit, takes_tokens)
+    closest = models.closest(dit, conditioning, boundary, causal)
     name = closest.name if closest.dit == dit else where.name
     sampling, fps, mid_clip = closest.sampling, closest.fps, False
     keyframes = models.keyframes_of(dit)
@@ -135,8 +144,10 @@ def model_config(
         sampling = from_json(SamplingConfig, extras.sampling, whole=True)
         name, fps, mid_clip = extras.name, extras.fps, extras.mid_clip
         keyframes = extras.keyframes
-    # A changed scheduler in an exported folder takes precedence.
-    sampling = dataclasses.replace(sampling, **scheduling(where, index))
+    # A changed scheduler in an exported folder takes precedence. Beside a causal
+    # transformer it is still that of the bidirectional one.
+    if causal is None:
+        sampling = dataclasses.replace(sampling, **scheduling(where, index))
     return ModelConfig(
         name=name,
         vae=vae,
@@ -148,6 +159,7 @@ def model_config(
         keyframes=keyframes,
         picture=picture,
         mid_clip=mid_clip,
+        causal=causal,
         boundary=boundary,
     )
 

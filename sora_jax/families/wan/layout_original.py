@@ -14,6 +14,7 @@ from etils import epath
 
 from sora_jax import files
 from sora_jax.config import (
+    CausalConfig,
     DiTConfig,
     ModelConfig,
     PictureConfig,
@@ -93,6 +94,7 @@ def describe(where: epath.Path, shapes: Mapping[str, Shapes]) -> Description:
         dit,
         text,
         picture,
+        causal=network_json.causal_config(told.causal),
         has_low=two,
         is_image_too=told.model_type == "ti2v",
     )
@@ -117,6 +119,7 @@ def model_config(
     text: TextConfig,
     picture: PictureConfig | None,
     *,
+    causal: CausalConfig | None = None,
     has_low: bool,
     is_image_too: bool,
 ) -> ModelConfig:
@@ -128,11 +131,12 @@ def model_config(
       dit: its transformer.
       text: its text encoder.
       picture: its picture encoder, if any.
+      causal: its blocks, if it makes a video block by block.
       has_low: whether there is a second transformer.
       is_image_too: whether it takes a picture as clean tokens.
     """
-    conditioning = conditioning_of(dit, is_image_too)
-    closest = models.closest(dit, conditioning, 0.5 if has_low else None)
+    conditioning = conditioning_of(dit, is_image_too or causal is not None)
+    closest = models.closest(dit, conditioning, 0.5 if has_low else None, causal)
     return ModelConfig(
         name=closest.name if closest.dit == dit else name,
         vae=vae,
@@ -143,6 +147,7 @@ def model_config(
         conditioning=conditioning,
         keyframes=models.keyframes_of(dit),
         picture=picture,
+        causal=causal,
         boundary=closest.boundary,
     )
 

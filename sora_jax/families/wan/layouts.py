@@ -18,13 +18,13 @@ PICTURE_ENCODER = "picture_encoder"
 COPY = "copy or download the folder again"
 
 
-def conditioning_of(dit: DiTConfig, is_image_too: bool) -> Conditioning:
-    """Return how a model takes given pixels; text-image models take clean tokens."""
+def conditioning_of(dit: DiTConfig, takes_tokens: bool) -> Conditioning:
+    """Return how a model takes given pixels; some take clean tokens."""
     if dit.control_layers:
         return "control"
     if dit.extra_channels:
         return "channels"
-    return "tokens" if is_image_too else "nothing"
+    return "tokens" if takes_tokens else "nothing"
 
 
 def guess_model(shapes: Shapes) -> str:
@@ -45,6 +45,11 @@ def guess_model(shapes: Shapes) -> str:
         f"\nthe files look like a transformer of width {width}, depth "
         f"{len(layers)} and {channels} input channels{known}"
     )
+
+
+def without_prefix(name: str) -> str:
+    """Return a tensor's name without the prefix of causal checkpoints."""
+    return name.removeprefix("model.")
 
 
 _BLOCK = re.compile(r"(?<!vace_)blocks[._](\d{1,4})[._]")

@@ -7,8 +7,10 @@ from __future__ import annotations
 
 import dataclasses
 
+from sora_jax.config.causal import CausalConfig
 from sora_jax.config.encoders import PictureConfig, TextConfig
 from sora_jax.config.models import DiTConfig, VAEConfig
+from sora_jax.config.recipes import recipe_settings
 from sora_jax.config.sampling import SamplingConfig
 from sora_jax.config.weights import Conditioning, ModelConfig
 
@@ -90,6 +92,21 @@ WAN21_1B3 = ModelConfig(
     ),
     fps=None,
     conditioning="nothing",
+)
+
+# Self-Forcing's student; it was trained on videos of 21 latents.
+WAN21_1B3_CAUSAL = dataclasses.replace(
+    WAN21_1B3,
+    name="wan21_1b3_causal",
+    sampling=SamplingConfig(
+        **recipe_settings("self_forcing"),
+        frames=81,
+        size=(480, 832),
+        fps=16.0,
+        context=33,
+    ),
+    conditioning="tokens",
+    causal=CausalConfig(block=3, window=21),
 )
 
 WAN21_14B = dataclasses.replace(
@@ -186,18 +203,22 @@ WAN21_VACE_14B = dataclasses.replace(
     sampling=dataclasses.replace(WAN21_VACE_1B3.sampling, size=(720, 1280)),
 )
 
-_ALL = (WAN21_1B3, WAN21_14B, WAN21_I2V_14B, WAN21_FLF2V_14B)
+_ALL = (WAN21_1B3, WAN21_1B3_CAUSAL, WAN21_14B, WAN21_I2V_14B, WAN21_FLF2V_14B)
 _ALL += (WAN21_VACE_1B3, WAN21_VACE_14B, WAN22_5B, WAN22_A14B, WAN22_I2V_A14B)
 MODELS = {model.name: model for model in _ALL}
 
 
 def closest(
-    dit: DiTConfig, conditioning: Conditioning, boundary: float | None
+    dit: DiTConfig,
+    conditioning: Conditioning,
+    boundary: float | None,
+    causal: CausalConfig | None = None,
 ) -> ModelConfig:
     """Return the most similar published model."""
 
-    def unlike(model: ModelConfig) -> tuple[bool, bool, bool, bool, int]:
+    def unlike(model: ModelConfig) -> tuple[bool, bool, bool, bool, bool, int]:
         return (
+            (model.causal is None) != (causal is None),
             len(model.dit.contexts) != len(dit.contexts),
             bool(model.dit.picture_positions) != bool(dit.picture_positions),
             model.conditioning != conditioning,

@@ -10,8 +10,10 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
+
 from sora_jax import files
-from sora_jax.config import DiTConfig, TextConfig, VAEConfig
+from sora_jax.config import CausalConfig, DiTConfig, TextConfig, VAEConfig
 from sora_jax.families.wan import json_fields
 from sora_jax.types import PICTURE, TEXT
 
@@ -27,7 +29,7 @@ VAE_FIXED = {"attn_scales": []}
 TEXT_FIXED = {"feed_forward_proj": "gated-gelu", "layer_norm_epsilon": 1e-6}
 # Required values of a sora_jax config, for Wan's classes to build the same network.
 EXPRESSIBLE = {
-    "dit": {"position_embedding": False, "theta": 10_000.0},
+    "dit": {"position_embedding": False, "theta": 10_000.0, "history": None},
     "vae": {"temporal_padding": "zeros"},
     "text": {},
 }
@@ -57,6 +59,11 @@ def dit_config(data: Json, latents: int) -> DiTConfig:
         control_channels=told.vace_in_channels,
         control_layers=tuple(told.vace_layers),
     )
+
+
+def causal_config(told: json_fields.Causal | None) -> CausalConfig | None:
+    """Return what `causal` in the config of a transformer says."""
+    return None if told is None else CausalConfig(**msgspec.structs.asdict(told))
 
 
 def picture_problems(told: json_fields.Transformer, width: int) -> list[str]:

@@ -7,7 +7,7 @@ import dataclasses
 import numpy as np
 
 from sora_jax.condition import Condition
-from sora_jax.sampling.segments import Sampled, Segment
+from sora_jax.sampling.segments import Clip, Sampled, Segment
 from sora_jax.sampling.tasks.context import (
     TaskContext,
     check_clips,
@@ -49,6 +49,8 @@ class Animate(Guided):
         _check_keys([at for at, _, _ in keys], [strength for _, strength, _ in keys])
         pictures = [context.media.picture(picture, "image") for _, _, picture in keys]
         check_clips(*pictures)
+        if context.model.chunks is not None and [key[:2] for key in keys] == [(0, 1)]:
+            return self.follow(context, pictures[0], frames - 1)
         pixels = context.grey(frames, pictures[0].shape[1:3])
         pixels[[at for at, _, _ in keys]] = np.concatenate(pictures)
 
@@ -70,6 +72,18 @@ class Animate(Guided):
             noise=context.media.noise(self.init_noise),
         )
         return [Sampled(request=request, stop=frames)]
+
+    def follow(self, context: TaskContext, picture: Clip, frames: int) -> list[Segment]:
+        """Show a picture, and sample the frames after it."""
+        if not frames:
+            return [picture]
+        request = context.request(
+            context.whole(frames),
+            history=picture,
+            guide=self.guide(context),
+            noise=context.media.noise(self.init_noise),
+        )
+        return [picture, Sampled(request=request, stop=frames)]
 
 
 def _index(frame: int, frames: int) -> int:

@@ -22,7 +22,8 @@ class Connect(Task):
 
     Attributes:
       video: the two clips in order.
-      frames: new frames between them, any number; by default half a window.
+      frames: new frames between them, any number; by default half a window. Models
+        that are given the first and the last frame take 3, 7, 11 and so on.
     """
 
     name = "connect"
@@ -94,13 +95,27 @@ def close_loop(context: TaskContext, clip: Clip, frames: int) -> list[Segment]:
 
 def default_transition(context: TaskContext) -> int:
     """Return the default frames of a transition: half a window."""
-    return max(1, (context.model.sampling.frames - 1) // 2)
+    half = max(1, (context.model.sampling.frames - 1) // 2)
+    factor = context.model.vae.time_factor
+    return max(1, half // factor) * factor - 1 if takes_both_ends(context) else half
+
+
+def takes_both_ends(context: TaskContext) -> bool:
+    """Return whether a model is given a first and a last frame, and no others."""
+    return (0, -1) in context.model.keyframes
 
 
 def sample_transition(
     context: TaskContext, first: Clip, second: Clip, frames: int
 ) -> Sampled:
-    """Sample the transition between two clips, from a whole latent of the first."""
+    """Sample the transition between two clips, from a whole latent of the first.
+
+    Raises:
+      ValueError: the model takes one frame of each clip, and with so many frames the
+        video has no whole latents.
+    """
+    if takes_both_ends(context):
+        return _from_end_to_end(context, first, second, frames)
     factor, overlap = context.model.vae.time_factor, context.overlap
     before = 1 + (min(len(first), overlap) - 1) // factor * factor
     after = min(len(second), overlap)
@@ -114,3 +129,22 @@ def sample_transition(
     given = [*range(before), *range(before + frames, total)]
     request = context.request(total, condition=given_frames(pixels, given))
     return Sampled(request=request, start=before, stop=before + frames)
+
+
+def _from_end_to_end(
+    context: TaskContext, first: Clip, second: Clip, frames: int
+) -> Sampled:
+    """Sample the frames between the last of a clip and the first of another."""
+    factor = context.model.vae.time_factor
+    if (frames + 1) % factor:
+        fewer = (frames + 1) // factor * factor - 1
+        choices = [f"{n}" for n in (fewer, fewer + factor) if n > 0]
+        raise ValueError(
+            f"frames between the two that {context.model.name} is given must be a "
+            f"multiple of {factor} less 1, got {frames}: ask for {' or '.join(choices)}"
+        )
+    gap = context.grey(frames, first.shape[1:3])
+    pixels = np.concatenate([first[-1:], gap, second[:1]])
+    condition = given_frames(pixels, [0, frames + 1])
+    request = context.request(frames + 2, condition=condition)
+    return Sampled(request=request, start=1, stop=frames + 1)

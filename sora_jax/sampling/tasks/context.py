@@ -110,6 +110,27 @@ class TaskContext:
         """Return how many frames of a clip a window is conditioned on."""
         return max(1, min(self.settings.context, self.window - 1))
 
+    def beginning(self, frames: int) -> int:
+        """Return how many of a clip's last frames are given to what follows it.
+
+        They are whole latents and, of a causal model, whole blocks.
+
+        Raises:
+          ValueError: the clip is shorter than a block.
+        """
+        factor, causal = self.model.vae.time_factor, self.model.causal
+        if causal is None:
+            return 1 + (min(frames, self.overlap) - 1) // factor * factor
+        most = 1 + (min(frames, self.settings.context) - 1) // factor
+        if given := causal.given(most):
+            return 1 + (given - 1) * factor
+        least = 1 + (causal.spans(1)[0][1] - 1) * factor
+        raise ValueError(
+            f"video must have at least {least} frames, which the causal model "
+            f"{self.model.name} is given at once, got {frames} and context "
+            f"{self.settings.context}: give a longer one, or raise context"
+        )
+
 
 def given_frames(pixels: Clip, frames: list[int]) -> Condition:
     """Return the condition that gives whole frames."""

@@ -56,8 +56,10 @@ class Extend(Task):
 
 def extend_forward(context: TaskContext, clip: Clip, frames: int) -> Sampled:
     """Sample new frames after a clip, given its last whole latents."""
-    factor = context.model.vae.time_factor
-    given = 1 + (min(len(clip), context.overlap) - 1) // factor * factor
+    if context.model.chunks is not None:
+        request = context.request(context.whole(frames), history=clip)
+        return Sampled(request=request, stop=frames)
+    given = context.beginning(len(clip))
     request = context.request(
         context.whole(given + frames),
         condition=given_frames(clip[-given:], list(range(given))),
