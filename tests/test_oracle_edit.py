@@ -73,7 +73,7 @@ def test_a_draft_is_made_and_then_refined(world):
     large = np.repeat(np.repeat(clip, 2, axis=1), 2, axis=2)
     known = [window(world.latents(pixels)) for pixels in (clip, large)]
     small, fine = (world.model(one) for one in known)
-    context = small.context({"frames": 9, "size": (64, 64)})
+    context = small.context({"frames": 9, "size": (64, 64), "refine_tile": (64, 64)})
     segments = Upscale(strength=0.5).segments(context)
     (draft,) = with_prompts(segments, (PROMPT,), seed=0)
     # The draft is made at the model's own size, and its frames are what is refined.

@@ -38,6 +38,8 @@ ADDED: Mapping[str, Mapping[str, Any]] = {
         "cache_threshold": 0.06,
         "cache_max_skips": 2,
         "cache_retention": 0.2,
+        "refine_tile": None,
+        "refine_overlap": 0.25,
         "cache_curve": (),
     },
 }

@@ -13,6 +13,7 @@ from sora_jax.files import quoted
 Solver = Literal["euler", "heun", "unipc", "renoise"]
 # What is reused between denoising steps (sampling.magcache).
 Cache = Literal["none", "magcache"]
+MOST_OVERLAP = 0.75  # of tiles: with more, each place is refined many times over
 # How pictures and clips are resized, and the end at which a clip is extended.
 Fit = Literal["crop", "pad", "stretch"]
 Direction = Literal["forward", "backward", "both"]
@@ -63,6 +64,12 @@ class SamplingConfig:
     # Side in pixels of the tiles that the VAE decodes; 0 decodes whole frames; None
     # chooses by free memory.
     tile: int | None = None
+    # (height, width) in pixels of the tiles in which larger frames are refined; None:
+    # the model's own size.
+    refine_tile: tuple[int, int] | None = None
+    # Share of such a tile's sides, and of a window's frames, that it has in common with
+    # the next, at least.
+    refine_overlap: float = 0.25
 
     def __post_init__(self):
         least = (1, math.inf)
@@ -77,6 +84,7 @@ class SamplingConfig:
                 "cache_threshold": (0, math.inf),
                 "cache_max_skips": least,
                 "cache_retention": (0, 1),
+                "refine_overlap": (0, MOST_OVERLAP),
             },
             (
                 0 <= self.guidance < math.inf,
@@ -94,6 +102,11 @@ class SamplingConfig:
             (
                 self.tile is None or self.tile >= 0,
                 f"tile must be >= 0 or None, got {self.tile}",
+            ),
+            (
+                self.refine_tile is None or min(self.refine_tile) >= 1,
+                "refine_tile must be (height, width) of 1 pixel or more, got "
+                f"{self.refine_tile}",
             ),
             (
                 0 < self.shift < math.inf,

@@ -1,4 +1,4 @@
-"""Resize pictures by torch's kernels, without smoothing, as some publishers do."""
+"""Resize pictures by torch's kernels, without smoothing, and resample clips in time."""
 
 from __future__ import annotations
 
@@ -42,3 +42,22 @@ def _matrix(old: int, new: int, kernel: Kernel) -> Float[np.ndarray, "new old"]:
     shares = kernel(np.abs(centres[:, None] - taps))
     np.add.at(matrix, (np.arange(new)[:, None], index), shares)
     return matrix
+
+
+def blend_frames(
+    frames: Float[np.ndarray, "t h w c"], count: int, step: int | float
+) -> Float[np.ndarray, "t2 h w c"]:
+    """Resample a clip in time, each frame from the two around it.
+
+    Args:
+      frames: of the clip.
+      count: frames of the result; after the clip's last frame, that one is held.
+      step: time between them, in frames of the clip.
+    """
+    if not any(frames.strides):  # one pixel stands for all
+        return np.broadcast_to(frames[:1], (count, *frames.shape[1:]))
+    times = np.minimum(np.arange(count) * step, len(frames) - 1)
+    first = np.minimum(times.astype(int), max(0, len(frames) - 2))
+    second = np.minimum(first + 1, len(frames) - 1)
+    share = (times - first).astype(np.float32)[:, None, None, None]
+    return (1 - share) * frames[first] + share * frames[second]

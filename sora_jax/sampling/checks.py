@@ -18,6 +18,7 @@ from sora_jax.config import SamplingConfig, recipe_settings
 from sora_jax.data import outputs
 from sora_jax.limits import SEEDS, Limits
 from sora_jax.sampling import flags
+from sora_jax.sampling.flag_problems import as_flags
 from sora_jax.sampling.limit_checks import (
     check_prompts,
     is_utf8,
@@ -43,6 +44,7 @@ class CheckedFlags(NamedTuple):
       task: None if its flags are wrong.
       prompts: one for each video.
       size: (height, width), if given.
+      refine: (height, width) of --refine, if given.
     """
 
     arguments: flags.SampleOptions
@@ -50,6 +52,7 @@ class CheckedFlags(NamedTuple):
     task: Task | None
     prompts: tuple[str, ...]
     size: tuple[int, int] | None
+    refine: tuple[int, int] | None = None
 
     def checked(self) -> CheckedFlags:
         """Check the files too; those that this reads whole are not read again.
@@ -61,7 +64,7 @@ class CheckedFlags(NamedTuple):
         if task is not None and not problems:
             task = check_files(problems, task, self.arguments)
         if problems:
-            raise ValueError("\n".join(flags.as_flags(problems, self.arguments)))
+            raise ValueError("\n".join(as_flags(problems, self.arguments)))
         return self._replace(task=task)
 
 
@@ -85,11 +88,14 @@ def check_flags(arguments: flags.SampleOptions) -> CheckedFlags:
     size = None
     if arguments.size is not None:
         size = collect(problems, cli.parse_size, arguments.size)
+    refine = None
+    if arguments.refine is not None:
+        refine = collect(problems, cli.parse_size, arguments.refine, "--refine")
     around = max(getattr(task, "outpaint", (0,)))
     if around > limits.side:
         problems.append(too_many("outpaint", "pixels", around, limits.side))
     problems += _check_settings(arguments, size)
-    return CheckedFlags(arguments, problems, task, prompts, size)
+    return CheckedFlags(arguments, problems, task, prompts, size, refine)
 
 
 def collect(problems: list[str], function: Callable[..., Any], *args: Any) -> Any:
@@ -106,7 +112,7 @@ def _check_settings(
 ) -> list[str]:
     """Return the problems of settings that no model could accept."""
     problems: list[str] = []
-    given = flags.settings_from_flags(arguments)
+    given = collect(problems, flags.settings_from_flags, arguments) or {}
     given |= {} if size is None else {"size": size}
     if arguments.recipe is not None:
         collect(problems, recipe_settings, arguments.recipe)

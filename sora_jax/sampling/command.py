@@ -7,8 +7,10 @@ import functools
 import sys
 import time
 from collections.abc import Iterator
+from typing import Any
 
 import jax
+import numpy as np
 
 from sora_jax import cli, runtime, sharding
 from sora_jax.data import outputs
@@ -16,9 +18,11 @@ from sora_jax.sampling import live, rewording
 from sora_jax.sampling.checks import CheckedFlags
 from sora_jax.sampling.job import Job, prepare
 from sora_jax.sampling.opening import load
+from sora_jax.sampling.refinement import keep
 from sora_jax.sampling.rewording import Expander
 from sora_jax.sampling.segments import with_prompts
 from sora_jax.sampling.window_sampler import Progress, no_progress
+from sora_jax.sampling.windows import Frames
 
 
 def main(asked: CheckedFlags, started: float, expander: Expander | None = None) -> None:
@@ -69,29 +73,56 @@ def run(
     )
     for number, (prompt, out) in enumerate(zip(job.prompts, job.outs, strict=True)):
         seed = job.seed + number
-        started = time.perf_counter()
         segments = model.reword(with_prompts(job.segments, (prompt,), seed))
+        record = {
+            "task": job.task,
+            "prompt": prompt,
+            "read_as": rewording.join_prompts(segments),
+            "seed": seed,
+            **dataclasses.asdict(job.settings),
+            **job.record,
+            "quantization": job.quantization,
+            "weights": f"{model.config.name} {model.weights.digest}",
+        }
+        kept: list[Frames] = []
         chunks = model.sample(segments, progress)
-        if jax.process_index() > 0:
-            for _ in chunks:  # all hosts sample; the first one writes
-                pass
+        if job.refinement is not None:
+            chunks = keep(chunks, kept)
+        path = write(chunks, out, job.settings.fps, record, job.live)
+        yield from [] if path is None else [path]
+        if job.refinement is None:
             continue
-        frames, fps = (chunk[0] for chunk in chunks), job.settings.fps
-        if job.live is not None:
-            frames = live.shown(frames, job.live, fps, started)
-        path = outputs.write(out, frames, fps, field="--out")
-        outputs.write_sidecar(
-            path,
-            {
-                "task": job.task,
-                "prompt": prompt,
-                "read_as": rewording.join_prompts(segments),
-                "seed": seed,
-                **dataclasses.asdict(job.settings),
-                **job.record,
-                "quantization": job.quantization,
-                "weights": f"{model.config.name} {model.weights.digest}",
-                "seconds_of_making": round(time.perf_counter() - started, 2),
-            },
-        )
-        yield str(path)
+        refinement, draft = job.refinement, np.concatenate(kept, axis=1)[0]
+        kept.clear()
+        refined = with_prompts(refinement.segments(segments, draft), (prompt,), seed)
+        larger = None if path is None else refinement.beside(path)
+        chunks = model.sample(model.reword(refined), progress)
+        record |= refinement.record | {"draft": path}
+        path = write(chunks, larger or out, refinement.settings.fps, record)
+        yield from [] if path is None else [path]
+
+
+def write(
+    chunks: Iterator[Frames],
+    out: str,
+    fps: int | float,
+    record: dict[str, Any],
+    show: str | None = None,
+) -> str | None:
+    """Write a video and its sidecar; return its path, or None on other hosts.
+
+    All hosts sample; the first one writes, and shows frames as they are made if `show`
+    says where.
+    """
+    started = time.perf_counter()
+    if jax.process_index() > 0:
+        for _ in chunks:
+            pass
+        return None
+    frames = (chunk[0] for chunk in chunks)
+    if show is not None:
+        frames = live.shown(frames, show, fps, started)
+    path = outputs.write(out, frames, fps, field="--out")
+    seconds = round(time.perf_counter() - started, 2)
+    outputs.write_sidecar(path, {**record, "seconds_of_making": seconds})
+    return str(path)

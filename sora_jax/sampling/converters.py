@@ -28,9 +28,9 @@ MOST_ITEMS = 100_000
 _TEXTS = frozenset(("negative_prompt",))
 _COUNTS = frozenset(("steps", "frames", "window", "context", "tile", "cache_max_skips"))
 _NUMBERS = frozenset(("guidance", "guidance_low", "shift", "fps"))
-_NUMBERS |= {"cache_threshold", "cache_retention"}
+_NUMBERS |= {"cache_threshold", "cache_retention", "refine_overlap"}
 _CHOICES = {"solver": Solver, "cache": Cache}
-_OPTIONAL = frozenset(("window", "tile", "guidance_low"))
+_OPTIONAL = frozenset(("window", "tile", "guidance_low", "refine_tile"))
 _LISTS = frozenset(("sigmas",))
 
 
@@ -211,8 +211,8 @@ def _as_setting(name: str, value: Any) -> Any:
     if name in _LISTS:
         items = items_of(value, name, "numbers")
         return tuple(float(as_number(x, f"{name}[{i}]")) for i, x in enumerate(items))
-    if name == "size":
-        return as_size(value)
+    if name in ("size", "refine_tile"):
+        return as_size(value, name)
     if name == "cache_curve":
         return as_curve(value)
     return as_choice(value, get_args(_CHOICES[name]), name)

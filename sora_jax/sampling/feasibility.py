@@ -11,6 +11,7 @@ from sora_jax.sampling.limit_checks import check_prompts, limit_problems
 from sora_jax.sampling.request import Request
 from sora_jax.sampling.request_checks import check_supported
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
+from sora_jax.sampling.tile_choice import check_tile, of_tile
 
 
 def check_segments(
@@ -49,6 +50,7 @@ def check_request(request: Request, model: ModelConfig, limits: Limits) -> None:
     problems += check_prompts(request.texts, limits)
     if not problems:
         check_supported(request, model)
-        problems = check_footprint(request, model, limits)
+        problems = check_tile(request, model)
+        problems += check_footprint(of_tile(request, model), model, limits)
     if problems:
         raise ValueError("\n".join(problems))

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import re
-from collections.abc import Iterable
 from typing import Annotated, Any
 
 import tyro
 
+from sora_jax import cli
 from sora_jax.config import (
     RECIPES,
     SAMPLING_MESH,
@@ -73,6 +72,15 @@ class SampleOptions:
       cache_threshold: The error that may accumulate before blocks run again.
       cache_max_skips: Steps in a row that may skip.
       cache_retention: The share of the steps, the first ones, that never skip.
+      refine: WIDTHxHEIGHT of a second file beside each video, in which it is refined:
+        enlarged, noised to --refine-strength and denoised again, in tiles if it is
+        larger than the model's own videos.
+      refine_strength: From 0 (no change) to 1 (the draft is ignored); 0.4 by default.
+      refine_fps: Frames per second of the refined video, blended from those of the
+        draft; by default as many.
+      refine_tile: WIDTHxHEIGHT of the tiles in which frames are refined or upscaled; by
+        default the model's own size.
+      refine_overlap: Share of a tile that it has in common with the next, at least.
       variations: Videos per prompt.
       out: A folder, or a file ending in .mp4, .gif, .png (frames side by side) or
         .npy; never overwritten.
@@ -125,6 +133,11 @@ class SampleOptions:
     cache_threshold: float | None = None
     cache_max_skips: int | None = None
     cache_retention: float | None = None
+    refine: str | None = None
+    refine_strength: float | None = None
+    refine_fps: float | None = None
+    refine_tile: str | None = None
+    refine_overlap: float | None = None
     variations: int = 1
     out: str = "videos/"
     live: str | None = None
@@ -227,14 +240,17 @@ SampleFlags: Any = dataclasses.make_dataclass(
 
 def settings_from_flags(arguments: SampleOptions) -> dict[str, Any]:
     """Return the settings that flags set, but for size, seconds, recipe and files."""
+    sizes = {}
+    if arguments.refine_tile is not None:
+        sizes["refine_tile"] = cli.parse_size(arguments.refine_tile, "--refine-tile")
     names = "negative_prompt frames fps window context steps solver guidance"
     names += " sigmas guidance_low shift tile cache cache_threshold cache_max_skips"
-    names += " cache_retention"
+    names += " cache_retention refine_overlap"
     return {
         name: value
         for name in names.split()
         if (value := getattr(arguments, name)) is not None
-    }
+    } | sizes
 
 
 def override_settings(arguments: SampleOptions, model: ModelConfig) -> SamplingConfig:
@@ -264,27 +280,3 @@ def frames_in(arguments: SampleOptions, model: ModelConfig) -> int:
     # New frames of a clip may be any number.
     is_whole = "video" not in arguments.given()
     return 1 + unit * round(count / unit) if is_whole else max(1, round(count))
-
-
-def as_flag(problem: str, arguments: SampleOptions | None = None) -> str:
-    """Replace the field that a problem begins with by its flag."""
-    field = re.split(r"\W", problem, maxsplit=1)[0]
-    after = problem[len(field) :]
-    if field == "noise":
-        return "--init-noise" + after
-    if field == "condition" and arguments is not None:
-        return f"--task {arguments.task}: its input cannot be used:{after}"
-    if field == "size" and arguments is not None and arguments.task == "outpaint":
-        return f"--outpaint{after}"
-    names = {item.name for item in dataclasses.fields(SampleFlags)}
-    return f"--{field.replace('_', '-')}{after}" if field in names else problem
-
-
-def as_flags(problems: Iterable[str], arguments: SampleOptions) -> list[str]:
-    """Apply `as_flag` to problems and drop duplicates."""
-    lines = (
-        as_flag(line, arguments)
-        for problem in problems
-        for line in problem.splitlines()
-    )
-    return list(dict.fromkeys(lines))

@@ -25,8 +25,10 @@ from sora_jax.files import quoted
 from sora_jax.limits import Limits
 from sora_jax.sampling import checks, flags, live, resizing, task_flags
 from sora_jax.sampling.feasibility import check_segments
+from sora_jax.sampling.flag_problems import as_flag, as_flags, as_refine
 from sora_jax.sampling.limit_checks import limit_problems
 from sora_jax.sampling.media import MediaFiles
+from sora_jax.sampling.refinement import Refinement, plan_refinement
 from sora_jax.sampling.request_checks import check_shape
 from sora_jax.sampling.segments import Segment, with_prompts
 from sora_jax.sampling.tasks import Storyboard, Task
@@ -57,6 +59,7 @@ class Job:
       record: task arguments for the sidecar.
       limits: of the request.
       live: where frames are shown as they are made, if anywhere.
+      refinement: of each video, in a second file; None: it is not refined.
     """
 
     task: str
@@ -73,6 +76,7 @@ class Job:
     record: dict[str, Any]
     limits: Limits
     live: str | None = None
+    refinement: Refinement | None = None
 
 
 def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
@@ -89,10 +93,10 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
     try:
         model = folders.describe(weights, arguments.model)
     except ValueError as error:
-        raise ValueError(flags.as_flag(str(error))) from error
+        raise ValueError(as_flag(str(error))) from error
     _check_mesh(problems, arguments.mesh, model)
     settings = resolve_settings(problems, asked, model)
-    task, segments, shown = asked.task, None, (None, None)
+    task, segments, first, shown = asked.task, None, None, (None, None)
     if settings is not None and task is not None:
         if arguments.seconds is not None:
             task = dataclasses.replace(task, frames=settings.frames)  # pyright: ignore
@@ -109,12 +113,19 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         videos = len(asked.prompts)
         checks.collect(problems, live.check_live, arguments.live, model, videos)
     frames, size = shown
+    refinement = None
+    if frames and asked.refine is not None and first is not None and settings:
+        found: list[str] = []
+        refinement = checks.collect(
+            found, plan_refinement, asked, settings, model, first, (frames, size)
+        )
+        problems += map(as_refine, found)
     name = "" if any(asked.prompts) else arguments.task
     outs = checks.collect(
         problems, choose_outs, arguments.out, asked.prompts, frames, name
     )
     if problems or settings is None or segments is None or task is None:
-        raise ValueError("\n".join(flags.as_flags(problems, arguments)))
+        raise ValueError("\n".join(as_flags(problems, arguments)))
     assert frames is not None and size is not None
     if arguments.recipe is None and arguments.sigmas is None:
         for line in adapter_recipes.suggestions(
@@ -134,11 +145,13 @@ def prepare(asked: checks.CheckedFlags | flags.SampleOptions) -> Job:
         loras=arguments.lora,
         quantization=arguments.quantization,
         mesh=arguments.mesh,
-        summary=summarize(arguments.task, model, settings),
+        summary=summarize(arguments.task, model, settings)
+        + ("" if refinement is None else refinement.summary),
         record=sidecar_record(task, arguments.fit)
         | ({} if arguments.recipe is None else {"recipe": arguments.recipe}),
         limits=arguments.limits,
         live=arguments.live,
+        refinement=refinement,
     )
 
 

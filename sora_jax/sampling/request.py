@@ -31,6 +31,8 @@ class Request:
         al. 2021).
       strength: share of the steps that the source goes through: 0 returns its
         reconstruction, 1 ignores it.
+      tile: (height, width) in pixels of the tiles in which the source is refined; by
+        default frames are sampled whole.
       story: (frame, prompt) of stretches of time; before the first one, the video's
         own prompt applies.
       noise: initial latents `[b t h w z]`; drawn from the seed by default.
@@ -47,6 +49,7 @@ class Request:
     fading: tuple[tuple[int | float, Condition], ...] = ()
     source: np.ndarray | None = None
     strength: int | float = 1.0
+    tile: tuple[int, int] | None = None
     story: tuple[tuple[int, str], ...] = ()
     noise: np.ndarray | None = None
     seed: int = 0

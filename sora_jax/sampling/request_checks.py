@@ -84,7 +84,7 @@ def check_shape(
 
 def _check_window(request: Request, model: ModelConfig) -> list[str]:
     frames, window = request.settings.frames, request.window(model)
-    if window == frames or model.chunks is not None:
+    if window == frames or model.chunks is not None or request.tile is not None:
         return []
     context = request.settings.context
     if context > window:

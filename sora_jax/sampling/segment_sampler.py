@@ -12,6 +12,7 @@ from sora_jax import sharding
 from sora_jax.sampling.blocks import sample_blocks
 from sora_jax.sampling.prompt_cache import PromptCache
 from sora_jax.sampling.segments import FollowUp, Sampled, Segment
+from sora_jax.sampling.tiled_sampler import sample_tiled
 from sora_jax.sampling.window_sampler import Progress
 from sora_jax.sampling.windows import Frames, sample_request
 from sora_jax.weights.model_weights import Weights
@@ -45,6 +46,7 @@ class SegmentSampler:
         request = dataclasses.replace(segment.request, part=next(self.numbers))
         at, is_causal = 0, self.weights.config.causal is not None
         sample = sample_blocks if is_causal else sample_request
+        sample = sample if request.tile is None else sample_tiled
         for chunk in sample(self.weights, self.prompt_cache, request, self.progress):
             first, last = max(segment.start - at, 0), segment.stop - at
             at += chunk.shape[1]

@@ -130,6 +130,16 @@ def without_effect(
         for name in names
         if getattr(arguments, name) is not None and settings.cache == "none"
     ]
+    is_refined = arguments.refine is not None
+    needs = {"strength": "", "fps": "", "tile": " or --task upscale"}
+    needs["overlap"] = needs["tile"]
+    problems += [
+        f"--refine-{name} does nothing without --refine{other}: leave it out, or give "
+        "--refine WIDTHxHEIGHT"
+        for name, other in needs.items()
+        if getattr(arguments, f"refine_{name}") is not None
+        and not (is_refined or (other and arguments.task == "upscale"))
+    ]
     if arguments.seconds is not None and "frames" in given:
         problems.append(
             f"--seconds {arguments.seconds:g} and --frames {given['frames']} are both "

@@ -254,6 +254,7 @@ class TaskMethods(abc.ABC):
         size: Any,
         frames: int | None = None,
         strength: int | float = tasks.Upscale.strength,
+        video_fps: int | float | None = None,
         **options: Any,
     ) -> Clip:
         """Refine a clip, or a draft from the prompt, at a larger (height, width).
@@ -264,7 +265,10 @@ class TaskMethods(abc.ABC):
           size: larger than that of the clip.
           frames: of a draft.
           strength: see `edit`.
-          **options: see `Model`.
+          video_fps: frame rate of a clip that is an array, if it is not that of the
+            result: frames are blended to it.
+          **options: see `Model`; frames much larger than those that the model was
+            trained on are refined in tiles (`refine_tile`, `refine_overlap`).
         """
         options["size"] = converters.as_size(size)
         return self._clip(
@@ -274,4 +278,5 @@ class TaskMethods(abc.ABC):
             video=video,
             frames=frames,
             strength=strength,
+            video_fps=video_fps,
         )

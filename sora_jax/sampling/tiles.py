@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 from collections.abc import Iterator
 
@@ -13,6 +12,7 @@ from sora_jax import memory, sharding
 from sora_jax.config import VAEConfig
 from sora_jax.models.vae import VAE
 from sora_jax.sampling import codec
+from sora_jax.sampling.blending import tile_grid
 from sora_jax.sharding import SINGLE_DEVICE, MeshPlan
 from sora_jax.types import AnyArray
 
@@ -79,48 +79,15 @@ def decode_tiles(
       mesh_plan: how devices share a tile.
     """
     space, sizes = vae.config.space_factor, latents.shape[2:4]
-    rows = [tile_starts(size, tile) for size in sizes]
-    ramps = [
-        [ramp(start, min(tile, size), size) for start in starts]
-        for starts, size in zip(rows, sizes, strict=True)
-    ]
     frames = 1 + (latents.shape[1] - 1) * vae.config.time_factor
     height, width = (size * space for size in sizes)
     total = np.zeros((len(latents), frames, height, width, 3), np.float32)
-    share = np.zeros((height, width, 1), np.float32)
-    for (y, x), pair in zip(
-        itertools.product(*rows), itertools.product(*ramps), strict=True
-    ):
-        cut = latents[:, :, y : y + tile, x : x + tile]
-        weight = np.outer(*pair).repeat(space, axis=0).repeat(space, axis=1)[..., None]
-        here = np.s_[
-            y * space : y * space + len(weight), x * space : x * space + weight.shape[1]
-        ]
-        share[here] += weight
+    for (rows, columns), weights in tile_grid(sizes, (tile, tile), OVERLAP):
+        weights = weights.repeat(space, axis=0).repeat(space, axis=1)[..., None]
+        here = [slice(cut.start * space, cut.stop * space) for cut in (rows, columns)]
         start = 0
-        for piece in codec.decode(vae, cut, mesh_plan):
+        for piece in codec.decode(vae, latents[:, :, rows, columns], mesh_plan):
             stop = start + piece.shape[1]
-            total[:, start:stop, *here] += piece * weight
+            total[:, start:stop, *here] += piece * weights
             start = stop
-    total /= share
     yield from np.split(total, range(MOST_FRAMES, frames, MOST_FRAMES), axis=1)
-
-
-def tile_starts(size: int, tile: int) -> list[int]:
-    """Return the starts of overlapping tiles; the last ends at the frame's edge."""
-    if size <= tile:
-        return [0]
-    step = max(1, tile - int(tile * OVERLAP))
-    return [*range(0, size - tile, step), size - tile]
-
-
-def ramp(start: int, tile: int, size: int) -> Float[np.ndarray, " tile"]:
-    """Return blending weights along a tile; they fall off at inner edges only."""
-    overlap = max(1, int(tile * OVERLAP))
-    place = np.arange(tile, dtype=np.float32)
-    rising = np.minimum(1.0, (place + 1) / (overlap + 1))
-    falling = rising[::-1]
-    one = np.ones(tile, np.float32)
-    return np.minimum(
-        one if start == 0 else rising, one if start + tile == size else falling
-    ).astype(np.float32)

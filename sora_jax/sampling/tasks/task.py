@@ -99,6 +99,7 @@ Size = Annotated[Any, Kind(converters.as_size_input)]
 Count = Annotated[Any, Kind(as_count, int)]
 CountInPython = Annotated[Any, Kind(as_count, None)]
 Share = Annotated[Any, Kind(as_number, float)]
+RateInPython = Annotated[Any, Kind(as_number, None)]
 Side = Annotated[Any, Kind(converters.as_direction, Direction)]
 
 
