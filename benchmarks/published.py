@@ -159,7 +159,7 @@ def their_side(
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yield the results of diffusers by name."""
     pipeline = diffusers.DiffusionPipeline.from_pretrained(
-        Path(asked.folder), torch_dtype=torch.float32
+        Path(asked.folder), dtype=torch.float32
     )
     pipeline.set_progress_bar_config(disable=True)
     pad_to = int(min(pipeline.tokenizer.model_max_length, 512))
