@@ -256,7 +256,7 @@ def test_frames_are_shown_while_they_are_made(
     with pytest.raises(ValueError, match="(?s)shows one video.*is not overwritten"):
         job.prepare(arguments)
     arguments = spellings.parse(["--prompt", PROMPT, "--live", "-"])
-    with pytest.raises(ValueError, match="--live '-' is for causal models"):
+    with pytest.raises(ValueError, match="--live '-' .* all frames of a window"):
         job.prepare(arguments)
     # A viewer who leaves is no reason to stop.
     reader, writer = os.pipe()

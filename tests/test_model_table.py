@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 
-from sora_jax.families import WAN
+from sora_jax.families import HELIOS, WAN
 from sora_jax.limits import UNLIMITED
 from sora_jax.sampling.tasks import Keyframe, Stretch
 from sora_jax.weights import bundle
@@ -53,6 +53,8 @@ COLUMNS = {
     "Wan 2.1 1.3B, 14B": ["wan21_1b3", "wan21_14b"],
     "Wan 2.2 5B": ["wan22_5b"],
     "Wan 2.2 A14B": ["wan22_a14b"],
+    "Wan 2.1 VACE": ["wan21_vace_1b3", "wan21_vace_14b"],
+    "Helios": list(HELIOS.models),
 }
 
 
@@ -72,7 +74,7 @@ def test_the_table_of_models_says_what_works(weights):
         for line in table[0].strip().splitlines()
     )
     assert head[1:] == list(COLUMNS) and [line[0] for line in lines] == list(ROWS)
-    configs = {**WAN.models, "default": bundle.describe(bundle.ASSETS)}
+    configs = {**WAN.models, **HELIOS.models, "default": bundle.describe(bundle.ASSETS)}
     for name, *cells in lines:
         for cell, models in zip(cells, COLUMNS.values(), strict=True):
             for each in models:

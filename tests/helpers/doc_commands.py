@@ -18,7 +18,8 @@ from tests.helpers.paths import ROOT
 
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 # Programs that are not ours, or change nothing but the shell.
-OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "source", "sphinx-build"}
+OTHERS = {"cd", "export", "gcloud", "git", "hf", "pre-commit", "python3.12", "source"}
+OTHERS |= {"sphinx-build"}
 
 # Flags of the programs of `sora-jax data`, and what checks them.
 DATA = {
