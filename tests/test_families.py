@@ -16,10 +16,6 @@ from sora_jax.weights.modules import abstract_of, flatten
 DEFAULT = bundle.describe(bundle.ASSETS)
 MODELS = [(OURS, DEFAULT)]
 MODELS += [(family, model) for family in FAMILIES for model in family.models.values()]
-NETWORKS = [
-    (family, model, name) for family, model in MODELS for name in family.used(model)
-]
-TABLES = [(*one, layout.name) for one in NETWORKS for layout in one[0].layouts]
 
 
 def label(x):
@@ -42,6 +38,22 @@ def small(model):
         contexts["picture"] = picture.width
     dit = dataclasses.replace(dit, contexts=tuple(contexts.items()))
     return dataclasses.replace(model, dit=dit, vae=vae, text=text, picture=picture)
+
+
+def different(models, change):
+    """The networks of models, but one of each size: many share their encoders."""
+    found = {}
+    for family, model in models:
+        for name, spec in family.used(model).items():
+            key = family.name, name, spec.sizes(change(model))
+            found.setdefault(key, (family, model, name))
+    return [*found.values()]
+
+
+NETWORKS = different(MODELS, lambda model: model)
+TABLES = [
+    (*one, layout.name) for one in different(MODELS, small) for layout in one[0].layouts
+]
 
 
 def parameters_of(family, model, name):

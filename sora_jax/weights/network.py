@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import math
-from collections.abc import Mapping, Sequence
+import types
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -68,12 +70,9 @@ class StoredNetwork:
         """Return the module's graph definition, and parameters by path, as shapes."""
 
         config = resolve_dtypes(self.config, mesh_plan.platform)
-
-        def make(rngs: nnx.Rngs) -> nnx.Module:
-            return quantize(self.spec.module(config, rngs=rngs), self.quantization)
-
-        graphdef, shapes = abstract_of(make)
-        module = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+        module, graphdef, shapes = _abstract(
+            self.spec.module, config, self.quantization
+        )
         exactly = flatten(metadata(module, "keep_float32", False))
         dtype = compute_dtype(config.dtype)
         kinds = self.stored_dtypes()
@@ -81,7 +80,7 @@ class StoredNetwork:
         if mesh_plan.is_sharded:
             placed = flatten(sharding.parameter_shardings(module, mesh_plan))
         described = {}
-        for path, shape in flatten(shapes).items():
+        for path, shape in shapes.items():
             kept = shape.dtype
             if not is_quantized(kept):
                 kept = kinds.get(path, kept)
@@ -138,6 +137,20 @@ class StoredNetwork:
         for name, values in self.constants.items():
             params[name] = jnp.asarray(values, jnp.float32)
         return nnx.merge(graphdef, params)
+
+
+@functools.lru_cache(maxsize=16)
+def _abstract(
+    module: Callable[..., nnx.Module], config: Any, quantization: Quantization
+) -> tuple[nnx.Module, nnx.GraphDef, Mapping[str, jax.ShapeDtypeStruct]]:
+    """Build a network without memory; its files are checked, and then read."""
+
+    def make(rngs: nnx.Rngs) -> nnx.Module:
+        return quantize(module(config, rngs=rngs), quantization)
+
+    built = nnx.eval_shape(lambda: make(nnx.Rngs(0)))
+    graphdef, shapes = abstract_of(make)
+    return built, graphdef, types.MappingProxyType(flatten(shapes))
 
 
 def read_headers(files: TensorFiles, spec: NetworkSpec) -> dict[str, StoredTensor]:

@@ -277,7 +277,7 @@ def noise_of(model, frames, size):
 ASKED = {
     "frames": 9,
     "size": (64, 96),
-    "steps": 20,
+    "steps": 8,
     "guidance": 4.0,
     "negative_prompt": NEGATIVE,
 }
