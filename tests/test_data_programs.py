@@ -72,6 +72,7 @@ def test_the_artists_set_is_built_from_packages_that_are_there(
     assert "12 in train, 4 in validation, 4 in test_comp" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_two_processes_build(clips, tmp_path, capsys):
     command = ("build", "video_folder", "--data_dir", tmp_path, "--from", clips)
     run(*command, "--workers", 2)

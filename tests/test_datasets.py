@@ -192,6 +192,7 @@ assert "tensorflow" not in sys.modules
 """
 
 
+@pytest.mark.slow
 def test_tensorflow_stays_out(tmp_path):
     command = [sys.executable, "-c", WITHOUT, str(tmp_path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

@@ -67,6 +67,7 @@ def tuned(config, tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_an_adapter_is_trained_alone_and_changes_videos(config, tuned, folder):
     path = tuned / "adapter.safetensors"
     described, base = adapter_files.read_description(path)
@@ -86,6 +87,7 @@ def test_an_adapter_is_trained_alone_and_changes_videos(config, tuned, folder):
     np.testing.assert_allclose(hardly, plain, atol=1e-4)
 
 
+@pytest.mark.slow
 def test_prompts_are_captions_of_the_clips_at_their_size(config, tuned, latents):
     found = preview.default_prompts(str(tuned / finetune.LATENTS))
     assert found and all(text.startswith("waves of kind") for text in found)
@@ -117,6 +119,7 @@ def test_fields_are_refused_by_their_own_names(config, change, told, tmp_path):
         finetune.stages(dataclasses.replace(config, **change), tmp_path)
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on(config, tuned):
     adapter = tuned / "adapter.safetensors"
     before = safetensors.numpy.load_file(adapter)
@@ -127,6 +130,7 @@ def test_the_same_command_goes_on(config, tuned):
         np.testing.assert_array_equal(value, before[name])
 
 
+@pytest.mark.slow
 def test_an_adapter_in_pefts_form_makes_the_same_video(tuned, folder, tmp_path):
     path = tuned / "adapter.safetensors"
     dit = bundle.load(folder).networks["dit"]
@@ -136,6 +140,7 @@ def test_an_adapter_in_pefts_form_makes_the_same_video(tuned, folder, tmp_path):
     np.testing.assert_allclose(other, one, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_an_adapter_of_other_weights_is_refused(tuned, weights, tmp_path):
     dit = adapters.copy_model(weights.networks["dit"])
     graphdef, params = nnx.split(dit)
@@ -216,6 +221,7 @@ def test_what_is_missing_is_said_before_any_work(config, tmp_path):
 
 
 @pytest.mark.parametrize("scale", ["0", "-1", "1e9", "nan"])
+@pytest.mark.slow
 def test_a_scale_must_be_a_sensible_number(tuned, folder, scale):
     with pytest.raises(ValueError, match="loras PATH:SCALE must"):
         sora_jax.load(folder, loras=[f"{tuned}/adapter.safetensors:{scale}"])

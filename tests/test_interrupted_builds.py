@@ -22,6 +22,7 @@ for part in parts_of(recipe, 3):
 """
 
 
+@pytest.mark.slow
 def test_a_killed_build_goes_on(tmp_path):
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     died = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
@@ -49,6 +50,7 @@ def test_a_build_killed_before_its_last_file_knows_what_was_left_out(tmp_path):
 
 
 @pytest.mark.parametrize("parts", [(1, 2), (0,)])
+@pytest.mark.slow
 def test_a_killed_build_goes_on_with_the_same_clips_only(tmp_path, parts):
     command = [sys.executable, "-c", KILLED, str(tmp_path)]
     subprocess.run(command, cwd=ROOT, capture_output=True, text=True)

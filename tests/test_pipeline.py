@@ -179,6 +179,7 @@ def test_a_run_continues_on_any_number_of_hosts(records):
     assert len({frozenset(rows) for rows in whole}) == len(whole)
 
 
+@pytest.mark.slow
 def test_worker_processes_read_the_same_as_threads():
     def stream(workers):
         return pipeline.shuffled(range(12), doubled, 4, 0, workers=workers, first=2)

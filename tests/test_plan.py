@@ -220,6 +220,7 @@ def test_steps_of_training_and_sampling_are_planned():
         ("helios.py:helios_base", 2, 9 * 24 * 40 + 2400, [40, 2, 512, 40, 128]),
     ],
 )
+@pytest.mark.slow
 def test_steps_of_every_kind_are_lowered(name, rows, tokens, memory):
     """At full size: keys of CLIP's states, a control branch, earlier blocks, text."""
     shapes = json.loads(run_module("tests.spawned.lowered", f"{CONFIGS}/{name}"))

@@ -49,6 +49,7 @@ def test_the_critic_is_a_switch():
     assert not jax.tree.leaves(adam.mu["vae"])
 
 
+@pytest.mark.slow
 def test_a_decoder_alone_learns_and_the_encoder_stays():
     optimizer = OptimConfig(name="muon", weight_decay=0.5, warmup=1)
     config = VAERun(vae=TINY, start_from="some", trainable="decoder", optim=optimizer)
@@ -71,6 +72,7 @@ def test_a_decoder_alone_learns_and_the_encoder_stays():
     assert min(jax.tree.leaves(moved)) > 0
 
 
+@pytest.mark.slow
 def test_the_critic_teaches_the_vae_only_after_its_start():
     config = VAERun(vae=TINY, critic=CriticConfig(weight=0.5, width=4, start=10))
     program = program_of(config)

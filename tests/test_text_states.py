@@ -70,6 +70,7 @@ def run_of(encoded, folder, **fields):
     )
 
 
+@pytest.mark.slow
 def test_a_step_is_the_same_without_the_encoder(encoded, folder):
     losses = []
     for cached in (False, True):

@@ -13,6 +13,7 @@ def results():
     return json.loads(run_module("tests.spawned.wrong_calls"))
 
 
+@pytest.mark.slow
 def test_every_wrong_argument_is_named(results):
     assert len(results["wrong"]) > 200
     for one in results["wrong"]:
@@ -28,5 +29,6 @@ def test_every_wrong_argument_is_named(results):
         assert len(one["says"]) < 1000, one
 
 
+@pytest.mark.slow
 def test_jax_arrays_and_lists_of_sizes_are_taken(results):
     assert results["taken"] == 5
