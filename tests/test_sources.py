@@ -6,7 +6,7 @@ import pickle
 import numpy as np
 import pytest
 
-from sora_jax.commands.sources import open_joined, open_sources
+from sora_jax.commands.sources import open_sources
 from sora_jax.config import ClipsConfig, PlaygroundConfig
 from sora_jax.data.backgrounds import over
 from sora_jax.data.sources.folder import open_folder
@@ -186,31 +186,6 @@ def test_order_does_not_matter_and_a_pickle_reads_the_same(source, whole):
 
 
 @pytest.mark.parametrize(
-    ("split", "held_out"),
-    [("train", "train[:50%]"), ("all", "train"), ("train", "all")],
-)
-def test_clips_that_are_trained_on_are_not_held_out(tmp_path, split, held_out):
-    folder = clip_files.write_kinds(tmp_path / "clips")
-    build_part(VideoFolder, folder_recipe(folder), Part(0, 1), tmp_path)
-    config = ClipsConfig(path=str(tmp_path / "video_folder"), held_out=held_out)
-    with pytest.raises(ValueError, match=r"clips in common, such as .*'train\[5%:\]'"):
-        open_sources(dataclasses.replace(config, split=split), 9)
-    open_sources(
-        dataclasses.replace(config, split="train[50%:]", held_out="train[:50%]"), 9
-    )
-    first, more = (
-        dataclasses.replace(config, split="train[50%:]", held_out="train[:50%]"),
-        dataclasses.replace(config, split="train", held_out="train[:1%]"),
-    )
-    with pytest.raises(ValueError, match=r"more_data\[0\].split 'train' and data.held"):
-        open_joined(first, [more], 9)
-    if "[" not in held_out:
-        with pytest.raises(ValueError, match="clips in common"):
-            config = dataclasses.replace(config, path=str(folder), split=split)
-            open_sources(config, 99)
-
-
-@pytest.mark.parametrize(
     ("height", "width", "expected"),
     [
         (20, 1000, (16, 256)),
@@ -244,19 +219,6 @@ def test_clips_that_are_too_small_or_too_short_are_left_out():
     )
     with pytest.raises(ValueError, match="data.pixels must be at least 32x32"):
         ClipsConfig(path="x", multiple=32, pixels=1000)
-
-
-def test_the_digest_of_stored_clips_is_that_of_their_content(tmp_path):
-    for name in ("a.mp4", "b.mp4"):
-        (tmp_path / name).write_bytes(clip_files.mp4())
-    config = ClipsConfig(path=str(tmp_path))
-    before = open_sources(config, 1).digest
-    assert before and open_sources(config, 1).digest == before
-    content = bytearray(clip_files.mp4())
-    at = content.index(b"mdat") + len(b"mdat") + 2000
-    content[at : at + 1] = bytes([content[at] ^ 1])
-    (tmp_path / "a.mp4").write_bytes(content)
-    assert open_sources(config, 1).digest != before
 
 
 def test_captions_of_an_excerpt_tell_what_it_shows():
@@ -294,15 +256,3 @@ def test_captions_of_a_part_count_from_its_beginning():
         for caption in captions_between(both, 2, 6)
     ] == [("all", 0, 4), ("first", 0, 2), ("second", 2, 4)]
     assert len(captions_between(both, 5, 9)) == 2
-
-
-def test_the_held_out_clips_of_a_run_are_others_than_it_learns_from():
-    sources = open_sources(CLIPS, 3)
-    assert (len(sources.train), len(sources.held_out)) == (5, 3)
-    texts = [
-        each.spec(0).captions[0].texts for each in (sources.train, sources.held_out)
-    ]
-    assert texts[0] != texts[1]
-    assert sources.subjects is not None
-    spec = sources.held_out.spec(0)
-    assert sources.subjects(spec).shape == spec.shape

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any, Literal
 
-import msgspec
-
 from sora_jax.config import DiTConfig, HistoryConfig
+from sora_jax.config.history import SCALES
 from sora_jax.families.wan import json_fields, network_json
-from sora_jax.families.wan.json_fields import Factor, Features, Layers
 from sora_jax.nn.rope import axis_pairs
 
 # Required values, if present.
@@ -20,17 +19,9 @@ FIXED = {
 }
 
 
-class Transformer(msgspec.Struct):
+class Transformer(json_fields.TransformerSizes):
     """`transformer/config.json`; what is absent has diffusers' defaults."""
 
-    attention_head_dim: Features
-    num_attention_heads: Features
-    in_channels: Features
-    patch_size: tuple[Factor, Factor, Factor]
-    ffn_dim: Features
-    num_layers: Layers
-    freq_dim: Features
-    text_dim: Features
     rope_dim: tuple[int, int, int] = (44, 42, 42)
     rope_theta: float = 10_000.0
     guidance_cross_attn: bool = True
@@ -62,6 +53,8 @@ def dit_config(data: Mapping[str, Any], latents: int) -> DiTConfig:
     json_fields.check_features(
         "transformer", "attention_head_dim x num_attention_heads", width
     )
+    token = math.prod(told.patch_size) * max(SCALES.values()) ** 3 * latents
+    json_fields.check_features("transformer", "largest patch x in_channels", token)
     return DiTConfig(
         channels=latents,
         extra_channels=0,

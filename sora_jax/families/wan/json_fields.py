@@ -36,8 +36,8 @@ class Causal(msgspec.Struct, forbid_unknown_fields=True):
     part_given: bool = False
 
 
-class Transformer(msgspec.Struct):
-    """`transformer/config.json` of diffusers' layout."""
+class TransformerSizes(msgspec.Struct):
+    """What `transformer/config.json` of diffusers' layout says of every family."""
 
     attention_head_dim: Features
     num_attention_heads: Features
@@ -47,6 +47,11 @@ class Transformer(msgspec.Struct):
     num_layers: Layers
     freq_dim: Features
     text_dim: Features
+
+
+class Transformer(TransformerSizes):
+    """`transformer/config.json` of diffusers' layout."""
+
     image_dim: Features | None = None
     added_kv_proj_dim: Features | None = None
     pos_embed_seq_len: Features | None = None
